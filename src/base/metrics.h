@@ -1,0 +1,65 @@
+/* metrics: counters, gauges and latency histograms, printed in the Prometheus text format 0.0.4.
+ *
+ * A metric is a struct that lives in its owner; registering it links it into a registry under a name
+ * and a fixed label string. Updates are relaxed atomics, from any thread. The registry must outlive what
+ * is registered, or the owner unregisters first. Label sets are bounded by construction: labels are
+ * given once, at registration.
+ */
+#ifndef HF_BASE_METRICS_H
+#define HF_BASE_METRICS_H
+
+#include "base/bytes.h"
+
+struct hf_metric_link {
+	const char *name, *labels, *help; /* borrowed; labels like `reason="rate"` or "" */
+	int kind;
+	struct hf_metric_link *next;
+};
+
+struct hf_counter {
+	struct hf_metric_link link;
+	_Atomic uint64_t value;
+};
+struct hf_gauge {
+	struct hf_metric_link link;
+	_Atomic int64_t value;
+	/* When set, read at print time instead of value (on the printing thread). */
+	int64_t (*read)(void *context);
+	void *context;
+};
+/* Powers of two from 1 us to 2^24 us (17 s), printed in seconds. */
+#define HF_HISTOGRAM_BUCKETS 25
+struct hf_histogram {
+	struct hf_metric_link link;
+	_Atomic uint64_t buckets[HF_HISTOGRAM_BUCKETS + 1];
+	_Atomic uint64_t sum_us;
+};
+
+struct hf_metrics; /* a registry */
+struct hf_metrics *hf_metrics_new(void);
+void hf_metrics_free(struct hf_metrics *metrics);
+
+/* All take a NULL registry as "count, but print nowhere". */
+void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels, const char *help);
+void hf_gauge_register(struct hf_metrics *m, struct hf_gauge *g, const char *name, const char *labels, const char *help);
+void hf_histogram_register(struct hf_metrics *m, struct hf_histogram *h, const char *name, const char *labels, const char *help);
+void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *link);
+
+static inline void hf_counter_add(struct hf_counter *c, uint64_t n)
+{
+	atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);
+}
+static inline void hf_gauge_set(struct hf_gauge *g, int64_t v)
+{
+	atomic_store_explicit(&g->value, v, memory_order_relaxed);
+}
+static inline void hf_gauge_add(struct hf_gauge *g, int64_t n)
+{
+	atomic_fetch_add_explicit(&g->value, n, memory_order_relaxed);
+}
+void hf_histogram_record_us(struct hf_histogram *h, uint64_t us);
+
+/* Appends the whole registry, grouped by name, HELP and TYPE once each. */
+int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out);
+
+#endif
