@@ -1,0 +1,42 @@
+/* loop: one libuv loop with what every user of it needs: timers, a mailbox from other threads, and work to do
+ * at the end of an iteration (so that all that is pending for a socket goes out in one writev).
+ * Everything here belongs to the loop's thread, but hf_loop_post and hf_loop_stop.
+ */
+#ifndef HF_NET_LOOP_H
+#define HF_NET_LOOP_H
+
+#include "base/env.h"
+#include "base/mailbox.h"
+#include "base/timers.h"
+
+struct hf_loop;
+
+/* Mail with what to do on the loop's thread. */
+struct hf_loop_mail {
+	struct hf_mail mail;
+	void (*deliver)(struct hf_loop_mail *mail);
+};
+/* Embedded; queued at most once; run at the end of the current iteration, in order of deferral. */
+struct hf_loop_deferred {
+	struct hf_loop_deferred *next;
+	void (*run)(struct hf_loop_deferred *deferred);
+	bool queued;
+};
+
+int hf_loop_new(struct hf_loop **out, struct hf_env *env);
+/* Until hf_loop_stop and nothing else is active, or at once when nothing is. */
+int hf_loop_run(struct hf_loop *loop);
+void hf_loop_stop(struct hf_loop *loop); /* any thread */
+void hf_loop_free(struct hf_loop *loop); /* closes what is left */
+struct hf_env *hf_loop_env(struct hf_loop *loop);
+uint64_t hf_loop_now_us(struct hf_loop *loop); /* monotonic, as of this iteration */
+void hf_loop_post(struct hf_loop *loop, struct hf_loop_mail *mail); /* any thread */
+void hf_loop_post_chain(struct hf_loop *loop, struct hf_loop_mail *first, struct hf_loop_mail *last);
+void hf_loop_defer(struct hf_loop *loop, struct hf_loop_deferred *deferred);
+void hf_loop_cancel_deferred(struct hf_loop *loop, struct hf_loop_deferred *deferred);
+int hf_loop_timer_set(struct hf_loop *loop, struct hf_timer *timer, uint64_t delay_ms);
+void hf_loop_timer_cancel(struct hf_loop *loop, struct hf_timer *timer);
+/* Calls on_signal on the loop for SIGTERM, SIGINT, SIGHUP, …; replaces an earlier handler of that signal. */
+int hf_loop_on_signal(struct hf_loop *loop, int signal_number, void (*on_signal)(void *context, int signal_number), void *context);
+
+#endif

@@ -1,0 +1,16 @@
+/* tls: a server's certificate, reloadable while connections live, and a client's trust. OpenSSL 3, TLS 1.2 and up. */
+#ifndef HF_NET_TLS_H
+#define HF_NET_TLS_H
+
+#include "base/error.h"
+
+struct hf_tls;
+
+int hf_tls_server_new(struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure);
+/* On failure the old certificate stays in use. */
+int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure);
+/* ca_path NULL: the system's. */
+int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failure *failure);
+void hf_tls_free(struct hf_tls *tls);
+
+#endif

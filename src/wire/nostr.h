@@ -1,0 +1,58 @@
+/* nostr: the messages of a Nostr relay. (NIP-01, 42, 45) A decoder for what clients send, encoders for what
+ * relays answer. No state: who is subscribed and authenticated is the relay's affair.
+ */
+#ifndef HF_WIRE_NOSTR_H
+#define HF_WIRE_NOSTR_H
+
+#include "data/event/filter.h"
+
+#define HF_NOSTR_SUBSCRIPTION_ID_BYTES_MAX 64
+#define HF_NOSTR_FILTER_COUNT_MAX 20
+
+enum hf_nostr_type { HF_NOSTR_EVENT, HF_NOSTR_REQ, HF_NOSTR_COUNT, HF_NOSTR_CLOSE, HF_NOSTR_AUTH };
+
+struct hf_nostr_limits {
+	size_t event_bytes_max;
+	uint32_t filter_count_max;
+	uint32_t filter_items_max;
+};
+
+struct hf_nostr_message {
+	enum hf_nostr_type type;
+	struct hf_slice subscription_id;  /* REQ, COUNT, CLOSE: raw JSON string body as the client wrote it (echoed verbatim) */
+	struct hf_event event;            /* EVENT, AUTH */
+	struct hf_filter *filters;        /* REQ, COUNT: in the arena */
+	uint32_t filter_count;
+};
+
+/* What to answer when decoding fails. */
+enum hf_nostr_refusal { HF_NOSTR_REFUSE_NOTICE, HF_NOSTR_REFUSE_OK, HF_NOSTR_REFUSE_CLOSED };
+struct hf_nostr_error {
+	enum hf_nostr_refusal refusal;
+	uint8_t event_id[32];             /* with OK */
+	struct hf_slice subscription_id;  /* with CLOSED */
+	const char *reason;               /* "invalid: …" */
+};
+
+/* One whole text message; white space around it is fine. Event text goes to *text, filters to *arena. Everything in
+ * *message borrows from text, arena and the message. */
+int hf_nostr_decode(struct hf_slice text_message, const struct hf_nostr_limits *limits, struct hf_buffer *text,
+	struct hf_arena *arena, struct hf_nostr_message *message, struct hf_nostr_error *error);
+
+/* Encoders append one JSON message. reason may be NULL or "". */
+int hf_nostr_append_ok(struct hf_buffer *out, const uint8_t id[static 32], bool accepted, const char *reason);
+int hf_nostr_append_eose(struct hf_buffer *out, struct hf_slice subscription_id);
+int hf_nostr_append_closed(struct hf_buffer *out, struct hf_slice subscription_id, const char *reason);
+int hf_nostr_append_notice(struct hf_buffer *out, const char *reason);
+int hf_nostr_append_count(struct hf_buffer *out, struct hf_slice subscription_id, uint64_t count);
+int hf_nostr_append_auth(struct hf_buffer *out, const char *challenge);
+/* ["EVENT",<subscription id>, … ]: the caller puts the event's JSON between head and tail. */
+int hf_nostr_append_event_head(struct hf_buffer *out, struct hf_slice subscription_id);
+#define HF_NOSTR_EVENT_TAIL "]"
+
+/* NIP-42: checks an AUTH event (already parsed; signature checked by the caller): kind 22242, challenge and relay tags,
+ * created_at within window_s of now_s. relay_url: the configured public address; hosts are compared. Returns HF_OK or
+ * HF_EDENIED with *reason. */
+int hf_nostr_check_auth(const struct hf_event *event, const char *challenge, const char *relay_url, uint64_t now_s, uint64_t window_s, const char **reason);
+
+#endif
