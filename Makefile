@@ -1,0 +1,57 @@
+# A thin front for Meson. `make run` and `make test` are all that a newcomer needs; both set up what is missing.
+
+BUILD ?= build
+SCALE ?= 1
+LISTEN ?= 127.0.0.1:7777
+DATA ?= data
+MESON_FLAGS ?=
+
+.PHONY: all setup run test unit interop crash bench soak fuzz asan tsan lint format install clean
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) holdfast
+	@ln -sf src/cli/holdfast $(BUILD)/holdfast
+
+$(BUILD)/build.ninja:
+	@tools/setup
+	meson setup $(BUILD) --buildtype=release $(MESON_FLAGS)
+
+setup:
+	@tools/setup
+
+run: all
+	@$(BUILD)/holdfast gateway --data $(DATA) --listen $(LISTEN)
+
+# Unit and property tests, then the real clients, then crashes and power cuts: the CI size of each.
+test: setup $(BUILD)/build.ninja
+	@tools/test $(BUILD)
+
+bench: all
+	@ninja -C $(BUILD)
+	@bench/run $(BUILD)
+
+# The same suites at full size: hours. SCALE multiplies.
+soak: all
+	@SCALE=$(SCALE) tools/soak $(BUILD)
+
+fuzz:
+	@tools/fuzz
+
+asan:
+	@CC=clang tools/sanitize address,undefined build-asan
+
+tsan:
+	@CC=clang tools/sanitize thread build-tsan
+
+lint: $(BUILD)/build.ninja
+	@tools/check-layers $(BUILD)
+	@tools/lint $(BUILD)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz

@@ -1,0 +1,63 @@
+// Publishers racing REQs: an event answered OK is in every REQ that arrives later; across EOSE none is missed and
+// none is sent twice. SCALE multiplies the rounds.
+import { after, before, test } from 'node:test'
+import assert from 'node:assert/strict'
+import { Gateway } from './lib/gateway.mjs'
+import { Author, Client } from './lib/client.mjs'
+
+const rounds = 40 * Number(process.env.SCALE ?? 1)
+let gateway
+before(async () => { gateway = await Gateway.start() })
+after(() => gateway.stop())
+
+test('across EOSE nothing is missed and nothing comes twice', async () => {
+  const authors = Array.from({ length: 4 }, () => new Author())
+  const publishers = await Promise.all(authors.map(() => Client.connect(gateway.url)))
+  const readers = await Promise.all(Array.from({ length: 6 }, () => Client.connect(gateway.url)))
+  const acknowledged = []
+  let done = false
+  const publishing = publishers.map(async (publisher, p) => {
+    for (let n = 0; n < rounds; n++) {
+      const events = Array.from({ length: 12 }, (_, i) => authors[p].event({ content: `${n} ${i}`, tags: [['t', `race${i % 2}`]] }))
+      const answers = await Promise.all(events.map(event => publisher.publish(event)))
+      for (const [i, [accepted]] of answers.entries()) { assert.ok(accepted); acknowledged.push(events[i].id) }
+    }
+  })
+  const filters = [
+    { authors: authors.map(a => a.pubkey) }, { kinds: [1] }, { '#t': ['race0', 'race1'] },
+    { authors: authors.map(a => a.pubkey), kinds: [1], '#t': ['race0', 'race1'] }]
+  const reading = readers.map(async (reader, r) => {
+    for (let n = 0; !done; n++) {
+      const id = `sub${n}`
+      const before = [...acknowledged]
+      const from = reader.messages.length
+      const end = reader.next(m => m[0] === 'EOSE' && m[1] === id)
+      reader.send(['REQ', id, { ...filters[(r + n) % filters.length], limit: 500000 }])
+      await end
+      const ids = reader.messages.slice(from).filter(m => m[0] === 'EVENT' && m[1] === id).map(m => m[2].id)
+      assert.equal(new Set(ids).size, ids.length, 'an event came twice')
+      if (before.length < 350) for (const known of before) assert.ok(ids.includes(known), 'an acknowledged event is missing')
+      if (n % 4) reader.send(['CLOSE', id])
+      else reader.keep = [...(reader.keep ?? []), id]
+      if (reader.keep?.length > 20) reader.send(['CLOSE', reader.keep.shift()])
+    }
+  })
+  await Promise.all(publishing)
+  done = true
+  await Promise.all(reading)
+  await new Promise(resolve => setTimeout(resolve, 200))
+  const total = publishers.length * rounds * 12
+  for (const reader of readers) {
+    for (const id of reader.keep ?? []) {
+      const ids = reader.messages.filter(m => m[0] === 'EVENT' && m[1] === id).map(m => m[2].id)
+      assert.equal(new Set(ids).size, ids.length, 'an event came twice across EOSE')
+      // The limit of stored events may cut old ones off, but all that was stored or came after is there.
+      if (total <= 500) assert.equal(ids.length, total)
+      const last = new Set(ids)
+      const stored = ids.length
+      assert.ok(stored >= Math.min(total, 400), `only ${stored} of ${total}`)
+      for (const known of acknowledged.slice(-200)) assert.ok(last.has(known), 'a live event was missed')
+    }
+  }
+  for (const client of [...publishers, ...readers]) client.close()
+})
