@@ -10,6 +10,7 @@
 #define HF_EVENT_BYTES_MAX (512u << 10) /* hard limit of the canonical text; the configured limit is lower */
 #define HF_EVENT_TAG_COUNT_MAX 2000
 #define HF_EVENT_KIND_MAX 65535
+#define HF_EVENT_TIME_S_MAX ((UINT64_C(1) << 53) - 1) /* created_at; what a JSON number holds exactly */
 
 struct hf_event {
 	uint8_t id[32], pubkey[32], sig[64];
@@ -21,10 +22,13 @@ struct hf_event {
 
 /* Where a stored event came from. Kept in its record; fields unknown to this version are kept too. */
 enum hf_event_source { HF_SOURCE_LOCAL, HF_SOURCE_LOOPBACK, HF_SOURCE_PRIVATE, HF_SOURCE_PUBLIC, HF_SOURCE_IMPORT };
+#define HF_EVENT_HAS_EXPIRATION 0x01 /* meta.flags: it has an expiration tag; hf_event_pack sets it, readers look at tags only then */
+#define HF_EVENT_EXTENSION_BYTES_MAX 1024
 struct hf_event_meta {
-	uint64_t received_ms;
-	uint8_t source; /* enum hf_event_source */
-	uint8_t flags;
+	uint64_t received_ms;       /* Unix milliseconds, below 2^48 */
+	uint8_t source;             /* enum hf_event_source */
+	uint8_t flags;              /* HF_EVENT_HAS_…; unknown ones are kept */
+	struct hf_slice extensions; /* fields: type varint, length varint, bytes; unknown types are kept; often empty */
 };
 
 /* Parses the JSON object at *json (the scanner stands before it; after success, behind it). The canonical text is
@@ -45,7 +49,7 @@ struct hf_tag {
 	struct hf_slice raw;      /* the array's text */
 	struct hf_slice name;     /* element 0, raw JSON string body */
 	struct hf_slice value;    /* element 1, raw JSON string body; length 0 when missing or empty */
-	uint32_t element_count;
+	uint32_t element_count;   /* a tag of one element has no value, not an empty one: no filter matches it */
 	char letter;              /* the name when it is one ASCII letter, else 0 */
 };
 /* *cursor starts at 0. False at the end. */
@@ -57,14 +61,24 @@ uint64_t hf_event_expiration(const struct hf_event *event);
 /* NIP-70: it has a ["-"] tag. */
 bool hf_event_is_protected(const struct hf_event *event);
 
-/* ---- Stored form: header, then the event with hex runs packed to binary; told in pack.c ---- */
+/* ---- Stored form: header, then the event with hex runs packed to binary; told in packed.h ---- */
+
+/* Appends the stored form; event came from hf_event_parse or hf_event_unpack. HF_ENOMEM; HF_EINVAL when meta does
+ * not fit its fields. */
 int hf_event_pack(const struct hf_event *event, const struct hf_event_meta *meta, struct hf_buffer *out);
-/* Reads a stored payload. The unpacked text is appended to *text (event points into it). HF_EMALFORMED, HF_EVERSION. */
+/* Reads a stored payload and checks all of it. The text of tags and content is appended to *text (event points
+ * into it); meta (may be NULL) borrows from payload. HF_EMALFORMED, HF_EVERSION, HF_ETOOBIG, HF_ENOMEM; on error *text is as it was. */
 int hf_event_unpack(struct hf_slice payload, struct hf_buffer *text, struct hf_event *event, struct hf_event_meta *meta);
-/* Fixed fields only (id, pubkey, sig, created_at, kind, and the offset where the rest begins); cheap. */
+/* The fixed fields only (id, pubkey, sig, created_at, kind); tags and content are left empty. Cheap. meta may be NULL. */
 int hf_event_unpack_head(struct hf_slice payload, struct hf_event *event, struct hf_event_meta *meta);
-/* Appends the JSON object straight from the stored form: the hot path of every query. */
+/* Appends the JSON object straight from the stored form: the hot path of every query. Lengths are checked, the
+ * text is trusted: the store has verified its checksum. HF_EMALFORMED, HF_EVERSION, HF_ENOMEM. */
 int hf_event_payload_to_json(struct hf_slice payload, struct hf_buffer *out);
+/* NIP-40 from the stored form: the expiration tag's time, or UINT64_MAX. */
+uint64_t hf_event_payload_expiration(struct hf_slice payload);
+/* Has it a tag of this letter whose second element is value (canonical text)? */
+bool hf_event_payload_has_tag(struct hf_slice payload, char letter, struct hf_slice value);
+/* Appends the JSON object of a parsed event. */
 int hf_event_to_json(const struct hf_event *event, struct hf_buffer *out);
 
 #endif

@@ -32,7 +32,7 @@ struct hf_filter {
 int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, const char **reason);
 /* Does the event match, limit aside? */
 bool hf_filter_matches(const struct hf_filter *filter, const struct hf_event *event);
-/* The same straight from a stored payload; scratch is for unpacking tags only when the filter has tags. */
-bool hf_filter_matches_payload(const struct hf_filter *filter, struct hf_slice payload, struct hf_buffer *scratch);
+/* The same straight from a stored payload, without unpacking it; a malformed payload does not match. */
+bool hf_filter_matches_payload(const struct hf_filter *filter, struct hf_slice payload);
 
 #endif
