@@ -6,7 +6,8 @@
 
 #include "data/event/filter.h"
 
-#define HF_NOSTR_SUBSCRIPTION_ID_BYTES_MAX 64
+#define HF_NOSTR_SUBSCRIPTION_ID_CHARACTERS_MAX 64 /* Unicode characters */
+#define HF_NOSTR_SUBSCRIPTION_ID_BYTES_MAX (6 * HF_NOSTR_SUBSCRIPTION_ID_CHARACTERS_MAX) /* as JSON text */
 #define HF_NOSTR_FILTER_COUNT_MAX 20
 
 enum hf_nostr_type { HF_NOSTR_EVENT, HF_NOSTR_REQ, HF_NOSTR_COUNT, HF_NOSTR_CLOSE, HF_NOSTR_AUTH };
@@ -19,7 +20,7 @@ struct hf_nostr_limits {
 
 struct hf_nostr_message {
 	enum hf_nostr_type type;
-	struct hf_slice subscription_id;  /* REQ, COUNT, CLOSE: raw JSON string body as the client wrote it (echoed verbatim) */
+	struct hf_slice subscription_id;  /* REQ, COUNT, CLOSE: canonical JSON string body, so equal ids have equal bytes */
 	struct hf_event event;            /* EVENT, AUTH */
 	struct hf_filter *filters;        /* REQ, COUNT: in the arena */
 	uint32_t filter_count;
@@ -34,8 +35,10 @@ struct hf_nostr_error {
 	const char *reason;               /* "invalid: …" */
 };
 
-/* One whole text message; white space around it is fine. Event text goes to *text, filters to *arena. Everything in
- * *message borrows from text, arena and the message. */
+/* One whole text message; white space around it is fine. Event text is appended to *text, filters go to *arena.
+ * Everything in *message and *error borrows from text, arena and the message. HF_OK, or a negative code with *error filled:
+ * HF_EMALFORMED, HF_ETOOBIG, HF_EINVAL (unsupported), HF_ENOMEM. For EVENT and AUTH the refusal is an OK when
+ * the event's id can be read, for REQ and COUNT a CLOSED when the subscription id can, else a NOTICE. */
 int hf_nostr_decode(struct hf_slice text_message, const struct hf_nostr_limits *limits, struct hf_buffer *text,
 	struct hf_arena *arena, struct hf_nostr_message *message, struct hf_nostr_error *error);
 
@@ -51,8 +54,9 @@ int hf_nostr_append_event_head(struct hf_buffer *out, struct hf_slice subscripti
 #define HF_NOSTR_EVENT_TAIL "]"
 
 /* NIP-42: checks an AUTH event (already parsed; signature checked by the caller): kind 22242, challenge and relay tags,
- * created_at within window_s of now_s. relay_url: the configured public address; hosts are compared. Returns HF_OK or
- * HF_EDENIED with *reason. */
+ * created_at within window_s of now_s. relay_url: the configured public address; hosts are compared without regard
+ * to case, ports and paths are not, since a proxy may change them. NULL or "": the tag must be there and name
+ * some host. Returns HF_OK or HF_EDENIED with *reason. */
 int hf_nostr_check_auth(const struct hf_event *event, const char *challenge, const char *relay_url, uint64_t now_s, uint64_t window_s, const char **reason);
 
 #endif
