@@ -1,9 +1,12 @@
 /* query: runs a REQ's or COUNT's filters against a snapshot, a piece at a time.
  *
- * Each filter is planned from index counts (plan.c): by ids; by the rarest combination of author+kind,
+ * Each filter is planned from index counts (plan.h): by ids; by the rarest combination of author+kind,
  * tag, author or kind lists, further lists as intersecting clauses; else by time. Every hit is matched against the
- * real filter. A filter's limit counts events that were emitted; an event that several filters match is
- * emitted once. Expired events (NIP-40) are not emitted. */
+ * real filter. Filters run one after the other, each newest first, ties by lowest id. A filter's limit counts events
+ * that were emitted; an event that several filters match is emitted once. Expired events (NIP-40) are not emitted.
+ * Documents that cannot be read are skipped; the store counts them.
+ *
+ * A count (NIP-45) is of distinct events over all filters, exact; limits do not apply to it. */
 #ifndef HF_DATA_EVENT_QUERY_H
 #define HF_DATA_EVENT_QUERY_H
 
@@ -17,7 +20,7 @@ struct hf_event_query_options {
 	uint32_t collection;
 	const struct hf_filter *filters; /* borrowed until close */
 	uint32_t filter_count;
-	uint64_t limit_max;              /* a filter's limit when absent or higher */
+	uint64_t limit_max;              /* a filter's limit when absent or higher; not for counts */
 	uint64_t now_s;                  /* for expiry */
 	bool count_only;
 	/* May this reader see it? NULL: everything. Called with a head-only event and the payload. */
@@ -29,16 +32,17 @@ struct hf_event_query_options {
 };
 
 struct hf_event_query;
-/* Takes the snapshot (released at close, also when open fails). */
+/* Takes the snapshot (released at close, also when open fails). The options are copied. HF_ENOMEM. */
 int hf_event_query_open(struct hf_event_query **out, struct hf_store *store, struct hf_snapshot *snapshot,
 	const struct hf_event_query_options *options);
 /* Works until done (HF_OK), until `visits_max` documents were looked at (HF_EBUSY: call again), until a page
- * is not resident in resident mode (HF_EWAIT: call again in blocking mode), or until emit refuses. */
+ * is not resident in resident mode (HF_EWAIT: call again in blocking mode), or until emit refuses. Steps may run on
+ * different threads, one at a time. HF_ENOMEM may be tried again; HF_EIO. */
 int hf_event_query_step(struct hf_event_query *query, enum hf_read_mode mode, uint32_t visits_max);
 uint64_t hf_event_query_count(const struct hf_event_query *query); /* emitted or counted so far */
-enum hf_plan hf_event_query_plan(const struct hf_event_query *query); /* of the current filter */
+enum hf_plan hf_event_query_plan(const struct hf_event_query *query); /* of the current filter, at the end the last */
 /* A guess of documents to visit, from index counts: small ones run on the loop at once. */
 uint64_t hf_event_query_cost(const struct hf_event_query *query);
-void hf_event_query_close(struct hf_event_query *query);
+void hf_event_query_close(struct hf_event_query *query); /* NULL is fine */
 
 #endif
