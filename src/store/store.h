@@ -49,11 +49,13 @@ struct hf_doc_key {
 /* How the store asks its user what a payload is: used when the log is replayed or the index rebuilt, so
  * that terms need not be stored. Called on any thread. `terms` has room for HF_STORE_TERM_COUNT_MAX;
  * fill key->terms = terms. A negative return marks the record as one that cannot be read: it is counted,
- * logged and not indexed. */
+ * logged and not indexed. identify gives the id alone and must be cheap: every read by id confirms its
+ * hit with it; when it is NULL, describe is asked. */
 struct hf_store_schema {
 	void *context;
 	int (*describe)(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
 		struct hf_doc_key *key, uint64_t *terms);
+	int (*identify)(void *context, uint32_t collection, struct hf_slice payload, uint8_t id[HF_STORE_ID_BYTES]);
 };
 
 struct hf_store_options {

@@ -31,8 +31,9 @@ int hf_term_address(const struct hf_store *store, const uint8_t pubkey[static 32
 uint64_t hf_term_expiry_hour(const struct hf_store *store, uint64_t hour);
 uint64_t hf_term_expiry_era(const struct hf_store *store, uint64_t era); /* hour / HF_EXPIRY_ERA_HOURS */
 
-/* hf_store_schema.describe for collections of events. */
+/* hf_store_schema.describe and .identify for collections of events. */
 int hf_event_describe(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
 	struct hf_doc_key *key, uint64_t *terms);
+int hf_event_identify(void *context, uint32_t collection, struct hf_slice payload, uint8_t id[HF_STORE_ID_BYTES]);
 
 #endif
