@@ -1,0 +1,351 @@
+/* limits: what this machine can do at best at the things that a relay's work consists of.
+ *
+ *     limits [--dir DIR] [--json]
+ *
+ * --dir is a directory on the disk that databases will lie on (default: the current one). Times are wall time of one
+ * thread unless they say CPU. Every figure is the best of a few short rounds, because a limit is what remains when
+ * nobody disturbs. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/sha.h>
+#include <secp256k1.h>
+#include <secp256k1_extrakeys.h>
+#include <secp256k1_schnorrsig.h>
+
+#define ROUNDS 3
+#define EVENT_BYTES 700u
+#define SIGNATURE_COUNT 2000u
+#define HASH_COUNT 200000u
+#define SYNC_COUNT 200u
+#define JSON_BYTES (8u << 20)
+#define COPY_BYTES (256u << 20)
+#define ECHO_COUNT 20000u
+#define SEND_COUNT 200000u
+#define LINE_COUNT_MAX 32u
+
+struct line {
+	const char *key;
+	const char *label;
+	const char *unit;
+	double value;
+};
+
+static struct line lines[LINE_COUNT_MAX];
+static size_t line_count;
+
+static void report(const char *key, const char *label, const char *unit, double value)
+{
+	lines[line_count++] = (struct line){key, label, unit, value};
+}
+
+static double clock_us(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static double now_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void measure_signatures(void)
+{
+	secp256k1_context *secp = secp256k1_context_create(SECP256K1_CONTEXT_NONE);
+	secp256k1_keypair keypair;
+	secp256k1_xonly_pubkey key;
+	uint8_t secret[32] = {1, 2, 3}, message[32] = {4}, signature[64], encoded[32];
+	if (!secp256k1_keypair_create(secp, &keypair, secret) || !secp256k1_keypair_xonly_pub(secp, &key, NULL, &keypair) ||
+		!secp256k1_xonly_pubkey_serialize(secp, encoded, &key) ||
+		!secp256k1_schnorrsig_sign32(secp, signature, message, &keypair, NULL))
+		die("secp256k1");
+	double best = 1e9, best_parsed = 1e9;
+	for (int round = 0; round < ROUNDS; round++) {
+		double begin = now_us();
+		for (unsigned i = 0; i < SIGNATURE_COUNT; i++)
+			if (!secp256k1_xonly_pubkey_parse(secp, &key, encoded) ||
+				!secp256k1_schnorrsig_verify(secp, signature, message, 32, &key))
+				die("signature check");
+		double middle = now_us();
+		for (unsigned i = 0; i < SIGNATURE_COUNT; i++)
+			if (!secp256k1_schnorrsig_verify(secp, signature, message, 32, &key))
+				die("signature check");
+		double end = now_us();
+		best = middle - begin < best ? middle - begin : best;
+		best_parsed = end - middle < best_parsed ? end - middle : best_parsed;
+	}
+	secp256k1_context_destroy(secp);
+	double check_us = best / SIGNATURE_COUNT;
+	report("schnorr_check_us", "Schnorr signature check, key parsed each time", "us", check_us);
+	report("schnorr_check_parsed_us", "  with the key at hand", "us", best_parsed / SIGNATURE_COUNT);
+	report("schnorr_check_per_s", "  on all cores", "/s", (double)sysconf(_SC_NPROCESSORS_ONLN) * 1e6 / check_us);
+}
+
+static void measure_hash(void)
+{
+	uint8_t event[EVENT_BYTES] = {0}, digest[32];
+	double best = 1e9;
+	for (int round = 0; round < ROUNDS; round++) {
+		double begin = now_us();
+		for (unsigned i = 0; i < HASH_COUNT / 4; i++) {
+			event[i % EVENT_BYTES]++;
+			SHA256(event, EVENT_BYTES, digest);
+		}
+		double spent = now_us() - begin;
+		best = spent < best ? spent : best;
+	}
+	report("sha256_700_us", "SHA-256 of 700 bytes", "us", best / (HASH_COUNT / 4));
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* Median wall time of a write at the end of a growing file and its fdatasync. */
+static double sync_us(const char *dir, size_t bytes)
+{
+	char path[4096];
+	double times[SYNC_COUNT];
+	snprintf(path, sizeof(path), "%s/limits.XXXXXX", dir);
+	int fd = mkstemp(path);
+	char *data = calloc(1, bytes);
+	if (fd < 0 || !data)
+		die(path);
+	unlink(path);
+	for (unsigned i = 0; i < SYNC_COUNT; i++) {
+		double begin = now_us();
+		if (write(fd, data, bytes) != (ssize_t)bytes || fdatasync(fd))
+			die("fdatasync");
+		times[i] = now_us() - begin;
+	}
+	close(fd);
+	free(data);
+	qsort(times, SYNC_COUNT, sizeof(*times), compare_doubles);
+	return times[SYNC_COUNT / 2];
+}
+
+/* A scan that does the least a JSON reader must: find strings and their escapes, count the nesting. */
+static size_t scan_json(const char *text, size_t bytes)
+{
+	size_t depth_sum = 0, depth = 0;
+	bool in_string = false;
+	for (size_t i = 0; i < bytes; i++) {
+		char c = text[i];
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			depth_sum += ++depth;
+		} else if (c == '}' || c == ']') {
+			depth--;
+		}
+	}
+	return depth_sum;
+}
+
+static void measure_json(void)
+{
+	static const char event[] = "{\"id\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\","
+		"\"created_at\":1700000000,\"kind\":1,\"tags\":[[\"e\",\"000102030405060708090a0b0c0d0e0f\"],[\"t\",\"bench\"]],"
+		"\"content\":\"Words of a length that people use, and \\\"quotes\\\" now and then.\\n\"}\n";
+	char *text = malloc(JSON_BYTES);
+	if (!text)
+		die("memory");
+	for (size_t i = 0; i < JSON_BYTES; i++)
+		text[i] = event[i % (sizeof(event) - 1)];
+	double best = 1e9;
+	size_t depth_sum = 0;
+	for (int round = 0; round < ROUNDS; round++) {
+		double begin = now_us();
+		depth_sum += scan_json(text, JSON_BYTES);
+		double spent = now_us() - begin;
+		best = spent < best ? spent : best;
+	}
+	__asm__ volatile("" : : "r"(depth_sum)); /* so that the scan is not optimised away */
+	free(text);
+	report("json_scan_mb_per_s", "JSON scan, byte by byte", "MB/s", JSON_BYTES / best);
+	report("json_scan_700_us", "  of 700 bytes", "us", EVENT_BYTES * best / JSON_BYTES);
+}
+
+static void measure_memory(void)
+{
+	char *from = malloc(COPY_BYTES), *to = malloc(COPY_BYTES);
+	if (!from || !to)
+		die("memory");
+	memset(from, 1, COPY_BYTES);
+	memset(to, 2, COPY_BYTES);
+	double best = 1e9;
+	for (int round = 0; round < ROUNDS; round++) {
+		double begin = now_us();
+		memcpy(to, from, COPY_BYTES);
+		double spent = now_us() - begin;
+		__asm__ volatile("" : : "r"(to) : "memory");
+		best = spent < best ? spent : best;
+	}
+	free(from);
+	free(to);
+	report("memory_copy_gb_per_s", "memory copy", "GB/s", COPY_BYTES / best / 1e3);
+}
+
+static void loopback_pair(int fds[2])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t bytes = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *)&address, bytes) || listen(listener, 1) ||
+		getsockname(listener, (struct sockaddr *)&address, &bytes))
+		die("listen");
+	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(fds[0], (struct sockaddr *)&address, sizeof(address)))
+		die("connect");
+	fds[1] = accept(listener, NULL, NULL);
+	close(listener);
+	for (int i = 0; i < 2; i++)
+		setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+static double echo_cpu_us;
+
+static void *echo(void *argument)
+{
+	int fd = *(int *)argument;
+	char byte[64];
+	double begin = clock_us(CLOCK_THREAD_CPUTIME_ID);
+	for (ssize_t count; (count = recv(fd, byte, sizeof(byte), 0)) > 0;)
+		if (send(fd, byte, (size_t)count, MSG_NOSIGNAL) != count)
+			break;
+	echo_cpu_us = clock_us(CLOCK_THREAD_CPUTIME_ID) - begin;
+	return NULL;
+}
+
+static void measure_echo(void)
+{
+	double best = 1e9, best_cpu = 1e9;
+	for (int round = 0; round < ROUNDS; round++) {
+		int fds[2];
+		pthread_t thread;
+		char byte[64] = {0};
+		loopback_pair(fds);
+		if (pthread_create(&thread, NULL, echo, &fds[1]))
+			die("thread");
+		double begin = now_us();
+		for (unsigned i = 0; i < ECHO_COUNT; i++)
+			if (send(fds[0], byte, sizeof(byte), MSG_NOSIGNAL) != sizeof(byte) || recv(fds[0], byte, sizeof(byte), 0) <= 0)
+				die("echo");
+		double spent = now_us() - begin;
+		close(fds[0]);
+		pthread_join(thread, NULL);
+		close(fds[1]);
+		best = spent < best ? spent : best;
+		best_cpu = echo_cpu_us < best_cpu ? echo_cpu_us : best_cpu;
+	}
+	report("echo_per_s", "loopback round trips, one at a time", "/s", ECHO_COUNT * 1e6 / best);
+	report("echo_ms", "  each", "ms", best / ECHO_COUNT / 1e3);
+	report("echo_cpu_us", "  CPU of the answering side", "us", best_cpu / ECHO_COUNT);
+}
+
+static void *swallow(void *argument)
+{
+	int fd = *(int *)argument;
+	static char buffer[1 << 18];
+	while (recv(fd, buffer, sizeof(buffer), MSG_TRUNC) > 0)
+		;
+	return NULL;
+}
+
+static void measure_send(void)
+{
+	char message[EVENT_BYTES] = {0};
+	double best = 1e9;
+	for (int round = 0; round < ROUNDS; round++) {
+		int fds[2];
+		pthread_t thread;
+		loopback_pair(fds);
+		if (pthread_create(&thread, NULL, swallow, &fds[1]))
+			die("thread");
+		double begin = clock_us(CLOCK_THREAD_CPUTIME_ID);
+		for (unsigned i = 0; i < SEND_COUNT; i++)
+			if (send(fds[0], message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
+				die("send");
+		double spent = clock_us(CLOCK_THREAD_CPUTIME_ID) - begin;
+		close(fds[0]);
+		pthread_join(thread, NULL);
+		close(fds[1]);
+		best = spent < best ? spent : best;
+	}
+	report("send_700_us", "loopback send of 700 bytes, CPU", "us", best / SEND_COUNT);
+}
+
+static void print_lines(bool json)
+{
+	if (json)
+		puts("{");
+	for (size_t i = 0; i < line_count; i++) {
+		const struct line *line = &lines[i];
+		if (json)
+			printf("  \"%s\": %.6g%s\n", line->key, line->value, i + 1 < line_count ? "," : "");
+		else
+			printf("%-48s %12.4g %s\n", line->label, line->value, line->unit);
+	}
+	if (json)
+		puts("}");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"dir", 1, NULL, 'd'}, {"json", 0, NULL, 'j'}, {0}};
+	const char *dir = ".";
+	bool json = false;
+	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+		if (c == 'd') {
+			dir = optarg;
+		} else if (c == 'j') {
+			json = true;
+		} else {
+			fputs("usage: limits [--dir DIR] [--json]\n", stderr);
+			return 2;
+		}
+	}
+	report("cores", "cores", "", (double)sysconf(_SC_NPROCESSORS_ONLN));
+	measure_signatures();
+	measure_hash();
+	double sync_4k_us = sync_us(dir, 4096);
+	report("fdatasync_4k_us", "append 4 kB and fdatasync, median", "us", sync_4k_us);
+	report("fdatasync_64k_us", "  64 kB", "us", sync_us(dir, 65536));
+	report("fdatasync_256k_us", "  256 kB", "us", sync_us(dir, 262144));
+	measure_json();
+	measure_memory();
+	measure_echo();
+	report("sync_and_echo_ms", "a round trip with a 4 kB fdatasync in it", "ms", lines[line_count - 2].value + sync_4k_us / 1e3);
+	measure_send();
+	print_lines(json);
+	return 0;
+}
