@@ -55,7 +55,8 @@ struct hf_store_schema {
 	void *context;
 	int (*describe)(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
 		struct hf_doc_key *key, uint64_t *terms);
-	int (*identify)(void *context, uint32_t collection, struct hf_slice payload, uint8_t id[HF_STORE_ID_BYTES]);
+	int (*identify)(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+		uint8_t id[static HF_STORE_ID_BYTES]);
 };
 
 struct hf_store_options {

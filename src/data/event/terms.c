@@ -165,7 +165,8 @@ int hf_event_describe(void *context, struct hf_store *store, uint32_t collection
 	return r;
 }
 
-int hf_event_identify(void *context, uint32_t collection, struct hf_slice payload, uint8_t id[HF_STORE_ID_BYTES])
+int hf_event_identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+	uint8_t id[static HF_STORE_ID_BYTES])
 {
 	struct hf_event head;
 	int r = hf_event_unpack_head(payload, &head, NULL);

@@ -34,6 +34,7 @@ uint64_t hf_term_expiry_era(const struct hf_store *store, uint64_t era); /* hour
 /* hf_store_schema.describe and .identify for collections of events. */
 int hf_event_describe(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
 	struct hf_doc_key *key, uint64_t *terms);
-int hf_event_identify(void *context, uint32_t collection, struct hf_slice payload, uint8_t id[HF_STORE_ID_BYTES]);
+int hf_event_identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+	uint8_t id[static HF_STORE_ID_BYTES]);
 
 #endif
