@@ -1,0 +1,66 @@
+/* http_private: the server, its connections and their exchanges, as its three parts see them. Private to net/.
+ *
+ * http_server.c listens, counts, limits and drains; http_exchange.c reads requests and finds their routes;
+ * http_answer.c writes answers.
+ */
+#ifndef HF_NET_HTTP_PRIVATE_H
+#define HF_NET_HTTP_PRIVATE_H
+
+#include "base/map.h"
+#include "net/http_server.h"
+#include "net/loop_private.h"
+#include "net/stream.h"
+#include "net/websocket_private.h"
+#include "wire/http.h"
+
+struct hf_http_listener;
+
+enum { HF_HTTP_REFUSED_FULL, HF_HTTP_REFUSED_ADDRESS, HF_HTTP_REFUSED_MEMORY, HF_HTTP_REFUSED_ACCEPT, HF_HTTP_REFUSED_COUNT };
+
+struct hf_http_counters {
+	struct hf_counter requests[5]; /* by class of status, 1xx to 5xx */
+	struct hf_counter accepted, refused[HF_HTTP_REFUSED_COUNT], timeouts;
+	struct hf_gauge sockets, websockets;
+};
+
+struct hf_http_server {
+	struct hf_http_server_options options; /* zeros replaced by defaults */
+	unsigned references;                   /* the owner's, and one for each stream and exchange */
+	struct hf_http_listener *listeners;
+	struct hf_stream *streams;
+	uint32_t stream_count;
+	struct hf_map addresses;               /* how many connections an address has */
+	bool is_draining;
+	struct hf_timer drain_timer;
+	void (*drained)(void *context);
+	void *drained_context;
+	struct hf_http_counters counters;
+	struct hf_stream_counters stream_counters;
+	struct hf_websocket_counters websocket_counters;
+};
+
+/* One connection that speaks HTTP, and its request: there is one at a time. */
+struct hf_http_exchange {
+	struct hf_http_server *server;
+	struct hf_stream *stream;       /* NULL: gone, or not ours any more */
+	struct hf_http_session *session;
+	struct hf_buffer leftover;      /* read behind the request being answered */
+	struct hf_address client;
+	const char *allow_origin;
+	size_t last_pending_bytes;
+	bool is_unix, is_busy, is_eating, keep_alive, has_peer_ended;
+};
+
+void hf_http_server_ref(struct hf_http_server *server);
+void hf_http_server_unref(struct hf_http_server *server);
+
+/* Begins to read requests from a stream; HF_ENOMEM leaves it with the caller. */
+int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream);
+/* The answer is in the queue: goes on with the connection or ends it. May free the exchange. */
+void hf_http_exchange_answered(struct hf_http_exchange *x);
+/* The stream belongs to somebody else now. May free the exchange. */
+void hf_http_exchange_handed_over(struct hf_http_exchange *x);
+const struct hf_http_message *hf_http_exchange_message(const struct hf_http_exchange *x);
+void hf_http_count_status(struct hf_http_server *server, int status);
+
+#endif

@@ -1,0 +1,39 @@
+/* loop_private: what the parts of net/ share on one loop. Not for other layers. */
+#ifndef HF_NET_LOOP_PRIVATE_H
+#define HF_NET_LOOP_PRIVATE_H
+
+#include <uv.h>
+
+#include "net/loop.h"
+
+/* Large enough that a busy socket is emptied in few reads, small enough for the processor's second-level cache. */
+#define HF_LOOP_READ_BYTES 131072
+
+struct hf_websocket_deflate;
+struct hf_stream_pool;
+struct hf_loop_signal;
+
+/* Every handle's data is the function that closes it and frees what it belongs to, for hf_loop_free. */
+typedef void (*hf_handle_abandon)(uv_handle_t *handle);
+
+struct hf_loop {
+	uv_loop_t uv;
+	struct hf_env *env;
+	struct hf_mailbox mailbox;
+	uv_async_t wake;
+	uv_prepare_t before_wait;
+	uv_check_t after_wait;
+	uv_idle_t busy;          /* active while deferred work is left over: do not wait then */
+	uv_timer_t clock;
+	uint64_t clock_deadline_us; /* what clock is set to; UINT64_MAX when idle */
+	struct hf_timers timers;
+	struct hf_loop_deferred *deferred_first, **deferred_last;
+	uint64_t now_us;         /* 0: not read in this iteration */
+	_Atomic bool stop_asked;
+	struct hf_loop_signal *signals;
+	uint8_t *read_buffer;    /* shared: bytes are handled before the next read */
+	struct hf_websocket_deflate *deflate; /* made at the first negotiation */
+	struct hf_stream_pool *pool;
+};
+
+#endif

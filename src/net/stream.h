@@ -1,0 +1,86 @@
+/* stream: one connected socket, TCP or Unix, with TLS or without, and all that is pending for it. Private to net/.
+ *
+ * Nothing is allocated for an idle stream but the struct. What is sent is queued by reference, or copied into a tail that
+ * many small pieces share, and goes out in one writev at the end of the loop's iteration.
+ *
+ * No call here calls back at once: callbacks come from the loop only, so an owner may close or finish its stream and
+ * free itself in any of them.
+ */
+#ifndef HF_NET_STREAM_H
+#define HF_NET_STREAM_H
+
+#include <uv.h>
+
+#include "base/metrics.h"
+#include "net/address.h"
+#include "net/loop.h"
+
+struct hf_stream;
+struct hf_stream_out;
+struct hf_stream_pool;
+struct hf_tls;
+struct hf_tls_session;
+
+struct hf_stream_events {
+	void (*read)(void *owner, uint8_t *data, size_t length); /* bytes may be written to */
+	void (*end)(void *owner, int error);      /* HF_ECLOSED: no more will come; else the socket is broken */
+	void (*timeout)(void *owner);             /* hf_stream_set_timeout */
+	void (*drained)(void *owner);             /* the queue is empty again; may be NULL */
+	void (*drain)(void *owner);               /* the server is going away; may be NULL */
+};
+
+/* What a server counts over all its streams. */
+struct hf_stream_counters {
+	struct hf_counter writes;       /* writev calls */
+	struct hf_counter sent_bytes, received_bytes;
+};
+
+struct hf_stream {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} uv;
+	struct hf_loop *loop;
+	const struct hf_stream_events *events; /* NULL: nobody listens any more */
+	void *owner;
+	void (*gone)(struct hf_stream *stream); /* once, before the struct is freed; may be NULL */
+	void *server;
+	struct hf_stream *previous, *next;      /* in the server's list */
+	struct hf_stream_counters *counters;    /* may be NULL */
+	struct hf_tls_session *tls;
+	struct hf_stream_out *out;              /* NULL: nothing is pending */
+	struct hf_loop_deferred flush;
+	struct hf_timer timer;
+	struct hf_address peer;
+	bool is_unix : 1, is_reading : 1, is_finishing : 1, is_shut : 1, has_ended : 1, is_broken : 1;
+};
+
+int hf_stream_pool_new(struct hf_stream_pool **out);
+void hf_stream_pool_free(struct hf_stream_pool *pool);
+
+/* An unconnected stream without events; it is freed by hf_stream_close. */
+int hf_stream_new(struct hf_stream **out, struct hf_loop *loop, bool is_unix);
+/* Sets the peer address and TCP_NODELAY of a stream that has just been connected or accepted. */
+void hf_stream_connected(struct hf_stream *stream);
+/* Puts TLS between; before the first byte. host is the name to check, for clients. */
+int hf_stream_start_tls(struct hf_stream *stream, struct hf_tls *tls, const char *host);
+void hf_stream_own(struct hf_stream *stream, const struct hf_stream_events *events, void *owner);
+void hf_stream_start_reading(struct hf_stream *stream);
+void hf_stream_stop_reading(struct hf_stream *stream);
+
+/* Queue for the next flush. HF_ENOMEM queues nothing. */
+int hf_stream_send_copy(struct hf_stream *stream, struct hf_slice bytes);
+/* release(owner) is called when the bytes are sent or dropped; NULL for bytes that live for ever. */
+int hf_stream_send_shared(struct hf_stream *stream, struct hf_slice bytes, void *owner, void (*release)(void *owner));
+size_t hf_stream_pending_bytes(const struct hf_stream *stream);
+
+void hf_stream_set_timeout(struct hf_stream *stream, uint64_t delay_ms); /* replaces the last one */
+void hf_stream_clear_timeout(struct hf_stream *stream);
+/* Detaches the owner, sends what is pending, shuts down, and gives the peer a moment to read it. */
+void hf_stream_finish(struct hf_stream *stream);
+/* Detaches the owner, drops what is pending and closes. */
+void hf_stream_close(struct hf_stream *stream);
+
+#endif

@@ -1,0 +1,277 @@
+/* A session is an SSL object between two memory BIOs. A reload makes a whole new SSL_CTX and swaps it in when it is good;
+ * connections that live hold a reference to the old one. Records' buffers are given back when they are empty
+ * (SSL_MODE_RELEASE_BUFFERS), as most connections are idle. */
+#include "net/tls.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/tls_private.h"
+
+struct hf_tls {
+	SSL_CTX *context;
+	bool is_server;
+	char *certificate_path, *key_path;
+};
+
+struct hf_tls_session {
+	SSL *ssl;
+	BIO *in, *out; /* owned by ssl */
+	bool is_failed, is_shut;
+};
+
+static const char *openssl_reason(void)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+	return reason ? reason : "unknown reason";
+}
+
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
+		       unsigned in_length, void *unused)
+{
+	static const unsigned char ours[] = "\x08http/1.1";
+	(void)ssl;
+	(void)unused;
+	unsigned char *chosen;
+	if (SSL_select_next_proto(&chosen, out_length, ours, sizeof ours - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_NOACK;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static SSL_CTX *new_context(const SSL_METHOD *method)
+{
+	SSL_CTX *context = SSL_CTX_new(method);
+	if (!context)
+		return NULL;
+	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+	return context;
+}
+
+static int load_server_context(SSL_CTX **out, const char *certificate_path, const char *key_path,
+			       struct hf_failure *failure)
+{
+	ERR_clear_error();
+	SSL_CTX *context = new_context(TLS_server_method());
+	if (!context)
+		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	int error = HF_OK;
+	if (SSL_CTX_use_certificate_chain_file(context, certificate_path) != 1)
+		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS certificate %s: %s; it must be a PEM file with the whole chain",
+				certificate_path, openssl_reason());
+	else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
+		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s", key_path,
+				openssl_reason(), certificate_path);
+	if (error) {
+		SSL_CTX_free(context);
+		ERR_clear_error();
+		return error;
+	}
+	SSL_CTX_set_alpn_select_cb(context, choose_alpn, NULL);
+	/* Resumption by ticket only: no session is kept for a client that went away. */
+	SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+	*out = context;
+	return HF_OK;
+}
+
+int hf_tls_server_new(struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure)
+{
+	struct hf_tls *tls = calloc(1, sizeof *tls);
+	if (!tls)
+		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	tls->is_server = true;
+	tls->certificate_path = strdup(certificate_path);
+	tls->key_path = strdup(key_path);
+	int error = tls->certificate_path && tls->key_path ? HF_OK : hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	if (!error)
+		error = load_server_context(&tls->context, certificate_path, key_path, failure);
+	if (error) {
+		hf_tls_free(tls);
+		return error;
+	}
+	*out = tls;
+	return HF_OK;
+}
+
+int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure)
+{
+	SSL_CTX *context;
+	if (!tls->is_server)
+		return HF_EINVAL;
+	int error = load_server_context(&context, tls->certificate_path, tls->key_path, failure);
+	if (error)
+		return error;
+	SSL_CTX_free(tls->context);
+	tls->context = context;
+	return HF_OK;
+}
+
+int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failure *failure)
+{
+	struct hf_tls *tls = calloc(1, sizeof *tls);
+	if (!tls)
+		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	tls->context = new_context(TLS_client_method());
+	if (!tls->context) {
+		free(tls);
+		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	}
+	ERR_clear_error();
+	int loaded = ca_path ? SSL_CTX_load_verify_locations(tls->context, ca_path, NULL)
+			     : SSL_CTX_set_default_verify_paths(tls->context);
+	if (loaded != 1) {
+		int error = hf_fail(failure, HF_EINVAL, "cannot read the trusted certificates in %s: %s",
+				    ca_path ? ca_path : "the system's store", openssl_reason());
+		ERR_clear_error();
+		hf_tls_free(tls);
+		return error;
+	}
+	SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+	*out = tls;
+	return HF_OK;
+}
+
+void hf_tls_free(struct hf_tls *tls)
+{
+	if (!tls)
+		return;
+	SSL_CTX_free(tls->context);
+	free(tls->certificate_path);
+	free(tls->key_path);
+	free(tls);
+}
+
+/* ---- Sessions ---- */
+
+static int expect_host(SSL *ssl, const char *host)
+{
+	static const unsigned char alpn[] = "\x08http/1.1";
+	unsigned char ip[16];
+	if (SSL_set_alpn_protos(ssl, alpn, sizeof alpn - 1) != 0)
+		return HF_ENOMEM;
+	if (inet_pton(AF_INET, host, ip) == 1 || inet_pton(AF_INET6, host, ip) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1 ? HF_OK : HF_ENOMEM;
+	if (SSL_set_tlsext_host_name(ssl, host) != 1 || SSL_set1_host(ssl, host) != 1)
+		return HF_ENOMEM;
+	return HF_OK;
+}
+
+int hf_tls_session_new(struct hf_tls_session **out, struct hf_tls *tls, const char *host)
+{
+	struct hf_tls_session *s = calloc(1, sizeof *s);
+	if (!s)
+		return HF_ENOMEM;
+	s->ssl = SSL_new(tls->context);
+	s->in = BIO_new(BIO_s_mem());
+	s->out = BIO_new(BIO_s_mem());
+	if (!s->ssl || !s->in || !s->out) {
+		BIO_free(s->in);
+		BIO_free(s->out);
+		SSL_free(s->ssl);
+		free(s);
+		return HF_ENOMEM;
+	}
+	SSL_set_bio(s->ssl, s->in, s->out);
+	if (tls->is_server)
+		SSL_set_accept_state(s->ssl);
+	else
+		SSL_set_connect_state(s->ssl);
+	int error = tls->is_server ? HF_OK : expect_host(s->ssl, host);
+	if (error) {
+		hf_tls_session_free(s);
+		return error;
+	}
+	if (!tls->is_server)
+		SSL_do_handshake(s->ssl); /* puts the first flight into `out` */
+	*out = s;
+	return HF_OK;
+}
+
+void hf_tls_session_free(struct hf_tls_session *s)
+{
+	if (!s)
+		return;
+	SSL_free(s->ssl);
+	free(s);
+}
+
+int hf_tls_session_recv(struct hf_tls_session *s, struct hf_slice ciphertext)
+{
+	return BIO_write(s->in, ciphertext.data, (int)ciphertext.length) == (int)ciphertext.length ? HF_OK : HF_ENOMEM;
+}
+
+int hf_tls_session_read(struct hf_tls_session *s, uint8_t *out, size_t capacity, size_t *length)
+{
+	*length = 0;
+	ERR_clear_error();
+	int result = SSL_read_ex(s->ssl, out, capacity, length);
+	if (result == 1)
+		return HF_OK;
+	switch (SSL_get_error(s->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE:
+		return HF_OK;
+	case SSL_ERROR_ZERO_RETURN:
+		return HF_ECLOSED;
+	default:
+		s->is_failed = true;
+		return HF_EMALFORMED;
+	}
+}
+
+int hf_tls_session_write(struct hf_tls_session *s, struct hf_slice plain, size_t *accepted)
+{
+	*accepted = 0;
+	if (plain.length == 0)
+		return HF_OK;
+	ERR_clear_error();
+	while (*accepted < plain.length) {
+		size_t written = 0;
+		int result = SSL_write_ex(s->ssl, plain.data + *accepted, plain.length - *accepted, &written);
+		if (result != 1) {
+			int reason = SSL_get_error(s->ssl, result);
+			return reason == SSL_ERROR_WANT_READ || reason == SSL_ERROR_WANT_WRITE ? HF_OK : HF_ECLOSED;
+		}
+		*accepted += written;
+	}
+	return HF_OK;
+}
+
+void hf_tls_session_shutdown(struct hf_tls_session *s)
+{
+	if (!s->is_failed && !s->is_shut && SSL_is_init_finished(s->ssl))
+		SSL_shutdown(s->ssl);
+	s->is_shut = true;
+	ERR_clear_error();
+}
+
+int hf_tls_session_take(struct hf_tls_session *s, struct hf_buffer *out)
+{
+	size_t pending = BIO_ctrl_pending(s->out);
+	if (pending == 0)
+		return HF_OK;
+	int error = hf_buffer_reserve(out, pending);
+	if (error)
+		return error;
+	int length = BIO_read(s->out, out->data + out->length, (int)pending);
+	out->length += length > 0 ? (size_t)length : 0;
+	return HF_OK;
+}
+
+bool hf_tls_session_is_established(const struct hf_tls_session *s)
+{
+	return SSL_is_init_finished(s->ssl);
+}
+
+const char *hf_tls_session_error(const struct hf_tls_session *s)
+{
+	long verdict = SSL_get_verify_result(s->ssl);
+	return verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : "TLS handshake failed";
+}
