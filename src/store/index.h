@@ -23,6 +23,9 @@
 
 #include "store/store.h"
 
+/* In resident mode a call that looked at so many documents without a hit gives HF_EWAIT: a loop thread has other things to do. */
+#define HF_INDEX_RESIDENT_STEPS_MAX 8192
+
 struct hf_index;
 struct hf_index_view;
 
@@ -52,8 +55,7 @@ struct hf_index_options {
 	int (*read_id)(void *context, uint64_t position, uint8_t id[static HF_STORE_ID_BYTES]);
 };
 
-/* A document found: where it is in the log, and a handle for kill that is good until the next freeze or
- * merge of the same index; kill itself revalidates by position. */
+/* A document found: where it is in the log. */
 struct hf_index_hit {
 	uint64_t position;
 	uint64_t rank;
@@ -87,10 +89,12 @@ int hf_index_work(struct hf_index *index, enum hf_index_job job);
 /* Merges everything into one segment per size limit, dropping dead documents. Blocking. */
 int hf_index_merge_all(struct hf_index *index);
 
-/* What a manifest written now must say. segments: up to max entries; *count of all. *position: every document
- * below it is in these segments or dead (the memtable's lowest live position, or UINT64_MAX when memory is empty). Dead
- * marks are written to new files "<number>.dead-<generation>" where they changed since the last call and synced; their
- * generations are given in `dead_generation`. */
+/* What a manifest written now must say. segments: up to max entries; *count of all; HF_ETOOBIG when max is less (nothing was
+ * done: try again). *position: every document below it is in these segments or dead (the memtables' lowest live position, or
+ * UINT64_MAX when memory is empty). The writer may go on meanwhile, so the owner notes BEFORE the call the position below
+ * which it has inserted all documents and set all marks, and the manifest says the lesser of the two. Dead marks are written
+ * to new files "<number>.dead-<generation>" where they changed since the last call and synced; their generations are given
+ * in `dead_generation`. */
 struct hf_index_checkpoint {
 	struct hf_index_segment_info info;
 	uint32_t dead_generation; /* 0: no dead file */
@@ -101,6 +105,14 @@ int hf_index_load_dead(struct hf_index *index, uint32_t number, uint32_t generat
 /* The manifest that names the present segments is durable: unlinks files that only older ones named (open
  * mappings live on with their views). */
 void hf_index_release_old(struct hf_index *index);
+/* Whether name is that of an index file, and which (generation 0: a segment). Files in the directory that the manifest does
+ * not name are left over from a crash: the owner unlinks them at open. */
+bool hf_index_file_name(const char *name, uint32_t *number, uint32_t *generation);
+/* Reads and checks all blocks that were not checked since open, so that resident reads find them. Blocking, for a
+ * background thread; returns the first error but tries all. */
+int hf_index_warm(struct hf_index *index);
+/* Blocks that did not match their checksum since open. */
+uint64_t hf_index_corrupt_count(const struct hf_index *index);
 
 /* ---- Readers ---- */
 struct hf_index_view *hf_index_acquire(struct hf_index *index);
@@ -110,14 +122,17 @@ void hf_index_view_release(struct hf_index_view *view);
  * reading the record: return 0 when it is the one, HF_ENOTFOUND when not, or an error that ends the search (HF_EWAIT). Memtable
  * hits are exact and need no confirmation. */
 typedef int (*hf_index_confirm)(void *context, uint64_t position);
+/* HF_ECORRUPT: not in the readable parts, but some part could not be read. */
 int hf_index_find(struct hf_index_view *view, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t before,
 	enum hf_read_mode mode, hf_index_confirm confirm, void *context, struct hf_index_hit *hit);
 
 uint64_t hf_index_estimate(struct hf_index_view *view, uint64_t term);
 uint64_t hf_index_doc_count(struct hf_index_view *view, uint64_t *dead_count);
 
-/* Newest first over all parts; see hf_query. Collection in the query is ignored. The iterator keeps its place over
- * HF_EWAIT. Exact ties (same rank and same first four bytes of the id) are ordered through options.read_id. */
+/* Newest first over all parts; see hf_query. Collection in the query is ignored; terms and view are borrowed until close. The
+ * iterator keeps its place over HF_EWAIT, which in resident mode is also given after HF_INDEX_RESIDENT_STEPS_MAX documents without
+ * a hit. HF_ECORRUPT: a segment that cannot be read further is left out from there on; the next call goes on with the others.
+ * Exact ties (same rank and same first four bytes of the id) between segments are ordered through options.read_id. */
 struct hf_index_iterator;
 int hf_index_iterate(struct hf_index_iterator **out, struct hf_index_view *view, const struct hf_query *query,
 	uint64_t before, enum hf_read_mode mode);
@@ -125,11 +140,13 @@ int hf_index_next(struct hf_index_iterator *iterator, struct hf_index_hit *hit);
 void hf_index_iterator_set_mode(struct hf_index_iterator *iterator, enum hf_read_mode mode);
 void hf_index_iterator_close(struct hf_index_iterator *iterator);
 
-/* Live positions of the whole view in ascending order, for scans in order of arrival: fills up to max
- * positions >= from; *count of them. Blocking; may allocate in proportion to the part sizes. */
+/* Live positions of the whole view in ascending order, for scans in order of arrival: fills the array with the lowest (up
+ * to max) that are >= from and below `before`; *count of them. Blocking. Costs a pass over the position heads of the view, so
+ * take some ten thousand at a time. HF_ECORRUPT: some could not be read, the array holds the others. */
 int hf_index_positions(struct hf_index_view *view, uint64_t from, uint64_t before, uint64_t *positions, size_t max, size_t *count);
 
-/* Checks every block of every segment file against its checksum and the structure against itself. */
+/* Reads every block of every segment file again, against its checksum, and checks the structure against itself. Calls report
+ * (may be NULL) for each fault. HF_ECORRUPT when there was one. */
 int hf_index_verify(struct hf_index *index, void (*report)(void *context, const char *sentence), void *context);
 
 #endif

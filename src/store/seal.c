@@ -1,0 +1,279 @@
+/* Sealing sorts three things: documents by rank and ids by hash with a radix sort over the bytes that differ, and terms,
+ * which need almost none: the table keeps them at the slot of their high bits, so that reading it from one end to the other gives
+ * them nearly in order. Nothing here is quadratic in what an outsider can choose: term and id hashes are keyed, and
+ * equal ranks are sorted by id with a merge sort (qsort). */
+#include <stdlib.h>
+
+#include "store/merge.h"
+#include "store/segment_builder.h"
+
+struct entry {
+	uint64_t key;
+	uint32_t value;
+};
+
+struct seal {
+	const struct hf_memtable *table;
+	struct hf_segment_builder builder;
+	uint32_t *map;
+	struct entry *entries, *scratch; /* room for the most of documents and slots */
+	uint32_t live_count;
+	uint32_t *list;                  /* one posting list */
+	uint64_t *bitmap;
+};
+
+/* Ascending by key, stable; passes over bytes that are the same everywhere are skipped. The result is in *entries;
+ * the two arrays may have changed places. */
+static void radix_sort(struct entry **entries, struct entry **scratch, uint32_t count)
+{
+	uint64_t all = 0, any = 0, first = count ? (*entries)[0].key : 0;
+	bool sorted = true;
+	for (uint32_t i = 0; i < count; i++) {
+		any |= (*entries)[i].key ^ first;
+		sorted = sorted && all <= (*entries)[i].key;
+		all = (*entries)[i].key;
+	}
+	for (unsigned shift = 0; shift < 64 && !sorted; shift += 8) {
+		if (!(any >> shift & 0xff))
+			continue;
+		uint32_t starts[256] = {0}, sum = 0;
+		struct entry *from = *entries, *to = *scratch;
+		for (uint32_t i = 0; i < count; i++)
+			starts[from[i].key >> shift & 0xff]++;
+		for (unsigned digit = 0; digit < 256; digit++) {
+			uint32_t n = starts[digit];
+			starts[digit] = sum;
+			sum += n;
+		}
+		for (uint32_t i = 0; i < count; i++)
+			to[starts[from[i].key >> shift & 0xff]++] = from[i];
+		*entries = to;
+		*scratch = from;
+	}
+}
+
+static int compare_ids(const void *a, const void *b, void *table)
+{
+	const struct hf_memtable *t = table;
+	return memcmp(t->ids[((const struct entry *)a)->value], t->ids[((const struct entry *)b)->value], HF_STORE_ID_BYTES);
+}
+
+/* Puts the live documents in query order into entries, and numbers them. */
+static void sort_docs(struct seal *s, const uint64_t *dead)
+{
+	const struct hf_memtable *t = s->table;
+	uint32_t count = atomic_load(&t->doc_count), n = 0;
+	for (uint32_t i = count; i-- > 0;) {
+		s->map[i] = HF_MERGE_DROPPED;
+		if (!(dead[i / 64] >> (i % 64) & 1))
+			s->entries[n++] = (struct entry){~t->ranks[i], i};
+	}
+	radix_sort(&s->entries, &s->scratch, n);
+	for (uint32_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && s->entries[end].key == s->entries[i].key;)
+			end++;
+		if (end - i > 1)
+			qsort_r(s->entries + i, end - i, sizeof *s->entries, compare_ids, (void *)t);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		s->map[s->entries[i].value] = i;
+	s->live_count = n;
+}
+
+static int write_columns(struct seal *s)
+{
+	const struct hf_memtable *t = s->table;
+	struct hf_segment_builder *b = &s->builder;
+	int r = HF_OK;
+	for (uint32_t i = 0; i < s->live_count && !r; i++)
+		r = hf_segment_builder_value(b, HF_SECTION_RANK, t->ranks[s->entries[i].value]);
+	if (!r)
+		r = hf_segment_builder_end_column(b, HF_SECTION_RANK);
+	for (uint32_t i = 0; i < s->live_count && !r; i++)
+		r = hf_segment_builder_value(b, HF_SECTION_POSITION, t->positions[s->entries[i].value]);
+	if (!r)
+		r = hf_segment_builder_end_column(b, HF_SECTION_POSITION);
+	for (uint32_t i = 0; i < s->live_count && !r; i++)
+		r = hf_segment_builder_tie(b, hf_load_be32(t->ids[s->entries[i].value]));
+	return r;
+}
+
+static int write_ids(struct seal *s)
+{
+	const struct hf_memtable *t = s->table;
+	uint32_t n = 0;
+	for (uint32_t at = 0; at < (uint32_t)1 << t->id_bits; at++) {
+		uint64_t slot = atomic_load_explicit(&t->id_slots[at], memory_order_relaxed);
+		if (slot && s->map[(uint32_t)slot - 1] != HF_MERGE_DROPPED)
+			s->entries[n++] = (struct entry){slot >> 32, s->map[(uint32_t)slot - 1]};
+	}
+	radix_sort(&s->entries, &s->scratch, n);
+	int r = HF_OK;
+	for (uint32_t i = 0; i < n && !r; i++)
+		r = hf_segment_builder_id(&s->builder, (uint32_t)s->entries[i].key, s->entries[i].value);
+	return r;
+}
+
+/* Fills entries with (40-bit term, slot) in ascending order. */
+static uint32_t sort_terms(struct seal *s)
+{
+	const struct hf_memtable *t = s->table;
+	uint32_t n = 0, slots = (uint32_t)1 << t->slot_bits;
+	for (int wrapped = 0; wrapped < 2; wrapped++) {
+		for (uint32_t at = 0; at < slots; at++) {
+			uint64_t term = atomic_load_explicit(&t->slots[at].term, memory_order_relaxed);
+			if (!term && wrapped)
+				break; /* what went round the end lies before the first free slot */
+			if (term && (term >> (64 - t->slot_bits) > at) == wrapped)
+				s->entries[n++] = (struct entry){term >> 24, at};
+		}
+	}
+	for (uint32_t i = 1; i < n; i++) {
+		struct entry moved = s->entries[i];
+		uint32_t at = i;
+		for (; at > 0 && s->entries[at - 1].key > moved.key; at--)
+			s->entries[at] = s->entries[at - 1];
+		s->entries[at] = moved;
+	}
+	return n;
+}
+
+/* Sorts and dedupes the list; returns its length. */
+static uint32_t sort_list(struct seal *s, uint32_t n)
+{
+	uint32_t *list = s->list;
+	if (n <= 32) {
+		for (uint32_t i = 1; i < n; i++) {
+			uint32_t moved = list[i], at = i;
+			for (; at > 0 && list[at - 1] > moved; at--)
+				list[at] = list[at - 1];
+			list[at] = moved;
+		}
+		uint32_t kept = 0;
+		for (uint32_t i = 0; i < n; i++)
+			if (!kept || list[kept - 1] != list[i])
+				list[kept++] = list[i];
+		return kept;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		s->bitmap[list[i] / 64] |= (uint64_t)1 << (list[i] % 64);
+	uint32_t kept = 0;
+	for (uint32_t word = 0; word < (s->live_count + 63) / 64; word++) {
+		for (uint64_t bits = s->bitmap[word]; bits; bits &= bits - 1)
+			list[kept++] = word * 64 + (uint32_t)__builtin_ctzll(bits);
+		s->bitmap[word] = 0;
+	}
+	return kept;
+}
+
+/* Appends the numbers of a slot's live documents to the list. A document may be in a list twice (two terms that share 40
+ * bits), never more often than it has nodes, so the list fits. */
+static uint32_t gather(struct seal *s, uint32_t slot, uint32_t n, bool *ascending)
+{
+	const struct hf_memtable *t = s->table;
+	uint32_t node = atomic_load_explicit(&t->slots[slot].head, memory_order_acquire);
+	for (; node; node = t->nodes[node].next) {
+		uint32_t doc = s->map[t->nodes[node].doc];
+		if (doc == HF_MERGE_DROPPED)
+			continue;
+		*ascending = *ascending && (!n || s->list[n - 1] < doc);
+		s->list[n++] = doc;
+	}
+	return n;
+}
+
+static int write_terms(struct seal *s)
+{
+	uint32_t n = sort_terms(s), distinct = 0;
+	for (uint32_t i = 0; i < n; i++)
+		distinct += !i || s->entries[i].key != s->entries[i - 1].key;
+	int r = hf_segment_builder_begin_terms(&s->builder, distinct);
+	for (uint32_t i = 0; i < n && !r;) {
+		uint64_t term = s->entries[i].key;
+		uint32_t length = 0;
+		bool ascending = true;
+		for (; i < n && s->entries[i].key == term; i++)
+			length = gather(s, s->entries[i].value, length, &ascending);
+		if (!ascending)
+			length = sort_list(s, length);
+		for (uint32_t at = 0; at < length && !r; at++)
+			r = hf_segment_builder_list_add(&s->builder, s->list[at]);
+		if (!r)
+			r = hf_segment_builder_end_list(&s->builder, term);
+	}
+	return r;
+}
+
+static int write_segment(struct seal *s, const struct hf_merge_target *target, struct hf_segment **out)
+{
+	uint64_t file_bytes;
+	int r = hf_segment_builder_open(&s->builder, target->fs, target->directory, target->number, target->collection,
+		target->seed, s->live_count);
+	if (!r)
+		r = write_columns(s);
+	if (!r)
+		r = write_ids(s);
+	if (!r)
+		r = write_terms(s);
+	if (!r)
+		r = hf_segment_builder_finish(&s->builder, &file_bytes);
+	if (!r)
+		r = hf_segment_open(out, target->fs, target->directory, target->number, target->tier, target->collection,
+			file_bytes, target->seed, NULL);
+	if (!r)
+		hf_segment_trust(*out);
+	hf_segment_builder_close(&s->builder, r != 0);
+	return r;
+}
+
+int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map)
+{
+	uint32_t count = atomic_load(&table->doc_count), words = (count + 63) / 64;
+	size_t room = (size_t)1 << table->slot_bits; /* more slots than documents, by construction */
+	struct seal *s = calloc(1, sizeof *s);
+	uint64_t *dead = malloc((size_t)words * 8 + 8);
+	int r = s && dead ? HF_OK : HF_ENOMEM;
+	*out = NULL;
+	*map = NULL;
+	if (!r) {
+		s->table = table;
+		s->map = malloc(((size_t)count + 1) * sizeof *s->map);
+		s->entries = malloc(room * sizeof *s->entries);
+		s->scratch = malloc(room * sizeof *s->scratch);
+		s->list = malloc(((size_t)table->nodes_max + 1) * sizeof *s->list);
+		s->bitmap = calloc((size_t)words + 1, 8);
+		r = s->map && s->entries && s->scratch && s->list && s->bitmap ? HF_OK : HF_ENOMEM;
+	}
+	if (!r) {
+		for (uint32_t i = 0; i < words; i++)
+			dead[i] = atomic_load_explicit(&table->dead[i], memory_order_relaxed);
+		sort_docs(s, dead);
+		r = s->live_count ? write_segment(s, target, out) : HF_OK;
+	}
+	free(dead);
+	if (s) {
+		if (r)
+			free(s->map);
+		else
+			*map = s->map;
+		free(s->entries);
+		free(s->scratch);
+		free(s->list);
+		free(s->bitmap);
+		free(s);
+	}
+	return r;
+}
+
+void hf_seal_carry(const struct hf_memtable *table, const uint32_t *map, struct hf_segment *out)
+{
+	uint32_t count = atomic_load(&table->doc_count);
+	for (uint32_t word = 0; word < (count + 63) / 64; word++) {
+		uint64_t bits = atomic_load_explicit(&table->dead[word], memory_order_relaxed);
+		for (; bits; bits &= bits - 1) {
+			uint32_t doc = map[word * 64 + (uint32_t)__builtin_ctzll(bits)];
+			if (doc != HF_MERGE_DROPPED)
+				hf_segment_mark_dead(out, doc);
+		}
+	}
+}
