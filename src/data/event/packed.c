@@ -141,7 +141,9 @@ uint8_t *hf_packed_write_text(const struct hf_packed_string *string, uint8_t *ou
 static int compare_bytes(struct hf_slice bytes, struct hf_slice *text)
 {
 	size_t length = bytes.length < text->length ? bytes.length : text->length;
-	int order = length > 0 ? memcmp(bytes.data, text->data, length) : 0;
+	if (length == 0)
+		return bytes.length > 0;
+	int order = memcmp(bytes.data, text->data, length);
 	if (order == 0 && bytes.length > length)
 		return 1;
 	text->data += length;
