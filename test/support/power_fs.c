@@ -1,0 +1,875 @@
+/* A node stands for a file, whatever its name. It keeps its unsynced changes with what they overwrote: a cut undoes
+ * all, the newest first, and does again the ones that survive. Changes of names are kept in one list in their
+ * order and undone from its end. A removed file is moved to a directory of its own, so that it can come back. */
+#include "support/power_fs.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "support/scratch.h"
+
+enum change_kind { WRITE, TRUNCATE };
+
+struct change {
+	struct change *older;
+	enum change_kind kind;
+	bool at_risk; /* a sync failed since: no later one makes it durable */
+	bool durable; /* synced, but kept here because an older one is at risk */
+	uint64_t offset, length;    /* what was written; for TRUNCATE offset is the new size */
+	uint64_t size_before;
+	uint64_t old_offset, old_length;
+	uint8_t *data, *old;
+};
+
+struct node {
+	struct node *next;
+	char *path; /* where the file is now */
+	int descriptor;
+	struct change *newest;
+};
+
+enum name_kind { CREATE, REMOVE, RENAME, MAKE_DIRECTORY };
+
+struct name_change {
+	struct name_change *older;
+	enum name_kind kind;
+	char *directory, *from, *to; /* to: the new name of RENAME */
+	char *grave;                 /* where the removed or replaced file is, or NULL */
+	bool kept;
+};
+
+struct handle {
+	struct node *node; /* NULL for a directory */
+	char *directory;
+	unsigned life;
+};
+
+struct power_fs {
+	struct hf_fs fs;
+	pthread_mutex_t mutex;
+	struct node *nodes;
+	struct node *former_nodes; /* from before a cut; handles may still point to them */
+	struct name_change *newest_name;
+	char graveyard[SCRATCH_PATH_BYTES];
+	uint64_t grave_count;
+	_Atomic unsigned life; /* counts cuts */
+	_Atomic bool dead;
+	uint64_t sync_count, write_count, written_bytes;
+	uint64_t die_in_syncs, fail_in_writes, fail_in_syncs; /* 0: never */
+	uint64_t bytes_left;
+};
+
+/* reallocarray and strdup allocate inside libc, which fail_alloc does not reach. */
+static void *allocate_zeroed(size_t length)
+{
+	void *memory = reallocarray(NULL, length ? length : 1, 1);
+	if (!memory)
+		abort();
+	return memset(memory, 0, length);
+}
+
+static char *copy_text(const char *text)
+{
+	char *copy = strdup(text);
+	if (!copy)
+		abort();
+	return copy;
+}
+
+/* Without doubled and trailing slashes, so that one file has one name. */
+static char *copy_path(const char *path)
+{
+	char *copy = copy_text(path), *to = copy;
+	for (const char *from = path; *from; from++) {
+		if (*from == '/' && to > copy && to[-1] == '/')
+			continue;
+		*to++ = *from;
+	}
+	if (to > copy + 1 && to[-1] == '/')
+		to--;
+	*to = '\0';
+	return copy;
+}
+
+static char *directory_of(const char *path)
+{
+	char *copy = copy_text(path), *slash = strrchr(copy, '/');
+	if (!slash) {
+		free(copy);
+		return copy_text(".");
+	}
+	slash[slash == copy] = '\0';
+	return copy;
+}
+
+static struct power_fs *of(struct hf_fs *fs)
+{
+	return fs->context;
+}
+
+static bool unusable(struct hf_file *file)
+{
+	struct power_fs *power = of(file->fs);
+	const struct handle *handle = file->layer;
+	return atomic_load(&power->dead) || handle->life != atomic_load(&power->life);
+}
+
+static bool counts_down(uint64_t *counter)
+{
+	return *counter > 0 && --*counter == 0;
+}
+
+static struct node *find_node(struct power_fs *power, const char *path)
+{
+	struct node *node = power->nodes;
+	while (node && strcmp(node->path, path) != 0)
+		node = node->next;
+	return node;
+}
+
+static int node_for(struct power_fs *power, const char *path, struct node **out)
+{
+	*out = find_node(power, path);
+	if (*out)
+		return HF_OK;
+	int descriptor = open(path, O_RDWR | O_CLOEXEC);
+	if (descriptor < 0)
+		return HF_EIO;
+	struct node *node = allocate_zeroed(sizeof *node);
+	node->path = copy_text(path);
+	node->descriptor = descriptor;
+	node->next = power->nodes;
+	power->nodes = node;
+	*out = node;
+	return HF_OK;
+}
+
+static void free_change(struct change *change)
+{
+	free(change->data);
+	free(change->old);
+	free(change);
+}
+
+static void free_changes(struct node *node)
+{
+	while (node->newest) {
+		struct change *older = node->newest->older;
+		free_change(node->newest);
+		node->newest = older;
+	}
+}
+
+static void free_nodes(struct node *node)
+{
+	while (node) {
+		struct node *next = node->next;
+		free_changes(node);
+		if (node->descriptor >= 0)
+			close(node->descriptor);
+		free(node->path);
+		free(node);
+		node = next;
+	}
+}
+
+static void free_name(struct name_change *name)
+{
+	free(name->directory);
+	free(name->from);
+	free(name->to);
+	free(name->grave);
+	free(name);
+}
+
+static void remember_name(struct power_fs *power, enum name_kind kind, const char *from, const char *to, char *grave)
+{
+	struct name_change *name = allocate_zeroed(sizeof *name);
+	name->kind = kind;
+	name->directory = directory_of(from);
+	name->from = copy_text(from);
+	name->to = to ? copy_text(to) : NULL;
+	name->grave = grave;
+	name->older = power->newest_name;
+	power->newest_name = name;
+}
+
+static uint64_t size_of(int descriptor)
+{
+	off_t end = lseek(descriptor, 0, SEEK_END);
+	return end < 0 ? 0 : (uint64_t)end;
+}
+
+static bool transfer_all(ssize_t (*transfer)(int, void *, size_t, off_t), int descriptor, void *data, uint64_t length,
+			 uint64_t offset)
+{
+	uint64_t done = 0;
+	while (done < length) {
+		ssize_t n = transfer(descriptor, (uint8_t *)data + done, length - done, (off_t)(offset + done));
+		if (n <= 0)
+			return false;
+		done += (uint64_t)n;
+	}
+	return true;
+}
+
+static ssize_t write_at(int descriptor, void *data, size_t length, off_t offset)
+{
+	return pwrite(descriptor, data, length, offset);
+}
+
+/* A new change of the node, with what it is about to overwrite. */
+static struct change *remember(struct node *node, enum change_kind kind, uint64_t offset, uint64_t length)
+{
+	struct change *change = allocate_zeroed(sizeof *change);
+	uint64_t size = size_of(node->descriptor);
+	uint64_t end = kind == WRITE && offset + length < size ? offset + length : size;
+	change->kind = kind;
+	change->offset = offset;
+	change->length = length;
+	change->size_before = size;
+	change->old_offset = offset;
+	change->old_length = end > offset ? end - offset : 0;
+	change->old = allocate_zeroed(change->old_length);
+	if (!transfer_all(pread, node->descriptor, change->old, change->old_length, offset))
+		abort();
+	change->older = node->newest;
+	node->newest = change;
+	return change;
+}
+
+static int power_pwritev_locked(struct power_fs *power, struct node *node, const struct iovec *slices, int count,
+				uint64_t offset)
+{
+	uint64_t length = 0;
+	for (int i = 0; i < count; i++)
+		length += slices[i].iov_len;
+	power->write_count++;
+	if (counts_down(&power->fail_in_writes))
+		return HF_EIO;
+	uint64_t fitting = length < power->bytes_left ? length : power->bytes_left;
+	if (power->bytes_left != UINT64_MAX)
+		power->bytes_left -= fitting;
+	struct change *change = remember(node, WRITE, offset, fitting);
+	change->data = allocate_zeroed(length);
+	uint64_t filled = 0;
+	for (int i = 0; i < count; i++) {
+		if (slices[i].iov_len)
+			memcpy(change->data + filled, slices[i].iov_base, slices[i].iov_len);
+		filled += slices[i].iov_len;
+	}
+	if (!transfer_all(write_at, node->descriptor, change->data, fitting, offset))
+		return HF_EIO;
+	power->written_bytes += fitting;
+	return fitting < length ? HF_ENOSPC : HF_OK;
+}
+
+static int power_pwritev(struct hf_file *file, const struct iovec *slices, int count, uint64_t offset)
+{
+	struct power_fs *power = of(file->fs);
+	struct node *node = ((struct handle *)file->layer)->node;
+	if (unusable(file) || !node)
+		return HF_EIO;
+	pthread_mutex_lock(&power->mutex);
+	int error = power_pwritev_locked(power, node, slices, count, offset);
+	pthread_mutex_unlock(&power->mutex);
+	return error;
+}
+
+static int truncate_node(struct node *node, uint64_t length)
+{
+	remember(node, TRUNCATE, length, 0);
+	return ftruncate(node->descriptor, (off_t)length) < 0 ? HF_EIO : HF_OK;
+}
+
+static int power_truncate(struct hf_file *file, uint64_t length)
+{
+	struct power_fs *power = of(file->fs);
+	struct node *node = ((struct handle *)file->layer)->node;
+	if (unusable(file) || !node)
+		return HF_EIO;
+	pthread_mutex_lock(&power->mutex);
+	int error = truncate_node(node, length);
+	pthread_mutex_unlock(&power->mutex);
+	return error;
+}
+
+static void make_node_durable(struct node *node)
+{
+	bool at_risk = false;
+	for (struct change *change = node->newest; change; change = change->older)
+		at_risk |= change->at_risk;
+	if (!at_risk) {
+		free_changes(node);
+		return;
+	}
+	for (struct change *change = node->newest; change; change = change->older)
+		change->durable = !change->at_risk;
+}
+
+static void make_names_durable(struct power_fs *power, const char *directory)
+{
+	struct name_change **at = &power->newest_name;
+	while (*at) {
+		struct name_change *name = *at;
+		if (strcmp(name->directory, directory) != 0) {
+			at = &name->older;
+			continue;
+		}
+		*at = name->older;
+		if (name->grave)
+			unlink(name->grave);
+		free_name(name);
+	}
+}
+
+static int power_sync_locked(struct power_fs *power, struct handle *handle)
+{
+	power->sync_count++;
+	if (counts_down(&power->die_in_syncs)) {
+		atomic_store(&power->dead, true);
+		return HF_EIO;
+	}
+	if (counts_down(&power->fail_in_syncs)) {
+		for (struct change *change = handle->node ? handle->node->newest : NULL; change; change = change->older)
+			change->at_risk = !change->durable;
+		return HF_EIO;
+	}
+	if (handle->node)
+		make_node_durable(handle->node);
+	else
+		make_names_durable(power, handle->directory);
+	return HF_OK;
+}
+
+static int power_sync(struct hf_file *file)
+{
+	struct power_fs *power = of(file->fs);
+	if (unusable(file))
+		return HF_EIO;
+	pthread_mutex_lock(&power->mutex);
+	int error = power_sync_locked(power, file->layer);
+	pthread_mutex_unlock(&power->mutex);
+	return error;
+}
+
+static int open_locked(struct power_fs *power, struct hf_file *file, const char *path, int flags)
+{
+	bool existed = access(path, F_OK) == 0;
+	struct hf_fs *real = hf_fs_system();
+	int error = real->open(real, file, path, flags & ~HF_FILE_TRUNCATE);
+	if (error)
+		return error;
+	struct handle *handle = allocate_zeroed(sizeof *handle);
+	handle->life = atomic_load(&power->life);
+	file->fs = &power->fs;
+	file->layer = handle;
+	if (flags & HF_FILE_DIRECTORY) {
+		handle->directory = copy_text(path);
+		return HF_OK;
+	}
+	if (!existed)
+		remember_name(power, CREATE, path, NULL, NULL);
+	error = node_for(power, path, &handle->node);
+	if (!error && (flags & HF_FILE_TRUNCATE) && size_of(handle->node->descriptor) > 0)
+		error = truncate_node(handle->node, 0);
+	if (error)
+		hf_file_close(file);
+	return error;
+}
+
+static int power_open(struct hf_fs *fs, struct hf_file *file, const char *path, int flags)
+{
+	struct power_fs *power = of(fs);
+	if (atomic_load(&power->dead))
+		return HF_EIO;
+	char *clean = copy_path(path);
+	pthread_mutex_lock(&power->mutex);
+	int error = open_locked(power, file, clean, flags);
+	pthread_mutex_unlock(&power->mutex);
+	free(clean);
+	return error;
+}
+
+static void power_close(struct hf_file *file)
+{
+	struct handle *handle = file->layer;
+	hf_fs_system()->close(file);
+	free(handle->directory);
+	free(handle);
+}
+
+static int power_pread(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	*done = 0;
+	return unusable(file) ? HF_EIO : hf_fs_system()->pread(file, data, length, offset, done);
+}
+
+static int power_pread_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	*done = 0;
+	return unusable(file) ? HF_EIO : hf_fs_system()->pread_resident(file, data, length, offset, done);
+}
+
+static int power_start_writeback(struct hf_file *file, uint64_t offset, uint64_t length)
+{
+	return unusable(file) ? HF_EIO : HF_OK;
+}
+
+static int power_allocate(struct hf_file *file, uint64_t offset, uint64_t length)
+{
+	struct power_fs *power = of(file->fs);
+	if (unusable(file))
+		return HF_EIO;
+	pthread_mutex_lock(&power->mutex);
+	uint64_t left = power->bytes_left;
+	pthread_mutex_unlock(&power->mutex);
+	/* What is allocated already does not need room again; what lies past the size is taken as new. */
+	uint64_t size = size_of(((struct handle *)file->layer)->node->descriptor);
+	uint64_t end = offset + length;
+	if (left != UINT64_MAX && end > size && end - (offset > size ? offset : size) > left)
+		return HF_ENOSPC;
+	return hf_fs_system()->allocate(file, offset, length);
+}
+
+static int power_size(struct hf_file *file, uint64_t *length)
+{
+	return unusable(file) ? HF_EIO : hf_fs_system()->size(file, length);
+}
+
+static int power_map(struct hf_file *file, uint64_t length, const uint8_t **data)
+{
+	*data = NULL;
+	return unusable(file) ? HF_EIO : hf_fs_system()->map(file, length, data);
+}
+
+static void power_unmap(struct hf_file *file, const uint8_t *data, uint64_t length)
+{
+	hf_fs_system()->unmap(file, data, length);
+}
+
+/* What was named from, or lay in it, is named to. */
+static void retarget_text(char **text, const char *from, const char *to)
+{
+	size_t length = strlen(from);
+	if (!*text || strncmp(*text, from, length) != 0 || ((*text)[length] != '\0' && (*text)[length] != '/'))
+		return;
+	size_t size = strlen(to) + strlen(*text + length) + 1;
+	char *fresh = allocate_zeroed(size);
+	snprintf(fresh, size, "%s%s", to, *text + length);
+	free(*text);
+	*text = fresh;
+}
+
+static void retarget_nodes(struct power_fs *power, const char *from, const char *to)
+{
+	for (struct node *node = power->nodes; node; node = node->next)
+		retarget_text(&node->path, from, to);
+}
+
+/* A renamed directory takes along the names that changed in it. */
+static void retarget_below(struct name_change *names, const char *from, const char *to)
+{
+	for (struct name_change *name = names; name; name = name->older) {
+		size_t length = strlen(from);
+		if (strncmp(name->directory, from, length) != 0 ||
+		    (name->directory[length] != '\0' && name->directory[length] != '/'))
+			continue;
+		retarget_text(&name->directory, from, to);
+		retarget_text(&name->from, from, to);
+		retarget_text(&name->to, from, to);
+	}
+}
+
+/* Moves a file that is removed or replaced out of the way; NULL when there is none. */
+static char *bury(struct power_fs *power, const char *path)
+{
+	char grave[SCRATCH_PATH_BYTES + 24];
+	snprintf(grave, sizeof grave, "%s/%llu", power->graveyard, (unsigned long long)power->grave_count++);
+	if (rename(path, grave) < 0)
+		return NULL;
+	retarget_nodes(power, path, grave);
+	return copy_text(grave);
+}
+
+static int rename_locked(struct power_fs *power, const char *from, const char *to)
+{
+	char *from_directory = directory_of(from), *to_directory = directory_of(to);
+	bool same = strcmp(from_directory, to_directory) == 0;
+	free(from_directory);
+	free(to_directory);
+	if (!same)
+		return HF_EINVAL;
+	if (access(from, F_OK) < 0)
+		return HF_ENOTFOUND;
+	if (strcmp(from, to) == 0)
+		return HF_OK;
+	char *grave = bury(power, to);
+	int error = hf_fs_system()->rename(hf_fs_system(), from, to);
+	if (error) {
+		free(grave);
+		return error;
+	}
+	retarget_nodes(power, from, to);
+	retarget_below(power->newest_name, from, to);
+	remember_name(power, RENAME, from, to, grave);
+	return HF_OK;
+}
+
+static int power_rename(struct hf_fs *fs, const char *from, const char *to)
+{
+	struct power_fs *power = of(fs);
+	if (atomic_load(&power->dead))
+		return HF_EIO;
+	char *clean_from = copy_path(from), *clean_to = copy_path(to);
+	pthread_mutex_lock(&power->mutex);
+	int error = rename_locked(power, clean_from, clean_to);
+	pthread_mutex_unlock(&power->mutex);
+	free(clean_from);
+	free(clean_to);
+	return error;
+}
+
+static int power_unlink(struct hf_fs *fs, const char *path)
+{
+	struct power_fs *power = of(fs);
+	if (atomic_load(&power->dead))
+		return HF_EIO;
+	char *clean = copy_path(path);
+	pthread_mutex_lock(&power->mutex);
+	char *grave = bury(power, clean);
+	if (grave)
+		remember_name(power, REMOVE, clean, NULL, grave);
+	pthread_mutex_unlock(&power->mutex);
+	free(clean);
+	return grave ? HF_OK : HF_ENOTFOUND;
+}
+
+static int power_make_directory(struct hf_fs *fs, const char *path, unsigned mode)
+{
+	struct power_fs *power = of(fs);
+	if (atomic_load(&power->dead))
+		return HF_EIO;
+	char *clean = copy_path(path);
+	pthread_mutex_lock(&power->mutex);
+	int error = hf_fs_system()->make_directory(hf_fs_system(), clean, mode);
+	if (!error)
+		remember_name(power, MAKE_DIRECTORY, clean, NULL, NULL);
+	pthread_mutex_unlock(&power->mutex);
+	free(clean);
+	return error;
+}
+
+static int power_list(struct hf_fs *fs, const char *path, int (*each)(void *context, const char *name), void *context)
+{
+	if (atomic_load(&of(fs)->dead))
+		return HF_EIO;
+	return hf_fs_system()->list(hf_fs_system(), path, each, context);
+}
+
+static int power_free_bytes(struct hf_fs *fs, const char *path, uint64_t *bytes)
+{
+	struct power_fs *power = of(fs);
+	if (atomic_load(&power->dead))
+		return HF_EIO;
+	pthread_mutex_lock(&power->mutex);
+	uint64_t left = power->bytes_left;
+	pthread_mutex_unlock(&power->mutex);
+	int error = hf_fs_system()->free_bytes(hf_fs_system(), path, bytes);
+	if (!error && left < *bytes)
+		*bytes = left;
+	return error;
+}
+
+struct power_fs *power_fs_new(void)
+{
+	struct power_fs *power = allocate_zeroed(sizeof *power);
+	power->fs = (struct hf_fs){
+		.context = power,
+		.open = power_open,
+		.close = power_close,
+		.pread = power_pread,
+		.pread_resident = power_pread_resident,
+		.pwritev = power_pwritev,
+		.sync = power_sync,
+		.start_writeback = power_start_writeback,
+		.allocate = power_allocate,
+		.truncate = power_truncate,
+		.size = power_size,
+		.map = power_map,
+		.unmap = power_unmap,
+		.rename = power_rename,
+		.unlink = power_unlink,
+		.make_directory = power_make_directory,
+		.list = power_list,
+		.free_bytes = power_free_bytes,
+	};
+	power->bytes_left = UINT64_MAX;
+	pthread_mutex_init(&power->mutex, NULL);
+	scratch_make(power->graveyard);
+	return power;
+}
+
+static void free_names(struct power_fs *power)
+{
+	while (power->newest_name) {
+		struct name_change *older = power->newest_name->older;
+		free_name(power->newest_name);
+		power->newest_name = older;
+	}
+}
+
+void power_fs_free(struct power_fs *power)
+{
+	free_names(power);
+	free_nodes(power->nodes);
+	free_nodes(power->former_nodes);
+	scratch_remove(power->graveyard);
+	pthread_mutex_destroy(&power->mutex);
+	free(power);
+}
+
+struct hf_fs *power_fs_fs(struct power_fs *power)
+{
+	return &power->fs;
+}
+
+static void set_locked(struct power_fs *power, uint64_t *field, uint64_t value)
+{
+	pthread_mutex_lock(&power->mutex);
+	*field = value;
+	pthread_mutex_unlock(&power->mutex);
+}
+
+static uint64_t get_locked(struct power_fs *power, const uint64_t *field)
+{
+	pthread_mutex_lock(&power->mutex);
+	uint64_t value = *field;
+	pthread_mutex_unlock(&power->mutex);
+	return value;
+}
+
+void power_fs_die_at_sync(struct power_fs *power, uint64_t n)
+{
+	set_locked(power, &power->die_in_syncs, n);
+}
+
+void power_fs_die_now(struct power_fs *power)
+{
+	atomic_store(&power->dead, true);
+}
+
+bool power_fs_is_dead(struct power_fs *power)
+{
+	return atomic_load(&power->dead);
+}
+
+uint64_t power_fs_sync_count(struct power_fs *power)
+{
+	return get_locked(power, &power->sync_count);
+}
+
+uint64_t power_fs_write_count(struct power_fs *power)
+{
+	return get_locked(power, &power->write_count);
+}
+
+uint64_t power_fs_written_bytes(struct power_fs *power)
+{
+	return get_locked(power, &power->written_bytes);
+}
+
+void power_fs_limit_bytes(struct power_fs *power, uint64_t bytes)
+{
+	set_locked(power, &power->bytes_left, bytes);
+}
+
+void power_fs_fail_write(struct power_fs *power, uint64_t n)
+{
+	set_locked(power, &power->fail_in_writes, n);
+}
+
+void power_fs_fail_sync(struct power_fs *power, uint64_t n)
+{
+	set_locked(power, &power->fail_in_syncs, n);
+}
+
+int power_fs_flip_bit(struct power_fs *power, const char *path, uint64_t offset, unsigned bit)
+{
+	int descriptor = open(path, O_RDWR | O_CLOEXEC);
+	if (descriptor < 0)
+		return HF_ENOTFOUND;
+	uint8_t byte;
+	int error = HF_EINVAL;
+	if (transfer_all(pread, descriptor, &byte, 1, offset)) {
+		byte ^= (uint8_t)(1u << (bit & 7));
+		error = transfer_all(write_at, descriptor, &byte, 1, offset) ? HF_OK : HF_EIO;
+	}
+	close(descriptor);
+	return error;
+}
+
+/* splitmix64 */
+static uint64_t draw(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+static bool undo(const struct node *node, const struct change *change)
+{
+	/* First to the size before, so that what lay behind a lowered end is there to be written. */
+	return ftruncate(node->descriptor, (off_t)change->size_before) == 0 &&
+	       transfer_all(write_at, node->descriptor, change->old, change->old_length, change->old_offset);
+}
+
+static bool redo_sectors(const struct node *node, const struct change *change, uint64_t *random, bool garbage)
+{
+	uint64_t end = change->offset + change->length;
+	for (uint64_t at = change->offset; at < end;) {
+		uint64_t sector_end = (at / POWER_FS_SECTOR_BYTES + 1) * POWER_FS_SECTOR_BYTES;
+		uint64_t length = (sector_end < end ? sector_end : end) - at;
+		uint8_t noise[POWER_FS_SECTOR_BYTES], *from = change->data + (at - change->offset);
+		uint64_t lot = draw(random) % 8;
+		if (lot == 0 && garbage) {
+			for (size_t i = 0; i < sizeof noise; i++)
+				noise[i] = (uint8_t)draw(random);
+			from = noise;
+		}
+		if ((lot == 0 ? garbage : lot < 5) &&
+		    !transfer_all(write_at, node->descriptor, from, length, at))
+			return false;
+		at += length;
+	}
+	return true;
+}
+
+static bool redo(const struct node *node, const struct change *change, uint64_t *random, enum power_fs_mode mode)
+{
+	uint64_t lot = mode == POWER_FS_KEEP_ALL || change->durable ? 0 : mode == POWER_FS_DROP_ALL ? 2 : draw(random) % 4;
+	if (change->kind == TRUNCATE)
+		return lot > 1 || ftruncate(node->descriptor, (off_t)change->offset) == 0;
+	if (lot < 2)
+		return transfer_all(write_at, node->descriptor, change->data, change->length, change->offset);
+	if (mode == POWER_FS_DROP_ALL)
+		return true;
+	/* The new size may be there although the bytes are not. */
+	uint64_t end = change->offset + change->length;
+	if (draw(random) % 2 && end > size_of(node->descriptor) && ftruncate(node->descriptor, (off_t)end) < 0)
+		return false;
+	return lot == 2 || redo_sectors(node, change, random, mode == POWER_FS_GARBAGE);
+}
+
+static bool cut_node(struct node *node, uint64_t *random, enum power_fs_mode mode)
+{
+	struct change *oldest = NULL;
+	while (node->newest) {
+		struct change *change = node->newest;
+		if (!undo(node, change))
+			return false;
+		node->newest = change->older;
+		change->older = oldest;
+		oldest = change;
+	}
+	bool ok = true;
+	while (oldest) {
+		struct change *newer = oldest->older;
+		ok = ok && redo(node, oldest, random, mode);
+		free_change(oldest);
+		oldest = newer;
+	}
+	return ok;
+}
+
+/* Draws for the directory of `name` how many of its changes survive, the oldest first. */
+static void choose_prefix(struct power_fs *power, const char *directory, uint64_t *random, enum power_fs_mode mode)
+{
+	uint64_t count = 0;
+	for (struct name_change *name = power->newest_name; name; name = name->older)
+		count += strcmp(name->directory, directory) == 0;
+	uint64_t lost = mode == POWER_FS_KEEP_ALL ? 0 : mode == POWER_FS_DROP_ALL ? count : draw(random) % (count + 1);
+	for (struct name_change *name = power->newest_name; name; name = name->older) {
+		if (strcmp(name->directory, directory) != 0)
+			continue;
+		name->kept = lost == 0;
+		lost -= lost > 0;
+	}
+}
+
+static bool first_of_directory(const struct power_fs *power, const struct name_change *name)
+{
+	for (const struct name_change *other = power->newest_name; other != name; other = other->older) {
+		if (strcmp(other->directory, name->directory) == 0)
+			return false;
+	}
+	return true;
+}
+
+static bool undo_name(struct power_fs *power, struct name_change *name)
+{
+	switch (name->kind) {
+	case CREATE:
+		return unlink(name->from) == 0;
+	case REMOVE:
+		return rename(name->grave, name->from) == 0;
+	case MAKE_DIRECTORY:
+		scratch_remove(name->from);
+		return true;
+	case RENAME:
+		retarget_below(name->older, name->to, name->from);
+		return rename(name->to, name->from) == 0 && (!name->grave || rename(name->grave, name->to) == 0);
+	}
+	return false;
+}
+
+static bool cut_names(struct power_fs *power, uint64_t *random, enum power_fs_mode mode)
+{
+	for (struct name_change *name = power->newest_name; name; name = name->older) {
+		if (first_of_directory(power, name))
+			choose_prefix(power, name->directory, random, mode);
+	}
+	bool ok = true;
+	while (power->newest_name) {
+		struct name_change *name = power->newest_name;
+		ok &= name->kept || undo_name(power, name);
+		power->newest_name = name->older;
+		free_name(name);
+	}
+	return ok;
+}
+
+int power_fs_cut(struct power_fs *power, uint64_t seed, enum power_fs_mode mode)
+{
+	uint64_t random = seed;
+	pthread_mutex_lock(&power->mutex);
+	bool ok = true;
+	for (struct node *node = power->nodes; node; node = node->next)
+		ok &= cut_node(node, &random, mode);
+	ok &= cut_names(power, &random, mode);
+
+	struct node **end = &power->former_nodes;
+	while (*end)
+		end = &(*end)->next;
+	*end = power->nodes;
+	power->nodes = NULL;
+	for (struct node *node = power->former_nodes; node; node = node->next) {
+		if (node->descriptor >= 0)
+			close(node->descriptor);
+		node->descriptor = -1;
+	}
+	scratch_remove(power->graveyard);
+	scratch_make(power->graveyard);
+	power->die_in_syncs = power->fail_in_writes = power->fail_in_syncs = 0;
+	power->bytes_left = UINT64_MAX;
+	atomic_fetch_add(&power->life, 1);
+	atomic_store(&power->dead, false);
+	pthread_mutex_unlock(&power->mutex);
+	return ok ? HF_OK : HF_EIO;
+}
