@@ -141,8 +141,9 @@ static void hex_encode(char *out, const uint8_t *bytes, size_t count)
 
 static void make_words(struct generator *g)
 {
-	static const char *const syllables[] = {"ka", "lo", "mi", "ren", "su", "ta", "vo", "ne", "shi", "bra", "del", "on",
-		"er", "ing", "qua", "zu", "pe", "ful", "ly", "st", "ga", "hom", "ix", "ow", "dé", "ñu", "ß", "ор", "ка", "日"};
+	static const char *const syllables[] = {"ka", "lo", "mi", "ren", "su", "ta", "vo", "ne", "shi", "bra", "del",
+		"on", "er", "ing", "qua", "zu", "pe", "ful", "ly", "st", "ga", "hom", "ix", "ow", "dé", "ñu", "ß", "ор",
+		"ка", "日"};
 	for (size_t i = 0; i < WORD_COUNT; i++) {
 		uint32_t count = 1 + random_below(g, 4);
 		g->words[i][0] = 0;
@@ -272,7 +273,8 @@ static void write_article(struct generator *g, int64_t created_at)
 
 static void write_profile(struct generator *g)
 {
-	text_format(&g->content, "{\\\"name\\\":\\\"%s\\\",\\\"picture\\\":\\\"https://example.com/%08x.jpg\\\",\\\"about\\\":\\\"",
+	text_format(&g->content,
+		"{\\\"name\\\":\\\"%s\\\",\\\"picture\\\":\\\"https://example.com/%08x.jpg\\\",\\\"about\\\":\\\"",
 		g->words[random_below(g, 3200)], random_below(g, UINT32_MAX));
 	for (size_t i = 0; i < 12; i++)
 		text_format(&g->content, "%s ", g->words[random_popular(g, 3200)]);
@@ -323,8 +325,8 @@ static void write_event(struct generator *g, struct draft *draft, int64_t create
 	hex_encode(id, draft->id, 32);
 
 	draft->offset_bytes = g->chunk.bytes;
-	text_format(&g->chunk, "{\"id\":\"%s\",\"pubkey\":\"%s\",\"created_at\":%" PRId64 ",\"kind\":%d,\"tags\":", id, pubkey,
-		created_at, kind);
+	text_format(&g->chunk, "{\"id\":\"%s\",\"pubkey\":\"%s\",\"created_at\":%" PRId64 ",\"kind\":%d,\"tags\":", id,
+		pubkey, created_at, kind);
 	text_add(&g->chunk, g->tags.data, g->tags.bytes);
 	text_add(&g->chunk, ",\"content\":\"", 12);
 	text_add(&g->chunk, g->content.data, g->content.bytes);
@@ -355,7 +357,8 @@ static void *sign_some(void *argument)
 		struct draft *draft = &g->drafts[i];
 		uint8_t signature[64];
 		char hex[129];
-		if (!secp256k1_schnorrsig_sign32(g->secp, signature, draft->id, &g->authors[draft->author].keypair, NULL))
+		if (!secp256k1_schnorrsig_sign32(
+			    g->secp, signature, draft->id, &g->authors[draft->author].keypair, NULL))
 			die("signing");
 		hex_encode(hex, signature, 64);
 		memcpy(g->chunk.data + draft->sig_offset_bytes, hex, 128);
@@ -382,7 +385,8 @@ static void generate(struct generator *g, FILE *out, uint64_t count, int64_t unt
 		size_t chunk_count = count - done < CHUNK_EVENTS ? (size_t)(count - done) : CHUNK_EVENTS;
 		g->chunk.bytes = 0;
 		for (size_t i = 0; i < chunk_count; i++)
-			write_event(g, &g->drafts[i], begin + (int64_t)((double)(done + i) * SPAN_SECONDS / (double)count));
+			write_event(
+				g, &g->drafts[i], begin + (int64_t)((double)(done + i) * SPAN_SECONDS / (double)count));
 		sign_chunk(g, chunk_count);
 		if (fwrite(g->chunk.data, 1, g->chunk.bytes, out) != g->chunk.bytes)
 			die("write");
@@ -428,26 +432,38 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"events", 1, NULL, 'e'}, {"out", 1, NULL, 'o'}, {"authors", 1, NULL, 'a'},
-		{"seed", 1, NULL, 's'}, {"until", 1, NULL, 'u'}, {0}};
+	static const struct option options[] = {{"events", 1, NULL, 'e'}, {"out", 1, NULL, 'o'},
+		{"authors", 1, NULL, 'a'}, {"seed", 1, NULL, 's'}, {"until", 1, NULL, 'u'}, {0}};
 	uint64_t count = 0, seed = 1;
 	uint32_t author_count = 2000;
 	int64_t until = (int64_t)time(NULL) - 3600;
 	const char *path = NULL;
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
-		case 'e': count = strtoull(optarg, NULL, 10); break;
-		case 'o': path = optarg; break;
-		case 'a': author_count = (uint32_t)strtoul(optarg, NULL, 10); break;
-		case 's': seed = strtoull(optarg, NULL, 10); break;
-		case 'u': until = strtoll(optarg, NULL, 10); break;
-		default: return usage();
+		case 'e':
+			count = strtoull(optarg, NULL, 10);
+			break;
+		case 'o':
+			path = optarg;
+			break;
+		case 'a':
+			author_count = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case 's':
+			seed = strtoull(optarg, NULL, 10);
+			break;
+		case 'u':
+			until = strtoll(optarg, NULL, 10);
+			break;
+		default:
+			return usage();
 		}
 	}
 	if (!count || !path || !author_count)
 		return usage();
 
-	/* Under another name until it is whole, so that an interrupted run leaves no half file to be taken for a cache. */
+	/* Under another name until it is whole, so that an interrupted run leaves no half file to be taken for a cache.
+	 */
 	char partial[4096];
 	snprintf(partial, sizeof(partial), "%s.partial", path);
 	FILE *out = fopen(partial, "w");

@@ -76,7 +76,8 @@ static void measure_signatures(void)
 	secp256k1_keypair keypair;
 	secp256k1_xonly_pubkey key;
 	uint8_t secret[32] = {1, 2, 3}, message[32] = {4}, signature[64], encoded[32];
-	if (!secp256k1_keypair_create(secp, &keypair, secret) || !secp256k1_keypair_xonly_pub(secp, &key, NULL, &keypair) ||
+	if (!secp256k1_keypair_create(secp, &keypair, secret) ||
+		!secp256k1_keypair_xonly_pub(secp, &key, NULL, &keypair) ||
 		!secp256k1_xonly_pubkey_serialize(secp, encoded, &key) ||
 		!secp256k1_schnorrsig_sign32(secp, signature, message, &keypair, NULL))
 		die("secp256k1");
@@ -172,8 +173,10 @@ static size_t scan_json(const char *text, size_t bytes)
 
 static void measure_json(void)
 {
-	static const char event[] = "{\"id\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\","
-		"\"created_at\":1700000000,\"kind\":1,\"tags\":[[\"e\",\"000102030405060708090a0b0c0d0e0f\"],[\"t\",\"bench\"]],"
+	static const char event[] =
+		"{\"id\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\","
+		"\"created_at\":1700000000,\"kind\":1,\"tags\":[[\"e\",\"000102030405060708090a0b0c0d0e0f\"],[\"t\","
+		"\"bench\"]],"
 		"\"content\":\"Words of a length that people use, and \\\"quotes\\\" now and then.\\n\"}\n";
 	char *text = malloc(JSON_BYTES);
 	if (!text)
@@ -258,7 +261,8 @@ static void measure_echo(void)
 			die("thread");
 		double begin = now_us();
 		for (unsigned i = 0; i < ECHO_COUNT; i++)
-			if (send(fds[0], byte, sizeof(byte), MSG_NOSIGNAL) != sizeof(byte) || recv(fds[0], byte, sizeof(byte), 0) <= 0)
+			if (send(fds[0], byte, sizeof(byte), MSG_NOSIGNAL) != sizeof(byte) ||
+				recv(fds[0], byte, sizeof(byte), 0) <= 0)
 				die("echo");
 		double spent = now_us() - begin;
 		close(fds[0]);
@@ -344,7 +348,8 @@ int main(int argc, char **argv)
 	measure_json();
 	measure_memory();
 	measure_echo();
-	report("sync_and_echo_ms", "a round trip with a 4 kB fdatasync in it", "ms", lines[line_count - 2].value + sync_4k_us / 1e3);
+	report("sync_and_echo_ms", "a round trip with a 4 kB fdatasync in it", "ms",
+		lines[line_count - 2].value + sync_4k_us / 1e3);
 	measure_send();
 	print_lines(json);
 	return 0;

@@ -54,11 +54,16 @@ static enum hf_bench_kind kind_of(const char *head, size_t bytes)
 	if (!quote || quote + 3 > head + bytes)
 		return HF_BENCH_OTHER;
 	switch (quote[1]) {
-	case 'E': return quote[2] == 'V' ? HF_BENCH_EVENT : HF_BENCH_EOSE;
-	case 'O': return HF_BENCH_OK;
-	case 'C': return quote[2] == 'L' ? HF_BENCH_CLOSED : HF_BENCH_OTHER;
-	case 'N': return HF_BENCH_NOTICE;
-	case 'A': return HF_BENCH_AUTH;
+	case 'E':
+		return quote[2] == 'V' ? HF_BENCH_EVENT : HF_BENCH_EOSE;
+	case 'O':
+		return HF_BENCH_OK;
+	case 'C':
+		return quote[2] == 'L' ? HF_BENCH_CLOSED : HF_BENCH_OTHER;
+	case 'N':
+		return HF_BENCH_NOTICE;
+	case 'A':
+		return HF_BENCH_AUTH;
 	}
 	return HF_BENCH_OTHER;
 }
@@ -115,7 +120,8 @@ void hf_bench_conn_deflated(struct hf_bench_conn *conn, const char *bytes, size_
 void hf_bench_conn_flush(struct hf_bench_conn *conn)
 {
 	while (conn->fd >= 0 && conn->out_begin < conn->out_end) {
-		ssize_t sent = send(conn->fd, conn->out + conn->out_begin, conn->out_end - conn->out_begin, MSG_NOSIGNAL);
+		ssize_t sent =
+			send(conn->fd, conn->out + conn->out_begin, conn->out_end - conn->out_begin, MSG_NOSIGNAL);
 		if (sent < 0) {
 			if (errno != EAGAIN)
 				drop(conn);

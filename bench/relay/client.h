@@ -34,7 +34,7 @@ struct hf_bench_message {
 
 struct hf_bench_conn {
 	struct hf_bench_hub *hub;
-	int fd; /* -1 once closed */
+	int fd;       /* -1 once closed */
 	bool deflate; /* the server agreed to permessage-deflate */
 	bool writable_awaited;
 	size_t number; /* the row's own */

@@ -49,8 +49,8 @@ bool hf_bench_events_open(struct hf_bench_events *events, const char *path, size
 	events->text = map == MAP_FAILED ? NULL : map;
 	if (!events->text || !index_lines(events) || events->count < count_min ||
 		memcmp(events->text + KIND_AT - 8, ",\"kind\":", 8)) {
-		fprintf(stderr, "relay: %s holds %zu events of the %zu wanted, or is not of bench/gen\n", path, events->count,
-			count_min);
+		fprintf(stderr, "relay: %s holds %zu events of the %zu wanted, or is not of bench/gen\n", path,
+			events->count, count_min);
 		hf_bench_events_close(events);
 		return false;
 	}

@@ -16,7 +16,7 @@ struct hf_bench_events {
 struct hf_bench_event {
 	const char *json;
 	size_t json_bytes;
-	const char *id;	    /* 64 hex digits */
+	const char *id;     /* 64 hex digits */
 	const char *pubkey; /* 64 hex digits */
 	int64_t created_at;
 	unsigned kind;

@@ -69,7 +69,8 @@ bool hf_bench_row_large(struct hf_bench_run *run)
 	if (!run->large_count)
 		return true;
 	size_t first = run->large_count - run->large_count / 10;
-	struct cost cost = {.publish = {.conn_count = 8, .window = 64, .first = first, .count = run->large_count - first}};
+	struct cost cost = {
+		.publish = {.conn_count = 8, .window = 64, .first = first, .count = run->large_count - first}};
 	if (!hf_bench_run_loaded(run, first) || !measure(run, &cost))
 		return false;
 	run->loaded_count = run->large_count;
@@ -113,7 +114,10 @@ bool hf_bench_row_single(struct hf_bench_run *run)
 {
 	size_t indices[SINGLE_EVENT_COUNT];
 	double latencies_us[SINGLE_EVENT_COUNT];
-	struct hf_bench_publish publish = {.conn_count = 1, .window = 1, .count = SINGLE_EVENT_COUNT, .indices = indices,
+	struct hf_bench_publish publish = {.conn_count = 1,
+		.window = 1,
+		.count = SINGLE_EVENT_COUNT,
+		.indices = indices,
 		.latencies_us = latencies_us};
 	if (!hf_bench_run_loaded(run, run->event_count) || !hf_bench_run_reserve(run, indices, SINGLE_EVENT_COUNT) ||
 		!hf_bench_publish(run, &publish))

@@ -27,13 +27,13 @@ struct live {
 	size_t event_count;
 	size_t sent;
 	size_t window;
-	size_t answered;   /* OKs */
-	size_t ready;	   /* EOSEs */
+	size_t answered; /* OKs */
+	size_t ready;    /* EOSEs */
 	size_t delivered;
-	bool live;	   /* from now on EVENTs are counted */
+	bool live; /* from now on EVENTs are counted */
 	int64_t *sent_at_us;
 	double *latencies_us; /* NULL unless deliveries are matched with their sending */
-	size_t *order;	      /* of the events by id, for that */
+	size_t *order;        /* of the events by id, for that */
 };
 
 static void publish_one(struct live *live)
@@ -72,7 +72,8 @@ static size_t find_event(const struct live *live, const char *id)
 static void note_latency(struct live *live, const struct hf_bench_message *message)
 {
 	const char *id = memmem(message->head, message->head_bytes, "\"id\":\"", 6);
-	size_t index = id && id + 70 <= message->head + message->head_bytes ? find_event(live, id + 6) : live->event_count;
+	size_t index =
+		id && id + 70 <= message->head + message->head_bytes ? find_event(live, id + 6) : live->event_count;
 	if (index < live->event_count)
 		live->latencies_us[live->delivered] = (double)(hf_bench_now_us() - live->sent_at_us[index]);
 }
@@ -89,7 +90,8 @@ static void take_live(struct hf_bench_conn *conn, const struct hf_bench_message 
 	} else if (message->kind == HF_BENCH_EOSE) {
 		live->ready++;
 	} else if (message->kind == HF_BENCH_CLOSED || message->kind == HF_BENCH_NOTICE) {
-		fprintf(stderr, "relay: %.*s\n", (int)(message->head_bytes < 200 ? message->head_bytes : 200), message->head);
+		fprintf(stderr, "relay: %.*s\n", (int)(message->head_bytes < 200 ? message->head_bytes : 200),
+			message->head);
 	}
 }
 
@@ -262,7 +264,8 @@ static bool subscribe_authors(struct live *live)
 			random = random * 6364136223846793005ull + 1442695040888963407ull;
 			struct hf_bench_event event =
 				hf_bench_event_at(live->run->events, (size_t)(random >> 33) % live->run->event_count);
-			bytes += snprintf(request + bytes, sizeof(request) - (size_t)bytes, "%s\"%.64s\"", k ? "," : "", event.pubkey);
+			bytes += snprintf(request + bytes, sizeof(request) - (size_t)bytes, "%s\"%.64s\"", k ? "," : "",
+				event.pubkey);
 		}
 		snprintf(request + bytes, sizeof(request) - (size_t)bytes, "]}]");
 		hf_bench_conn_string(conn, request);

@@ -4,7 +4,6 @@
 #include "report.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -59,50 +58,76 @@ static void usage(FILE *out)
 	      "\n"
 	      "  --rival 'COMMAND'    a second relay, measured in turn; ratios are printed\n"
 	      "  --baseline FILE      take the rival's figures from an earlier --json output instead\n"
-	      "  --only ROW,...       ingest duplicates single queries byid start wide fanout paced authors idle large\n"
+	      "  --only ROW,...       ingest duplicates single queries byid start wide fanout paced authors idle "
+	      "large\n"
 	      "  --events N           events in the database (100000)\n"
 	      "  --large N            also ingest the last tenth of N events into a database of the first nine (off)\n"
-	      "  --load 'COMMAND'     fills {dir} from JSON lines on standard input, for untimed loading; --rival-load\n"
+	      "  --load 'COMMAND'     fills {dir} from JSON lines on standard input, for untimed loading; "
+	      "--rival-load\n"
 	      "  --queries N          mixed queries; three times as many by id (20000)\n"
 	      "  --idle N             idle connections (5000)\n"
-	      "  --work DIR           databases, logs and the cached events, on the disk to be measured (/var/tmp/holdfast-bench)\n"
+	      "  --work DIR           databases, logs and the cached events, on the disk to be measured "
+	      "(/var/tmp/holdfast-bench)\n"
 	      "  --limits FILE        output of `limits --json`; prints the fraction reached\n"
 	      "  --json               figures as JSON on standard output, the table on standard error\n",
 		out);
 }
 
+struct entry {
+	const char *name;
+	const char **text;
+	size_t *number;
+};
+
+static bool parse_entry(const struct entry *entry, const char *value)
+{
+	char *end = NULL;
+	if (entry->text)
+		*entry->text = value;
+	else
+		*entry->number = strtoul(value, &end, 10);
+	return entry->text || (*value && !*end);
+}
+
 static bool parse(int argc, char **argv, struct options *options)
 {
-	static const struct option names[] = {{"server", 1, NULL, 's'}, {"rival", 1, NULL, 'r'}, {"only", 1, NULL, 'o'},
-		{"events", 1, NULL, 'e'}, {"large", 1, NULL, 'L'}, {"load", 1, NULL, 'l'}, {"rival-load", 1, NULL, 'R'},
-		{"queries", 1, NULL, 'q'}, {"idle", 1, NULL, 'i'}, {"work", 1, NULL, 'w'}, {"baseline", 1, NULL, 'b'},
-		{"limits", 1, NULL, 'm'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
-	*options = (struct options){.work = "/var/tmp/holdfast-bench", .event_count = 100000, .query_count = 20000,
-		.idle_count = 5000};
-	for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-		switch (c) {
-		case 's': options->commands[0] = optarg; break;
-		case 'r': options->commands[1] = optarg; break;
-		case 'l': options->loads[0] = optarg; break;
-		case 'R': options->loads[1] = optarg; break;
-		case 'o': options->only = optarg; break;
-		case 'e': options->event_count = strtoul(optarg, NULL, 10); break;
-		case 'L': options->large_count = strtoul(optarg, NULL, 10); break;
-		case 'q': options->query_count = strtoul(optarg, NULL, 10); break;
-		case 'i': options->idle_count = strtoul(optarg, NULL, 10); break;
-		case 'w': options->work = optarg; break;
-		case 'b': options->baseline = optarg; break;
-		case 'm': options->limits = optarg; break;
-		case 'j': options->json = true; break;
-		case 'h': usage(stdout); exit(0);
-		default: usage(stderr); return false;
+	*options = (struct options){
+		.work = "/var/tmp/holdfast-bench", .event_count = 100000, .query_count = 20000, .idle_count = 5000};
+	const struct entry entries[] = {
+		{"--server", .text = &options->commands[0]},
+		{"--rival", .text = &options->commands[1]},
+		{"--load", .text = &options->loads[0]},
+		{"--rival-load", .text = &options->loads[1]},
+		{"--baseline", .text = &options->baseline},
+		{"--only", .text = &options->only},
+		{"--work", .text = &options->work},
+		{"--limits", .text = &options->limits},
+		{"--events", .number = &options->event_count},
+		{"--large", .number = &options->large_count},
+		{"--queries", .number = &options->query_count},
+		{"--idle", .number = &options->idle_count},
+	};
+	for (int i = 1; i < argc; i++) {
+		size_t k = 0, count = sizeof(entries) / sizeof(*entries);
+		if (!strcmp(argv[i], "--help")) {
+			usage(stdout);
+			exit(0);
+		}
+		if (!strcmp(argv[i], "--json")) {
+			options->json = true;
+			continue;
+		}
+		while (k < count && strcmp(argv[i], entries[k].name))
+			k++;
+		if (k == count || i + 1 == argc || !parse_entry(&entries[k], argv[++i])) {
+			fprintf(stderr, "relay: what is meant by %s? See --help\n", argv[i]);
+			return false;
 		}
 	}
-	if (!options->commands[0] || !options->event_count || !options->query_count || !options->idle_count) {
+	bool complete = options->commands[0] && options->event_count && options->query_count && options->idle_count;
+	if (!complete)
 		usage(stderr);
-		return false;
-	}
-	return true;
+	return complete;
 }
 
 /* Whether `name` stands in the comma-separated list; a NULL list has all. */
@@ -158,9 +183,9 @@ static void print_settings(const struct options *options, const struct hf_bench_
 {
 	struct utsname system_name;
 	uname(&system_name);
-	fprintf(stderr, "%s %s, %ld cores; %zu events, %zu queries, %zu idle connections; data in %s\n", system_name.sysname,
-		system_name.release, sysconf(_SC_NPROCESSORS_ONLN), options->event_count, options->query_count,
-		options->idle_count, options->work);
+	fprintf(stderr, "%s %s, %ld cores; %zu events, %zu queries, %zu idle connections; data in %s\n",
+		system_name.sysname, system_name.release, sysconf(_SC_NPROCESSORS_ONLN), options->event_count,
+		options->query_count, options->idle_count, options->work);
 	for (size_t i = 0; i < run_count; i++) {
 		const struct hf_bench_server *server = &runs[i].server;
 		fprintf(stderr, "%s: %s\n  log %s\n", i ? "rival" : "server", server->command, server->log_path);
@@ -169,8 +194,8 @@ static void print_settings(const struct options *options, const struct hf_bench_
 	}
 }
 
-static bool run_init(struct hf_bench_run *run, const struct options *options, size_t number,
-	const struct hf_bench_events *events)
+static bool run_init(
+	struct hf_bench_run *run, const struct options *options, size_t number, const struct hf_bench_events *events)
 {
 	*run = (struct hf_bench_run){
 		.server = {.command = options->commands[number]},
@@ -201,7 +226,8 @@ static size_t run_rows(const struct options *options, struct hf_bench_run *runs,
 			fprintf(stderr, "%s: %s\n", rows[i].name, k ? "rival" : "server");
 			if (rows[i].measure(&runs[k]))
 				continue;
-			fprintf(stderr, "relay: %s could not be measured on the %s\n", rows[i].name, k ? "rival" : "server");
+			fprintf(stderr, "relay: %s could not be measured on the %s\n", rows[i].name,
+				k ? "rival" : "server");
 			failed++;
 			hf_bench_server_stop(&runs[k].server, SIGKILL);
 			runs[k].loaded_count = 0;
@@ -248,7 +274,10 @@ int main(int argc, char **argv)
 	hf_bench_report_table(options.json ? stderr : stdout, runs[0].values, rival, options.limits);
 	if (options.json)
 		hf_bench_report_json(stdout, options.commands[0], runs[0].values,
-			run_count > 1 ? options.commands[1] : options.baseline ? options.baseline : "", rival);
+			run_count > 1      ? options.commands[1]
+			: options.baseline ? options.baseline
+					   : "",
+			rival);
 	hf_bench_events_close(&events);
 	return failed ? 1 : 0;
 }

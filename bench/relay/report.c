@@ -10,7 +10,8 @@
 #define LARGE_SHARE 0.9 /* of our own rate into an empty database */
 
 const struct hf_bench_metric hf_bench_metrics[HF_METRIC_COUNT] = {
-	[HF_INGEST_RATE] = {"ingest.rate", "ingest, 8 x 64 in flight", "/s", HIGHER, 5800, 25000, "schnorr_check_per_s"},
+	[HF_INGEST_RATE] = {"ingest.rate", "ingest, 8 x 64 in flight", "/s", HIGHER, 5800, 25000,
+		"schnorr_check_per_s"},
 	[HF_INGEST_CPU] = {"ingest.cpu", "  CPU per event", "us", LOWER, 278, 62, "schnorr_check_us"},
 	[HF_INGEST_WRITTEN] = {"ingest.written", "  written to the device per event", "B", LOWER, 24000, 1500, NULL},
 	[HF_INGEST_DISK] = {"ingest.disk", "  disk in use per event, running", "B", LOWER, 1800, NAN, NULL},
@@ -44,7 +45,8 @@ const struct hf_bench_metric hf_bench_metrics[HF_METRIC_COUNT] = {
 	[HF_IDLE_PLAIN] = {"idle.plain", "idle connection", "B", LOWER, 82000, 1024, NULL},
 	[HF_IDLE_DEFLATE] = {"idle.deflate", "  deflate negotiated", "B", LOWER, NAN, NAN, NULL},
 	[HF_IDLE_USED] = {"idle.used", "  deflate in use", "B", LOWER, NAN, 8192, NULL},
-	[HF_LARGE_RATE] = {"large.rate", "ingest into the large database, 8 x 64", "/s", HIGHER, 2600, NAN, "schnorr_check_per_s"},
+	[HF_LARGE_RATE] = {"large.rate", "ingest into the large database, 8 x 64", "/s", HIGHER, 2600, NAN,
+		"schnorr_check_per_s"},
 	[HF_LARGE_CPU] = {"large.cpu", "  CPU per event", "us", LOWER, NAN, 62, "schnorr_check_us"},
 	[HF_LARGE_WRITTEN] = {"large.written", "  written to the device per event", "B", LOWER, NAN, 1500, NULL},
 	[HF_LARGE_DISK] = {"large.disk", "  disk in use per event, stopped", "B", LOWER, NAN, 650, NULL},
@@ -147,8 +149,8 @@ static const char *verdict(const struct hf_bench_metric *metric, double value, d
 void hf_bench_report_table(FILE *out, const double *values, const double *rival_values, const char *limits_path)
 {
 	char *limits = limits_path ? read_text(limits_path) : NULL;
-	fprintf(out, "%-40s %-3s %11s %11s %7s %11s %9s %4s %6s\n", "measure", "", "server", "rival", "ratio", "issue's",
-		"target", "met", "limit");
+	fprintf(out, "%-40s %-3s %11s %11s %7s %11s %9s %4s %6s\n", "measure", "", "server", "rival", "ratio",
+		"issue's", "target", "met", "limit");
 	for (size_t i = 0; i < HF_METRIC_COUNT; i++) {
 		const struct hf_bench_metric *metric = &hf_bench_metrics[i];
 		double value = values[i], rival = rival_values ? rival_values[i] : NAN, target = target_of(i, values);
@@ -159,13 +161,16 @@ void hf_bench_report_table(FILE *out, const double *values, const double *rival_
 		double fraction = metric->higher_is_better ? value / limit : limit / value;
 		if (!isnan(fraction))
 			snprintf(f, sizeof(f), "%.0f%%", 100 * fraction);
-		double ratio = isnan(value) || isnan(rival) || (value == 0 && rival == 0) ? NAN : times_better(metric, value, rival);
+		double ratio = isnan(value) || isnan(rival) || (value == 0 && rival == 0)
+				       ? NAN
+				       : times_better(metric, value, rival);
 		fprintf(out, "%-40s %-3s %11s %11s %7s %11s %9s %4s %6s\n", metric->label, metric->unit,
 			figure(a, sizeof(a), value), figure(b, sizeof(b), rival), figure(c, sizeof(c), ratio),
-			figure(d, sizeof(d), metric->strfry), figure(e, sizeof(e), target), isnan(value) ? "" : verdict(metric, value, target),
-			f);
+			figure(d, sizeof(d), metric->strfry), figure(e, sizeof(e), target),
+			isnan(value) ? "" : verdict(metric, value, target), f);
 	}
-	fputs("ratio: how many times better the server is than the rival. limit: the fraction of what bench/limits found possible.\n",
+	fputs("ratio: how many times better the server is than the rival. limit: the fraction of what bench/limits "
+	      "found possible.\n",
 		out);
 	free(limits);
 }

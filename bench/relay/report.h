@@ -11,8 +11,8 @@ struct hf_bench_metric {
 	const char *label;
 	const char *unit;
 	bool higher_is_better;
-	double strfry;	       /* strfry on the machine of the issue; NAN: not told */
-	double target;	       /* NAN: none */
+	double strfry;         /* strfry on the machine of the issue; NAN: not told */
+	double target;         /* NAN: none */
 	const char *limit_key; /* of bench/limits; NULL: none applies */
 };
 

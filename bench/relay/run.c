@@ -72,7 +72,8 @@ static void pump_message(struct hf_bench_conn *conn, const struct hf_bench_messa
 	struct pump *pump = conn->hub->context;
 	struct hf_bench_publish *publish = pump->publish;
 	if (message->kind == HF_BENCH_NOTICE)
-		fprintf(stderr, "relay: %.*s\n", (int)(message->head_bytes < 200 ? message->head_bytes : 200), message->head);
+		fprintf(stderr, "relay: %.*s\n", (int)(message->head_bytes < 200 ? message->head_bytes : 200),
+			message->head);
 	if (message->kind != HF_BENCH_OK || !conn->in_flight)
 		return;
 	/* ["OK","<64 hex digits>",true,… */

@@ -19,18 +19,45 @@
 #define HF_BENCH_STALL_US (20ll * 1000000)
 
 enum hf_bench_metric_id {
-	HF_INGEST_RATE, HF_INGEST_CPU, HF_INGEST_WRITTEN, HF_INGEST_DISK, HF_INGEST_MEMORY,
-	HF_DUPLICATES_RATE, HF_DUPLICATES_CPU,
-	HF_SINGLE_P50, HF_SINGLE_P99,
-	HF_QUERIES_RATE, HF_QUERIES_CPU, HF_QUERIES_P50, HF_QUERIES_EVENTS,
-	HF_BYID_RATE, HF_BYID_CPU, HF_BYID_P50,
-	HF_START_CLEAN, HF_START_KILLED, HF_START_LOST, HF_START_DISK,
-	HF_WIDE_RATE, HF_WIDE_CPU,
-	HF_FANOUT_RATE, HF_FANOUT_CPU, HF_FANOUT_SHARED, HF_FANOUT_WRITES,
-	HF_PACED_P50, HF_PACED_P99, HF_PACED_CPU,
-	HF_AUTHORS_CPU, HF_AUTHORS_DELIVERIES,
-	HF_IDLE_PLAIN, HF_IDLE_DEFLATE, HF_IDLE_USED,
-	HF_LARGE_RATE, HF_LARGE_CPU, HF_LARGE_WRITTEN, HF_LARGE_DISK, HF_LARGE_START,
+	HF_INGEST_RATE,
+	HF_INGEST_CPU,
+	HF_INGEST_WRITTEN,
+	HF_INGEST_DISK,
+	HF_INGEST_MEMORY,
+	HF_DUPLICATES_RATE,
+	HF_DUPLICATES_CPU,
+	HF_SINGLE_P50,
+	HF_SINGLE_P99,
+	HF_QUERIES_RATE,
+	HF_QUERIES_CPU,
+	HF_QUERIES_P50,
+	HF_QUERIES_EVENTS,
+	HF_BYID_RATE,
+	HF_BYID_CPU,
+	HF_BYID_P50,
+	HF_START_CLEAN,
+	HF_START_KILLED,
+	HF_START_LOST,
+	HF_START_DISK,
+	HF_WIDE_RATE,
+	HF_WIDE_CPU,
+	HF_FANOUT_RATE,
+	HF_FANOUT_CPU,
+	HF_FANOUT_SHARED,
+	HF_FANOUT_WRITES,
+	HF_PACED_P50,
+	HF_PACED_P99,
+	HF_PACED_CPU,
+	HF_AUTHORS_CPU,
+	HF_AUTHORS_DELIVERIES,
+	HF_IDLE_PLAIN,
+	HF_IDLE_DEFLATE,
+	HF_IDLE_USED,
+	HF_LARGE_RATE,
+	HF_LARGE_CPU,
+	HF_LARGE_WRITTEN,
+	HF_LARGE_DISK,
+	HF_LARGE_START,
 	HF_METRIC_COUNT
 };
 
@@ -42,17 +69,19 @@ struct hf_bench_run {
 	size_t large_count; /* 0: no large row */
 	size_t query_count;
 	size_t idle_count;
-	const char *load_command; /* fills {dir} from JSON lines on standard input, server down; may be NULL */
-	size_t loaded_count;	  /* events of the file's beginning in the database */
-	size_t reserve_next;	  /* next unused event of the reserve */
+	const char *load_command;       /* fills {dir} from JSON lines on standard input, server down; may be NULL */
+	size_t loaded_count;            /* events of the file's beginning in the database */
+	size_t reserve_next;            /* next unused event of the reserve */
 	double values[HF_METRIC_COUNT]; /* NAN: not measured */
 };
 
-/* Makes the ground: a fresh server, or one with the first `count` events in it, loaded untimed if they are not there. */
+/* Makes the ground: a fresh server, or one with the first `count` events in it, loaded untimed if they are not there.
+ */
 bool hf_bench_run_fresh(struct hf_bench_run *run);
 bool hf_bench_run_loaded(struct hf_bench_run *run, size_t count);
 
-/* Takes `count` events of the reserve that every relay keeps and that are notes or reactions; false when it is used up. */
+/* Takes `count` events of the reserve that every relay keeps and that are notes or reactions; false when it is used up.
+ */
 bool hf_bench_run_reserve(struct hf_bench_run *run, size_t *indices, size_t count);
 
 struct hf_bench_publish {

@@ -48,7 +48,7 @@ static int free_port(void)
 	socklen_t bytes = sizeof(address);
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	bool found = fd >= 0 && !bind(fd, (struct sockaddr *)&address, bytes) &&
-		!getsockname(fd, (struct sockaddr *)&address, &bytes);
+		     !getsockname(fd, (struct sockaddr *)&address, &bytes);
 	if (fd >= 0)
 		close(fd);
 	return found ? ntohs(address.sin_port) : 0;
@@ -100,7 +100,8 @@ static bool answers(struct hf_bench_server *server)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	size_t end = 0;
 	int bytes = snprintf(request, sizeof(request),
-		"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/nostr+json\r\nConnection: close\r\n\r\n", server->port);
+		"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/nostr+json\r\nConnection: close\r\n\r\n",
+		server->port);
 	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
 		send(fd, request, (size_t)bytes, MSG_NOSIGNAL) == bytes) {
 		ssize_t count = recv(fd, reply, sizeof(reply) - 1, 0);
@@ -185,7 +186,8 @@ static double device_written_bytes(const char *dir)
 	while (fgets(line, sizeof(line), file)) {
 		unsigned device_major, device_minor;
 		uint64_t written;
-		if (sscanf(line, "%u %u %*s %*u %*u %*u %*u %*u %*u %" SCNu64, &device_major, &device_minor, &written) == 3 &&
+		if (sscanf(line, "%u %u %*s %*u %*u %*u %*u %*u %*u %" SCNu64, &device_major, &device_minor,
+			    &written) == 3 &&
 			makedev(device_major, device_minor) == status.st_dev)
 			sectors = (double)written;
 	}

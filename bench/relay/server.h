@@ -21,9 +21,9 @@ struct hf_bench_server {
 struct hf_bench_sample {
 	int64_t at_us;
 	double cpu_us;
-	double memory_bytes;	  /* anonymous and shared: what the process made, without cached file pages */
+	double memory_bytes; /* anonymous and shared: what the process made, without cached file pages */
 	double resident_bytes;
-	double device_written_bytes; /* by everybody, on the device that holds the directory */
+	double device_written_bytes;  /* by everybody, on the device that holds the directory */
 	double process_written_bytes; /* as /proc/PID/io has it: pages dirtied, which overstates for mapped files */
 };
 

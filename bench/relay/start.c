@@ -36,8 +36,8 @@ static size_t count_stored(struct hf_bench_run *run, const size_t *indices, size
 		char request[IDS_PER_QUERY * 68 + 64];
 		size_t bytes = (size_t)snprintf(request, sizeof(request), "[\"REQ\",\"q\",{\"ids\":[");
 		for (size_t i = first; i < count && i < first + IDS_PER_QUERY; i++)
-			bytes += (size_t)snprintf(request + bytes, sizeof(request) - bytes, "%s\"%.64s\"", i > first ? "," : "",
-				hf_bench_event_at(run->events, indices[i]).id);
+			bytes += (size_t)snprintf(request + bytes, sizeof(request) - bytes, "%s\"%.64s\"",
+				i > first ? "," : "", hf_bench_event_at(run->events, indices[i]).id);
 		snprintf(request + bytes, sizeof(request) - bytes, "]}]");
 		hf_bench_conn_string(conn, request);
 		hf_bench_conn_flush(conn);
@@ -55,9 +55,11 @@ static bool measure_starts(struct hf_bench_run *run, int signal_number, double *
 	for (size_t i = 0; i < START_COUNT; i++) {
 		int64_t ready_us;
 		size_t indices[CRASH_EVENT_COUNT];
-		struct hf_bench_publish publish = {.conn_count = 4, .window = 16, .count = CRASH_EVENT_COUNT, .indices = indices};
+		struct hf_bench_publish publish = {
+			.conn_count = 4, .window = 16, .count = CRASH_EVENT_COUNT, .indices = indices};
 		bool crash = signal_number == SIGKILL;
-		if (crash && (!hf_bench_run_reserve(run, indices, CRASH_EVENT_COUNT) || !hf_bench_publish(run, &publish)))
+		if (crash &&
+			(!hf_bench_run_reserve(run, indices, CRASH_EVENT_COUNT) || !hf_bench_publish(run, &publish)))
 			return false;
 		hf_bench_server_stop(&run->server, signal_number);
 		if (!hf_bench_server_start(&run->server, &ready_us))
@@ -81,5 +83,5 @@ bool hf_bench_row_start(struct hf_bench_run *run)
 		return false;
 	run->values[HF_START_LOST] = 0;
 	return measure_starts(run, SIGTERM, &run->values[HF_START_CLEAN]) &&
-		measure_starts(run, SIGKILL, &run->values[HF_START_KILLED]);
+	       measure_starts(run, SIGKILL, &run->values[HF_START_KILLED]);
 }
