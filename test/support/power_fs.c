@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/scratch.h"
@@ -369,7 +370,8 @@ static int open_locked(struct power_fs *power, struct hf_file *file, const char 
 	handle->life = atomic_load(&power->life);
 	file->fs = &power->fs;
 	file->layer = handle;
-	if (flags & HF_FILE_DIRECTORY) {
+	struct stat status;
+	if ((flags & HF_FILE_DIRECTORY) || (fstat(file->descriptor, &status) == 0 && S_ISDIR(status.st_mode))) {
 		handle->directory = copy_text(path);
 		return HF_OK;
 	}
