@@ -289,9 +289,10 @@ int hf_nostr_append_event_head(struct hf_buffer *out, struct hf_slice subscripti
 /* The host in scheme://[user@]host[:port][/path]; a canonical JSON string body or a plain URL. Empty when none. */
 static struct hf_slice url_host(struct hf_slice url)
 {
-	const uint8_t *at = url.length > 0 ? memmem(url.data, url.length, "://", 3) : NULL, *end = url.data + url.length;
+	const uint8_t *at = url.length > 3 ? memmem(url.data, url.length, "://", 3) : NULL;
 	if (at == NULL)
 		return (struct hf_slice){0};
+	const uint8_t *end = url.data + url.length;
 	at += 3;
 	for (const uint8_t *c = at; c < end && *c != '/' && *c != '?' && *c != '#'; c++)
 		if (*c == '@')
