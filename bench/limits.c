@@ -5,6 +5,8 @@
  * --dir is a directory on the disk that databases will lie on (default: the current one). Times are wall time of one
  * thread unless they say CPU. Every figure is the best of a few short rounds, because a limit is what remains when
  * nobody disturbs. */
+#include "codec/json.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -171,30 +173,49 @@ static size_t scan_json(const char *text, size_t bytes)
 	return depth_sum;
 }
 
+static const char sample_event[] =
+	"{\"id\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\","
+	"\"created_at\":1700000000,\"kind\":1,"
+	"\"tags\":[[\"e\",\"000102030405060708090a0b0c0d0e0f\"],[\"t\",\"bench\"]],"
+	"\"content\":\"Words of a length that people use, and \\\"quotes\\\" now and then.\\n\"}\n";
+
+/* The checked scan that the relay is built on, over as many events as the bare one. */
+static void scan_tokens(size_t event_count)
+{
+	for (size_t i = 0; i < event_count; i++) {
+		struct hf_json json;
+		struct hf_json_token token;
+		hf_json_init(&json, hf_slice(sample_event, sizeof(sample_event) - 1), HF_JSON_DEPTH_MAX);
+		do {
+			if (hf_json_next(&json, &token))
+				die("JSON scan");
+		} while (token.type != HF_JSON_END);
+	}
+}
+
 static void measure_json(void)
 {
-	static const char event[] =
-		"{\"id\":\"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\","
-		"\"created_at\":1700000000,\"kind\":1,\"tags\":[[\"e\",\"000102030405060708090a0b0c0d0e0f\"],[\"t\","
-		"\"bench\"]],"
-		"\"content\":\"Words of a length that people use, and \\\"quotes\\\" now and then.\\n\"}\n";
-	char *text = malloc(JSON_BYTES);
+	size_t event_count = JSON_BYTES / (sizeof(sample_event) - 1), bytes = event_count * (sizeof(sample_event) - 1);
+	char *text = malloc(bytes);
 	if (!text)
 		die("memory");
-	for (size_t i = 0; i < JSON_BYTES; i++)
-		text[i] = event[i % (sizeof(event) - 1)];
-	double best = 1e9;
+	for (size_t i = 0; i < bytes; i++)
+		text[i] = sample_event[i % (sizeof(sample_event) - 1)];
+	double best = 1e9, best_tokens = 1e9;
 	size_t depth_sum = 0;
 	for (int round = 0; round < ROUNDS; round++) {
 		double begin = now_us();
-		depth_sum += scan_json(text, JSON_BYTES);
-		double spent = now_us() - begin;
-		best = spent < best ? spent : best;
+		depth_sum += scan_json(text, bytes);
+		double middle = now_us();
+		scan_tokens(event_count);
+		double end = now_us();
+		best = middle - begin < best ? middle - begin : best;
+		best_tokens = end - middle < best_tokens ? end - middle : best_tokens;
 	}
 	__asm__ volatile("" : : "r"(depth_sum)); /* so that the scan is not optimised away */
 	free(text);
-	report("json_scan_mb_per_s", "JSON scan, byte by byte", "MB/s", JSON_BYTES / best);
-	report("json_scan_700_us", "  of 700 bytes", "us", EVENT_BYTES * best / JSON_BYTES);
+	report("json_scan_mb_per_s", "JSON scan that only finds strings and nesting", "MB/s", (double)bytes / best);
+	report("json_tokens_mb_per_s", "  by our scanner, everything checked", "MB/s", (double)bytes / best_tokens);
 }
 
 static void measure_memory(void)
