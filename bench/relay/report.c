@@ -173,4 +173,6 @@ void hf_bench_report_table(FILE *out, const double *values, const double *rival_
 	      "found possible.\n",
 		out);
 	free(limits);
+	if (rival_values && fabs(values[HF_QUERIES_EVENTS] / rival_values[HF_QUERIES_EVENTS] - 1) > 0.005)
+		fputs("The two did not answer the mixed queries alike: see events per query.\n", out);
 }
