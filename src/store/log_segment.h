@@ -1,0 +1,57 @@
+/* log_segment: what log.c, log_reader.c and log_rewrite.c share. (Private to the log.) */
+#ifndef HF_STORE_LOG_SEGMENT_H
+#define HF_STORE_LOG_SEGMENT_H
+
+#include <pthread.h>
+
+#include "store/log.h"
+
+struct hf_log_extent {
+	uint32_t logical; /* relative to the segment's base */
+	uint32_t offset;  /* in the file */
+};
+
+struct hf_log_segment {
+	_Atomic uint32_t references;
+	uint32_t number, generation;
+	uint64_t base;
+	_Atomic uint64_t length;     /* logical bytes; of the last segment, what is written */
+	_Atomic uint64_t dead_bytes;
+	uint64_t data_end;           /* squeezed: file offset where records end */
+	uint64_t allocated;          /* of the last: file bytes that have space */
+	struct hf_log_extent *extents;
+	uint32_t extent_count;       /* 0: not squeezed */
+	bool unreadable;             /* its extent map is damaged */
+	struct hf_file file;
+	struct hf_log *log;
+};
+
+struct hf_log_set {
+	_Atomic uint32_t references;
+	size_t count;
+	struct hf_log_segment *segments[];
+};
+
+struct hf_log {
+	struct hf_log_options options;
+	char directory[HF_PATH_BYTES_MAX];
+	pthread_mutex_t lock;    /* set */
+	struct hf_log_set *set;
+	uint32_t sum_start;      /* crc32c of the uuid */
+	_Atomic uint64_t end, synced;
+	_Atomic bool failed;     /* a sync failed, or bytes that should not be there could not be removed */
+};
+
+int hf_log_segment_new(struct hf_log_segment **out, struct hf_log *log, const struct hf_log_segment_info *info, int flags);
+void hf_log_segment_unref(struct hf_log_segment *segment);
+/* Writes the file header and syncs it with the directory. */
+int hf_log_segment_write_header(struct hf_log_segment *segment);
+uint64_t hf_log_segment_end(const struct hf_log_segment *segment); /* file offset where records end */
+/* The file offset of a position, and where in the file the run of records it is in ends. */
+int hf_log_segment_locate(const struct hf_log_segment *segment, uint64_t position, uint64_t *offset, uint64_t *end);
+void hf_log_count_corrupt(const struct hf_log_segment *segment, uint64_t offset, const char *what);
+uint32_t hf_log_record_sum(const struct hf_log *log, const uint8_t *data, size_t length, uint64_t position);
+/* Puts segment in the place of the one with its number. */
+int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment);
+
+#endif

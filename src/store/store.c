@@ -1,0 +1,625 @@
+/* Opening puts the parts together from the manifest and lets recovery bring them up to the end of the log; closing brings
+ * everything in memory to the disk, so that the next open replays nothing. */
+#include "store/manifest.h"
+#include "store/writer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct hf_log_module hf_store_module = HF_LOG_MODULE("store");
+
+#define LOG_SEGMENT_BYTES_DEFAULT (256u << 20)
+#define LOG_SEGMENT_BYTES_MAX (1u << 30) /* extents count in 32 bits, and a group may pass the limit */
+#define MEMTABLE_DOCS_DEFAULT 8192
+#define SYNC_INTERVAL_MS_DEFAULT 1000
+#define TABLE_FILE_BYTES_MAX ((size_t)4 << 30)
+
+/* ---- Collections ---- */
+
+static uint32_t next_number(void *context)
+{
+	struct hf_collection *collection = context;
+
+	return atomic_fetch_add(&collection->store->next_file_number, 1);
+}
+
+static void work_ready(void *context)
+{
+	struct hf_collection *collection = context;
+
+	hf_background_wake(collection->store);
+}
+
+static void changed(void *context)
+{
+	struct hf_collection *collection = context;
+
+	atomic_store(&collection->store->manifest_wanted, true);
+}
+
+static int read_id(void *context, uint64_t position, uint8_t id[static HF_STORE_ID_BYTES])
+{
+	struct hf_collection *collection = context;
+	struct hf_log_set *set = hf_log_pin(collection->store->log);
+	struct hf_buffer scratch = {0};
+	struct hf_log_record record;
+	int status = hf_log_read(set, position, HF_READ_BLOCKING, 0, &scratch, &record);
+
+	if (status == HF_OK)
+		status = record.type != HF_RECORD_DOC ? HF_ECORRUPT :
+			hf_store_identify(collection->store, collection->number, record.payload, id);
+	hf_buffer_free(&scratch);
+	hf_log_unpin(set);
+	return status;
+}
+
+int hf_collection_new(struct hf_collection **out, struct hf_store *store, uint32_t number,
+	const struct hf_index_segment_info *segments, size_t segment_count, struct hf_failure *failure)
+{
+	struct hf_collection *collection = calloc(1, sizeof *collection);
+	int status;
+
+	if (collection == NULL)
+		return hf_fail(failure, HF_ENOMEM, "out of memory");
+	collection->references = 1;
+	collection->number = number;
+	collection->store = store;
+	struct hf_index_options options = {
+		.env = store->env, .directory = store->index_directory, .collection = number,
+		.memtable_docs_max = store->memtable_docs_max, .seed = store->seed, .next_number = next_number,
+		.work_ready = work_ready, .changed = changed, .context = collection, .read_id = read_id,
+	};
+
+	status = hf_index_open(&collection->index, &options, segments, segment_count, failure);
+	if (status != HF_OK) {
+		free(collection);
+		return status;
+	}
+	*out = collection;
+	return HF_OK;
+}
+
+struct hf_collection *hf_collection_ref(struct hf_store *store, uint32_t number)
+{
+	pthread_mutex_lock(&store->lock);
+	struct hf_collection *collection = store->collections[number];
+
+	if (collection != NULL)
+		atomic_fetch_add(&collection->references, 1);
+	pthread_mutex_unlock(&store->lock);
+	return collection;
+}
+
+void hf_collection_unref(struct hf_collection *collection)
+{
+	if (collection == NULL || atomic_fetch_sub(&collection->references, 1) != 1)
+		return;
+	hf_index_close(collection->index);
+	free(collection);
+}
+
+void hf_collection_publish(struct hf_store *store, uint32_t number, struct hf_collection *collection)
+{
+	pthread_mutex_lock(&store->lock);
+	struct hf_collection *old = store->collections[number];
+
+	store->collections[number] = collection;
+	pthread_mutex_unlock(&store->lock);
+	hf_collection_unref(old);
+}
+
+/* ---- What the user knows ---- */
+
+uint64_t hf_store_term(const struct hf_store *store, uint32_t kind, struct hf_slice value)
+{
+	return hf_hash64(value.data, value.length, store->seed ^ (0x9e3779b97f4a7c15u * (kind + 1ull)));
+}
+
+int hf_store_describe(struct hf_store *store, uint32_t collection, struct hf_slice payload, struct hf_doc_key *key, uint64_t *terms)
+{
+	int status = store->schema.describe(store->schema.context, store, collection, payload, key, terms);
+
+	return status < 0 ? status : key->term_count > HF_STORE_TERM_COUNT_MAX ? HF_ETOOBIG : HF_OK;
+}
+
+int hf_store_identify(struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES])
+{
+	struct hf_doc_key key;
+	uint64_t *terms;
+	int status;
+
+	if (store->schema.identify != NULL)
+		return store->schema.identify(store->schema.context, store, collection, payload, id);
+	terms = malloc(HF_STORE_TERM_COUNT_MAX * sizeof *terms);
+	if (terms == NULL)
+		return HF_ENOMEM;
+	status = hf_store_describe(store, collection, payload, &key, terms);
+	if (status == HF_OK)
+		memcpy(id, key.id, HF_STORE_ID_BYTES);
+	free(terms);
+	return status;
+}
+
+/* ---- Open ---- */
+
+static int take_options(struct hf_store *store, const struct hf_store_options *o, struct hf_failure *failure)
+{
+	if (o->size != sizeof *o || o->directory == NULL || o->env == NULL || o->schema.describe == NULL)
+		return hf_fail(failure, HF_EINVAL, "the options of the store are not complete");
+	if (strlen(o->directory) >= sizeof store->directory)
+		return hf_fail(failure, HF_ETOOBIG, "the path of the store is longer than %zu bytes", sizeof store->directory - 1);
+	store->env = o->env;
+	store->schema = o->schema;
+	store->metrics = o->metrics;
+	store->quota_bytes = o->quota_bytes;
+	store->sync_interval_ms = o->sync_interval_ms != 0 ? o->sync_interval_ms : SYNC_INTERVAL_MS_DEFAULT;
+	store->log_segment_bytes = o->log_segment_bytes != 0 ? o->log_segment_bytes : LOG_SEGMENT_BYTES_DEFAULT;
+	if (store->log_segment_bytes > LOG_SEGMENT_BYTES_MAX)
+		store->log_segment_bytes = LOG_SEGMENT_BYTES_MAX;
+	store->memtable_docs_max = o->memtable_docs_max != 0 ? o->memtable_docs_max : MEMTABLE_DOCS_DEFAULT;
+	store->read_only = o->read_only;
+	store->no_background = o->no_background;
+	strcpy(store->directory, o->directory);
+	snprintf(store->log_directory, sizeof store->log_directory, "%s/log", o->directory);
+	snprintf(store->index_directory, sizeof store->index_directory, "%s/index", o->directory);
+	snprintf(store->table_directory, sizeof store->table_directory, "%s/table", o->directory);
+	snprintf(store->block_directory, sizeof store->block_directory, "%s/block", o->directory);
+	return HF_OK;
+}
+
+static int make_directories(struct hf_store *store, struct hf_failure *failure)
+{
+	const char *paths[] = {store->directory, store->log_directory, store->index_directory, store->table_directory, store->block_directory};
+	char parent[HF_PATH_BYTES_MAX];
+	char *slash;
+	bool made = false;
+
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+		int status = store->env->fs->make_directory(store->env->fs, paths[i], 0700);
+
+		if (status != HF_OK && status != HF_EEXISTS)
+			return hf_fail(failure, status, "%s cannot be created (%s)", paths[i], hf_error_text(status));
+		made |= status == HF_OK;
+	}
+	if (!made)
+		return HF_OK;
+	snprintf(parent, sizeof parent, "%s", store->directory);
+	slash = strrchr(parent, '/');
+	if (slash != NULL && slash != parent)
+		*slash = '\0';
+	int status = hf_fs_sync_directory(store->env->fs, store->directory);
+
+	if (status == HF_OK)
+		status = hf_fs_sync_directory(store->env->fs, slash == NULL ? "." : slash == parent ? "/" : parent);
+	return status == HF_OK ? HF_OK : hf_fail(failure, status, "%s cannot be synced (%s)", store->directory, hf_error_text(status));
+}
+
+static int open_log(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
+{
+	struct hf_log_options options = {
+		.fs = store->env->fs, .directory = store->log_directory, .segment_bytes_max = store->log_segment_bytes,
+		.read_only = store->read_only, .corrupt_count = &store->corrupt_count,
+	};
+
+	memcpy(options.uuid, store->uuid, sizeof options.uuid);
+	return hf_log_open(&store->log, &options, m->logs, m->log_count, failure);
+}
+
+static int open_blocks(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
+{
+	struct hf_blocks_options options = {
+		.fs = store->env->fs, .directory = store->block_directory, .corrupt_count = &store->corrupt_count,
+		.next_number = &store->next_file_number,
+	};
+
+	memcpy(options.uuid, store->uuid, sizeof options.uuid);
+	return hf_blocks_open(&store->blocks, &options, m->runs, m->run_count, m->block_position, failure);
+}
+
+static int open_tables(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
+{
+	char name[24], path[HF_PATH_BYTES_MAX];
+	struct hf_buffer file = {0};
+	int status;
+
+	store->table_file = m->table_file;
+	store->table_file_position = m->table_position;
+	if (m->table_file == 0)
+		return HF_OK;
+	snprintf(name, sizeof name, "%08x.tbl", m->table_file);
+	status = hf_path_join(path, store->table_directory, name);
+	if (status == HF_OK)
+		status = hf_fs_read_all(store->env->fs, path, TABLE_FILE_BYTES_MAX, &file);
+	if (status == HF_OK)
+		status = hf_tables_decode(&store->tables, store->uuid, hf_buffer_slice(&file));
+	store->table_file_bytes = file.length;
+	hf_buffer_free(&file);
+	store->tables.position = m->table_position;
+	if (status != HF_OK)
+		return hf_fail(failure, status == HF_ENOTFOUND ? HF_ECORRUPT : status,
+			"table/%s cannot be read: its checksum at the end of the file does not match, or it is missing (%s); restore the store from a backup",
+			name, hf_error_text(status));
+	return HF_OK;
+}
+
+static int open_collection(struct hf_store *store, const struct hf_manifest *m, uint32_t number, struct hf_failure *failure)
+{
+	struct hf_index_segment_info *infos = calloc(m->segment_count + 1, sizeof *infos);
+	struct hf_collection *collection;
+	size_t count = 0;
+	int status;
+
+	if (infos == NULL)
+		return hf_fail(failure, HF_ENOMEM, "out of memory");
+	for (size_t i = 0; i < m->segment_count; i++)
+		if (m->segments[i].collection == number)
+			infos[count++] = m->segments[i].info;
+	status = hf_collection_new(&collection, store, number, infos, count, failure);
+	free(infos);
+	if (status != HF_OK)
+		return status;
+	collection->position = m->collection_position[number];
+	hf_collection_publish(store, number, collection);
+	for (size_t i = 0; i < m->segment_count && status == HF_OK; i++)
+		if (m->segments[i].collection == number && m->segments[i].dead_generation != 0)
+			status = hf_index_load_dead(collection->index, m->segments[i].info.number, m->segments[i].dead_generation, failure);
+	return status;
+}
+
+static int open_parts(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
+{
+	int status;
+
+	memcpy(store->uuid, m->uuid, sizeof store->uuid);
+	store->seed = m->seed;
+	store->next_file_number = m->next_file;
+	store->replay_position = m->replay;
+	for (size_t i = 0; i < m->segment_count; i++)
+		store->index_bytes += m->segments[i].info.file_bytes;
+	store->index_segment_count = m->segment_count;
+	status = open_log(store, m, failure);
+	if (status == HF_OK)
+		status = open_blocks(store, m, failure);
+	if (status == HF_OK)
+		status = open_tables(store, m, failure);
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX && status == HF_OK; i++)
+		if (m->collection_present[i])
+			status = open_collection(store, m, i, failure);
+	return status;
+}
+
+/* ---- Files that nothing names ---- */
+
+struct sweep {
+	struct hf_store *store;
+	const struct hf_manifest *manifest;
+	const char *directory;
+	bool (*wanted)(const struct hf_manifest *manifest, const char *name);
+};
+
+static bool index_wanted(const struct hf_manifest *m, const char *name)
+{
+	char known[48];
+
+	for (size_t i = 0; i < m->segment_count; i++) {
+		snprintf(known, sizeof known, "%08x.idx", m->segments[i].info.number);
+		if (strcmp(name, known) == 0)
+			return true;
+		snprintf(known, sizeof known, "%08x.dead-%u", m->segments[i].info.number, m->segments[i].dead_generation);
+		if (strcmp(name, known) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool table_wanted(const struct hf_manifest *m, const char *name)
+{
+	char known[24];
+
+	snprintf(known, sizeof known, "%08x.tbl", m->table_file);
+	return strcmp(name, known) == 0;
+}
+
+static bool block_wanted(const struct hf_manifest *m, const char *name)
+{
+	char known[24];
+
+	for (size_t i = 0; i < m->run_count; i++) {
+		snprintf(known, sizeof known, "%08x.blk", m->runs[i]);
+		if (strcmp(name, known) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of log files only other generations of known segments go: nothing else may hold the only copy of a record. */
+static bool log_wanted(const struct hf_manifest *m, const char *name)
+{
+	unsigned number, generation;
+
+	if (sscanf(name, "%8x-%x.log", &number, &generation) != 2)
+		return true;
+	for (size_t i = 0; i < m->log_count; i++)
+		if (m->logs[i].number == number)
+			return m->logs[i].generation == generation;
+	return true;
+}
+
+static int sweep_one(void *context, const char *name)
+{
+	struct sweep *sweep = context;
+	struct hf_fs *fs = sweep->store->env->fs;
+	char path[HF_PATH_BYTES_MAX];
+
+	if (!sweep->wanted(sweep->manifest, name) && hf_path_join(path, sweep->directory, name) == HF_OK)
+		fs->unlink(fs, path);
+	return 0;
+}
+
+static void sweep_all(struct hf_store *store, const struct hf_manifest *m)
+{
+	struct sweep sweeps[] = {
+		{store, m, store->index_directory, index_wanted}, {store, m, store->table_directory, table_wanted},
+		{store, m, store->block_directory, block_wanted}, {store, m, store->log_directory, log_wanted},
+	};
+
+	if (store->read_only)
+		return;
+	for (size_t i = 0; i < sizeof sweeps / sizeof sweeps[0]; i++)
+		store->env->fs->list(store->env->fs, sweeps[i].directory, sweep_one, &sweeps[i]);
+}
+
+/* ---- Open, the whole ---- */
+
+static int grown_log(void *context, const char *name)
+{
+	struct hf_store *store = context;
+	char path[HF_PATH_BYTES_MAX];
+	struct hf_file file;
+	uint64_t size = 0;
+	size_t length = strlen(name);
+
+	if (length < 4 || strcmp(name + length - 4, ".log") != 0 || hf_path_join(path, store->log_directory, name) != HF_OK ||
+	    hf_file_open(store->env->fs, &file, path, HF_FILE_READ) != HF_OK)
+		return 0;
+	hf_file_size(&file, &size);
+	hf_file_close(&file);
+	return size > HF_LOG_FILE_HEADER_BYTES;
+}
+
+static int create_store(struct hf_store *store, struct hf_failure *failure)
+{
+	struct hf_manifest m = {.next_file = 1};
+	int status;
+
+	if (store->read_only)
+		return hf_fail(failure, HF_ENOTFOUND, "there is no store in %s", store->directory);
+	if (store->env->fs->list(store->env->fs, store->log_directory, grown_log, store) != 0)
+		return hf_fail(failure, HF_ECORRUPT, "%s has log files but no MANIFEST; restore the store from a backup", store->directory);
+	store->env->random(store->env, m.uuid, sizeof m.uuid);
+	store->env->random(store->env, &m.seed, sizeof m.seed);
+	status = open_parts(store, &m, failure);
+	if (status != HF_OK)
+		return status;
+	store->committed = store->applied = store->replay_position = hf_log_end(store->log);
+	status = hf_store_checkpoint(store, false);
+	return status == HF_OK ? HF_OK : hf_fail(failure, status, "the new store in %s cannot be written (%s)", store->directory, hf_error_text(status));
+}
+
+static int load_store(struct hf_store *store, struct hf_slice text, struct hf_failure *failure)
+{
+	struct hf_manifest m;
+	int status = hf_manifest_parse(&m, text, failure);
+
+	if (status != HF_OK)
+		return status;
+	sweep_all(store, &m);
+	status = open_parts(store, &m, failure);
+	if (status == HF_OK)
+		status = hf_store_recover(store, m.replay, m.synced, m.counted, failure);
+	hf_manifest_free(&m);
+	return status;
+}
+
+static int64_t read_corrupt(void *context)
+{
+	return (int64_t)atomic_load(&((struct hf_store *)context)->corrupt_count);
+}
+
+static void register_metrics(struct hf_store *store)
+{
+	struct hf_store_metrics *m = &store->metric;
+
+	m->corrupt.read = read_corrupt;
+	m->corrupt.context = store;
+	hf_histogram_register(store->metrics, &m->commit_seconds, "hf_store_commit_seconds", "", "Time to write and sync a group of commits");
+	hf_histogram_register(store->metrics, &m->sync_seconds, "hf_store_sync_seconds", "", "Time of a sync of the log");
+	hf_counter_register(store->metrics, &m->groups, "hf_store_groups_total", "", "Groups written");
+	hf_counter_register(store->metrics, &m->commits, "hf_store_commits_total", "", "Commits ended, failed ones too");
+	hf_counter_register(store->metrics, &m->failed_groups, "hf_store_failed_groups_total", "", "Groups that could not be written");
+	hf_counter_register(store->metrics, &m->written_bytes, "hf_store_written_bytes_total", "", "Bytes appended to the log");
+	hf_gauge_register(store->metrics, &m->corrupt, "hf_store_corrupt", "", "Records and blocks that failed their checksum since open");
+	hf_gauge_register(store->metrics, &m->log_bytes, "hf_store_log_bytes", "", "Bytes of log files at the last checkpoint");
+	hf_gauge_register(store->metrics, &m->index_bytes, "hf_store_index_bytes", "", "Bytes of index files at the last checkpoint");
+	hf_gauge_register(store->metrics, &m->frozen, "hf_store_frozen_memtables", "", "Memtables that wait to be sealed");
+	hf_gauge_register(store->metrics, &m->live_permille, "hf_store_live_permille", "", "Live share of the log at the last checkpoint");
+}
+
+static void unregister_metrics(struct hf_store *store)
+{
+	struct hf_store_metrics *m = &store->metric;
+	struct hf_metric_link *links[] = {
+		&m->commit_seconds.link, &m->sync_seconds.link, &m->groups.link, &m->commits.link, &m->failed_groups.link,
+		&m->written_bytes.link, &m->corrupt.link, &m->log_bytes.link, &m->index_bytes.link, &m->frozen.link, &m->live_permille.link,
+	};
+
+	for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+		hf_metric_unregister(store->metrics, links[i]);
+}
+
+static void store_free(struct hf_store *store)
+{
+	hf_background_stop(store);
+	hf_writer_free(store);
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++)
+		hf_collection_unref(store->collections[i]);
+	hf_blocks_close(store->blocks);
+	hf_tables_free(&store->tables);
+	hf_log_close(store->log);
+	unregister_metrics(store);
+	pthread_mutex_destroy(&store->lock);
+	pthread_mutex_destroy(&store->checkpoint_lock);
+	free(store);
+}
+
+static int start(struct hf_store *store, struct hf_failure *failure)
+{
+	char path[HF_PATH_BYTES_MAX];
+	struct hf_buffer text = {0};
+	int status = store->read_only ? HF_OK : make_directories(store, failure);
+
+	if (status != HF_OK)
+		return status;
+	status = hf_path_join(path, store->directory, "MANIFEST");
+	if (status == HF_OK)
+		status = hf_fs_read_all(store->env->fs, path, HF_MANIFEST_BYTES_MAX, &text);
+	if (status == HF_ENOTFOUND)
+		status = create_store(store, failure);
+	else if (status == HF_OK)
+		status = load_store(store, hf_buffer_slice(&text), failure);
+	else
+		status = hf_fail(failure, status, "%s cannot be read (%s)", path, hf_error_text(status));
+	hf_buffer_free(&text);
+	if (status == HF_OK)
+		status = hf_writer_start(store);
+	if (status == HF_OK)
+		status = hf_background_start(store);
+	if (status != HF_OK && failure != NULL && failure->text[0] == '\0')
+		hf_fail(failure, status, "the store's threads cannot be started (%s)", hf_error_text(status));
+	return status;
+}
+
+int hf_store_open(struct hf_store **out, const struct hf_store_options *options, struct hf_failure *failure)
+{
+	struct hf_store *store = calloc(1, sizeof *store);
+	int status;
+
+	if (failure != NULL)
+		*failure = (struct hf_failure){0};
+	if (store == NULL)
+		return hf_fail(failure, HF_ENOMEM, "out of memory");
+	pthread_mutex_init(&store->lock, NULL);
+	pthread_mutex_init(&store->checkpoint_lock, NULL);
+	status = hf_tables_init(&store->tables);
+	if (status == HF_OK)
+		status = take_options(store, options, failure);
+	register_metrics(store);
+	if (status == HF_OK)
+		status = start(store, failure);
+	if (status != HF_OK) {
+		hf_writer_stop(store, false);
+		store_free(store);
+		return status;
+	}
+	hf_store_count_disk(store);
+	*out = store;
+	return HF_OK;
+}
+
+/* ---- Close ---- */
+
+static int seal_everything(struct hf_store *store)
+{
+	int status = HF_OK;
+
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX && status == HF_OK; i++) {
+		struct hf_collection *collection = store->collections[i];
+
+		if (collection == NULL)
+			continue;
+		if (collection->memtable_docs > 0)
+			status = hf_index_freeze(collection->index);
+		if (status == HF_OK)
+			collection->memtable_docs = 0;
+		do
+			status = status < 0 ? status : hf_index_work(collection->index, HF_INDEX_SEAL);
+		while (status == 1);
+	}
+	return status;
+}
+
+void hf_store_close(struct hf_store *store)
+{
+	int status = HF_OK;
+
+	if (store == NULL)
+		return;
+	hf_writer_stop(store, true);
+	hf_background_stop(store);
+	if (!store->read_only) {
+		status = seal_everything(store);
+		if (status == HF_OK)
+			status = hf_store_checkpoint(store, true);
+		if (status == HF_OK)
+			status = hf_log_cut(store->log, hf_log_end(store->log));
+	}
+	if (status != HF_OK)
+		hf_log_warn(&hf_store_module, "not everything could be sealed at close; the next open replays more of the log",
+			"error=%s", hf_error_name(status));
+	store_free(store);
+}
+
+void hf_store_abandon(struct hf_store *store)
+{
+	if (store == NULL)
+		return;
+	hf_writer_stop(store, false);
+	store_free(store);
+}
+
+/* ---- Stats ---- */
+
+void hf_store_stats(struct hf_store *store, struct hf_store_stats *stats)
+{
+	struct hf_log_set *set = hf_log_pin(store->log);
+
+	*stats = (struct hf_store_stats){.position = hf_store_position(store)};
+	stats->log_segment_count = hf_log_set_count(set);
+	for (size_t i = 0; i < hf_log_set_count(set); i++) {
+		struct hf_log_segment_info info = hf_log_set_info(set, i);
+
+		stats->log_bytes += info.file_bytes;
+		stats->log_live_bytes += info.file_bytes > info.dead_bytes ? info.file_bytes - info.dead_bytes : 0;
+	}
+	hf_log_unpin(set);
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++) {
+		struct hf_collection *collection = hf_collection_ref(store, i);
+		uint64_t dead = 0;
+
+		if (collection == NULL)
+			continue;
+		struct hf_index_view *view = hf_index_acquire(collection->index);
+
+		if (view != NULL) {
+			uint64_t count = hf_index_doc_count(view, &dead);
+
+			stats->doc_count += count > dead ? count - dead : 0;
+			stats->dead_count += dead;
+			hf_index_view_release(view);
+		}
+		hf_collection_unref(collection);
+	}
+	stats->index_bytes = atomic_load(&store->index_bytes);
+	stats->segment_count = atomic_load(&store->index_segment_count);
+	pthread_rwlock_rdlock(&store->tables.lock);
+	stats->table_bytes = store->tables.bytes;
+	pthread_rwlock_unlock(&store->tables.lock);
+	stats->disk_bytes = atomic_load(&store->disk_bytes);
+	stats->commit_count = atomic_load(&store->commit_count);
+	stats->group_count = atomic_load(&store->group_count);
+	stats->sync_count = atomic_load(&store->sync_count);
+	stats->written_bytes = atomic_load(&store->written_bytes);
+	stats->corrupt_count = atomic_load(&store->corrupt_count);
+	stats->replayed_records = store->replayed_records;
+	stats->replay_us = store->replay_us;
+}

@@ -1,0 +1,527 @@
+/* The queue is a list under a mutex; the writer takes all of it at once and works through it group by group. A signal is
+ * sent only when the writer sleeps. */
+#include "store/writer.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
+
+struct hf_writer {
+	struct hf_store *store;
+	pthread_t thread;
+	bool started;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	struct hf_commit *first, *last; /* submitted */
+	size_t queued;
+	bool sleeping, stopping, drain, poked;
+
+	/* The thread's own. */
+	struct hf_commit *pending; /* taken, not yet staged */
+	size_t pending_count;
+	struct hf_commit *group[HF_STORE_GROUP_COMMITS_MAX];
+	size_t group_count;
+	bool sync;                 /* one of the group asks for the disk */
+	uint64_t unsynced_since_us; /* 0: all is synced */
+	struct hf_tx tx;
+};
+
+/* ---- Submitting ---- */
+
+void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, struct hf_commit *last)
+{
+	struct hf_writer *writer = store->writer;
+	size_t count = 1;
+	bool closed, signal;
+
+	for (struct hf_commit *c = first; c != last; c = c->next)
+		count++;
+	last->next = NULL;
+	pthread_mutex_lock(&writer->lock);
+	closed = writer->stopping || store->read_only;
+	signal = writer->sleeping;
+	if (!closed) {
+		if (writer->last != NULL)
+			writer->last->next = first;
+		else
+			writer->first = first;
+		writer->last = last;
+		writer->queued += count;
+	}
+	pthread_mutex_unlock(&writer->lock);
+	if (signal && !closed)
+		pthread_cond_signal(&writer->wake);
+	while (closed && first != NULL) {
+		struct hf_commit *next = first->next;
+
+		first->done(first, store->read_only ? HF_EDENIED : HF_ECLOSED);
+		first = next;
+	}
+}
+
+void hf_store_submit(struct hf_store *store, struct hf_commit *commit)
+{
+	hf_store_submit_chain(store, commit, commit);
+}
+
+void hf_writer_wake(struct hf_store *store)
+{
+	struct hf_writer *writer = store->writer;
+
+	pthread_mutex_lock(&writer->lock);
+	writer->poked = true;
+	pthread_mutex_unlock(&writer->lock);
+	pthread_cond_signal(&writer->wake);
+}
+
+struct waiting_commit {
+	struct hf_commit commit;
+	int (*stage)(void *context, struct hf_tx *tx);
+	void *context;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool over;
+	int status;
+};
+
+static int waiting_stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct waiting_commit *waiting = (struct waiting_commit *)commit;
+
+	return waiting->stage(waiting->context, tx);
+}
+
+static void waiting_done(struct hf_commit *commit, int status)
+{
+	struct waiting_commit *waiting = (struct waiting_commit *)commit;
+
+	pthread_mutex_lock(&waiting->lock);
+	waiting->status = status;
+	waiting->over = true;
+	pthread_cond_signal(&waiting->wake);
+	pthread_mutex_unlock(&waiting->lock);
+}
+
+int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
+	int (*stage)(void *context, struct hf_tx *tx), void *context)
+{
+	struct waiting_commit waiting = {
+		.commit = {.stage = waiting_stage, .done = waiting_done, .durability = durability},
+		.stage = stage, .context = context, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
+	};
+
+	hf_store_submit(store, &waiting.commit);
+	pthread_mutex_lock(&waiting.lock);
+	while (!waiting.over)
+		pthread_cond_wait(&waiting.wake, &waiting.lock);
+	pthread_mutex_unlock(&waiting.lock);
+	pthread_mutex_destroy(&waiting.lock);
+	pthread_cond_destroy(&waiting.wake);
+	return waiting.status;
+}
+
+/* ---- Staging ---- */
+
+/* Every collection that a document of this commit needs, published so that the commit's snapshot and readers find it. */
+static int ensure_collection(struct hf_store *store, uint32_t number)
+{
+	struct hf_collection *collection = store->collections[number];
+	int status;
+
+	if (collection != NULL)
+		return HF_OK;
+	status = hf_collection_new(&collection, store, number, NULL, 0, NULL);
+	if (status == HF_OK)
+		hf_collection_publish(store, number, collection);
+	return status;
+}
+
+static void abort_docs(struct hf_store *store, uint64_t position)
+{
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++)
+		if (store->collections[i] != NULL)
+			hf_index_abort(store->collections[i]->index, position);
+}
+
+/* Inserts the commit's documents. HF_EBUSY: a memtable is full (*full). Nothing stays inserted on failure. */
+static int insert_docs(struct hf_writer *writer, struct hf_collection **full)
+{
+	struct hf_store *store = writer->store;
+	struct hf_tx *tx = &writer->tx;
+	int status = HF_OK;
+
+	for (size_t i = 0; i < tx->doc_count && status == HF_OK; i++) {
+		const struct hf_tx_doc *doc = &tx->docs[i];
+		struct hf_doc_key key = hf_tx_doc_key(tx, doc);
+
+		status = ensure_collection(store, doc->collection);
+		if (status != HF_OK)
+			break;
+		*full = store->collections[doc->collection];
+		status = hf_index_insert((*full)->index, &key, doc->position);
+		if (status == HF_OK)
+			(*full)->memtable_docs++;
+	}
+	if (status != HF_OK && tx->doc_count > 0)
+		abort_docs(store, tx->base + tx->commit_start);
+	return status;
+}
+
+/* ---- Writing a group ---- */
+
+/* After the write: see the order in the header. */
+static void make_visible(struct hf_writer *writer, size_t length)
+{
+	struct hf_store *store = writer->store;
+	struct hf_tx *tx = &writer->tx;
+	struct hf_log_record record;
+
+	atomic_store_explicit(&store->committed, tx->base + length, memory_order_release);
+	for (size_t i = 0; i < tx->commit_kill; i++) {
+		struct hf_tx_kill *kill = &tx->kills[i];
+
+		if (store->collections[kill->collection] != NULL)
+			hf_index_kill(store->collections[kill->collection]->index, kill->id, kill->position);
+		hf_log_count_dead(store->log, kill->position, kill->record_bytes);
+	}
+	for (size_t at = 0; at < length;) {
+		const uint8_t *data = tx->buffer.data + at;
+		uint32_t payload_bytes = hf_load_le32(data + 4);
+
+		if (data[8] != HF_RECORD_DOC && data[8] != HF_RECORD_GROUP) {
+			record = (struct hf_log_record){
+				.position = tx->base + at, .type = data[8], .flags = data[9], .stream = hf_load_le32(data + 12),
+				.payload = hf_slice(data + HF_LOG_RECORD_HEADER_BYTES, payload_bytes),
+			};
+			if (hf_store_apply(store, &record) != HF_OK)
+				hf_log_error(&hf_store_module, "out of memory while a commit was applied; it is complete after a restart",
+					"position=%llu", (unsigned long long)record.position);
+		}
+		at += hf_log_record_bytes(payload_bytes);
+	}
+	atomic_store_explicit(&store->applied, tx->base + length, memory_order_release);
+}
+
+static int sync_log(struct hf_writer *writer)
+{
+	struct hf_store *store = writer->store;
+	uint64_t start_us = hf_env_monotonic_us(store->env);
+	int status;
+
+	if (hf_log_synced(store->log) >= hf_log_end(store->log))
+		return HF_OK;
+	status = hf_log_sync(store->log);
+	atomic_fetch_add_explicit(&store->sync_count, 1, memory_order_relaxed);
+	hf_histogram_record_us(&store->metric.sync_seconds, hf_env_monotonic_us(store->env) - start_us);
+	if (status == HF_OK)
+		writer->unsynced_since_us = 0;
+	else
+		hf_log_error(&hf_store_module, "a sync failed; the store takes no more changes until it is opened again",
+			"error=%s", hf_error_name(status));
+	return status;
+}
+
+static int over_quota(const struct hf_store *store, size_t length)
+{
+	return store->quota_bytes != 0 &&
+		atomic_load_explicit(&store->disk_bytes, memory_order_relaxed) + length > store->quota_bytes;
+}
+
+/* Writes the first `length` bytes of the buffer and lets their commits end. */
+static void write_group(struct hf_writer *writer, size_t length)
+{
+	struct hf_store *store = writer->store;
+	uint64_t start_us = hf_env_monotonic_us(store->env);
+	struct hf_tx *tx = &writer->tx;
+	bool records = length > tx->mark_bytes;
+	int status = HF_OK;
+
+	if (records) {
+		status = hf_log_append(store->log, tx->buffer.data, length);
+		if (status == HF_OK && writer->unsynced_since_us == 0)
+			writer->unsynced_since_us = start_us;
+	}
+	if (status == HF_OK && writer->sync)
+		status = sync_log(writer);
+	if (status == HF_OK && records) {
+		make_visible(writer, length);
+		atomic_fetch_add_explicit(&store->written_bytes, length, memory_order_relaxed);
+		atomic_fetch_add_explicit(&store->disk_bytes, length, memory_order_relaxed);
+		hf_counter_add(&store->metric.written_bytes, length);
+		hf_counter_add(&store->metric.groups, 1);
+		atomic_fetch_add_explicit(&store->group_count, 1, memory_order_relaxed);
+	}
+	if (status != HF_OK) {
+		abort_docs(store, tx->base);
+		hf_counter_add(&store->metric.failed_groups, 1);
+		hf_log_error(&hf_store_module, "a group of commits could not be written", "error=%s commits=%zu",
+			hf_error_name(status), writer->group_count);
+	}
+	hf_histogram_record_us(&store->metric.commit_seconds, hf_env_monotonic_us(store->env) - start_us);
+	hf_counter_add(&store->metric.commits, writer->group_count);
+	atomic_fetch_add_explicit(&store->commit_count, writer->group_count, memory_order_relaxed);
+	for (size_t i = 0; i < writer->group_count; i++) {
+		struct hf_commit *commit = writer->group[i];
+
+		commit->done(commit, commit->status != HF_OK ? commit->status : status);
+	}
+	writer->group_count = 0;
+	writer->sync = false;
+	tx->error = status;
+}
+
+static void freeze(struct hf_collection *collection)
+{
+	if (hf_index_freeze(collection->index) == HF_OK)
+		collection->memtable_docs = 0;
+	collection->freeze_wanted = false;
+}
+
+/* A memtable is full in the middle of a group: the commits before this one are written as a group of their own. */
+static int split_group(struct hf_writer *writer, struct hf_collection *full)
+{
+	struct hf_tx *tx = &writer->tx;
+	size_t length = tx->commit_start;
+	int status;
+
+	if (length == tx->mark_bytes) { /* there is none before it */
+		hf_snapshot_clear(&tx->snapshot);
+		hf_snapshot_init(&tx->snapshot, writer->store, tx->base + length);
+		tx->snapshot.tx = tx;
+		freeze(full);
+		return HF_OK;
+	}
+	hf_snapshot_clear(&tx->snapshot);
+	write_group(writer, length);
+	status = tx->error;
+	if (status != HF_OK) {
+		/* What this commit saw of the ones before it is undone, so it fails with them. */
+		if (hf_tx_begin_group(tx) == HF_OK)
+			hf_tx_begin_commit(tx);
+		return status;
+	}
+	hf_tx_forget_written(tx, length);
+	freeze(full);
+	return HF_OK;
+}
+
+static bool only_frees(const struct hf_tx *tx)
+{
+	for (size_t at = tx->commit_start; at < tx->buffer.length;) {
+		const uint8_t *data = tx->buffer.data + at;
+
+		if (data[8] == HF_RECORD_DOC || data[8] == HF_RECORD_BLOCK || data[8] == HF_RECORD_TABLE_PUT)
+			return false;
+		at += hf_log_record_bytes(hf_load_le32(data + 4));
+	}
+	return true;
+}
+
+static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
+{
+	struct hf_tx *tx = &writer->tx;
+	struct hf_collection *full = NULL;
+	int status;
+
+	hf_tx_begin_commit(tx);
+	status = commit->stage(commit, tx);
+	if (status == HF_OK)
+		status = tx->error;
+	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !only_frees(tx))
+		status = HF_ENOSPC;
+	if (status == HF_OK)
+		status = hf_tx_finish_commit(tx);
+	if (status == HF_OK)
+		status = insert_docs(writer, &full);
+	for (int tries = 0; status == HF_EBUSY && tries < 2; tries++) {
+		status = split_group(writer, full);
+		if (status == HF_OK)
+			status = insert_docs(writer, &full);
+	}
+	if (status == HF_EBUSY)
+		status = HF_ETOOBIG; /* more documents than a memtable holds */
+	if (status != HF_OK)
+		hf_tx_drop_commit(tx);
+	commit->status = status;
+	writer->group[writer->group_count++] = commit;
+	if (status == HF_OK && commit->durability == HF_DURABLE_DISK)
+		writer->sync = true;
+}
+
+/* Between groups: memtables that are nearly full, or that hold back the start of a replay, are frozen. */
+static void freeze_full(struct hf_writer *writer)
+{
+	struct hf_store *store = writer->store;
+
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++) {
+		struct hf_collection *collection = store->collections[i];
+		size_t expected = writer->pending_count < HF_STORE_GROUP_COMMITS_MAX ? writer->pending_count : HF_STORE_GROUP_COMMITS_MAX;
+
+		if (collection == NULL || collection->memtable_docs == 0)
+			continue;
+		if (atomic_load(&collection->freeze_wanted) || !hf_index_has_room(collection->index, ROOM_TERMS) ||
+		    (collection->memtable_docs + expected > store->memtable_docs_max &&
+		     collection->memtable_docs > store->memtable_docs_max / 2))
+			freeze(collection);
+		if (!store->no_background && hf_index_frozen_count(collection->index) > HF_STORE_FROZEN_MAX)
+			hf_background_wait_sealed(store);
+	}
+}
+
+static void run_group(struct hf_writer *writer)
+{
+	struct hf_tx *tx = &writer->tx;
+
+	freeze_full(writer);
+	if (hf_tx_begin_group(tx) != HF_OK) {
+		struct hf_commit *commit = writer->pending;
+
+		writer->pending = commit->next;
+		writer->pending_count--;
+		commit->done(commit, HF_ENOMEM);
+		return;
+	}
+	while (writer->pending != NULL && writer->group_count < HF_STORE_GROUP_COMMITS_MAX &&
+	       tx->buffer.length < HF_STORE_GROUP_BYTES_MAX && !tx->ends_group) {
+		struct hf_commit *commit = writer->pending;
+
+		writer->pending = commit->next;
+		writer->pending_count--;
+		stage_one(writer, commit);
+	}
+	hf_snapshot_clear(&tx->snapshot);
+	tx->commit_kill = tx->kill_count;
+	write_group(writer, tx->buffer.length);
+	if (writer->store->no_background)
+		hf_background_run(writer->store);
+}
+
+/* ---- The thread ---- */
+
+/* Takes what was submitted, sleeping until there is something. False when it is time to end. */
+static bool take(struct hf_writer *writer)
+{
+	struct hf_store *store = writer->store;
+	bool more = true;
+
+	pthread_mutex_lock(&writer->lock);
+	while (writer->first == NULL && !writer->stopping && !writer->poked) {
+		struct timespec until;
+		int waited = 0;
+
+		writer->sleeping = true;
+		if (writer->unsynced_since_us == 0) {
+			pthread_cond_wait(&writer->wake, &writer->lock);
+		} else {
+			uint64_t age_us = hf_env_monotonic_us(store->env) - writer->unsynced_since_us;
+			uint64_t interval_us = (uint64_t)store->sync_interval_ms * 1000;
+			uint64_t nap_ns = (age_us < interval_us ? interval_us - age_us : 1000) * 1000;
+
+			clock_gettime(CLOCK_MONOTONIC, &until);
+			nap_ns += (uint64_t)until.tv_nsec;
+			until.tv_sec += (time_t)(nap_ns / 1000000000);
+			until.tv_nsec = (long)(nap_ns % 1000000000);
+			waited = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
+		}
+		writer->sleeping = false;
+		if (waited != 0)
+			break;
+	}
+	writer->poked = false;
+	if (writer->first != NULL) {
+		writer->pending = writer->first;
+		writer->pending_count = writer->queued;
+		writer->first = writer->last = NULL;
+		writer->queued = 0;
+	} else if (writer->stopping) {
+		more = false;
+	}
+	pthread_mutex_unlock(&writer->lock);
+	return more;
+}
+
+static void fail_pending(struct hf_writer *writer)
+{
+	while (writer->pending != NULL) {
+		struct hf_commit *commit = writer->pending;
+
+		writer->pending = commit->next;
+		writer->pending_count--;
+		commit->done(commit, HF_ECLOSED);
+	}
+}
+
+static void *writer_main(void *argument)
+{
+	struct hf_writer *writer = argument;
+	struct hf_store *store = writer->store;
+
+	while (take(writer)) {
+		if (writer->stopping && !writer->drain)
+			fail_pending(writer);
+		while (writer->pending != NULL)
+			run_group(writer);
+		freeze_full(writer);
+		if (writer->unsynced_since_us != 0 &&
+		    hf_env_monotonic_us(store->env) - writer->unsynced_since_us >= (uint64_t)store->sync_interval_ms * 1000 &&
+		    sync_log(writer) != HF_OK)
+			writer->unsynced_since_us = 0;
+	}
+	return NULL;
+}
+
+int hf_writer_start(struct hf_store *store)
+{
+	struct hf_writer *writer = calloc(1, sizeof *writer);
+	pthread_condattr_t monotonic;
+
+	if (writer == NULL)
+		return HF_ENOMEM;
+	writer->store = store;
+	if (hf_tx_init(&writer->tx, store) != HF_OK) {
+		free(writer);
+		return HF_ENOMEM;
+	}
+	pthread_mutex_init(&writer->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	store->writer = writer;
+	if (store->read_only)
+		return HF_OK;
+	if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0)
+		return HF_ENOMEM;
+	writer->started = true;
+	pthread_setname_np(writer->thread, "hf-writer");
+	return HF_OK;
+}
+
+void hf_writer_stop(struct hf_store *store, bool drain)
+{
+	struct hf_writer *writer = store->writer;
+
+	if (writer == NULL || !writer->started)
+		return;
+	pthread_mutex_lock(&writer->lock);
+	writer->stopping = true;
+	writer->drain = drain;
+	pthread_mutex_unlock(&writer->lock);
+	pthread_cond_signal(&writer->wake);
+	pthread_join(writer->thread, NULL);
+	writer->started = false;
+}
+
+void hf_writer_free(struct hf_store *store)
+{
+	struct hf_writer *writer = store->writer;
+
+	if (writer == NULL)
+		return;
+	hf_tx_free(&writer->tx);
+	pthread_mutex_destroy(&writer->lock);
+	pthread_cond_destroy(&writer->wake);
+	free(writer);
+	store->writer = NULL;
+}
