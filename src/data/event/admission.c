@@ -80,18 +80,17 @@ static int find_newest(struct hf_snapshot *snapshot, const struct hf_query *quer
 	while (r == HF_OK) {
 		struct hf_doc doc;
 		struct hf_event event;
-		struct hf_event_meta meta;
 		r = hf_cursor_next(cursor, &payload, &doc);
-		if (r == HF_ECORRUPT) {
-			r = HF_OK;
-			continue;
-		}
 		hf_buffer_clear(&text);
-		if (r == HF_OK && hf_event_unpack(doc.payload, &text, &event, &meta) == HF_OK && is_it(context, &event)) {
+		if (r == HF_OK)
+			r = hf_event_unpack(doc.payload, &text, &event, NULL);
+		if (r == HF_OK && is_it(context, &event)) {
 			memcpy(found->id, event.id, 32);
 			found->created_at = event.created_at;
 			break;
 		}
+		if (r == HF_ECORRUPT || r == HF_EMALFORMED || r == HF_EVERSION) /* what cannot be read decides nothing */
+			r = HF_OK;
 	}
 	hf_cursor_close(cursor);
 	hf_buffer_free(&payload);
@@ -209,10 +208,10 @@ static int find_deletion(const struct hf_admission *a, struct hf_tx *tx, char le
 	uint32_t term_count)
 {
 	struct hf_snapshot *snapshot = hf_tx_snapshot(tx);
-	uint64_t named_count = 0;
+	bool named = false;
 	for (uint32_t i = 0; i < term_count; i++)
-		named_count += hf_snapshot_estimate(snapshot, a->collection, terms[i]);
-	if (named_count == 0)
+		named = named || hf_snapshot_estimate(snapshot, a->collection, terms[i]) > 0;
+	if (!named)
 		return HF_ENOTFOUND;
 	struct hf_query query;
 	query.collection = a->collection;

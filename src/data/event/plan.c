@@ -10,6 +10,7 @@
 #include "data/event/terms.h"
 
 #define ESTIMATE_SAMPLE_COUNT 64     /* lists longer than this are estimated from so many of their terms */
+#define ESTIMATE_MAX (UINT64_C(1) << 40) /* of one term: what is not known counts as this */
 #define INTERSECT_TERM_COUNT_MAX 128
 #define INTERSECT_DRIVER_DOCS_MIN 16 /* fewer are cheaper to read than to intersect */
 
@@ -88,12 +89,17 @@ static void collect(struct candidates *c, const struct hf_store *store, const st
 	}
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static uint64_t estimate(struct hf_snapshot *snapshot, uint32_t collection, const struct hf_clause *clause)
 {
 	uint32_t step = clause->term_count > ESTIMATE_SAMPLE_COUNT ? clause->term_count / ESTIMATE_SAMPLE_COUNT : 1;
 	uint64_t sum = 0;
 	for (uint32_t i = 0; i < clause->term_count; i += step)
-		sum += hf_snapshot_estimate(snapshot, collection, clause->terms[i]);
+		sum += least(hf_snapshot_estimate(snapshot, collection, clause->terms[i]), ESTIMATE_MAX);
 	return sum * step;
 }
 
@@ -120,11 +126,6 @@ static void choose(struct candidates *c, struct hf_snapshot *snapshot, uint32_t 
 		if (intersecting_pays(&driver, &c->list[i], doc_count))
 			c->list[kept++] = c->list[i];
 	c->count = kept;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 int hf_filter_plan_make(struct hf_filter_plan *plan, const struct hf_store *store, struct hf_snapshot *snapshot,

@@ -1,5 +1,6 @@
 /* What a relay keeps, refuses and removes. (NIP-01, 09, 40) */
 #include "event_relay.h"
+#include "support/fail_alloc.h"
 
 #define AUTHOR 1
 #define STRANGER 2
@@ -310,6 +311,41 @@ static void test_a_sweep_removes_what_expired_and_nothing_else(void **state)
 	}
 }
 
+/* Each allocation of preparing and of the writer fails in turn: the event is then not kept, and can be sent again. */
+static void test_each_failed_allocation_refuses_and_changes_nothing(void **state)
+{
+	struct model_event old, mine, deletion, new;
+	make(&old, 1, AUTHOR, ADDRESSABLE, 100);
+	make(&mine, 2, AUTHOR, 1, 100);
+	make(&deletion, 3, AUTHOR, 5, 150);
+	make(&new, 4, AUTHOR, ADDRESSABLE, 200);
+	tag_id(&deletion, &mine);
+	tag_address(&deletion, ADDRESSABLE, AUTHOR, ":other");
+	const struct model_event *order[] = {&old, &mine, &deletion, &new};
+	for (size_t i = 0; i < MODEL_COUNT(order); i++) {
+		for (uint64_t n = 1;; n++) {
+			struct relay_admission a;
+			relay_prepare(&a, &order[i]->event);
+			fail_alloc_arm(n, true);
+			int r = hf_admission_prepare(&a.admission, relay.store);
+			if (r == HF_OK) {
+				relay_run(&relay, &a, 1);
+				r = a.status;
+			}
+			bool failed = fail_alloc_disarm();
+			hf_admission_clear(&a.admission);
+			if (r == HF_OK) /* what failed did without */
+				break;
+			assert_true(failed);
+			assert_int_equal(r, HF_ENOMEM);
+			assert_false(kept(order[i]));
+		}
+		assert_true(kept(order[i]));
+		assert_int_equal(kept(&old), i < 3);
+		assert_int_equal(kept(&mine), i == 1);
+	}
+}
+
 static void test_random_events_end_as_in_the_naive_relay(void **state)
 {
 	for (uint64_t seed = 1; seed <= 12; seed++) {
@@ -353,6 +389,7 @@ int main(void)
 		FRESH(test_addresses_of_others_and_of_other_kinds_delete_nothing),
 		FRESH(test_ephemeral_and_expired_events_are_refused),
 		FRESH(test_a_sweep_removes_what_expired_and_nothing_else),
+		FRESH(test_each_failed_allocation_refuses_and_changes_nothing),
 		cmocka_unit_test(test_random_events_end_as_in_the_naive_relay),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Queries against looking at every event, over random events, filters, pages, pauses and modes. */
 #include "data/event/query.h"
 #include "event_relay.h"
+#include "support/fail_alloc.h"
 
 #define FILTER_COUNT_MAX 3
 #define LIMIT_MAX 60
@@ -234,11 +235,61 @@ static void test_many_ids_are_newest_first_beyond_what_is_held(void **state)
 	model_free(&m);
 }
 
+/* Every allocation fails in turn; the step that met it is made again and nothing is lost or sent twice. */
+static void test_a_query_survives_each_failed_allocation(void **state)
+{
+	struct relay relay;
+	struct model m;
+	static struct model_filter made[FILTER_COUNT_MAX];
+	static const struct model_event *list[MODEL_EVENT_COUNT_MAX];
+	struct hf_filter filters[FILTER_COUNT_MAX];
+	model_new(&m, 61);
+	relay_new(&relay, 32, true);
+	relay_grow(&relay, &m, 200);
+	uint32_t count = sorted_events(&m, list);
+	for (uint32_t i = 0; i < 40; i++) {
+		static struct answer got, wanted;
+		for (uint32_t f = 0; f < FILTER_COUNT_MAX; f++) {
+			model_random_filter(&m, &made[f]);
+			filters[f] = made[f].filter;
+		}
+		struct hf_event_query_options options = options_for(filters, FILTER_COUNT_MAX, &got);
+		wanted.count = 0;
+		naive(list, count, &options, &wanted);
+		bool failed = true;
+		for (uint64_t n = 1; failed; n++) {
+			struct hf_event_query *query;
+			got.count = 0;
+			got.random = &m.random;
+			struct hf_snapshot *snapshot = hf_store_snapshot(relay.store);
+			fail_alloc_arm(n, false);
+			int r = hf_event_query_open(&query, relay.store, snapshot, &options);
+			if (r < 0) {
+				assert_int_equal(r, HF_ENOMEM);
+				assert_null(query);
+				assert_true(fail_alloc_disarm());
+				continue;
+			}
+			do {
+				r = hf_event_query_step(query, HF_READ_BLOCKING, UINT32_MAX);
+				assert_true(r == HF_OK || r == HF_ENOMEM || r == HF_ECLOSED);
+			} while (r != HF_OK);
+			failed = fail_alloc_disarm();
+			assert_int_equal(got.count, wanted.count);
+			assert_memory_equal(got.ids, wanted.ids, wanted.count * sizeof wanted.ids[0]);
+			hf_event_query_close(query);
+		}
+	}
+	relay_free(&relay);
+	model_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plans_follow_the_members_of_a_filter),
 		cmocka_unit_test(test_many_ids_are_newest_first_beyond_what_is_held),
+		cmocka_unit_test(test_a_query_survives_each_failed_allocation),
 		cmocka_unit_test(test_random_filters_in_memory),
 		cmocka_unit_test(test_random_filters_over_segments_and_merges),
 		cmocka_unit_test(test_random_filters_while_sealing_in_the_background),

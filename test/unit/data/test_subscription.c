@@ -1,6 +1,7 @@
 /* Live filters against matching every filter with every event. */
 #include "data/event/subscription.h"
 #include "event_model.h"
+#include "support/fail_alloc.h"
 
 #define SUBSCRIPTION_COUNT 300
 #define FILTER_COUNT_MAX 3
@@ -148,12 +149,44 @@ static void test_an_event_at_or_above_the_position_is_matched(void **state)
 	model_free(&m);
 }
 
+static void test_a_failed_add_leaves_the_set_as_it_was(void **state)
+{
+	struct model m;
+	struct hf_subscriptions *set;
+	struct live *lives = calloc(SUBSCRIPTION_COUNT, sizeof *lives);
+	assert_non_null(lives);
+	model_new(&m, 4);
+	assert_int_equal(hf_subscriptions_new(&set, 1), HF_OK);
+	for (uint32_t i = 0; i < SUBSCRIPTION_COUNT; i++) {
+		model_random_filter(&m, &lives[i].made[0]);
+		lives[i].subscription = (struct hf_subscription){.filters = &lives[i].made[0].filter, .filter_count = 1};
+		for (uint64_t n = 1;; n++) {
+			size_t entries = hf_subscriptions_entry_count(set);
+			fail_alloc_arm(n, false);
+			int r = hf_subscriptions_add(set, &lives[i].subscription);
+			if (!fail_alloc_disarm()) {
+				assert_int_equal(r, HF_OK);
+				break;
+			}
+			assert_int_equal(r, HF_ENOMEM);
+			assert_int_equal(hf_subscriptions_entry_count(set), entries);
+			assert_int_equal(hf_subscriptions_count(set), i);
+		}
+	}
+	for (uint32_t i = 0; i < SUBSCRIPTION_COUNT; i++)
+		hf_subscriptions_remove(set, &lives[i].subscription);
+	hf_subscriptions_free(set);
+	model_free(&m);
+	free(lives);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_match_once_and_nothing_else),
 		cmocka_unit_test(test_a_popular_key_can_be_taken_apart_in_any_order),
 		cmocka_unit_test(test_an_event_at_or_above_the_position_is_matched),
+		cmocka_unit_test(test_a_failed_add_leaves_the_set_as_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
