@@ -224,8 +224,11 @@ static size_t run_rows(const struct options *options, struct hf_bench_run *runs,
 			continue;
 		for (size_t k = 0; k < run_count; k++) {
 			fprintf(stderr, "%s: %s\n", rows[i].name, k ? "rival" : "server");
-			if (rows[i].measure(&runs[k]))
+			if (rows[i].measure(&runs[k])) {
+				fprintf(stderr, "  the client kept %.0f %% of a core busy\n",
+					100 * runs[k].client_busy);
 				continue;
+			}
 			fprintf(stderr, "relay: %s could not be measured on the %s\n", rows[i].name,
 				k ? "rival" : "server");
 			failed++;

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal)
+static bool await(struct hf_bench_run *run, const size_t *progress, size_t goal)
 {
 	size_t seen = *progress;
 	int64_t seen_at_us = hf_bench_now_us();
@@ -23,6 +24,18 @@ bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goa
 		}
 	}
 	return true;
+}
+
+bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal)
+{
+	struct timespec before, after;
+	int64_t begin = hf_bench_now_us();
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	bool reached = await(run, progress, goal);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	double cpu_us = (double)(after.tv_sec - before.tv_sec) * 1e6 + (double)(after.tv_nsec - before.tv_nsec) / 1e3;
+	run->client_busy = cpu_us / (double)(hf_bench_now_us() - begin + 1);
+	return reached;
 }
 
 static int compare_doubles(const void *a, const void *b)

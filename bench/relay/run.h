@@ -72,6 +72,7 @@ struct hf_bench_run {
 	const char *load_command;       /* fills {dir} from JSON lines on standard input, server down; may be NULL */
 	size_t loaded_count;            /* events of the file's beginning in the database */
 	size_t reserve_next;            /* next unused event of the reserve */
+	double client_busy;             /* of the last wait: this program's own CPU, 1 is a core */
 	double values[HF_METRIC_COUNT]; /* NAN: not measured */
 };
 
