@@ -1,0 +1,100 @@
+#include "crypto/hash.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void assert_hex(const uint8_t *bytes, size_t length, const char *hex)
+{
+	char text[2 * 64 + 1];
+	for (size_t i = 0; i < length; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	assert_string_equal(text, hex);
+}
+
+static void test_sha256_vectors_of_fips_180(void **state)
+{
+	uint8_t out[HF_SHA256_BYTES];
+	hf_sha256(out, HF_SLICE_LITERAL(""));
+	assert_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	hf_sha256(out, HF_SLICE_LITERAL("abc"));
+	assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	hf_sha256(out, HF_SLICE_LITERAL("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"));
+	assert_hex(out, 32, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+static void test_sha256_in_pieces(void **state)
+{
+	struct hf_sha256 hash, copy;
+	uint8_t out[HF_SHA256_BYTES], block[1000];
+	memset(block, 'a', sizeof block);
+	hf_sha256_init(&hash);
+	for (int i = 0; i < 999; i++)
+		hf_sha256_update(&hash, block, sizeof block);
+	copy = hash;
+	for (size_t i = 0; i < sizeof block; i++)
+		hf_sha256_update(&hash, block, 1);
+	hf_sha256_final(&hash, out);
+	assert_hex(out, 32, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+	hf_sha256_update(&copy, block, sizeof block);
+	hf_sha256_final(&copy, out);
+	assert_hex(out, 32, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void test_hmac_vectors_of_rfc_4231(void **state)
+{
+	uint8_t out[HF_SHA256_BYTES], key[131];
+	memset(key, 0x0b, 20);
+	hf_hmac_sha256(out, hf_slice(key, 20), HF_SLICE_LITERAL("Hi There"));
+	assert_hex(out, 32, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	hf_hmac_sha256(out, HF_SLICE_LITERAL("Jefe"), HF_SLICE_LITERAL("what do ya want for nothing?"));
+	assert_hex(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	memset(key, 0xaa, sizeof key);
+	hf_hmac_sha256(out, hf_slice(key, sizeof key),
+		       HF_SLICE_LITERAL("Test Using Larger Than Block-Size Key - Hash Key First"));
+	assert_hex(out, 32, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
+static void test_blake2b_vectors(void **state)
+{
+	uint8_t out[HF_BLAKE2B_BYTES_MAX], again[HF_BLAKE2B_BYTES_MAX];
+	struct hf_slice none = {0}, key = HF_SLICE_LITERAL("key");
+	/* RFC 7693, appendix A */
+	hf_blake2b(out, 64, none, HF_SLICE_LITERAL("abc"));
+	assert_hex(out, 64, "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+			    "7d87c5392aab792dc252d5de4533cc9518d38aa8dbc4925ab92386edd4009923");
+	hf_blake2b(out, 32, none, HF_SLICE_LITERAL(""));
+	assert_hex(out, 32, "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
+	struct hf_blake2b hash;
+	hf_blake2b(out, 32, key, HF_SLICE_LITERAL("abcdef"));
+	hf_blake2b_init(&hash, 32, key);
+	hf_blake2b_update(&hash, "abc", 3);
+	hf_blake2b_update(&hash, "def", 3);
+	hf_blake2b_final(&hash, again, 32);
+	assert_memory_equal(out, again, 32);
+	hf_blake2b(again, 32, none, HF_SLICE_LITERAL("abcdef"));
+	assert_memory_not_equal(out, again, 32);
+}
+
+static void test_secret_comparison(void **state)
+{
+	assert_true(hf_bytes_equal_secret("abc", "abc", 3));
+	assert_false(hf_bytes_equal_secret("abc", "abd", 3));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sha256_vectors_of_fips_180),
+		cmocka_unit_test(test_sha256_in_pieces),
+		cmocka_unit_test(test_hmac_vectors_of_rfc_4231),
+		cmocka_unit_test(test_blake2b_vectors),
+		cmocka_unit_test(test_secret_comparison),
+	};
+	if (hf_crypto_init() != 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
