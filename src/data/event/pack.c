@@ -21,6 +21,25 @@ static bool extensions_are_whole(struct hf_slice rest)
 	return true;
 }
 
+/* The time in the first expiration tag of packed tags, or UINT64_MAX. */
+static uint64_t find_expiration(struct hf_slice tags)
+{
+	struct hf_packed_tag tag;
+	while (hf_packed_next_tag(&tags, &tag) > 0) {
+		if (tag.name.bytes.length != 10 || hf_packed_compare(&tag.name, HF_SLICE_LITERAL("expiration")) != 0)
+			continue;
+		uint8_t digits[2 * HF_JSON_U64_BYTES_MAX + 16];
+		uint64_t time_s;
+		const uint8_t *end = NULL;
+		if (tag.value.bytes.length <= HF_JSON_U64_BYTES_MAX)
+			end = hf_packed_write_text(&tag.value, digits);
+		if (end == NULL || hf_json_u64(hf_slice(digits, (size_t)(end - digits)), &time_s) < 0)
+			break;
+		return time_s;
+	}
+	return UINT64_MAX;
+}
+
 static uint8_t *write_header(uint8_t *to, const struct hf_event *event, const struct hf_event_meta *meta)
 {
 	*to++ = HF_PACKED_VERSION;
@@ -68,7 +87,7 @@ static uint8_t *write_tag(uint8_t *to, const uint8_t *at, const uint8_t *limit, 
 	return to;
 }
 
-static uint8_t *write_tags(uint8_t *to, struct hf_slice tags)
+static uint8_t *write_tags(uint8_t *to, struct hf_slice tags, struct hf_slice *packed)
 {
 	uint8_t *from = to + HF_VARINT_BYTES_MAX, *packed_end = from;
 	const uint8_t *at = tags.data, *limit = tags.data + tags.length;
@@ -78,6 +97,7 @@ static uint8_t *write_tags(uint8_t *to, struct hf_slice tags)
 	size_t length = (size_t)(packed_end - from);
 	to += hf_varint_write(to, length);
 	memmove(to, from, length);
+	*packed = hf_slice(to, length);
 	return to + length;
 }
 
@@ -88,15 +108,16 @@ int hf_event_pack(const struct hf_event *event, const struct hf_event_meta *meta
 		!extensions_are_whole(kept.extensions))
 		return HF_EINVAL;
 	kept.flags &= (uint8_t)~HF_EVENT_HAS_EXPIRATION;
-	if (hf_event_expiration(event) != UINT64_MAX)
-		kept.flags |= HF_EVENT_HAS_EXPIRATION;
 	int status = hf_buffer_reserve(out, FRAME_BYTES_MAX + kept.extensions.length + event->tags.length +
 		event->content.length);
 	if (status < 0)
 		return status;
-	uint8_t *to = write_header(out->data + out->length, event, &kept);
-	if ((to = write_tags(to, event->tags)) == NULL)
+	uint8_t *payload = out->data + out->length, *to = write_header(payload, event, &kept);
+	struct hf_slice tags;
+	if ((to = write_tags(to, event->tags, &tags)) == NULL)
 		return HF_EINVAL;
+	if (find_expiration(tags) != UINT64_MAX)
+		payload[1] |= HF_EVENT_HAS_EXPIRATION;
 	to = hf_packed_write_string(to, event->content);
 	out->length = (size_t)(to - out->data);
 	return HF_OK;
@@ -216,22 +237,9 @@ int hf_event_unpack(struct hf_slice payload, struct hf_buffer *text, struct hf_e
 uint64_t hf_event_payload_expiration(struct hf_slice payload)
 {
 	struct hf_packed packed;
-	struct hf_packed_tag tag;
 	if (hf_packed_open(payload, &packed) < 0 || (packed.meta.flags & HF_EVENT_HAS_EXPIRATION) == 0)
 		return UINT64_MAX;
-	while (hf_packed_next_tag(&packed.tags, &tag) > 0) {
-		if (hf_packed_compare(&tag.name, HF_SLICE_LITERAL("expiration")) != 0)
-			continue;
-		uint8_t digits[2 * HF_JSON_U64_BYTES_MAX + 16];
-		uint64_t time_s;
-		const uint8_t *end = NULL;
-		if (tag.value.bytes.length <= HF_JSON_U64_BYTES_MAX)
-			end = hf_packed_write_text(&tag.value, digits);
-		if (end == NULL || hf_json_u64(hf_slice(digits, (size_t)(end - digits)), &time_s) < 0)
-			break;
-		return time_s;
-	}
-	return UINT64_MAX;
+	return find_expiration(packed.tags);
 }
 
 bool hf_event_payload_has_tag(struct hf_slice payload, char letter, struct hf_slice value)
