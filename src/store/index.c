@@ -104,7 +104,7 @@ static int open_segments(struct hf_index *index, const struct hf_index_segment_i
 	if (!index->view)
 		return hf_fail(failure, HF_ENOMEM, "Out of memory opening the index.");
 	index->view->segment_count = 0;
-	index->view->memtables[0] = index->active = hf_memtable_new(o->memtable_docs_max);
+	index->view->memtables[0] = index->active = hf_memtable_new(&index->memtables, o->memtable_docs_max);
 	if (!index->active)
 		return hf_fail(failure, HF_ENOMEM, "Out of memory for a memtable of %u documents.", o->memtable_docs_max);
 	for (size_t i = 0; i < count; i++) {
@@ -131,6 +131,7 @@ int hf_index_open(struct hf_index **out, const struct hf_index_options *options,
 	pthread_mutex_init(&index->seal_lock, NULL);
 	pthread_mutex_init(&index->merge_lock, NULL);
 	pthread_mutex_init(&index->checkpoint_lock, NULL);
+	hf_memtable_pool_init(&index->memtables);
 	index->directory = strdup(options->directory);
 	index->options.directory = index->directory;
 	int r = index->directory ? open_segments(index, segments, segment_count, failure) :
@@ -157,6 +158,7 @@ void hf_index_close(struct hf_index *index)
 	pthread_mutex_destroy(&index->seal_lock);
 	pthread_mutex_destroy(&index->merge_lock);
 	pthread_mutex_destroy(&index->checkpoint_lock);
+	hf_memtable_pool_free(&index->memtables);
 	free(index->directory);
 	free(index);
 }
@@ -255,7 +257,7 @@ int hf_index_freeze(struct hf_index *index)
 {
 	if (!atomic_load_explicit(&index->active->doc_count, memory_order_relaxed))
 		return HF_OK;
-	struct hf_memtable *fresh = hf_memtable_new(index->options.memtable_docs_max);
+	struct hf_memtable *fresh = hf_memtable_new(&index->memtables, index->options.memtable_docs_max);
 	if (!fresh)
 		return HF_ENOMEM;
 	pthread_mutex_lock(&index->lock);

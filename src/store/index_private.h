@@ -40,6 +40,7 @@ struct hf_index {
 	struct hf_index_view *view;
 	struct hf_index_old_file *old_files;
 	struct hf_memtable *active; /* the writer's */
+	struct hf_memtable_pool memtables;
 	_Atomic uint64_t corrupt_count;
 };
 

@@ -43,12 +43,62 @@ static size_t lay_out(struct hf_memtable *t, uint8_t *base)
 	return (size_t)(at - base);
 }
 
-struct hf_memtable *hf_memtable_new(uint32_t docs_max)
+void hf_memtable_pool_init(struct hf_memtable_pool *pool)
 {
-	struct hf_memtable *t = calloc(1, sizeof *t);
+	pool->spare = NULL;
+	pthread_mutex_init(&pool->lock, NULL);
+}
+
+static void destroy(struct hf_memtable *t)
+{
+	munmap(t->ids, t->mapping_bytes);
+	free(t);
+}
+
+void hf_memtable_pool_free(struct hf_memtable_pool *pool)
+{
+	if (pool->spare)
+		destroy(pool->spare);
+	pool->spare = NULL;
+	pthread_mutex_destroy(&pool->lock);
+}
+
+/* Puts *kept in the pool's place and returns what was there. */
+static struct hf_memtable *pool_swap(struct hf_memtable_pool *pool, struct hf_memtable *kept)
+{
+	pthread_mutex_lock(&pool->lock);
+	struct hf_memtable *spare = pool->spare;
+	pool->spare = kept;
+	pthread_mutex_unlock(&pool->lock);
+	return spare;
+}
+
+/* The other arrays are only read below the counts. */
+static void clear(struct hf_memtable *t)
+{
+	memset((void *)t->dead, 0, ((size_t)t->docs_max + 63) / 64 * 8);
+	memset((void *)t->slots, 0, ((size_t)1 << t->slot_bits) * sizeof *t->slots);
+	memset((void *)t->id_slots, 0, ((size_t)1 << t->id_bits) * sizeof *t->id_slots);
+	atomic_init(&t->references, 1);
+	atomic_init(&t->doc_count, 0);
+	atomic_init(&t->dead_count, 0);
+	t->node_count = 1;
+	t->slot_count = 0;
+	t->retired = false;
+}
+
+struct hf_memtable *hf_memtable_new(struct hf_memtable_pool *pool, uint32_t docs_max)
+{
+	struct hf_memtable *t = pool_swap(pool, NULL);
+	if (t) {
+		clear(t);
+		return t;
+	}
+	t = calloc(1, sizeof *t);
 	if (!t)
 		return NULL;
 	atomic_init(&t->references, 1);
+	t->pool = pool;
 	t->docs_max = docs_max < 1 ? 1 : docs_max < HF_MEMTABLE_DOCS_MAX ? docs_max : HF_MEMTABLE_DOCS_MAX;
 	/* At least one document with as many terms as are allowed fits. */
 	t->nodes_max = t->docs_max * HF_MEMTABLE_NODES_PER_DOC + HF_STORE_TERM_COUNT_MAX;
@@ -76,8 +126,9 @@ void hf_memtable_unref(struct hf_memtable *table)
 {
 	if (!table || atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1)
 		return;
-	munmap(table->ids, table->mapping_bytes);
-	free(table);
+	struct hf_memtable *other = pool_swap(table->pool, table);
+	if (other)
+		destroy(other);
 }
 
 /* ---- The writer ---- */

@@ -8,6 +8,8 @@
 #ifndef HF_STORE_MEMTABLE_H
 #define HF_STORE_MEMTABLE_H
 
+#include <pthread.h>
+
 #include "store/store.h"
 
 #define HF_MEMTABLE_DOCS_MAX (1u << 20)
@@ -24,8 +26,18 @@ struct hf_memtable_node {
 	uint32_t next, doc, slot;
 };
 
+/* Keeps one table that nobody uses any more for the next one: taking fresh pages from the kernel and giving them back for
+ * each table costs more than clearing what must be clear. */
+struct hf_memtable_pool {
+	pthread_mutex_t lock;
+	struct hf_memtable *spare;
+};
+void hf_memtable_pool_init(struct hf_memtable_pool *pool);
+void hf_memtable_pool_free(struct hf_memtable_pool *pool); /* after all its tables */
+
 struct hf_memtable {
 	_Atomic uint32_t references;
+	struct hf_memtable_pool *pool;
 	uint32_t docs_max, nodes_max;
 	uint32_t slot_bits, id_bits;
 	size_t mapping_bytes;
@@ -47,8 +59,8 @@ struct hf_memtable {
 	bool retired;                    /* sealed; the index's, under its lock */
 };
 
-/* One reference; NULL when out of memory. */
-struct hf_memtable *hf_memtable_new(uint32_t docs_max);
+/* One reference; NULL when out of memory. All tables of a pool have the same size. The pool outlives them. */
+struct hf_memtable *hf_memtable_new(struct hf_memtable_pool *pool, uint32_t docs_max);
 struct hf_memtable *hf_memtable_ref(struct hf_memtable *table);
 void hf_memtable_unref(struct hf_memtable *table); /* NULL is fine */
 

@@ -16,7 +16,7 @@ struct seal {
 	const struct hf_memtable *table;
 	struct hf_segment_builder builder;
 	uint32_t *map;
-	struct entry *entries, *scratch; /* room for the most of documents and slots */
+	struct entry *entries, *scratch; /* room for all documents, or all terms in use */
 	uint32_t live_count;
 	uint32_t *list;                  /* one posting list */
 	uint64_t *bitmap;
@@ -166,8 +166,7 @@ static uint32_t sort_list(struct seal *s, uint32_t n)
 	return kept;
 }
 
-/* Appends the numbers of a slot's live documents to the list. A document may be in a list twice (two terms that share 40
- * bits), never more often than it has nodes, so the list fits. */
+/* Appends the numbers of a slot's live documents to the list. */
 static uint32_t gather(struct seal *s, uint32_t slot, uint32_t n, bool *ascending)
 {
 	const struct hf_memtable *t = s->table;
@@ -184,9 +183,18 @@ static uint32_t gather(struct seal *s, uint32_t slot, uint32_t n, bool *ascendin
 
 static int write_terms(struct seal *s)
 {
-	uint32_t n = sort_terms(s), distinct = 0;
-	for (uint32_t i = 0; i < n; i++)
-		distinct += !i || s->entries[i].key != s->entries[i - 1].key;
+	/* A document may be in a list twice: two of its terms may share 40 bits. */
+	uint32_t n = sort_terms(s), distinct = 0, length_most = 0;
+	for (uint32_t i = 0, length = 0; i < n; i++) {
+		bool first = !i || s->entries[i].key != s->entries[i - 1].key;
+		distinct += first;
+		length = (first ? 0 : length) +
+			atomic_load_explicit(&s->table->slots[s->entries[i].value].count, memory_order_relaxed);
+		length_most = length > length_most ? length : length_most;
+	}
+	s->list = malloc(((size_t)length_most + 1) * sizeof *s->list);
+	if (!s->list)
+		return HF_ENOMEM;
 	int r = hf_segment_builder_begin_terms(&s->builder, distinct);
 	for (uint32_t i = 0; i < n && !r;) {
 		uint64_t term = s->entries[i].key;
@@ -229,7 +237,7 @@ static int write_segment(struct seal *s, const struct hf_merge_target *target, s
 int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map)
 {
 	uint32_t count = atomic_load(&table->doc_count), words = (count + 63) / 64;
-	size_t room = (size_t)1 << table->slot_bits; /* more slots than documents, by construction */
+	size_t room = table->slot_count > count ? table->slot_count : count;
 	struct seal *s = calloc(1, sizeof *s);
 	uint64_t *dead = malloc((size_t)words * 8 + 8);
 	int r = s && dead ? HF_OK : HF_ENOMEM;
@@ -238,11 +246,10 @@ int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *tabl
 	if (!r) {
 		s->table = table;
 		s->map = malloc(((size_t)count + 1) * sizeof *s->map);
-		s->entries = malloc(room * sizeof *s->entries);
-		s->scratch = malloc(room * sizeof *s->scratch);
-		s->list = malloc(((size_t)table->nodes_max + 1) * sizeof *s->list);
+		s->entries = malloc((room + 1) * sizeof *s->entries);
+		s->scratch = malloc((room + 1) * sizeof *s->scratch);
 		s->bitmap = calloc((size_t)words + 1, 8);
-		r = s->map && s->entries && s->scratch && s->list && s->bitmap ? HF_OK : HF_ENOMEM;
+		r = s->map && s->entries && s->scratch && s->bitmap ? HF_OK : HF_ENOMEM;
 	}
 	if (!r) {
 		for (uint32_t i = 0; i < words; i++)

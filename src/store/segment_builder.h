@@ -10,7 +10,7 @@
 
 #include "store/segment.h"
 
-#define HF_SEGMENT_BUFFER_BYTES (1u << 20)
+#define HF_SEGMENT_BUFFER_BYTES (256u << 10)
 
 struct hf_segment_stream {
 	struct hf_file *file;
