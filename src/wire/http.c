@@ -265,6 +265,10 @@ static int recv_head(struct hf_http_session *s, struct hf_slice bytes, size_t *c
 	size_t before = s->head.length;
 	if (hf_buffer_append(&s->head, bytes.data + i, take))
 		return refuse(s, 500, HF_ENOMEM);
+	if (s->head.length == 0) {
+		*consumed = i;
+		return HF_OK;
+	}
 	size_t from = s->scanned_bytes > 3 ? s->scanned_bytes - 3 : 0;
 	const uint8_t *end = memmem(s->head.data + from, s->head.length - from, "\r\n\r\n", 4);
 	s->scanned_bytes = s->head.length;
