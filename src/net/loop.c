@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "net/stream.h"
+#include "net/tls.h"
 #include "wire/websocket_deflate.h"
 
 #define DEFERRED_ROUNDS_MAX 16
@@ -178,6 +179,7 @@ void hf_loop_free(struct hf_loop *loop)
 {
 	if (!loop)
 		return;
+	loop->is_ending = true;
 	uv_walk(&loop->uv, abandon, NULL);
 	while (uv_loop_close(&loop->uv) == UV_EBUSY)
 		uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -188,6 +190,7 @@ void hf_loop_free(struct hf_loop *loop)
 	}
 	hf_timers_free(&loop->timers);
 	hf_websocket_deflate_free(loop->deflate);
+	hf_tls_free(loop->client_tls);
 	hf_stream_pool_free(loop->pool);
 	free(loop->read_buffer);
 	free(loop);

@@ -28,7 +28,7 @@ int hf_loop_run(struct hf_loop *loop);   /* until hf_loop_stop; may be run again
 void hf_loop_stop(struct hf_loop *loop); /* any thread; run returns after the current iteration */
 /* One iteration; waits for something to happen when `wait` is set. For tests and short-lived tools. */
 int hf_loop_poll(struct hf_loop *loop, bool wait);
-void hf_loop_free(struct hf_loop *loop); /* closes what is left; servers are freed before */
+void hf_loop_free(struct hf_loop *loop); /* ends what is left; servers are freed before */
 struct hf_env *hf_loop_env(struct hf_loop *loop);
 uint64_t hf_loop_now_us(struct hf_loop *loop); /* monotonic, as of this iteration */
 void hf_loop_post(struct hf_loop *loop, struct hf_loop_mail *mail); /* any thread */

@@ -11,6 +11,7 @@
 
 struct hf_websocket_deflate;
 struct hf_stream_pool;
+struct hf_tls;
 struct hf_loop_signal;
 
 /* Every handle's data is the function that closes it and frees what it belongs to, for hf_loop_free. */
@@ -30,9 +31,11 @@ struct hf_loop {
 	struct hf_loop_deferred *deferred_first, **deferred_last;
 	uint64_t now_us;         /* 0: not read in this iteration */
 	_Atomic bool stop_asked;
+	bool is_ending;          /* nothing new is opened any more */
 	struct hf_loop_signal *signals;
 	uint8_t *read_buffer;    /* shared: bytes are handled before the next read */
 	struct hf_websocket_deflate *deflate; /* made at the first negotiation */
+	struct hf_tls *client_tls;            /* trusts the system's certificates; made at first use */
 	struct hf_stream_pool *pool;
 };
 

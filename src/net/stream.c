@@ -34,11 +34,16 @@ static void flush(struct hf_stream *s);
 
 static void abandon(uv_handle_t *handle)
 {
-	hf_stream_close(stream_of(handle));
+	struct hf_stream *s = stream_of(handle);
+	if (s->events)
+		s->events->end(s->owner, HF_ECANCELED);
+	hf_stream_close(s);
 }
 
 int hf_stream_new(struct hf_stream **out, struct hf_loop *loop, bool is_unix)
 {
+	if (loop->is_ending)
+		return HF_ECLOSED;
 	struct hf_stream *s = calloc(1, sizeof *s);
 	if (!s)
 		return HF_ENOMEM;
@@ -75,6 +80,11 @@ int hf_stream_start_tls(struct hf_stream *s, struct hf_tls *tls, const char *hos
 	if (!error && host)
 		hf_loop_defer(s->loop, &s->flush); /* a client speaks first */
 	return error;
+}
+
+const char *hf_stream_tls_error(const struct hf_stream *s)
+{
+	return s->tls ? hf_tls_session_error(s->tls) : "not TLS";
 }
 
 void hf_stream_own(struct hf_stream *s, const struct hf_stream_events *events, void *owner)

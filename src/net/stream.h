@@ -66,6 +66,7 @@ int hf_stream_new(struct hf_stream **out, struct hf_loop *loop, bool is_unix);
 void hf_stream_connected(struct hf_stream *stream);
 /* Puts TLS between; before the first byte. host is the name to check, for clients. */
 int hf_stream_start_tls(struct hf_stream *stream, struct hf_tls *tls, const char *host);
+const char *hf_stream_tls_error(const struct hf_stream *stream); /* why it failed, for a person */
 void hf_stream_own(struct hf_stream *stream, const struct hf_stream_events *events, void *owner);
 void hf_stream_start_reading(struct hf_stream *stream);
 void hf_stream_stop_reading(struct hf_stream *stream);

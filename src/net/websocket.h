@@ -9,6 +9,7 @@
 
 #include "net/address.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 struct hf_websocket;
 
@@ -48,8 +49,9 @@ void hf_websocket_close(struct hf_websocket *ws, uint16_t code, const char *reas
 const struct hf_address *hf_websocket_client(struct hf_websocket *ws);
 void *hf_websocket_context(struct hf_websocket *ws);
 
-/* Client: ws:// or wss:// by tls. Resolves the name. opened is called once, with ws or with an error. */
-int hf_websocket_connect(struct hf_loop *loop, const char *url, const struct hf_websocket_limits *limits,
+/* Client: ws:// or wss://; tls NULL is the system's trust. opened is called once, later: with ws and HF_OK, or with NULL, an
+ * error and a sentence. HF_EADDR for a bad URL, which is not reported again. */
+int hf_websocket_connect(struct hf_loop *loop, const char *url, struct hf_tls *tls, const struct hf_websocket_limits *limits,
 	const struct hf_websocket_handler *handler, void *context,
 	void (*opened)(void *context, struct hf_websocket *ws, int status, const char *detail));
 
