@@ -8,8 +8,9 @@
 
 #include "store/postings.h"
 #include "store/segment_builder.h"
+#include "store/tournament.h"
 
-/* A heap of inputs by ascending (key, tie, input). */
+/* The next document of an input; key is the complement of its rank. */
 struct head {
 	uint64_t key;
 	uint32_t tie, input;
@@ -51,45 +52,28 @@ static bool id_before(const struct merge *m, const struct head *a, const struct 
 	return memcmp(id[0], id[1], HF_STORE_ID_BYTES) < 0;
 }
 
-static inline bool before(const struct merge *m, const struct head *a, const struct head *b, bool by_rank)
+static inline bool before(const struct merge *m, const struct head *a, const struct head *b)
 {
 	if (a->key != b->key)
 		return a->key < b->key;
-	if (a->tie != b->tie)
-		return a->tie < b->tie;
-	return by_rank ? id_before(m, a, b) : a->input < b->input;
+	return a->tie != b->tie ? a->tie < b->tie : id_before(m, a, b);
 }
 
-static void sift_down(struct merge *m, uint32_t at, bool by_rank)
+static void sift_down(struct merge *m, uint32_t at)
 {
 	struct head moved = m->heap[at];
 	for (;;) {
 		uint32_t child = 2 * at + 1;
 		if (child >= m->heap_count)
 			break;
-		if (child + 1 < m->heap_count && before(m, &m->heap[child + 1], &m->heap[child], by_rank))
+		if (child + 1 < m->heap_count && before(m, &m->heap[child + 1], &m->heap[child]))
 			child++;
-		if (!before(m, &m->heap[child], &moved, by_rank))
+		if (!before(m, &m->heap[child], &moved))
 			break;
 		m->heap[at] = m->heap[child];
 		at = child;
 	}
 	m->heap[at] = moved;
-}
-
-static void heap_start(struct merge *m, bool by_rank)
-{
-	for (uint32_t i = m->heap_count / 2; i-- > 0;)
-		sift_down(m, i, by_rank);
-}
-
-/* The top has a new key, or is through. */
-static void heap_fix(struct merge *m, bool ended, bool by_rank)
-{
-	if (ended)
-		m->heap[0] = m->heap[--m->heap_count];
-	if (m->heap_count > 1)
-		sift_down(m, 0, by_rank);
 }
 
 /* ---- Documents ---- */
@@ -143,7 +127,8 @@ static int merge_docs(struct merge *m)
 			r = head_load(m, i, &m->heap[m->heap_count++]);
 	if (r)
 		return r;
-	heap_start(m, true);
+	for (uint32_t i = m->heap_count / 2; i-- > 0;)
+		sift_down(m, i);
 	for (uint32_t n = 0; n < m->live_count && !r; n++) {
 		uint32_t i = m->heap[0].input;
 		struct walk *w = &m->walks[i];
@@ -151,11 +136,12 @@ static int merge_docs(struct merge *m)
 		m->inputs[i].map[w->doc++] = n;
 		r = hf_segment_builder_value(&m->builder, HF_SECTION_RANK, ~m->heap[0].key);
 		skip_dead(&m->inputs[i], w);
-		bool ended = w->doc >= m->inputs[i].segment->doc_count;
-		if (!r && !ended)
+		if (w->doc >= m->inputs[i].segment->doc_count)
+			m->heap[0] = m->heap[--m->heap_count];
+		else if (!r)
 			r = head_load(m, i, &m->heap[0]);
-		if (!r)
-			heap_fix(m, ended, true);
+		if (!r && m->heap_count > 1)
+			sift_down(m, 0);
 	}
 	return r ? r : hf_segment_builder_end_column(&m->builder, HF_SECTION_RANK);
 }
@@ -193,64 +179,68 @@ static int write_ties(struct merge *m)
 
 /* ---- Ids ---- */
 
-/* Moves on to the next entry that lives; false at the end. at: entry per input. */
-static bool id_load(struct merge *m, struct head *head, uint32_t *at)
+/* The key of the next entry that lives, its new number in *doc. */
+static inline uint64_t id_load(const struct merge *m, uint32_t i, uint32_t *at, uint32_t *doc)
 {
-	const struct hf_merge_input *input = &m->inputs[head->input];
+	const struct hf_merge_input *input = &m->inputs[i];
 	const uint8_t *ids = hf_segment_at(input->segment, HF_SECTION_ID);
-	for (; *at < input->segment->doc_count; ++*at) {
-		uint32_t doc = hf_load_le32(ids + (size_t)*at * 8 + 4);
-		if (doc < input->segment->doc_count && input->map[doc] != HF_MERGE_DROPPED) {
-			head->key = hf_load_le32(ids + (size_t)*at * 8);
-			head->tie = input->map[doc];
-			++*at;
-			return true;
+	while (*at < input->segment->doc_count) {
+		const uint8_t *entry = ids + (size_t)(*at)++ * 8;
+		uint32_t old = hf_load_le32(entry + 4);
+		if (old < input->segment->doc_count && input->map[old] != HF_MERGE_DROPPED) {
+			*doc = input->map[old];
+			return hf_tournament_key(hf_load_le32(entry), i);
 		}
 	}
-	return false;
+	return HF_TOURNAMENT_END;
 }
 
 static int write_ids(struct merge *m)
 {
-	uint32_t at[HF_MERGE_INPUTS_MAX] = {0}, written = 0;
+	uint32_t at[HF_MERGE_INPUTS_MAX] = {0}, docs[HF_MERGE_INPUTS_MAX], written = 0;
+	uint64_t keys[HF_MERGE_INPUTS_MAX];
+	struct hf_tournament t;
 	int r = HF_OK;
-	m->heap_count = 0;
-	for (uint32_t i = 0; i < m->count; i++) {
-		m->heap[m->heap_count].input = i;
-		m->heap_count += id_load(m, &m->heap[m->heap_count], &at[i]);
-	}
-	heap_start(m, false);
-	for (; m->heap_count && !r; written++) {
-		r = hf_segment_builder_id(&m->builder, (uint32_t)m->heap[0].key, m->heap[0].tie);
-		heap_fix(m, !id_load(m, &m->heap[0], &at[m->heap[0].input]), false);
+	for (uint32_t i = 0; i < m->count; i++)
+		keys[i] = id_load(m, i, &at[i], &docs[i]);
+	hf_tournament_start(&t, keys, m->count);
+	for (; t.winner != HF_TOURNAMENT_END && !r; written++) {
+		uint32_t i = hf_tournament_stream(t.winner);
+		r = hf_segment_builder_id(&m->builder, (uint32_t)hf_tournament_value(t.winner), docs[i]);
+		hf_tournament_replace(&t, id_load(m, i, &at[i], &docs[i]));
 	}
 	return r ? r : written == m->live_count ? HF_OK : HF_ECORRUPT;
 }
 
 /* ---- Terms ---- */
 
-/* The next entry with a list; its value is kept in values. */
-static bool term_load(struct merge *m, struct head *head, uint32_t *at, uint32_t *value)
+/* A walk over the dictionaries of all inputs. */
+struct term_walk {
+	struct hf_tournament tournament;
+	uint32_t at[HF_MERGE_INPUTS_MAX];
+	uint32_t values[HF_MERGE_INPUTS_MAX]; /* of the entry that each input stands at */
+};
+
+/* The key of the next entry with a list. */
+static inline uint64_t term_load(const struct merge *m, struct term_walk *w, uint32_t i)
 {
-	const struct hf_segment *s = m->inputs[head->input].segment;
-	head->tie = 0;
-	while (*at < s->term_count) {
-		head->key = hf_segment_term_at(s, (*at)++, value);
-		if (*value != HF_SEGMENT_EMPTY)
-			return true;
+	const struct hf_segment *s = m->inputs[i].segment;
+	while (w->at[i] < s->term_count) {
+		uint64_t term = hf_segment_term_at(s, w->at[i]++, &w->values[i]);
+		if (w->values[i] != HF_SEGMENT_EMPTY)
+			return hf_tournament_key(term, i);
 	}
-	return false;
+	return HF_TOURNAMENT_END;
 }
 
-static void terms_start(struct merge *m, uint32_t *at, uint32_t *values)
+static void terms_start(const struct merge *m, struct term_walk *w)
 {
-	m->heap_count = 0;
+	uint64_t keys[HF_MERGE_INPUTS_MAX];
 	for (uint32_t i = 0; i < m->count; i++) {
-		at[i] = 0;
-		m->heap[m->heap_count].input = i;
-		m->heap_count += term_load(m, &m->heap[m->heap_count], &at[i], &values[i]);
+		w->at[i] = 0;
+		keys[i] = term_load(m, w, i);
 	}
-	heap_start(m, false);
+	hf_tournament_start(&w->tournament, keys, m->count);
 }
 
 static inline uint32_t mapped(const struct merge *m, const struct hf_postings *list, uint32_t input)
@@ -272,12 +262,12 @@ static int next_live(struct merge *m, struct hf_postings *list, uint32_t input, 
 	}
 }
 
-/* Writes the merge of the lists of one term: sources are input numbers, ascending. */
+/* Writes the merge of the lists of one term: of these inputs, with these values. */
 static int merge_lists(struct merge *m, const uint32_t *sources, const uint32_t *values, uint32_t count)
 {
 	uint32_t docs[HF_MERGE_INPUTS_MAX];
 	for (uint32_t i = 0; i < count; i++) {
-		int r = hf_postings_open(&m->lists[i], m->inputs[sources[i]].segment, values[sources[i]], HF_READ_BLOCKING);
+		int r = hf_postings_open(&m->lists[i], m->inputs[sources[i]].segment, values[i], HF_READ_BLOCKING);
 		if (!r)
 			r = next_live(m, &m->lists[i], sources[i], false, &docs[i]);
 		if (r)
@@ -308,28 +298,30 @@ static int merge_lists(struct merge *m, const uint32_t *sources, const uint32_t 
 
 static int write_terms(struct merge *m)
 {
-	uint32_t at[HF_MERGE_INPUTS_MAX], values[HF_MERGE_INPUTS_MAX], sources[HF_MERGE_INPUTS_MAX];
+	struct term_walk w;
+	struct hf_tournament *t = &w.tournament;
+	uint32_t values[HF_MERGE_INPUTS_MAX], sources[HF_MERGE_INPUTS_MAX];
 	uint64_t distinct = 0, last = UINT64_MAX;
-	terms_start(m, at, values);
-	while (m->heap_count) {
-		distinct += m->heap[0].key != last;
-		last = m->heap[0].key;
-		heap_fix(m, !term_load(m, &m->heap[0], &at[m->heap[0].input], &values[m->heap[0].input]), false);
+	for (terms_start(m, &w); t->winner != HF_TOURNAMENT_END;) {
+		uint64_t term = hf_tournament_value(t->winner);
+		distinct += term != last;
+		last = term;
+		hf_tournament_replace(t, term_load(m, &w, hf_tournament_stream(t->winner)));
 	}
 	if (distinct > UINT32_MAX - 1)
 		return HF_ETOOBIG;
 	int r = hf_segment_builder_begin_terms(&m->builder, (uint32_t)distinct);
-	terms_start(m, at, values);
-	while (m->heap_count && !r) {
-		uint64_t term = m->heap[0].key;
-		uint32_t count = 0, taken[HF_MERGE_INPUTS_MAX];
-		while (m->heap_count && m->heap[0].key == term && count < m->count) {
-			uint32_t i = m->heap[0].input;
-			sources[count++] = i;
-			taken[i] = values[i];
-			heap_fix(m, !term_load(m, &m->heap[0], &at[i], &values[i]), false);
+	terms_start(m, &w);
+	while (t->winner != HF_TOURNAMENT_END && !r) {
+		uint64_t term = hf_tournament_value(t->winner);
+		uint32_t count = 0;
+		while (hf_tournament_value(t->winner) == term && count < m->count) {
+			uint32_t i = hf_tournament_stream(t->winner);
+			sources[count] = i;
+			values[count++] = w.values[i];
+			hf_tournament_replace(t, term_load(m, &w, i));
 		}
-		r = merge_lists(m, sources, taken, count);
+		r = merge_lists(m, sources, values, count);
 		if (!r)
 			r = hf_segment_builder_end_list(&m->builder, term);
 	}

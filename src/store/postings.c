@@ -208,7 +208,7 @@ void hf_union_start(struct hf_union *u)
 int hf_union_seek(struct hf_union *u, uint32_t doc, enum hf_read_mode mode)
 {
 	while (u->heap[0]->doc < doc) {
-		int r = hf_postings_advance(u->heap[0], doc, mode);
+		int r = hf_postings_seek(u->heap[0], doc, mode);
 		if (r)
 			return r;
 		if (u->count > 1)

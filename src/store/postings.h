@@ -30,7 +30,20 @@ int hf_postings_advance(struct hf_postings *postings, uint32_t doc, enum hf_read
 /* Moves forward to the first document >= doc. */
 static inline int hf_postings_seek(struct hf_postings *postings, uint32_t doc, enum hf_read_mode mode)
 {
-	return postings->doc >= doc ? HF_OK : hf_postings_advance(postings, doc, mode);
+	if (postings->doc >= doc)
+		return HF_OK;
+	/* Mostly the next one, and one byte away. */
+	if (postings->left && postings->next < postings->end) {
+		uint32_t difference = *postings->next;
+		if (difference < 0x80 && difference && difference < postings->segment->doc_count - postings->doc) {
+			postings->next++;
+			postings->left--;
+			postings->doc += difference;
+			if (postings->doc >= doc)
+				return HF_OK;
+		}
+	}
+	return hf_postings_advance(postings, doc, mode);
 }
 
 /* A union of lists, each document once. The lists and `heap` (room for count pointers) belong to the caller. */

@@ -18,8 +18,7 @@ struct seal {
 	uint32_t *map;
 	struct entry *entries, *scratch; /* room for all documents, or all terms in use */
 	uint32_t live_count;
-	uint32_t *list;                  /* one posting list */
-	uint64_t *bitmap;
+	uint32_t *order;                 /* documents in query order */
 };
 
 /* Ascending by key, stable; passes over bytes that are the same everywhere are skipped. The result is in *entries;
@@ -75,8 +74,10 @@ static void sort_docs(struct seal *s, const uint64_t *dead)
 		if (end - i > 1)
 			qsort_r(s->entries + i, end - i, sizeof *s->entries, compare_ids, (void *)t);
 	}
-	for (uint32_t i = 0; i < n; i++)
-		s->map[s->entries[i].value] = i;
+	for (uint32_t i = 0; i < n; i++) {
+		s->order[i] = s->entries[i].value;
+		s->map[s->order[i]] = i;
+	}
 	s->live_count = n;
 }
 
@@ -86,15 +87,15 @@ static int write_columns(struct seal *s)
 	struct hf_segment_builder *b = &s->builder;
 	int r = HF_OK;
 	for (uint32_t i = 0; i < s->live_count && !r; i++)
-		r = hf_segment_builder_value(b, HF_SECTION_RANK, t->ranks[s->entries[i].value]);
+		r = hf_segment_builder_value(b, HF_SECTION_RANK, t->ranks[s->order[i]]);
 	if (!r)
 		r = hf_segment_builder_end_column(b, HF_SECTION_RANK);
 	for (uint32_t i = 0; i < s->live_count && !r; i++)
-		r = hf_segment_builder_value(b, HF_SECTION_POSITION, t->positions[s->entries[i].value]);
+		r = hf_segment_builder_value(b, HF_SECTION_POSITION, t->positions[s->order[i]]);
 	if (!r)
 		r = hf_segment_builder_end_column(b, HF_SECTION_POSITION);
 	for (uint32_t i = 0; i < s->live_count && !r; i++)
-		r = hf_segment_builder_tie(b, hf_load_be32(t->ids[s->entries[i].value]));
+		r = hf_segment_builder_tie(b, hf_load_be32(t->ids[s->order[i]]));
 	return r;
 }
 
@@ -138,77 +139,73 @@ static uint32_t sort_terms(struct seal *s)
 	return n;
 }
 
-/* Sorts and dedupes the list; returns its length. */
-static uint32_t sort_list(struct seal *s, uint32_t n)
+/* Numbers the groups of equal terms (by slot in group_of), with the start of each one's list in starts. Returns their
+ * count; starts has one more, the end. */
+static uint32_t group_terms(struct seal *s, uint32_t term_count, uint32_t *group_of, uint32_t *starts)
 {
-	uint32_t *list = s->list;
-	if (n <= 32) {
-		for (uint32_t i = 1; i < n; i++) {
-			uint32_t moved = list[i], at = i;
-			for (; at > 0 && list[at - 1] > moved; at--)
-				list[at] = list[at - 1];
-			list[at] = moved;
-		}
-		uint32_t kept = 0;
-		for (uint32_t i = 0; i < n; i++)
-			if (!kept || list[kept - 1] != list[i])
-				list[kept++] = list[i];
-		return kept;
+	uint32_t groups = 0, at = 0;
+	for (uint32_t i = 0; i < term_count; i++) {
+		uint32_t slot = s->entries[i].value;
+		if (!i || s->entries[i].key != s->entries[i - 1].key)
+			starts[groups++] = at;
+		group_of[slot] = groups - 1;
+		at += atomic_load_explicit(&s->table->slots[slot].count, memory_order_relaxed);
 	}
-	for (uint32_t i = 0; i < n; i++)
-		s->bitmap[list[i] / 64] |= (uint64_t)1 << (list[i] % 64);
-	uint32_t kept = 0;
-	for (uint32_t word = 0; word < (s->live_count + 63) / 64; word++) {
-		for (uint64_t bits = s->bitmap[word]; bits; bits &= bits - 1)
-			list[kept++] = word * 64 + (uint32_t)__builtin_ctzll(bits);
-		s->bitmap[word] = 0;
-	}
-	return kept;
+	starts[groups] = at;
+	return groups;
 }
 
-/* Appends the numbers of a slot's live documents to the list. */
-static uint32_t gather(struct seal *s, uint32_t slot, uint32_t n, bool *ascending)
+/* Distributes the documents, in their new order, over the lists: each comes out ascending. A document whose terms share 40 bits
+ * is in a list once. ends: where each list ends so far. */
+static void fill_lists(const struct seal *s, const uint32_t *group_of, const uint32_t *starts, uint32_t *ends, uint32_t *lists)
 {
 	const struct hf_memtable *t = s->table;
-	uint32_t node = atomic_load_explicit(&t->slots[slot].head, memory_order_acquire);
-	for (; node; node = t->nodes[node].next) {
-		uint32_t doc = s->map[t->nodes[node].doc];
-		if (doc == HF_MERGE_DROPPED)
-			continue;
-		*ascending = *ascending && (!n || s->list[n - 1] < doc);
-		s->list[n++] = doc;
+	for (uint32_t i = 0; i < s->live_count; i++) {
+		const struct hf_memtable_node *node = &t->nodes[t->first_node[s->order[i]]];
+		const struct hf_memtable_node *end = node + t->term_counts[s->order[i]];
+		for (; node < end; node++) {
+			uint32_t group = group_of[node->slot], at = ends[group];
+			if (at == starts[group] || lists[at - 1] != i) {
+				lists[at] = i;
+				ends[group] = at + 1;
+			}
+		}
 	}
-	return n;
+}
+
+static int write_lists(struct seal *s, uint32_t groups, const uint32_t *starts, const uint32_t *ends, const uint32_t *lists)
+{
+	int r = hf_segment_builder_begin_terms(&s->builder, groups);
+	uint32_t entry = 0;
+	for (uint32_t group = 0; group < groups && !r; group++) {
+		uint64_t term = s->entries[entry].key;
+		for (uint32_t at = starts[group]; at < ends[group] && !r; at++)
+			r = hf_segment_builder_list_add(&s->builder, lists[at]);
+		if (!r)
+			r = hf_segment_builder_end_list(&s->builder, term);
+		while (group + 1 < groups && s->entries[entry].key == term)
+			entry++;
+	}
+	return r;
 }
 
 static int write_terms(struct seal *s)
 {
-	/* A document may be in a list twice: two of its terms may share 40 bits. */
-	uint32_t n = sort_terms(s), distinct = 0, length_most = 0;
-	for (uint32_t i = 0, length = 0; i < n; i++) {
-		bool first = !i || s->entries[i].key != s->entries[i - 1].key;
-		distinct += first;
-		length = (first ? 0 : length) +
-			atomic_load_explicit(&s->table->slots[s->entries[i].value].count, memory_order_relaxed);
-		length_most = length > length_most ? length : length_most;
+	uint32_t n = sort_terms(s);
+	uint32_t *group_of = malloc(((size_t)1 << s->table->slot_bits) * sizeof *group_of);
+	uint32_t *starts = malloc(((size_t)n + 1) * sizeof *starts), *ends = malloc(((size_t)n + 1) * sizeof *ends);
+	uint32_t *lists = malloc((size_t)s->table->node_count * sizeof *lists);
+	int r = HF_ENOMEM;
+	if (group_of && starts && ends && lists) {
+		uint32_t groups = group_terms(s, n, group_of, starts);
+		memcpy(ends, starts, (size_t)groups * sizeof *ends);
+		fill_lists(s, group_of, starts, ends, lists);
+		r = write_lists(s, groups, starts, ends, lists);
 	}
-	s->list = malloc(((size_t)length_most + 1) * sizeof *s->list);
-	if (!s->list)
-		return HF_ENOMEM;
-	int r = hf_segment_builder_begin_terms(&s->builder, distinct);
-	for (uint32_t i = 0; i < n && !r;) {
-		uint64_t term = s->entries[i].key;
-		uint32_t length = 0;
-		bool ascending = true;
-		for (; i < n && s->entries[i].key == term; i++)
-			length = gather(s, s->entries[i].value, length, &ascending);
-		if (!ascending)
-			length = sort_list(s, length);
-		for (uint32_t at = 0; at < length && !r; at++)
-			r = hf_segment_builder_list_add(&s->builder, s->list[at]);
-		if (!r)
-			r = hf_segment_builder_end_list(&s->builder, term);
-	}
+	free(group_of);
+	free(starts);
+	free(ends);
+	free(lists);
 	return r;
 }
 
@@ -248,8 +245,8 @@ int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *tabl
 		s->map = malloc(((size_t)count + 1) * sizeof *s->map);
 		s->entries = malloc((room + 1) * sizeof *s->entries);
 		s->scratch = malloc((room + 1) * sizeof *s->scratch);
-		s->bitmap = calloc((size_t)words + 1, 8);
-		r = s->map && s->entries && s->scratch && s->bitmap ? HF_OK : HF_ENOMEM;
+		s->order = malloc(((size_t)count + 1) * sizeof *s->order);
+		r = s->map && s->entries && s->scratch && s->order ? HF_OK : HF_ENOMEM;
 	}
 	if (!r) {
 		for (uint32_t i = 0; i < words; i++)
@@ -265,8 +262,7 @@ int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *tabl
 			*map = s->map;
 		free(s->entries);
 		free(s->scratch);
-		free(s->list);
-		free(s->bitmap);
+		free(s->order);
 		free(s);
 	}
 	return r;
