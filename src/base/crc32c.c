@@ -14,11 +14,13 @@
 
 static const uint32_t remainders[256] = {R64(0u), R64(64u), R64(128u), R64(192u)};
 
-static uint32_t by_table(uint32_t crc, const uint8_t *p, size_t length)
+uint32_t hf_crc32c_portable(uint32_t crc, const void *data, size_t length)
 {
+	const uint8_t *p = data;
+	crc = ~crc;
 	while (length--)
 		crc = crc >> 8 ^ remainders[(crc ^ *p++) & 0xff];
-	return crc;
+	return ~crc;
 }
 
 #ifdef __x86_64__
@@ -40,5 +42,5 @@ uint32_t hf_crc32c(uint32_t crc, const void *data, size_t length)
 	if (__builtin_cpu_supports("sse4.2"))
 		return ~by_instruction(~crc, data, length);
 #endif
-	return ~by_table(~crc, data, length);
+	return hf_crc32c_portable(crc, data, length);
 }

@@ -7,5 +7,7 @@
 
 /* crc is 0 for a new sum, or what an earlier call returned, to go on. */
 uint32_t hf_crc32c(uint32_t crc, const void *data, size_t length);
+/* The same without the instruction, as every other processor computes it. */
+uint32_t hf_crc32c_portable(uint32_t crc, const void *data, size_t length);
 
 #endif
