@@ -74,7 +74,7 @@ static bool upkeep_round(struct hf_store *store)
 	if (atomic_load(&store->applied) > atomic_load(&store->replay_position) + CHECKPOINT_EVERY_BYTES)
 		atomic_store(&store->manifest_wanted, true);
 	checkpoint_if_wanted(store);
-	return hf_collect_one(store) == 1 || more;
+	return hf_collect_one(store, HF_COLLECT_LIVE_PERCENT) == 1 || more;
 }
 
 void hf_background_run(struct hf_store *store)

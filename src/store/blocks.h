@@ -10,15 +10,9 @@
  *   - blocks: index and position.
  * A block of the same run comes before a hole of it. Runs are merged when there are HF_BLOCKS_RUNS_MAX of them.
  *
- * Directory `block/`, file "<number in 8 hex digits>.blk", in pages of 4 KiB, each crc32c le32 over the rest of the page,
- * item count le16, used bytes le16, then items, sorted by (log, kind, index); a page starts from zeros:
- *   item     = kind u8 (0 state, 1 hole, 2 block), varint difference of the log number to the item before it,
- *              state: flags u8 (bit 0 exists, bit 1 keep is given), varint length, varint keep when given
- *              hole:  varint from, varint count
- *              block: varint index (difference to the block before it when that is of the same log on this page),
- *                     varint zig-zag of (position - position of the block before it on this page) / 4
- *   last page: "HFBLK\0\0\1", store uuid (16), page count le64, item count le64, position le64, crc32c le32 of the 48
- *              before; then zero. Every block record below position is in this run or an older one.
+ * Run files are told in block_run.h.
+ *
+ * Threads: apply: the writer; checkpoint and what belongs to it: one thread at a time; the rest: any.
  */
 #ifndef HF_STORE_BLOCKS_H
 #define HF_STORE_BLOCKS_H
@@ -26,7 +20,6 @@
 #include "store/log.h"
 
 #define HF_BLOCKS_RUNS_MAX 8
-#define HF_BLOCKS_PAGE_BYTES 4096
 
 struct hf_blocks;
 struct hf_blocks_options {
@@ -35,17 +28,18 @@ struct hf_blocks_options {
 	uint8_t uuid[HF_LOG_UUID_BYTES];
 	_Atomic uint64_t *corrupt_count;
 	_Atomic uint32_t *next_number; /* of files */
+	/* A block's record is garbage now. From apply and checkpoint. */
+	void (*dead)(void *context, uint64_t position, uint64_t record_bytes);
+	void *context;
 };
 
 int hf_blocks_open(struct hf_blocks **out, const struct hf_blocks_options *options, const uint32_t *runs, size_t run_count,
 	uint64_t position, struct hf_failure *failure);
 void hf_blocks_close(struct hf_blocks *blocks);
-/* Block records below it are known. */
-uint64_t hf_blocks_position(struct hf_blocks *blocks);
 
-/* The writer: a committed record of the log. Records below hf_blocks_position are skipped. *dead_position
- * is the block that a put replaced, 0 when none. */
-int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record, uint64_t *dead_position);
+/* The writer: a committed record of the log. Records below the position given at open are skipped. HF_ECORRUPT, HF_ENOMEM, HF_EIO. */
+int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record);
+
 int hf_blocks_length(struct hf_blocks *blocks, uint64_t log, uint64_t *length); /* HF_ENOTFOUND */
 /* The position of a block. HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT, HF_EIO. */
 int hf_blocks_find(struct hf_blocks *blocks, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position);
@@ -55,6 +49,8 @@ int hf_blocks_find(struct hf_blocks *blocks, uint64_t log, uint64_t index, enum 
  * and *position: what the manifest must say from now on. One thread at a time. */
 int hf_blocks_checkpoint(struct hf_blocks *blocks, bool all, uint64_t applied, uint32_t *runs, size_t max, size_t *count,
 	uint64_t *position);
+/* Merges all runs into one, so that every hidden block is known to be garbage. As part of a checkpoint. */
+int hf_blocks_merge_all(struct hf_blocks *blocks);
 /* The manifest that names those runs is durable: unlinks older ones. */
 void hf_blocks_release_old(struct hf_blocks *blocks);
 uint64_t hf_blocks_file_bytes(struct hf_blocks *blocks);

@@ -61,9 +61,6 @@ static int drop_collection(struct hf_store *store, const struct hf_log_record *r
 
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
 {
-	uint64_t dead = 0;
-	int status;
-
 	switch (record->type) {
 	case HF_RECORD_TABLE_PUT:
 	case HF_RECORD_TABLE_DELETE: return note_table_record(store, record);
@@ -71,11 +68,7 @@ int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
 	case HF_RECORD_BLOCK:
 	case HF_RECORD_LOG_TRUNCATE:
 	case HF_RECORD_LOG_CLEAR:
-	case HF_RECORD_LOG_DROP:
-		status = hf_blocks_apply(store->blocks, record, &dead);
-		if (status == HF_OK && dead != 0)
-			hf_log_count_dead(store->log, dead, hf_log_record_bytes(record->payload.length));
-		return status;
+	case HF_RECORD_LOG_DROP: return hf_blocks_apply(store->blocks, record);
 	default: return HF_OK;
 	}
 }

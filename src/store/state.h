@@ -62,6 +62,11 @@ struct hf_store_metrics {
 	struct hf_gauge corrupt, log_bytes, index_bytes, frozen, live_permille;
 };
 
+struct hf_old_file {
+	struct hf_old_file *next;
+	char path[];
+};
+
 struct hf_store {
 	struct hf_env *env;
 	struct hf_store_schema schema;
@@ -92,8 +97,10 @@ struct hf_store {
 	_Atomic bool manifest_wanted;  /* a set of index segments changed */
 	uint64_t replayed_records, replay_us;
 
+	pthread_mutex_t collect_lock; /* one collection of a log segment at a time; taken before the next */
 	/* Under the checkpoint lock. */
 	pthread_mutex_t checkpoint_lock;
+	struct hf_old_file *old_files; /* to unlink after the next manifest */
 	uint32_t table_file;           /* the snapshot that the last manifest names; 0: none */
 	uint64_t table_file_position, table_file_bytes;
 	_Atomic uint64_t replay_position; /* where the next open begins to read, as of the last manifest */
@@ -125,6 +132,9 @@ int hf_store_apply(struct hf_store *store, const struct hf_log_record *record);
 /* ---- store_checkpoint.c ---- */
 /* Writes what changed of the derived parts and a manifest. all: tables and blocks too, however little changed. */
 int hf_store_checkpoint(struct hf_store *store, bool all);
+int hf_store_checkpoint_locked(struct hf_store *store, bool all); /* the caller holds the checkpoint lock */
+/* Removes the file once the next manifest is durable. Under the checkpoint lock. */
+void hf_store_unlink_later(struct hf_store *store, const char *path);
 /* Adds up what the files take. */
 void hf_store_count_disk(struct hf_store *store);
 

@@ -205,11 +205,16 @@ static int open_log(struct hf_store *store, const struct hf_manifest *m, struct 
 	return hf_log_open(&store->log, &options, m->logs, m->log_count, failure);
 }
 
+static void block_dead(void *context, uint64_t position, uint64_t record_bytes)
+{
+	hf_log_count_dead(((struct hf_store *)context)->log, position, record_bytes);
+}
+
 static int open_blocks(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
 {
 	struct hf_blocks_options options = {
 		.fs = store->env->fs, .directory = store->block_directory, .corrupt_count = &store->corrupt_count,
-		.next_number = &store->next_file_number,
+		.next_number = &store->next_file_number, .dead = block_dead, .context = store,
 	};
 
 	memcpy(options.uuid, store->uuid, sizeof options.uuid);
@@ -469,6 +474,13 @@ static void store_free(struct hf_store *store)
 	unregister_metrics(store);
 	pthread_mutex_destroy(&store->lock);
 	pthread_mutex_destroy(&store->checkpoint_lock);
+	pthread_mutex_destroy(&store->collect_lock);
+	while (store->old_files != NULL) {
+		struct hf_old_file *file = store->old_files;
+
+		store->old_files = file->next;
+		free(file);
+	}
 	free(store);
 }
 
@@ -510,6 +522,7 @@ int hf_store_open(struct hf_store **out, const struct hf_store_options *options,
 		return hf_fail(failure, HF_ENOMEM, "out of memory");
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_mutex_init(&store->checkpoint_lock, NULL);
+	pthread_mutex_init(&store->collect_lock, NULL);
 	status = hf_tables_init(&store->tables);
 	if (status == HF_OK)
 		status = take_options(store, options, failure);

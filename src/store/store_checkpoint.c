@@ -194,6 +194,28 @@ static void hurry_quiet(struct checkpoint *c)
 		hf_writer_wake(c->store);
 }
 
+void hf_store_unlink_later(struct hf_store *store, const char *path)
+{
+	struct hf_old_file *file = malloc(sizeof *file + strlen(path) + 1);
+
+	if (file == NULL)
+		return; /* the next open sweeps it up */
+	strcpy(file->path, path);
+	file->next = store->old_files;
+	store->old_files = file;
+}
+
+static void unlink_old(struct hf_store *store)
+{
+	while (store->old_files != NULL) {
+		struct hf_old_file *file = store->old_files;
+
+		store->old_files = file->next;
+		store->env->fs->unlink(store->env->fs, file->path);
+		free(file);
+	}
+}
+
 static void release_old(struct checkpoint *c)
 {
 	struct hf_store *store = c->store;
@@ -203,6 +225,7 @@ static void release_old(struct checkpoint *c)
 		if (c->collections[i] != NULL)
 			hf_index_release_old(c->collections[i]->index);
 	hf_blocks_release_old(store->blocks);
+	unlink_old(store);
 	if (c->old_table_file != 0 && c->old_table_file != store->table_file && table_path(store, c->old_table_file, path) == HF_OK)
 		store->env->fs->unlink(store->env->fs, path);
 	atomic_store(&store->replay_position, c->manifest.replay);
@@ -237,14 +260,11 @@ void hf_store_count_disk(struct hf_store *store)
 	hf_gauge_set(&store->metric.live_permille, log_bytes <= dead_bytes ? 0 : (int64_t)((log_bytes - dead_bytes) * 1000 / log_bytes));
 }
 
-int hf_store_checkpoint(struct hf_store *store, bool all)
+int hf_store_checkpoint_locked(struct hf_store *store, bool all)
 {
 	struct checkpoint c = {.store = store, .all = all};
 	int status;
 
-	if (store->read_only)
-		return HF_OK;
-	pthread_mutex_lock(&store->checkpoint_lock);
 	atomic_store(&store->manifest_wanted, false);
 	c.applied = atomic_load_explicit(&store->applied, memory_order_acquire);
 	c.committed = atomic_load_explicit(&store->committed, memory_order_acquire);
@@ -266,6 +286,17 @@ int hf_store_checkpoint(struct hf_store *store, bool all)
 	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++)
 		hf_collection_unref(c.collections[i]);
 	hf_manifest_free(&c.manifest);
+	return status;
+}
+
+int hf_store_checkpoint(struct hf_store *store, bool all)
+{
+	int status;
+
+	if (store->read_only)
+		return HF_OK;
+	pthread_mutex_lock(&store->checkpoint_lock);
+	status = hf_store_checkpoint_locked(store, all);
 	pthread_mutex_unlock(&store->checkpoint_lock);
 	return status;
 }
