@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include "support/fail_alloc.h"
+
 static struct hf_env env;
 static struct hf_keys *keys;
 
@@ -155,6 +157,22 @@ static void test_full_ring_refuses(void **state)
 	assert_int_equal(hf_keys_generate(keys, &env, HF_KEY_SWARM, NULL), HF_ETOOBIG);
 }
 
+static void test_failed_allocation_adds_nothing(void **state)
+{
+	for (uint64_t n = 1;; n++) {
+		size_t cursor = 0;
+		fail_alloc_arm(n, false);
+		int error = hf_keys_generate(keys, &env, HF_KEY_RELAY_IDENTITY, NULL);
+		if (!fail_alloc_disarm()) {
+			assert_int_equal(error, HF_OK);
+			assert_true(n > 3);
+			return;
+		}
+		assert_int_equal(error, HF_ENOMEM);
+		assert_null(hf_keys_next(keys, &cursor));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +182,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged_records_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_ring_refuses, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_failed_allocation_adds_nothing, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
