@@ -40,9 +40,12 @@ struct hf_metrics *hf_metrics_new(void);
 void hf_metrics_free(struct hf_metrics *metrics);
 
 /* All take a NULL registry as "count, but print nowhere". */
-void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels, const char *help);
-void hf_gauge_register(struct hf_metrics *m, struct hf_gauge *g, const char *name, const char *labels, const char *help);
-void hf_histogram_register(struct hf_metrics *m, struct hf_histogram *h, const char *name, const char *labels, const char *help);
+void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels,
+			   const char *help);
+void hf_gauge_register(struct hf_metrics *m, struct hf_gauge *g, const char *name, const char *labels,
+			   const char *help);
+void hf_histogram_register(struct hf_metrics *m, struct hf_histogram *h, const char *name, const char *labels,
+			   const char *help);
 void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *link);
 
 static inline void hf_counter_add(struct hf_counter *c, uint64_t n)

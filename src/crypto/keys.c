@@ -326,7 +326,8 @@ static int decode_record(struct hf_slice record, struct hf_key *key)
 	const uint8_t *p = record.data;
 	size_t public_length = hf_load_le16(p + 60), secret_length = hf_load_le16(p + 62);
 	size_t extension_length = hf_load_le16(p + 64);
-	if (RECORD_HEAD_BYTES + public_length + secret_length + extension_length + RECORD_CHECKSUM_BYTES != record.length)
+	size_t body = public_length + secret_length + extension_length;
+	if (RECORD_HEAD_BYTES + body + RECORD_CHECKSUM_BYTES != record.length)
 		return HF_EMALFORMED;
 	if (!is_purpose(p[10]) || p[11] == 0 || p[11] >= HF_KEY_STATE_END ||
 	    extension_length > HF_KEY_EXTENSION_BYTES_MAX)

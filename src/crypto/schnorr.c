@@ -80,7 +80,8 @@ static void swap_ways(struct set *set, unsigned a, unsigned b)
 }
 
 /* The parsed key: cached, or in *fresh when there is no cache. NULL when it is not on the curve. */
-static const secp256k1_xonly_pubkey *parse(struct hf_schnorr *schnorr, const uint8_t *key, secp256k1_xonly_pubkey *fresh)
+static const secp256k1_xonly_pubkey *parse(struct hf_schnorr *schnorr, const uint8_t *key,
+					   secp256k1_xonly_pubkey *fresh)
 {
 	if (schnorr->set_count == 0)
 		return secp256k1_xonly_pubkey_parse(schnorr->context, fresh, key) ? fresh : NULL;

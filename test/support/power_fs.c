@@ -755,7 +755,11 @@ static bool redo_sectors(const struct node *node, const struct change *change, u
 
 static bool redo(const struct node *node, const struct change *change, uint64_t *random, enum power_fs_mode mode)
 {
-	uint64_t lot = mode == POWER_FS_KEEP_ALL || change->durable ? 0 : mode == POWER_FS_DROP_ALL ? 2 : draw(random) % 4;
+	uint64_t lot = draw(random) % 4;
+	if (mode == POWER_FS_KEEP_ALL || change->durable)
+		lot = 0;
+	else if (mode == POWER_FS_DROP_ALL)
+		lot = 2;
 	if (change->kind == TRUNCATE)
 		return lot > 1 || ftruncate(node->descriptor, (off_t)change->offset) == 0;
 	if (lot < 2)

@@ -68,7 +68,8 @@ static void test_json_lines(void **state)
 	hf_log_info(&module, "say \"x\"", "n=%d zero=007 path=\"%s\" flag empty=", -5, "a b\\c");
 	assert_memory_equal(last, "{\"time\":\"20", 11);
 	assert_string_equal(strstr(last, "\"level\""),
-			    "\"level\":\"info\",\"module\":\"json\",\"message\":\"say \\\"x\\\"\",\"n\":-5,\"zero\":\"007\","
+			    "\"level\":\"info\",\"module\":\"json\","
+			    "\"message\":\"say \\\"x\\\"\",\"n\":-5,\"zero\":\"007\","
 			    "\"path\":\"a b\\\\c\",\"flag\":\"\",\"empty\":\"\"}");
 	char *huge = memset((char[6000]){0}, '\x01', 5999);
 	hf_log_info(&module, "m", "a=1 agent=%s", huge);

@@ -109,7 +109,8 @@ static void test_utf8_agrees_with_the_definition(void **state)
 		for (size_t i = 0; i < 4; i++, rest /= COUNT)
 			text[at + i] = marks[rest % COUNT];
 		bool expected = naive_utf8(text, at + 4);
-		if (hf_utf8_valid(text, at + 4) != expected || hf_utf8_valid(text, sizeof text) != naive_utf8(text, sizeof text))
+		if (hf_utf8_valid(text, at + 4) != expected ||
+		    hf_utf8_valid(text, sizeof text) != naive_utf8(text, sizeof text))
 			fail_msg("%02x %02x %02x %02x", text[at], text[at + 1], text[at + 2], text[at + 3]);
 		uint32_t pieces = 0;
 		bool possible = hf_utf8_check(&pieces, text, at + 2) && hf_utf8_check(&pieces, text + at + 2, 2);
