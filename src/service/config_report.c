@@ -1,0 +1,248 @@
+/* config_report: what a configuration must meet as a whole, and how it is shown and explained. */
+#include "service/config.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/text.h"
+
+static bool is_of_relay(const struct hf_setting *s)
+{
+	return strcmp(s->section, "relay") == 0;
+}
+
+static const struct hf_setting *find(const char *section, const char *name)
+{
+	for (size_t i = 0; i < hf_setting_count; i++)
+		if (strcmp(hf_settings[i].section, section) == 0 && strcmp(hf_settings[i].name, name) == 0)
+			return &hf_settings[i];
+	return NULL;
+}
+
+/* ---- Checking ---- */
+
+static const char *where(const struct hf_config *config, const struct hf_config_relay *relay, const char *section, const char *name)
+{
+	return hf_config_origin(config, relay, find(section, name));
+}
+
+static int check_relay(const struct hf_config *config, size_t index, struct hf_failure *failure)
+{
+	const struct hf_config_relay *relay = config->relays[index];
+	uint64_t number = relay->number || index > 0 ? relay->number : 1;
+	if (number == 0)
+		return hf_fail(failure, HF_EINVAL, "Relay \"%s\" has no number; give it one that no other relay has, and never change it.",
+			relay->instance);
+	if (relay->path[0] && relay->path[0] != '/')
+		return hf_fail(failure, HF_EINVAL, "%s: relay.path is \"%s\"; it begins with /.", where(config, relay, "relay", "path"), relay->path);
+	if (relay->public_url[0] && strncmp(relay->public_url, "ws://", 5) != 0 && strncmp(relay->public_url, "wss://", 6) != 0)
+		return hf_fail(failure, HF_EINVAL, "%s: relay.public_url is \"%s\"; write the ws:// or wss:// address that clients use.",
+			where(config, relay, "relay", "public_url"), relay->public_url);
+	if (relay->pubkey[0] && (strlen(relay->pubkey) != 64 || strspn(relay->pubkey, "0123456789abcdef") != 64))
+		return hf_fail(failure, HF_EINVAL, "%s: relay.pubkey is \"%s\"; write 64 small hex digits.",
+			where(config, relay, "relay", "pubkey"), relay->pubkey);
+	if (relay->event_bytes_max > config->message_bytes_max)
+		return hf_fail(failure, HF_EINVAL, "%s: relay.event_max is above websocket.message_max, so such events could never arrive.",
+			where(config, relay, "relay", "event_max"));
+	for (size_t i = 0; i < index; i++) {
+		const struct hf_config_relay *other = config->relays[i];
+		uint64_t other_number = other->number || i > 0 ? other->number : 1;
+		if (other_number == number)
+			return hf_fail(failure, HF_EINVAL, "Relays \"%s\" and \"%s\" both have number %llu.", other->instance, relay->instance,
+				(unsigned long long)number);
+		if (other->path[0] && strcmp(other->path, relay->path) == 0)
+			return hf_fail(failure, HF_EINVAL, "Relays \"%s\" and \"%s\" are both at %s.", other->instance, relay->instance, relay->path);
+	}
+	return HF_OK;
+}
+
+int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
+{
+	const char *bad = NULL;
+	if (!config->tls_certificate[0] != !config->tls_key[0] || (config->tls_listen[0] && !config->tls_key[0]))
+		return hf_fail(failure, HF_EINVAL, "gateway.tls_listen, tls_certificate and tls_key are set together or not at all.");
+	if (hf_log_configure(config->log_level, config->log_json, &bad) < 0)
+		return hf_fail(failure, HF_EINVAL, "%s: log.level has \"%s\"; write error, warn, info, debug or trace.",
+			where(config, NULL, "log", "level"), bad ? bad : config->log_level);
+	for (size_t i = 0; i < config->relay_count; i++) {
+		int r = check_relay(config, i, failure);
+		if (r < 0)
+			return r;
+	}
+	return HF_OK;
+}
+
+/* ---- Showing ---- */
+
+static void section_title(const struct hf_setting *s, const struct hf_config_relay *relay, char out[static 64])
+{
+	snprintf(out, 64, "%s%s%s", s->section, relay ? " " : "", relay ? relay->instance : "");
+}
+
+static int show_one(const struct hf_config *config, const struct hf_config_relay *relay, const struct hf_setting *s,
+	const char **title_before, char title[static 64], struct hf_buffer *out)
+{
+	char text[HF_CONFIG_VALUE_BYTES];
+	int r = HF_OK;
+	section_title(s, relay, title);
+	if (!*title_before || strcmp(*title_before, title) != 0)
+		r = hf_buffer_printf(out, "%s[%s]\n", *title_before ? "\n" : "", title);
+	*title_before = title;
+	hf_config_value_text(config, relay, s, text);
+	int width = (int)(strlen(s->name) + strlen(text)) + 3;
+	return r < 0 ? r : hf_buffer_printf(out, "%s = %s%*s ; %s\n", s->name, text, width < 48 ? 48 - width : 0, "",
+		hf_config_origin(config, relay, s));
+}
+
+static int show_text(const struct hf_config *config, struct hf_buffer *out)
+{
+	char titles[2][64];
+	const char *before = NULL;
+	int r = HF_OK;
+	unsigned turn = 0;
+	for (size_t i = 0; r == HF_OK && i < hf_setting_count; i++)
+		if (!is_of_relay(&hf_settings[i]))
+			r = show_one(config, NULL, &hf_settings[i], &before, titles[turn++ & 1], out);
+	for (size_t k = 0; k < config->relay_count; k++)
+		for (size_t i = 0; r == HF_OK && i < hf_setting_count; i++)
+			if (is_of_relay(&hf_settings[i]))
+				r = show_one(config, config->relays[k], &hf_settings[i], &before, titles[turn++ & 1], out);
+	return r;
+}
+
+static json_t *value_json(const struct hf_config *config, const struct hf_config_relay *relay, const struct hf_setting *s)
+{
+	const char *field = (relay ? (const char *)relay : (const char *)config) + s->offset;
+	if (s->type == HF_SETTING_TEXT) {
+		const char *text;
+		memcpy(&text, field, sizeof text);
+		return json_string(text);
+	}
+	if (s->type == HF_SETTING_BOOL) {
+		bool on;
+		memcpy(&on, field, sizeof on);
+		return json_boolean(on);
+	}
+	uint64_t number;
+	memcpy(&number, field, sizeof number);
+	return json_integer((json_int_t)number);
+}
+
+static json_t *section_json(const struct hf_config *config, const struct hf_config_relay *relay, const char *section)
+{
+	json_t *object = json_object();
+	for (size_t i = 0; i < hf_setting_count; i++) {
+		const struct hf_setting *s = &hf_settings[i];
+		if (strcmp(s->section, section) == 0)
+			json_object_set_new(object, s->name, json_pack("{s:o, s:s}", "value", value_json(config, relay, s), "from",
+				hf_config_origin(config, relay, s)));
+	}
+	return object;
+}
+
+static int append_json(json_t *value, struct hf_buffer *out)
+{
+	char *text = value ? json_dumps(value, JSON_INDENT(2)) : NULL;
+	json_decref(value);
+	int r = text ? hf_buffer_append_text(out, text) : HF_ENOMEM;
+	free(text);
+	return r == HF_OK ? hf_buffer_append_text(out, "\n") : r;
+}
+
+int hf_config_show(const struct hf_config *config, bool json, struct hf_buffer *out)
+{
+	if (!json)
+		return show_text(config, out);
+	json_t *root = json_object(), *relays = json_object();
+	for (size_t i = 0; i < hf_setting_count; i++)
+		if (!is_of_relay(&hf_settings[i]) && !json_object_get(root, hf_settings[i].section))
+			json_object_set_new(root, hf_settings[i].section, section_json(config, NULL, hf_settings[i].section));
+	for (size_t i = 0; i < config->relay_count; i++)
+		json_object_set_new(relays, config->relays[i]->instance, section_json(config, config->relays[i], "relay"));
+	json_object_set_new(root, "relay", relays);
+	return append_json(root, out);
+}
+
+/* ---- Explaining ---- */
+
+static const char *kind_of(const struct hf_setting *s)
+{
+	static const char *const kinds[] = {"text", "a number", "a size (64k, 1 GiB)", "a time (250ms, 10s, 15m)", "yes or no"};
+	return kinds[s->type];
+}
+
+static void variable_of(const struct hf_setting *s, char out[static 96])
+{
+	snprintf(out, 96, "HOLDFAST_%s_%s", s->section, s->name);
+	for (char *c = out; *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+}
+
+static void flag_of(const struct hf_setting *s, char out[static 96])
+{
+	bool is_short = strcmp(s->section, "gateway") == 0 && (strcmp(s->name, "data") == 0 || strcmp(s->name, "listen") == 0);
+	snprintf(out, 96, "--%s%s%s", is_short ? "" : s->section, is_short ? "" : "-", s->name);
+	for (char *c = out; *c; c++)
+		*c = *c == '_' ? '-' : *c;
+}
+
+static int explain_text(const struct hf_setting *s, struct hf_buffer *out)
+{
+	char variable[96], flag[96];
+	variable_of(s, variable);
+	flag_of(s, flag);
+	return hf_buffer_printf(out, "%s.%s\n  %s\n  %s; default: %s\n  %s, %s%s\n\n", s->section, s->name, s->reason, kind_of(s),
+		s->default_text[0] ? s->default_text : "(empty)", flag, variable, s->reloadable ? "; SIGHUP applies a change" : "");
+}
+
+static json_t *explain_json(const struct hf_setting *s)
+{
+	char variable[96], flag[96];
+	variable_of(s, variable);
+	flag_of(s, flag);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "section", s->section, "name", s->name, "kind", kind_of(s),
+		"default", s->default_text, "reason", s->reason, "environment", variable, "flag", flag, "reloadable", s->reloadable);
+	if (s->max) {
+		json_object_set_new(object, "min", json_integer((json_int_t)s->min));
+		if (s->max != UINT64_MAX)
+			json_object_set_new(object, "max", json_integer((json_int_t)s->max));
+	}
+	return object;
+}
+
+static bool is_named(const struct hf_setting *s, const char *name)
+{
+	size_t section = strlen(s->section);
+	return !name || strcmp(name, s->name) == 0 || strcmp(name, s->section) == 0 ||
+		(strncmp(name, s->section, section) == 0 && name[section] == '.' && strcmp(name + section + 1, s->name) == 0);
+}
+
+int hf_config_explain(const char *name, bool json, struct hf_buffer *out, struct hf_failure *failure)
+{
+	json_t *list = json ? json_array() : NULL;
+	const char *names[128];
+	size_t count = 0, found = 0;
+	int r = HF_OK;
+	for (size_t i = 0; r == HF_OK && i < hf_setting_count; i++) {
+		const struct hf_setting *s = &hf_settings[i];
+		if (count < 128)
+			names[count++] = s->name;
+		if (!is_named(s, name))
+			continue;
+		found++;
+		if (json)
+			json_array_append_new(list, explain_json(s));
+		else
+			r = explain_text(s, out);
+	}
+	if (found == 0) {
+		json_decref(list);
+		const char *dot = strrchr(name, '.'), *near = hf_text_nearest(dot ? dot + 1 : name, names, count);
+		return hf_fail(failure, HF_ENOTFOUND, "There is no setting \"%s\"%s%s%s", name, near ? "; did you mean \"" : ".", near ? near : "",
+			near ? "\"?" : "");
+	}
+	return json ? append_json(list, out) : r;
+}

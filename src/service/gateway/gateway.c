@@ -1,0 +1,134 @@
+/* gateway: lifecycle. Everything here runs on the loop; signals arrive there too. */
+#include "service/gateway/gateway.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "service/gateway/internal.h"
+
+static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
+
+/* ---- Ending ---- */
+
+static void on_drained(void *context)
+{
+	struct hf_gateway *g = context;
+	g->is_drained = true;
+	hf_loop_stop(g->loop);
+}
+
+void hf_gateway_drain(struct hf_gateway *g)
+{
+	if (g->is_draining)
+		return;
+	g->is_draining = true;
+	hf_log_info(&log_module, "draining", NULL);
+	hf_http_server_drain(g->server, (uint32_t)g->config->drain_timeout_ms, on_drained, g);
+}
+
+static void on_end_signal(void *context, int signal_number)
+{
+	struct hf_gateway *g = context;
+	if (g->is_draining)
+		hf_loop_stop(g->loop);
+	else
+		hf_gateway_drain(g);
+}
+
+/* ---- Changing ---- */
+
+static int apply(struct hf_gateway *g, struct hf_config *config, struct hf_failure *failure)
+{
+	if (config->relay_count != g->relay_count)
+		return hf_fail(failure, HF_EINVAL, "Relays cannot be added or taken away while running; start the gateway again.");
+	for (size_t i = 0; i < g->relay_count; i++)
+		if (strcmp(config->relays[i]->instance, hf_relay_instance(g->relays[i])) != 0)
+			return hf_fail(failure, HF_EINVAL, "Relays cannot be renamed while running; start the gateway again.");
+	int r = hf_gateway_parse_proxies(g, config, failure);
+	for (size_t i = 0; r == HF_OK && i < g->relay_count; i++) {
+		struct hf_relay_options options = hf_gateway_relay_options(g, config, i);
+		r = hf_relay_reconfigure(g->relays[i], &options, failure);
+	}
+	return r;
+}
+
+int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
+{
+	struct hf_config *config = NULL;
+	const char *bad;
+	int r = g->options->load(g->options->context, &config, failure);
+	if (r == HF_OK)
+		r = apply(g, config, failure);
+	if (r < 0) {
+		hf_config_free(config);
+		hf_log_configure(g->config->log_level, g->config->log_json, &bad);
+		hf_log_error(&log_module, "reload refused; the old settings stay", "reason=\"%s\"", failure->text);
+		return r;
+	}
+	hf_config_free(g->config);
+	g->config = config;
+	hf_log_configure(config->log_level, config->log_json, &bad);
+	struct hf_http_server_options options;
+	hf_gateway_server_options(g, &options);
+	hf_http_server_reconfigure(g->server, &options);
+	if (g->tls)
+		r = hf_tls_reload(g->tls, failure);
+	if (r < 0)
+		hf_log_error(&log_module, "the old certificate stays in use", "reason=\"%s\"", failure->text);
+	else
+		hf_log_info(&log_module, "reloaded", NULL);
+	return r;
+}
+
+static void on_reload_signal(void *context, int signal_number)
+{
+	struct hf_failure failure = {0};
+	hf_gateway_reload(context, &failure);
+}
+
+/* ---- Running ---- */
+
+static int watch_signals(struct hf_gateway *g)
+{
+	signal(SIGPIPE, SIG_IGN);
+	int r = hf_loop_on_signal(g->loop, SIGTERM, on_end_signal, g);
+	if (r == HF_OK)
+		r = hf_loop_on_signal(g->loop, SIGINT, on_end_signal, g);
+	return r == HF_OK ? hf_loop_on_signal(g->loop, SIGHUP, on_reload_signal, g) : r;
+}
+
+static void log_start(const struct hf_gateway *g)
+{
+	struct hf_store_stats stats;
+	hf_store_stats(g->store, &stats);
+	hf_log_info(&log_module, "started", "data=\"%s\" events=%llu replayed=%llu relays=%zu start_ms=%llu", g->directory.path,
+		(unsigned long long)stats.doc_count, (unsigned long long)stats.replayed_records, g->relay_count,
+		(unsigned long long)(hf_env_monotonic_us((struct hf_env *)&g->env) - g->started_us) / 1000);
+}
+
+int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *failure)
+{
+	struct hf_gateway *g = calloc(1, sizeof *g);
+	if (!g) {
+		hf_config_free(options->config);
+		return hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
+	}
+	g->options = options;
+	g->config = options->config;
+	g->directory.lock_descriptor = -1;
+	int r = hf_gateway_open(g, failure);
+	if (r == HF_OK && (r = watch_signals(g)) < 0)
+		hf_fail(failure, r, "Watching for signals failed: %s.", hf_error_text(r));
+	if (r == HF_OK) {
+		log_start(g);
+		r = hf_loop_run(g->loop);
+		if (r < 0)
+			hf_fail(failure, r, "The event loop failed: %s.", hf_error_text(r));
+	}
+	hf_gateway_close(g);
+	if (r == HF_OK)
+		hf_log_info(&log_module, "ended", NULL);
+	free(g);
+	return r;
+}

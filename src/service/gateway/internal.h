@@ -1,0 +1,57 @@
+/* internal: what the parts of the gateway share. (Private to service/gateway/.) */
+#ifndef HF_SERVICE_GATEWAY_INTERNAL_H
+#define HF_SERVICE_GATEWAY_INTERNAL_H
+
+#include "net/http_server.h"
+#include "service/datadir.h"
+#include "service/gateway/gateway.h"
+#include "service/keyring.h"
+#include "service/relay/relay.h"
+
+#define HF_GATEWAY_PROXY_COUNT_MAX 64
+#define HF_GATEWAY_LISTEN_COUNT_MAX 16
+
+struct hf_gateway {
+	const struct hf_gateway_options *options;
+	struct hf_config *config;
+	struct hf_env env;
+	struct hf_datadir directory;
+	struct hf_keys *keys;
+	struct hf_metrics *metrics;
+	struct hf_store *store;
+	struct hf_executor *verify, *query, *admin;
+	struct hf_loop *loop;
+	struct hf_tls *tls;
+	struct hf_http_server *server, *admin_server;
+	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
+	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
+	size_t relay_count;
+	struct hf_address_range proxies[HF_GATEWAY_PROXY_COUNT_MAX];
+	size_t proxy_count;
+	struct hf_http_route *routes;
+	size_t route_count;
+	char listen_url[96];           /* of the first listener */
+	char admin_path[HF_PATH_BYTES_MAX];
+	struct hf_timer drain_timer;
+	uint64_t started_us, drain_deadline_us;
+	uint32_t admin_job_count;      /* administration that is away on a worker */
+	bool is_draining, is_drained;
+};
+
+/* ---- setup.c ---- */
+int hf_gateway_open(struct hf_gateway *gateway, struct hf_failure *failure);
+void hf_gateway_close(struct hf_gateway *gateway);
+int hf_gateway_parse_proxies(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
+void hf_gateway_server_options(struct hf_gateway *gateway, struct hf_http_server_options *options);
+struct hf_relay_options hf_gateway_relay_options(struct hf_gateway *gateway, const struct hf_config *config, size_t index);
+
+/* ---- gateway.c ---- */
+int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);
+void hf_gateway_drain(struct hf_gateway *gateway);
+
+/* ---- admin.c ---- */
+extern const struct hf_http_route hf_gateway_admin_routes[];
+extern const size_t hf_gateway_admin_route_count;
+void hf_gateway_handle_metrics(void *context, struct hf_http_exchange *exchange);
+
+#endif

@@ -1,0 +1,283 @@
+/* setup: opens what a gateway is made of, the ground first, and closes it in the opposite order. */
+#include "service/gateway/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "crypto/hash.h"
+
+#define WORK_COUNT_MAX 65536
+
+/* ---- Routes ---- */
+
+static struct hf_relay *relay_at(struct hf_gateway *g, struct hf_slice path)
+{
+	for (size_t i = 0; i < g->relay_count; i++)
+		if (hf_slice_equal(path, hf_slice_text(hf_relay_path(g->relays[i]))))
+			return g->relays[i];
+	return NULL;
+}
+
+static void handle_relay(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_relay *relay = relay_at(context, hf_http_path(exchange));
+	if (relay)
+		hf_relay_answer(relay, exchange);
+	else
+		hf_http_respond(exchange, 404, "text/plain", HF_SLICE_LITERAL("not found\n"), NULL);
+}
+
+static void handle_health(void *context, struct hf_http_exchange *exchange)
+{
+	const struct hf_gateway *g = context;
+	if (g->is_draining)
+		hf_http_respond(exchange, 503, "application/json", HF_SLICE_LITERAL("{\"status\":\"draining\"}\n"), NULL);
+	else
+		hf_http_respond(exchange, 200, "application/json", HF_SLICE_LITERAL("{\"status\":\"ok\"}\n"), "Cache-Control: no-store\r\n");
+}
+
+static int make_routes(struct hf_gateway *g)
+{
+	g->routes = calloc(2 + g->config->relay_count, sizeof *g->routes);
+	if (!g->routes)
+		return HF_ENOMEM;
+	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, handle_health);
+	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/metrics", HF_ACCESS_LOCAL, hf_gateway_handle_metrics);
+	for (size_t i = 0; i < g->relay_count; i++)
+		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
+	return HF_OK;
+}
+
+/* ---- Listening ---- */
+
+int hf_gateway_parse_proxies(struct hf_gateway *g, const struct hf_config *config, struct hf_failure *failure)
+{
+	struct hf_address_range ranges[HF_GATEWAY_PROXY_COUNT_MAX];
+	size_t count = 0;
+	for (const char *text = config->trusted_proxies; *text;) {
+		size_t length = strcspn(text, ", ");
+		char one[HF_ADDRESS_TEXT_BYTES] = {0};
+		if (length > 0) {
+			if (count == HF_GATEWAY_PROXY_COUNT_MAX)
+				return hf_fail(failure, HF_ETOOBIG, "gateway.trusted_proxies has more than %d entries.", HF_GATEWAY_PROXY_COUNT_MAX);
+			snprintf(one, sizeof one, "%.*s", (int)length, text);
+			if (length >= sizeof one || hf_address_range_parse(one, &ranges[count]) < 0)
+				return hf_fail(failure, HF_EINVAL, "gateway.trusted_proxies has \"%s\"; write addresses like 10.0.0.0/8 or ::1.", one);
+			count++;
+		}
+		text += length;
+		text += strspn(text, ", ");
+	}
+	if (count > 0)
+		memcpy(g->proxies, ranges, count * sizeof *ranges);
+	g->proxy_count = count;
+	return HF_OK;
+}
+
+void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_options *options)
+{
+	const struct hf_config *c = g->config;
+	*options = (struct hf_http_server_options){
+		.size = sizeof *options, .loop = g->loop, .metrics = g->metrics, .routes = g->routes, .route_count = g->route_count, .context = g,
+		.trusted_proxies = g->proxies, .trusted_proxy_count = g->proxy_count,
+		.connection_count_max = (uint32_t)c->connections_max, .connections_per_address_max = (uint32_t)c->connections_per_address_max,
+		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
+		.websocket = {.message_bytes_max = (uint32_t)c->message_bytes_max, .send_queue_bytes_max = (uint32_t)c->send_queue_bytes_max,
+			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate},
+	};
+}
+
+static int listen_one(struct hf_gateway *g, const char *text, struct hf_tls *tls, struct hf_failure *failure)
+{
+	struct hf_address address, bound;
+	char where[HF_ADDRESS_TEXT_BYTES];
+	int r = hf_address_parse(text, &address, failure);
+	if (r == HF_OK)
+		r = hf_http_server_listen(g->server, &address, tls, &bound, failure);
+	if (r < 0)
+		return r;
+	hf_address_text(&bound, true, where);
+	if (!g->listen_url[0])
+		snprintf(g->listen_url, sizeof g->listen_url, "ws%s://%s", tls ? "s" : "", where);
+	printf("holdfast: relay at ws%s://%s, page at http%s://%s\n", tls ? "s" : "", where, tls ? "s" : "", where);
+	fflush(stdout);
+	return HF_OK;
+}
+
+static int listen_all(struct hf_gateway *g, const char *list, struct hf_tls *tls, struct hf_failure *failure)
+{
+	while (*list) {
+		size_t length = strcspn(list, ", ");
+		char one[HF_ADDRESS_TEXT_BYTES];
+		snprintf(one, sizeof one, "%.*s", (int)length, list);
+		int r = length == 0 ? HF_OK : length >= sizeof one ? hf_fail(failure, HF_EINVAL, "\"%s…\" is no address.", one)
+			: listen_one(g, one, tls, failure);
+		if (r < 0)
+			return r;
+		list += length;
+		list += strspn(list, ", ");
+	}
+	return HF_OK;
+}
+
+static int open_servers(struct hf_gateway *g, struct hf_failure *failure)
+{
+	struct hf_http_server_options options;
+	int r = make_routes(g);
+	if (r < 0)
+		return hf_fail(failure, r, "Out of memory while starting.");
+	hf_gateway_server_options(g, &options);
+	r = hf_http_server_new(&g->server, &options);
+	options.routes = hf_gateway_admin_routes;
+	options.route_count = hf_gateway_admin_route_count;
+	options.metrics = NULL;
+	options.body_bytes_max = 16u << 20;
+	if (r == HF_OK)
+		r = hf_http_server_new(&g->admin_server, &options);
+	if (r < 0)
+		return hf_fail(failure, r, "The HTTP server cannot start: %s.", hf_error_text(r));
+	r = hf_datadir_path(&g->directory, "admin.sock", g->admin_path);
+	if (r == HF_OK) {
+		unlink(g->admin_path);
+		r = hf_http_server_listen_unix(g->admin_server, g->admin_path, 0600, failure);
+	}
+	if (r == HF_OK)
+		r = listen_all(g, g->config->listen, NULL, failure);
+	if (r == HF_OK && g->tls)
+		r = listen_all(g, g->config->tls_listen, g->tls, failure);
+	return r;
+}
+
+/* ---- Relays ---- */
+
+struct hf_relay_options hf_gateway_relay_options(struct hf_gateway *g, const struct hf_config *config, size_t index)
+{
+	struct hf_relay_options options = {
+		.size = sizeof options, .loop = g->loop, .store = g->store, .verify = g->verify, .query = g->query, .metrics = g->metrics,
+		.config = config, .settings = config->relays[index], .listen_url = g->listen_url,
+	};
+	memcpy(options.identity, g->identities[index], sizeof options.identity);
+	return options;
+}
+
+/* main's identity is in keys/; every other relay has a ring of its own under it. */
+static int load_identity(struct hf_gateway *g, size_t index, struct hf_failure *failure)
+{
+	char folder[HF_CONFIG_NAME_BYTES_MAX + 8];
+	struct hf_keys *keys = g->keys;
+	snprintf(folder, sizeof folder, index == 0 ? "keys" : "keys/%s", g->config->relays[index]->instance);
+	int r = index == 0 ? HF_OK : hf_keyring_open(&keys, &g->directory, folder, failure);
+	if (r == HF_OK)
+		r = hf_keyring_ensure(keys, &g->directory, folder, HF_KEY_RELAY_IDENTITY, failure);
+	if (r == HF_OK)
+		memcpy(g->identities[index], hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->public_key, 32);
+	if (index > 0)
+		hf_keys_free(keys);
+	return r;
+}
+
+static int open_relays(struct hf_gateway *g, struct hf_failure *failure)
+{
+	for (size_t i = 0; i < g->config->relay_count; i++) {
+		int r = load_identity(g, i, failure);
+		if (r < 0)
+			return r;
+		struct hf_relay_options options = hf_gateway_relay_options(g, g->config, i);
+		r = hf_relay_new(&g->relays[i], &options, failure);
+		if (r < 0)
+			return r;
+		g->relay_count++;
+	}
+	return HF_OK;
+}
+
+/* ---- The whole ---- */
+
+static int open_executors(struct hf_gateway *g, struct hf_failure *failure)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned verifiers = g->config->verify_threads ? (unsigned)g->config->verify_threads : cores > 0 ? (unsigned)cores : 1;
+	int r = hf_executor_start(&g->verify, "verify", verifiers < 256 ? verifiers : 256, WORK_COUNT_MAX);
+	if (r == HF_OK)
+		r = hf_executor_start(&g->query, "query", (unsigned)g->config->query_threads, WORK_COUNT_MAX);
+	if (r == HF_OK)
+		r = hf_executor_start(&g->admin, "admin", 1, 64);
+	return r < 0 ? hf_fail(failure, r, "Starting worker threads failed: %s.", hf_error_text(r)) : HF_OK;
+}
+
+static int open_ground(struct hf_gateway *g, struct hf_failure *failure)
+{
+	hf_env_system(&g->env);
+	g->started_us = hf_env_monotonic_us(&g->env);
+	int r = hf_crypto_init();
+	if (r < 0)
+		return hf_fail(failure, r, "The system has no random source.");
+	r = hf_datadir_open(&g->directory, &g->env, g->config->data, true, failure);
+	if (r == HF_OK)
+		r = hf_keyring_open(&g->keys, &g->directory, "keys", failure);
+	if (r == HF_OK)
+		r = hf_keyring_ensure(g->keys, &g->directory, "keys", HF_KEY_STORE_PRIMARY, failure);
+	if (r == HF_OK && !(g->metrics = hf_metrics_new()))
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
+	if (r == HF_OK)
+		r = hf_datadir_open_store(&g->directory, g->config, g->metrics, false, &g->store, failure);
+	return r;
+}
+
+int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
+{
+	int r = open_ground(g, failure);
+	if (r == HF_OK)
+		r = open_executors(g, failure);
+	if (r == HF_OK && hf_loop_new(&g->loop, &g->env) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "The event loop cannot start.");
+	if (r == HF_OK)
+		r = hf_gateway_parse_proxies(g, g->config, failure);
+	if (r == HF_OK && g->config->tls_key[0])
+		r = hf_tls_server_new(&g->tls, g->config->tls_certificate, g->config->tls_key, failure);
+	if (r == HF_OK)
+		r = open_relays(g, failure);
+	if (r == HF_OK)
+		r = open_servers(g, failure);
+	return r;
+}
+
+static bool is_idle(const struct hf_gateway *g)
+{
+	bool idle = g->admin_job_count == 0;
+	for (size_t i = 0; i < g->relay_count; i++)
+		idle = idle && hf_relay_is_idle(g->relays[i]);
+	return idle;
+}
+
+void hf_gateway_close(struct hf_gateway *g)
+{
+	if (g->server)
+		hf_http_server_free(g->server);
+	/* What workers and the writer still have comes back as mail; it is answered to nobody, but freed. */
+	while (g->loop && !is_idle(g))
+		hf_loop_poll(g->loop, true);
+	if (g->admin_server)
+		hf_http_server_free(g->admin_server);
+	if (g->admin_path[0] && g->directory.lock_descriptor >= 0)
+		unlink(g->admin_path);
+	if (g->admin)
+		hf_executor_stop(g->admin);
+	if (g->query)
+		hf_executor_stop(g->query);
+	if (g->verify)
+		hf_executor_stop(g->verify);
+	for (size_t i = 0; i < g->relay_count; i++)
+		hf_relay_free(g->relays[i]);
+	if (g->store)
+		hf_store_close(g->store);
+	if (g->loop)
+		hf_loop_free(g->loop);
+	hf_tls_free(g->tls);
+	hf_metrics_free(g->metrics);
+	hf_keys_free(g->keys);
+	free(g->routes);
+	hf_datadir_close(&g->directory);
+	hf_config_free(g->config);
+}

@@ -1,0 +1,481 @@
+/* query: a REQ is filed for live events with the position of a snapshot, then its stored part runs on that
+ * snapshot; live events that arrive meanwhile are held until EOSE. So each event is on one side of the position, and none is
+ * missed or sent twice.
+ *
+ * The stored part runs at once on the loop when it is small and its pages are resident. Else it runs on a worker in turns of
+ * bounded visits and bytes; a connection has one turn at a time there, so one with many long queries takes
+ * its share and not theirs. What a turn gave is sent as the socket has room, then the next turn is asked for.
+ *
+ * A request belongs to the loop, but query, out and status to the worker while is_on_worker is set. CLOSE unlinks it
+ * and sets canceled; a turn that is away brings it back to be freed. */
+#include "service/relay/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MESSAGE_BYTES_MORE 512 /* of an EVENT message around its event, about */
+
+static void proceed(struct hf_relay_request *q);
+
+/* ---- Lifetime ---- */
+
+static void free_request(struct hf_relay_request *q)
+{
+	struct hf_relay *relay = q->connection->relay;
+	hf_event_query_close(q->query);
+	for (uint32_t i = 0; i < q->held_count; i++)
+		hf_websocket_message_unref(q->held[i]);
+	free(q->held);
+	hf_buffer_free(&q->out);
+	hf_relay_auth_unref(q->auth);
+	if (!relay->arena.chunk) {
+		hf_arena_reset(&q->arena);
+		relay->arena = q->arena;
+	} else {
+		hf_arena_free(&q->arena);
+	}
+	hf_relay_connection_unref(q->connection);
+	free(q);
+}
+
+static void leave_turns(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	struct hf_relay_request *last = NULL;
+	for (struct hf_relay_request **at = &c->turn_first; *at; at = &(*at)->next_turn) {
+		if (*at == q) {
+			*at = q->next_turn;
+			if (c->turn_last == q)
+				c->turn_last = last;
+			hf_gauge_add(&c->relay->metrics.turns, -1);
+			return;
+		}
+		last = *at;
+	}
+}
+
+/* Takes the request out of everything; frees it unless a turn is away. */
+static void cancel(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	struct hf_relay *relay = c->relay;
+	atomic_store_explicit(&q->canceled, true, memory_order_relaxed);
+	if (q->previous)
+		q->previous->next = q->next;
+	else
+		c->requests = q->next;
+	if (q->next)
+		q->next->previous = q->previous;
+	c->request_count--;
+	if (q->is_filed) {
+		hf_subscriptions_remove(relay->subscriptions, &q->subscription);
+		hf_gauge_add(&relay->metrics.subscriptions, -1);
+		q->is_filed = false;
+	}
+	leave_turns(q);
+	if (!q->is_on_worker && !q->is_on_loop)
+		free_request(q);
+}
+
+void hf_relay_query_cancel_all(struct hf_relay_connection *c)
+{
+	hf_relay_connection_ref(c);
+	while (c->requests)
+		cancel(c->requests);
+	hf_relay_connection_unref(c);
+}
+
+static struct hf_relay_request *find(struct hf_relay_connection *c, struct hf_slice id)
+{
+	for (struct hf_relay_request *q = c->requests; q; q = q->next)
+		if (hf_slice_equal(id, hf_slice(q->id, q->id_length)))
+			return q;
+	return NULL;
+}
+
+void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id)
+{
+	struct hf_relay_request *q = find(c, id);
+	if (q)
+		cancel(q);
+}
+
+/* ---- The stored part ---- */
+
+static bool is_readable(void *context, const struct hf_event *head, struct hf_slice payload)
+{
+	const struct hf_relay_request *q = context;
+	return !hf_relay_kind_is_private(head->kind) || hf_relay_auth_is_involved_payload(q->auth, head, payload);
+}
+
+static int append_event(const struct hf_relay_request *q, struct hf_slice payload, struct hf_buffer *out)
+{
+	int r = hf_nostr_append_event_head(out, hf_slice(q->id, q->id_length));
+	if (r == HF_OK)
+		r = hf_event_payload_to_json(payload, out);
+	return r == HF_OK ? hf_buffer_append(out, HF_NOSTR_EVENT_TAIL, sizeof HF_NOSTR_EVENT_TAIL - 1) : r;
+}
+
+/* HF_ETOOBIG pauses the query: there is no room. A payload that cannot be read is left out, as the store leaves out
+ * one that fails its checksum. */
+static int emit_on_loop(void *context, const struct hf_doc *doc)
+{
+	struct hf_relay_request *q = context;
+	struct hf_relay_connection *c = q->connection;
+	struct hf_relay *relay = c->relay;
+	if (!c->ws || q->canceled)
+		return HF_ECANCELED;
+	if (hf_websocket_send_room(c->ws) == 0)
+		return HF_ETOOBIG;
+	hf_buffer_clear(&relay->json);
+	int r = append_event(q, doc->payload, &relay->json);
+	if (r == HF_OK)
+		r = hf_websocket_send_text(c->ws, hf_buffer_slice(&relay->json)) < 0 ? HF_ECANCELED : HF_OK;
+	hf_buffer_clear(&relay->json);
+	return r == HF_EMALFORMED || r == HF_EVERSION ? HF_OK : r;
+}
+
+static int emit_on_worker(void *context, const struct hf_doc *doc)
+{
+	struct hf_relay_request *q = context;
+	size_t before = q->out.length;
+	if (atomic_load_explicit(&q->canceled, memory_order_relaxed))
+		return HF_ECANCELED;
+	if (before > 0 && before + doc->payload.length + MESSAGE_BYTES_MORE > HF_RELAY_SLICE_BYTES_MAX)
+		return HF_ETOOBIG;
+	uint8_t length[4] = {0};
+	int r = hf_buffer_append(&q->out, length, sizeof length);
+	if (r == HF_OK)
+		r = append_event(q, doc->payload, &q->out);
+	if (r < 0) {
+		q->out.length = before;
+		return r == HF_EMALFORMED || r == HF_EVERSION ? HF_OK : r;
+	}
+	hf_store_le32(q->out.data + before, (uint32_t)(q->out.length - before - 4));
+	return HF_OK;
+}
+
+static int emit(void *context, const struct hf_doc *doc)
+{
+	const struct hf_relay_request *q = context;
+	return q->is_on_worker ? emit_on_worker(context, doc) : emit_on_loop(context, doc);
+}
+
+static void turn_over(struct hf_loop_mail *mail);
+
+static void run_turn(struct hf_work *work)
+{
+	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)work - offsetof(struct hf_relay_request, work));
+	q->status = q->canceled ? HF_ECANCELED : hf_event_query_step(q->query, HF_READ_BLOCKING, HF_RELAY_SLICE_VISITS_MAX);
+	hf_loop_post(q->connection->relay->loop, &q->mail);
+}
+
+/* Sends the connection's next request to the worker when none of it is there. */
+static void next_turn(struct hf_relay_connection *c)
+{
+	struct hf_relay *relay = c->relay;
+	while (!c->on_worker && c->turn_first) {
+		struct hf_relay_request *q = c->turn_first;
+		c->turn_first = q->next_turn;
+		if (!c->turn_first)
+			c->turn_last = NULL;
+		hf_gauge_add(&relay->metrics.turns, -1);
+		q->is_on_worker = true;
+		c->on_worker = q;
+		relay->work_count++;
+		if (relay->query_executor->submit(relay->query_executor, &q->work) == HF_OK)
+			return;
+		relay->work_count--;
+		q->is_on_worker = false;
+		c->on_worker = NULL;
+		q->status = HF_EBUSY;
+		hf_relay_reply_closed(c, hf_slice(q->id, q->id_length), "rate-limited: too many queries are waiting");
+		cancel(q);
+	}
+}
+
+static void take_turn(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	q->next_turn = NULL;
+	if (c->turn_last)
+		c->turn_last->next_turn = q;
+	else
+		c->turn_first = q;
+	c->turn_last = q;
+	hf_gauge_add(&c->relay->metrics.turns, 1);
+	next_turn(c);
+}
+
+static void turn_over(struct hf_loop_mail *mail)
+{
+	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)mail - offsetof(struct hf_relay_request, mail));
+	struct hf_relay_connection *c = q->connection;
+	hf_relay_connection_ref(c);
+	q->is_on_worker = false;
+	c->on_worker = NULL;
+	c->relay->work_count--;
+	if (q->canceled)
+		free_request(q);
+	else
+		proceed(q);
+	next_turn(c);
+	hf_relay_connection_unref(c);
+}
+
+/* ---- The end of the stored part ---- */
+
+static void end_query(struct hf_relay_request *q)
+{
+	struct hf_relay *relay = q->connection->relay;
+	hf_histogram_record_us(&relay->metrics.query_time, hf_env_monotonic_us(relay->env) - q->started_us);
+	hf_counter_add(&relay->metrics.query_events, hf_event_query_count(q->query));
+	hf_event_query_close(q->query);
+	q->query = NULL;
+	hf_buffer_free(&q->out);
+}
+
+static void refuse(struct hf_relay_request *q, const char *reason)
+{
+	struct hf_relay_connection *c = q->connection;
+	hf_relay_refused(c->relay, reason);
+	hf_relay_reply_closed(c, hf_slice(q->id, q->id_length), reason);
+	cancel(q);
+}
+
+static void finish(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	struct hf_relay *relay = c->relay;
+	struct hf_slice id = hf_slice(q->id, q->id_length);
+	uint64_t count = hf_event_query_count(q->query);
+	end_query(q);
+	if (q->held_overflow) {
+		refuse(q, "error: more live events came than could be held while stored ones were read");
+		return;
+	}
+	int r = q->is_count ? hf_nostr_append_count(&relay->reply, id, count) : hf_nostr_append_eose(&relay->reply, id);
+	if (r == HF_OK && c->ws)
+		hf_websocket_send_text(c->ws, hf_buffer_slice(&relay->reply));
+	hf_buffer_clear(&relay->reply);
+	for (uint32_t i = 0; i < q->held_count; i++) {
+		if (c->ws)
+			hf_websocket_send_shared(c->ws, q->held[i]);
+		hf_websocket_message_unref(q->held[i]);
+	}
+	free(q->held);
+	q->held = NULL;
+	q->held_count = q->held_capacity = q->held_bytes = 0;
+	if (q->is_count)
+		cancel(q);
+}
+
+/* Sends what a worker gave. False when the socket has no room for the rest. */
+static bool flush(struct hf_relay_request *q)
+{
+	struct hf_websocket *ws = q->connection->ws;
+	while (q->out_at < q->out.length) {
+		if (hf_websocket_send_room(ws) == 0)
+			return false;
+		uint32_t length = hf_load_le32(q->out.data + q->out_at);
+		if (hf_websocket_send_text(ws, hf_slice(q->out.data + q->out_at + 4, length)) < 0)
+			return false;
+		q->out_at += 4 + length;
+	}
+	hf_buffer_clear(&q->out);
+	q->out_at = 0;
+	return true;
+}
+
+static const char *reason_of(int status)
+{
+	return status == HF_ENOMEM ? "error: out of memory" : "error: stored events cannot be read";
+}
+
+/* After a step, or when there is room again: sends, goes on, or ends. */
+static void proceed(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	struct hf_relay *relay = c->relay;
+	q->waits_for_room = false;
+	if (!c->ws)
+		return;
+	if (!flush(q)) {
+		q->waits_for_room = true;
+		return;
+	}
+	bool late = hf_env_monotonic_us(relay->env) - q->started_us > relay->policy.query_timeout_us;
+	if (q->status == HF_OK)
+		finish(q);
+	else if (late)
+		refuse(q, "error: the query took too long; ask for less");
+	else if (q->status == HF_EBUSY || q->status == HF_EWAIT || q->status == HF_ETOOBIG)
+		take_turn(q);
+	else
+		refuse(q, reason_of(q->status));
+}
+
+/* The first step of a small query. */
+static void run_on_loop(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	hf_relay_connection_ref(c);
+	q->is_on_loop = true;
+	q->status = hf_event_query_step(q->query, HF_READ_RESIDENT, HF_RELAY_INLINE_VISITS_MAX);
+	q->is_on_loop = false;
+	if (q->canceled) {
+		free_request(q);
+	} else if (q->status == HF_ETOOBIG) {
+		q->waits_for_room = true;
+	} else {
+		hf_counter_add(q->status == HF_OK ? &c->relay->metrics.on_loop : &c->relay->metrics.on_worker, 1);
+		proceed(q);
+	}
+	hf_relay_connection_unref(c);
+}
+
+void hf_relay_query_writable(struct hf_relay_connection *c)
+{
+	hf_relay_connection_ref(c);
+	/* A request that goes on may end others' room, or itself: begin anew after each. */
+	for (struct hf_relay_request *q = c->requests; q && c->ws && hf_websocket_send_room(c->ws) > 0;) {
+		if (q->waits_for_room) {
+			proceed(q);
+			q = c->requests;
+		} else {
+			q = q->next;
+		}
+	}
+	hf_relay_connection_unref(c);
+}
+
+/* ---- Live events ---- */
+
+static void hold(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes)
+{
+	struct hf_relay_metrics *metrics = &q->connection->relay->metrics;
+	if (q->held_overflow)
+		return;
+	bool full = q->held_count == HF_RELAY_HELD_COUNT_MAX || q->held_bytes + bytes > HF_RELAY_HELD_BYTES_MAX;
+	if (!full && q->held_count == q->held_capacity) {
+		uint32_t capacity = q->held_capacity ? 2 * q->held_capacity : 8;
+		struct hf_websocket_message **more = realloc(q->held, capacity * sizeof *more);
+		full = !more;
+		if (more) {
+			q->held = more;
+			q->held_capacity = capacity;
+		}
+	}
+	if (full) {
+		q->held_overflow = true;
+		hf_counter_add(&metrics->held_overflows, 1);
+		return;
+	}
+	q->held[q->held_count++] = hf_websocket_message_ref(message);
+	q->held_bytes += (uint32_t)bytes;
+	hf_counter_add(&metrics->held, 1);
+}
+
+void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes)
+{
+	if (q->query)
+		hold(q, message, bytes);
+	else
+		hf_websocket_send_shared(q->connection->ws, message);
+}
+
+/* ---- A new request ---- */
+
+static struct hf_relay_request *new_request(struct hf_relay_connection *c, const struct hf_nostr_message *message)
+{
+	struct hf_relay *relay = c->relay;
+	struct hf_relay_request *q = calloc(1, sizeof *q + message->subscription_id.length);
+	if (!q)
+		return NULL;
+	q->work.run = run_turn;
+	q->mail.deliver = turn_over;
+	q->connection = c;
+	hf_relay_connection_ref(c);
+	q->auth = c->auth;
+	if (q->auth)
+		q->auth->references++;
+	q->arena = relay->arena;
+	relay->arena = (struct hf_arena){.limit_bytes = q->arena.limit_bytes};
+	q->filters = message->filters;
+	q->filter_count = message->filter_count;
+	q->is_count = message->type == HF_NOSTR_COUNT;
+	q->started_us = hf_env_monotonic_us(relay->env);
+	q->id_length = (uint32_t)message->subscription_id.length;
+	memcpy(q->id, message->subscription_id.data, q->id_length);
+	q->next = c->requests;
+	if (q->next)
+		q->next->previous = q;
+	c->requests = q;
+	c->request_count++;
+	return q;
+}
+
+/* Files the subscription and opens the query on one snapshot. */
+static int open_request(struct hf_relay_request *q)
+{
+	struct hf_relay *relay = q->connection->relay;
+	struct hf_snapshot *snapshot = hf_store_snapshot(relay->store);
+	if (!snapshot)
+		return HF_ENOMEM;
+	if (!q->is_count) {
+		q->subscription.filters = q->filters;
+		q->subscription.filter_count = q->filter_count;
+		q->subscription.from_position = hf_snapshot_position(snapshot);
+		int r = hf_subscriptions_add(relay->subscriptions, &q->subscription);
+		if (r < 0) {
+			hf_snapshot_release(snapshot);
+			return r;
+		}
+		q->is_filed = true;
+		hf_gauge_add(&relay->metrics.subscriptions, 1);
+	}
+	struct hf_event_query_options options = {
+		.collection = relay->collection, .filters = q->filters, .filter_count = q->filter_count,
+		.limit_max = relay->policy.limit_max, .now_s = hf_env_wall_s(relay->env), .count_only = q->is_count,
+		.readable = relay->policy.private_reads ? is_readable : NULL, .emit = emit, .context = q,
+	};
+	return hf_event_query_open(&q->query, relay->store, snapshot, &options);
+}
+
+static const char *refuses(const struct hf_relay_connection *c, const struct hf_nostr_message *message)
+{
+	const struct hf_relay_policy *policy = &c->relay->policy;
+	if (policy->private_reads && !c->auth && hf_relay_policy_only_private(message->filters, message->filter_count))
+		return "auth-required: kinds 4 and 1059 are read by those involved only";
+	if (c->request_count >= policy->subscriptions_max)
+		return "rate-limited: too many subscriptions on this connection";
+	return NULL;
+}
+
+void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message *message)
+{
+	struct hf_relay *relay = c->relay;
+	hf_relay_query_close(c, message->subscription_id);
+	const char *reason = refuses(c, message);
+	struct hf_relay_request *q = reason ? NULL : new_request(c, message);
+	if (!q) {
+		reason = reason ? reason : "error: out of memory";
+		hf_relay_refused(relay, reason);
+		hf_relay_reply_closed(c, message->subscription_id, reason);
+		return;
+	}
+	int r = open_request(q);
+	if (r < 0) {
+		refuse(q, reason_of(r));
+		return;
+	}
+	hf_counter_add(&relay->metrics.plans[hf_event_query_plan(q->query)], 1);
+	uint64_t cost = hf_event_query_cost(q->query);
+	if (cost <= HF_RELAY_INLINE_VISITS_MAX && c->read_visits + cost <= HF_RELAY_READ_VISITS_MAX) {
+		c->read_visits += (uint32_t)cost + 1;
+		run_on_loop(q);
+	} else {
+		hf_counter_add(&relay->metrics.on_worker, 1);
+		take_turn(q);
+	}
+}

@@ -1,0 +1,53 @@
+/* relay: one Nostr relay: a collection of the store, a policy, an identity, and who is connected to it.
+ *
+ * Several may live in one process and share loop, store and executors; nothing is global. All calls are made
+ * on the loop's thread.
+ *
+ * An event answered OK is on the disk and in every REQ that arrives later; across EOSE none is missed and none is
+ * sent twice. docs/relay.md says what clients can rely on.
+ */
+#ifndef HF_SERVICE_RELAY_RELAY_H
+#define HF_SERVICE_RELAY_RELAY_H
+
+#include "base/metrics.h"
+#include "net/http_server.h"
+#include "service/config.h"
+#include "store/store.h"
+
+struct hf_relay;
+
+struct hf_relay_options {
+	size_t size;
+	struct hf_loop *loop;
+	struct hf_store *store;
+	struct hf_executor *verify;   /* signature checks */
+	struct hf_executor *query;    /* long scans; not the same one, so that scans do not hold up publishers */
+	struct hf_metrics *metrics;   /* may be NULL */
+	const struct hf_config *config;
+	const struct hf_config_relay *settings; /* of this instance */
+	uint8_t identity[32];         /* public key of the relay itself */
+	const char *listen_url;       /* ws:// address without a path, for when no public_url is set; borrowed until free */
+};
+
+/* Borrows loop, store, executors and metrics until free; the configuration for the call only. */
+int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, struct hf_failure *failure);
+/* Applies what may change while running; on error the old settings stay. */
+int hf_relay_reconfigure(struct hf_relay *relay, const struct hf_relay_options *options, struct hf_failure *failure);
+/* Nobody is connected and nothing is under way any more: it can be freed. */
+bool hf_relay_is_idle(const struct hf_relay *relay);
+void hf_relay_free(struct hf_relay *relay); /* NULL is fine */
+
+/* Answers a request for the relay's path: a WebSocket, the NIP-11 document, or the landing page. */
+void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange);
+
+const char *hf_relay_instance(const struct hf_relay *relay);
+const char *hf_relay_path(const struct hf_relay *relay);
+uint32_t hf_relay_collection(const struct hf_relay *relay);
+
+struct hf_relay_stats {
+	uint64_t connection_count, subscription_count, in_flight_count;
+	uint64_t stored_count, duplicate_count, ephemeral_count, refused_count, delivered_count, query_count;
+};
+void hf_relay_stats(const struct hf_relay *relay, struct hf_relay_stats *stats);
+
+#endif
