@@ -143,7 +143,8 @@ static void copy_prefix(char out[static 5], const char prefix[static 4])
 	out[4] = 0;
 }
 
-void hf_bech32_encode_key(char out[static HF_BECH32_KEY_TEXT_BYTES], const char prefix[static 4], const uint8_t key[static 32])
+void hf_bech32_encode_key(char out[static HF_BECH32_KEY_TEXT_BYTES], const char prefix[static 4],
+	const uint8_t key[static 32])
 {
 	char copy[5];
 	size_t length = 0;

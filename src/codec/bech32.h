@@ -22,7 +22,8 @@ int hf_bech32_decode(uint8_t *out, size_t *out_length, const char *prefix, struc
 
 /* 32-byte keys: "npub", "nsec", "note". With a final NUL. */
 #define HF_BECH32_KEY_TEXT_BYTES (4 + 1 + 52 + 6 + 1)
-void hf_bech32_encode_key(char out[static HF_BECH32_KEY_TEXT_BYTES], const char prefix[static 4], const uint8_t key[static 32]);
+void hf_bech32_encode_key(char out[static HF_BECH32_KEY_TEXT_BYTES], const char prefix[static 4],
+	const uint8_t key[static 32]);
 int hf_bech32_decode_key(uint8_t key[static 32], const char prefix[static 4], struct hf_slice text);
 
 #endif

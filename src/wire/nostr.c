@@ -49,7 +49,8 @@ static int decode_event(struct decode *decode)
 		return refuse(decode, status, "invalid: the message has no event");
 	struct hf_slice object = hf_slice(decode->json.at, (size_t)(decode->json.end - decode->json.at));
 	size_t text_length = decode->text->length;
-	status = hf_event_parse(&decode->json, decode->text, decode->limits->event_bytes_max, event, &decode->error->reason);
+	status = hf_event_parse(&decode->json, decode->text, decode->limits->event_bytes_max, event,
+		&decode->error->reason);
 	if (status == HF_OK && (status = expect_end(decode)) < 0)
 		decode->text->length = text_length;
 	if (status < 0 && hf_event_peek_id(object, decode->error->event_id))
@@ -96,14 +97,31 @@ static uint64_t item_count(const struct hf_filter *filter)
 	return count;
 }
 
+/* Makes room for one more filter: doubles the list when its length is a power of two. Most requests have one, and the
+ * arena is kept as long as the subscription. */
+static int reserve_filter(struct decode *decode)
+{
+	struct hf_nostr_message *message = decode->message;
+	uint32_t count = message->filter_count;
+	if ((count & (count - 1)) != 0)
+		return HF_OK;
+	struct hf_filter *filters = hf_arena_alloc(decode->arena, (count > 0 ? 2 * count : 1) * sizeof *filters);
+	if (filters == NULL)
+		return refuse(decode, HF_ENOMEM, "error: out of memory");
+	if (count > 0)
+		memcpy(filters, message->filters, count * sizeof *filters);
+	message->filters = filters;
+	return HF_OK;
+}
+
 static int decode_filter(struct decode *decode)
 {
 	struct hf_nostr_message *message = decode->message;
-	uint32_t count_max = decode->limits->filter_count_max;
-	if (count_max > HF_NOSTR_FILTER_COUNT_MAX)
-		count_max = HF_NOSTR_FILTER_COUNT_MAX;
-	if (message->filter_count == count_max)
+	if (message->filter_count >= decode->limits->filter_count_max ||
+		message->filter_count >= HF_NOSTR_FILTER_COUNT_MAX)
 		return refuse(decode, HF_ETOOBIG, "invalid: too many filters");
+	if (reserve_filter(decode) < 0)
+		return HF_ENOMEM;
 	struct hf_filter *filter = &message->filters[message->filter_count];
 	int status = hf_filter_parse(&decode->json, decode->arena, filter, &decode->error->reason);
 	if (status < 0)
@@ -118,9 +136,8 @@ static int decode_filter(struct decode *decode)
 static bool at_end(const struct decode *decode)
 {
 	struct hf_json ahead = decode->json;
-	while (ahead.at < ahead.end && (*ahead.at == ' ' || *ahead.at == '\t' || *ahead.at == '\n' || *ahead.at == '\r'))
-		ahead.at++;
-	return ahead.at < ahead.end && *ahead.at == ']';
+	struct hf_json_token token;
+	return hf_json_next(&ahead, &token) == HF_OK && token.type == HF_JSON_ARRAY_END;
 }
 
 static int decode_request(struct decode *decode)
@@ -131,9 +148,6 @@ static int decode_request(struct decode *decode)
 		return status;
 	decode->error->refusal = HF_NOSTR_REFUSE_CLOSED;
 	decode->error->subscription_id = message->subscription_id;
-	message->filters = hf_arena_alloc(decode->arena, HF_NOSTR_FILTER_COUNT_MAX * sizeof *message->filters);
-	if (message->filters == NULL)
-		return refuse(decode, HF_ENOMEM, "error: out of memory");
 	while (!at_end(decode)) {
 		status = decode_filter(decode);
 		if (status < 0)

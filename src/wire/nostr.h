@@ -20,7 +20,7 @@ struct hf_nostr_limits {
 
 struct hf_nostr_message {
 	enum hf_nostr_type type;
-	struct hf_slice subscription_id;  /* REQ, COUNT, CLOSE: canonical JSON string body, so equal ids have equal bytes */
+	struct hf_slice subscription_id;  /* REQ, COUNT, CLOSE: canonical JSON string body: equal ids, equal bytes */
 	struct hf_event event;            /* EVENT, AUTH */
 	struct hf_filter *filters;        /* REQ, COUNT: in the arena */
 	uint32_t filter_count;
@@ -36,8 +36,8 @@ struct hf_nostr_error {
 };
 
 /* One whole text message; white space around it is fine. Event text is appended to *text, filters go to *arena.
- * Everything in *message and *error borrows from text, arena and the message. HF_OK, or a negative code with *error filled:
- * HF_EMALFORMED, HF_ETOOBIG, HF_EINVAL (unsupported), HF_ENOMEM. For EVENT and AUTH the refusal is an OK when
+ * Everything in *message and *error borrows from text, arena and the message. HF_OK, or a negative code with *error
+ * filled: HF_EMALFORMED, HF_ETOOBIG, HF_EINVAL (unsupported), HF_ENOMEM. For EVENT and AUTH the refusal is an OK when
  * the event's id can be read, for REQ and COUNT a CLOSED when the subscription id can, else a NOTICE. */
 int hf_nostr_decode(struct hf_slice text_message, const struct hf_nostr_limits *limits, struct hf_buffer *text,
 	struct hf_arena *arena, struct hf_nostr_message *message, struct hf_nostr_error *error);
@@ -57,6 +57,7 @@ int hf_nostr_append_event_head(struct hf_buffer *out, struct hf_slice subscripti
  * created_at within window_s of now_s. relay_url: the configured public address; hosts are compared without regard
  * to case, ports and paths are not, since a proxy may change them. NULL or "": the tag must be there and name
  * some host. Returns HF_OK or HF_EDENIED with *reason. */
-int hf_nostr_check_auth(const struct hf_event *event, const char *challenge, const char *relay_url, uint64_t now_s, uint64_t window_s, const char **reason);
+int hf_nostr_check_auth(const struct hf_event *event, const char *challenge, const char *relay_url, uint64_t now_s,
+	uint64_t window_s, const char **reason);
 
 #endif

@@ -19,7 +19,8 @@ static void check_string(const struct hf_json_token *token)
 	FUZZ_CHECK(decoded_length == 0 || memcmp(again, decoded, decoded_length) == 0);
 	unsigned features = 0;
 	canonical[canonical_length] = '"';
-	FUZZ_CHECK(hf_json_scan_string(canonical, canonical + canonical_length + 1, &features) == canonical + canonical_length);
+	const uint8_t *end = canonical + canonical_length;
+	FUZZ_CHECK(hf_json_scan_string(canonical, end + 1, &features) == end);
 	FUZZ_CHECK((features & HF_JSON_LOOSE) == 0);
 	if ((token->features & HF_JSON_LOOSE) == 0)
 		FUZZ_CHECK(hf_slice_equal(token->raw, hf_slice(canonical, canonical_length)));

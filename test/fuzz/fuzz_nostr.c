@@ -1,5 +1,5 @@
-/* fuzz_nostr: any text as a client's message. No mutation hits a right hash, so an event that fails only there is decoded
- * again with its id put right.
+/* fuzz_nostr: any text as a client's message. No mutation hits a right hash, so an event that fails only there is
+ * decoded again with its id put right.
  * Covers: src/wire/nostr.c src/data/event/parse.c src/data/event/tags.c */
 #include "fuzz.h"
 
@@ -7,7 +7,8 @@
 #include "crypto/hash.h"
 #include "wire/nostr.h"
 
-static const struct hf_nostr_limits limits = {.event_bytes_max = 64 << 10, .filter_count_max = 10, .filter_items_max = 500};
+static const struct hf_nostr_limits limits = {
+	.event_bytes_max = 64 << 10, .filter_count_max = 10, .filter_items_max = 500};
 
 /* Puts the hash of the event that was just refused for its id into the message. False when its id is not in it. */
 static bool put_id_right(uint8_t *message, size_t size, const struct hf_event *event)
@@ -16,7 +17,8 @@ static bool put_id_right(uint8_t *message, size_t size, const struct hf_event *e
 	uint8_t hash[32], wrong[64], pubkey[64];
 	hf_hex_encode(wrong, event->id, 32);
 	hf_hex_encode(pubkey, event->pubkey, 32);
-	hf_buffer_printf(&text, "[0,\"%.64s\",%llu,%u,", (const char *)pubkey, (unsigned long long)event->created_at, event->kind);
+	hf_buffer_printf(&text, "[0,\"%.64s\",%llu,%u,", (const char *)pubkey, (unsigned long long)event->created_at,
+		event->kind);
 	hf_buffer_append(&text, event->tags.data, event->tags.length);
 	hf_buffer_append(&text, ",\"", 2);
 	hf_buffer_append(&text, event->content.data, event->content.length);
@@ -45,19 +47,22 @@ static void check_event(const struct hf_event *event)
 	hf_buffer_free(&text);
 }
 
+static bool append_comma(struct hf_buffer *out) { return hf_buffer_append(out, ",", 1) == HF_OK; }
+
+/* Whatever the client sent, every answer is JSON. */
 static void check_answer(const struct hf_nostr_message *message, const struct hf_nostr_error *error)
 {
 	struct hf_slice id = error != NULL ? error->subscription_id : message->subscription_id;
 	const char *reason = error != NULL ? error->reason : "";
 	struct hf_buffer out = {0};
 	struct hf_json json;
-	hf_buffer_append(&out, "[", 1);
-	FUZZ_CHECK(hf_nostr_append_closed(&out, id, reason) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
-	FUZZ_CHECK(hf_nostr_append_eose(&out, id) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
-	FUZZ_CHECK(hf_nostr_append_count(&out, id, 7) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
-	FUZZ_CHECK(hf_nostr_append_ok(&out, message->event.id, false, reason) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
-	FUZZ_CHECK(hf_nostr_append_notice(&out, reason) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
-	FUZZ_CHECK(hf_nostr_append_auth(&out, reason) == HF_OK && hf_buffer_append(&out, ",", 1) == HF_OK);
+	FUZZ_CHECK(hf_buffer_append(&out, "[", 1) == HF_OK);
+	FUZZ_CHECK(hf_nostr_append_closed(&out, id, reason) == HF_OK && append_comma(&out));
+	FUZZ_CHECK(hf_nostr_append_eose(&out, id) == HF_OK && append_comma(&out));
+	FUZZ_CHECK(hf_nostr_append_count(&out, id, 7) == HF_OK && append_comma(&out));
+	FUZZ_CHECK(hf_nostr_append_ok(&out, message->event.id, false, reason) == HF_OK && append_comma(&out));
+	FUZZ_CHECK(hf_nostr_append_notice(&out, reason) == HF_OK && append_comma(&out));
+	FUZZ_CHECK(hf_nostr_append_auth(&out, reason) == HF_OK && append_comma(&out));
 	FUZZ_CHECK(hf_nostr_append_event_head(&out, id) == HF_OK);
 	FUZZ_CHECK(hf_buffer_append_text(&out, "{}" HF_NOSTR_EVENT_TAIL "]") == HF_OK);
 	hf_json_init(&json, hf_buffer_slice(&out), 8);

@@ -22,7 +22,8 @@ struct hf_event {
 
 /* Where a stored event came from. Kept in its record; fields unknown to this version are kept too. */
 enum hf_event_source { HF_SOURCE_LOCAL, HF_SOURCE_LOOPBACK, HF_SOURCE_PRIVATE, HF_SOURCE_PUBLIC, HF_SOURCE_IMPORT };
-#define HF_EVENT_HAS_EXPIRATION 0x01 /* meta.flags: it has an expiration tag; hf_event_pack sets it, readers look at tags only then */
+/* meta.flags: it has an expiration tag; hf_event_pack sets it, readers look at the tags only then. */
+#define HF_EVENT_HAS_EXPIRATION 0x01
 #define HF_EVENT_EXTENSION_BYTES_MAX 1024
 struct hf_event_meta {
 	uint64_t received_ms;       /* Unix milliseconds, below 2^48 */
@@ -35,13 +36,17 @@ struct hf_event_meta {
  * appended to *text, whose memory event->tags and ->content point into (valid until the buffer
  * changes). Checks form, sizes, lower-case hex, kinds, and that id is the hash; not the signature.
  * On error *reason is a machine-readable sentence like "invalid: kind is above 65535" (static). */
-int hf_event_parse(struct hf_json *json, struct hf_buffer *text, size_t limit_bytes, struct hf_event *event, const char **reason);
+int hf_event_parse(struct hf_json *json, struct hf_buffer *text, size_t limit_bytes, struct hf_event *event,
+	const char **reason);
 /* When parsing failed, a client still wants its OK: the id if the object has a well-formed one, scanned leniently. */
 bool hf_event_peek_id(struct hf_slice object, uint8_t id[static 32]);
 
 /* ---- Classes of kinds (NIP-01) ---- */
 static inline bool hf_kind_is_ephemeral(uint32_t kind) { return kind >= 20000 && kind < 30000; }
-static inline bool hf_kind_is_replaceable(uint32_t kind) { return kind == 0 || kind == 3 || (kind >= 10000 && kind < 20000); }
+static inline bool hf_kind_is_replaceable(uint32_t kind)
+{
+	return kind == 0 || kind == 3 || (kind >= 10000 && kind < 20000);
+}
 static inline bool hf_kind_is_addressable(uint32_t kind) { return kind >= 30000 && kind < 40000; }
 
 /* ---- Tags: walking the canonical text; it was checked when parsed, so this cannot fail ---- */
@@ -67,9 +72,12 @@ bool hf_event_is_protected(const struct hf_event *event);
  * not fit its fields. */
 int hf_event_pack(const struct hf_event *event, const struct hf_event_meta *meta, struct hf_buffer *out);
 /* Reads a stored payload and checks all of it. The text of tags and content is appended to *text (event points
- * into it); meta (may be NULL) borrows from payload. HF_EMALFORMED, HF_EVERSION, HF_ETOOBIG, HF_ENOMEM; on error *text is as it was. */
-int hf_event_unpack(struct hf_slice payload, struct hf_buffer *text, struct hf_event *event, struct hf_event_meta *meta);
-/* The fixed fields only (id, pubkey, sig, created_at, kind); tags and content are left empty. Cheap. meta may be NULL. */
+ * into it); meta (may be NULL) borrows from payload. HF_EMALFORMED, HF_EVERSION, HF_ETOOBIG, HF_ENOMEM; on error
+ * *text is as it was. */
+int hf_event_unpack(struct hf_slice payload, struct hf_buffer *text, struct hf_event *event,
+	struct hf_event_meta *meta);
+/* The fixed fields only (id, pubkey, sig, created_at, kind); tags and content are left empty. Cheap. meta may be
+ * NULL. */
 int hf_event_unpack_head(struct hf_slice payload, struct hf_event *event, struct hf_event_meta *meta);
 /* Appends the JSON object straight from the stored form: the hot path of every query. Lengths are checked, the
  * text is trusted: the store has verified its checksum. HF_EMALFORMED, HF_EVERSION, HF_ENOMEM. */

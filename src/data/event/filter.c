@@ -104,7 +104,8 @@ static int compare_slices(const void *a, const void *b)
 }
 
 static int parse_list(struct filter_parse *parse, struct list *list, const char *not_a_list,
-	int (*add)(struct filter_parse *parse, struct list *list, const struct hf_json_token *token, char letter), char letter)
+	int (*add)(struct filter_parse *parse, struct list *list, const struct hf_json_token *token, char letter),
+	char letter)
 {
 	struct hf_json_token token;
 	int status = next_token(parse, &token);
@@ -203,7 +204,8 @@ static int parse_tag(struct filter_parse *parse, char letter)
 			return refuse(parse, HF_EMALFORMED, "invalid: the filter has the same member twice");
 	if (filter->tag_count == HF_FILTER_TAGS_MAX)
 		return refuse(parse, HF_ETOOBIG, "invalid: the filter names too many tags");
-	int status = parse_list(parse, &list, "invalid: the values of a tag must be in an array", add_tag_value, letter);
+	int status = parse_list(parse, &list, "invalid: the values of a tag must be in an array", add_tag_value,
+		letter);
 	list_settle(&list, compare_slices);
 	filter->tags[filter->tag_count++] = (struct hf_filter_tag){
 		.letter = letter,
@@ -220,7 +222,8 @@ static int parse_number(struct filter_parse *parse, uint64_t *value)
 	if (status < 0)
 		return status;
 	if (token.type != HF_JSON_NUMBER || hf_json_u64(token.raw, value) < 0)
-		return refuse(parse, HF_EMALFORMED, "invalid: since, until and limit must be whole numbers, not negative");
+		return refuse(parse, HF_EMALFORMED,
+			"invalid: since, until and limit must be whole numbers, not negative");
 	return HF_OK;
 }
 

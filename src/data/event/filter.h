@@ -5,8 +5,9 @@
 #include "data/event/event.h"
 #include "base/arena.h"
 
-#define HF_FILTER_ITEMS_MAX 10000 /* ids + authors + kinds + tag values of one filter; the configured limit may be lower */
-#define HF_FILTER_TAGS_MAX 16     /* distinct #x members */
+/* ids + authors + kinds + tag values of one filter; the configured limit may be lower. */
+#define HF_FILTER_ITEMS_MAX 10000
+#define HF_FILTER_TAGS_MAX 16 /* distinct #x members */
 
 struct hf_filter_tag {
 	char letter;                 /* a-z A-Z */
@@ -28,7 +29,8 @@ struct hf_filter {
 };
 
 /* Parses the object at *json; all memory comes from the arena (bounded by its limit). Unknown members are
- * refused: a filter that is silently widened floods its client. On error *reason is "invalid: …" or "unsupported: …" (static). */
+ * refused: a filter that is silently widened floods its client. On error *reason is "invalid: …" or "unsupported: …"
+ * (static). */
 int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, const char **reason);
 /* Does the event match, limit aside? */
 bool hf_filter_matches(const struct hf_filter *filter, const struct hf_event *event);

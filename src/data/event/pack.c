@@ -1,8 +1,8 @@
 /* pack: an event to its stored form and back. The form is told in packed.h.
  *
  * Packing writes into room made once: strings never grow but for their length, which takes no more than the quotes
- * and comma that JSON has around them. Unpacking checks the text that comes out with the very scanner that checks events
- * from outside, so a payload is no more trusted than a client. */
+ * and comma that JSON has around them. Unpacking checks the text that comes out with the very scanner that checks
+ * events from outside, so a payload is no more trusted than a client. */
 #include "data/event/packed.h"
 #include "data/event/tags.h"
 
@@ -141,7 +141,8 @@ int hf_packed_open(struct hf_slice payload, struct hf_packed *packed)
 	rest.data += HF_PACKED_HEADER_BYTES;
 	rest.length -= HF_PACKED_HEADER_BYTES;
 	if (!hf_packed_read_varint(&rest, &length) || length > HF_EVENT_EXTENSION_BYTES_MAX ||
-		!hf_packed_read_bytes(&rest, length, &packed->meta.extensions) || !hf_packed_read_bytes(&rest, 128, &keys))
+		!hf_packed_read_bytes(&rest, length, &packed->meta.extensions) ||
+		!hf_packed_read_bytes(&rest, 128, &keys))
 		return HF_EMALFORMED;
 	packed->id = keys.data;
 	packed->pubkey = keys.data + 32;
@@ -221,11 +222,14 @@ int hf_event_unpack(struct hf_slice payload, struct hf_buffer *text, struct hf_e
 		return HF_ETOOBIG;
 	if (!extensions_are_whole(packed.meta.extensions))
 		return HF_EMALFORMED;
-	status = hf_buffer_reserve(text, HF_PACKED_TAGS_TEXT_BYTES_MAX(packed.tags.length) + 2 * packed.content.length + 32);
+	status = hf_buffer_reserve(text, HF_PACKED_TAGS_TEXT_BYTES_MAX(packed.tags.length) + 2 * packed.content.length +
+		32);
 	if (status < 0)
 		return status;
 	uint8_t *to = text->data + text->length;
-	if ((status = unpack_tags(&packed, to, &tags)) < 0 || (status = unpack_content(&packed, to + tags.length, &content)) < 0)
+	if ((status = unpack_tags(&packed, to, &tags)) < 0)
+		return status;
+	if ((status = unpack_content(&packed, to + tags.length, &content)) < 0)
 		return status;
 	copy_head(&packed, event, meta);
 	event->tags = tags;
@@ -249,7 +253,8 @@ bool hf_event_payload_has_tag(struct hf_slice payload, char letter, struct hf_sl
 	if (hf_packed_open(payload, &packed) < 0)
 		return false;
 	while (hf_packed_next_tag(&packed.tags, &tag) > 0)
-		if (tag.element_count > 1 && hf_packed_tag_letter(&tag) == letter && hf_packed_compare(&tag.value, value) == 0)
+		if (tag.element_count > 1 && hf_packed_tag_letter(&tag) == letter &&
+			hf_packed_compare(&tag.value, value) == 0)
 			return true;
 	return false;
 }

@@ -4,8 +4,8 @@
  * text [0,"<pubkey>",<created_at>,<kind>,<tags>,"<content>"] is written: two plain copies when the client wrote
  * both canonically already, as nearly all do.
  *
- * The NIP escapes seven characters and hashes all others verbatim; clients built on JSON.stringify hash the remaining control
- * characters as \u00xx. Canonical is the latter, being valid JSON; when the id is not its hash and there are
+ * The NIP escapes seven characters and hashes all others verbatim; clients built on JSON.stringify hash the remaining
+ * control characters as \u00xx. Canonical is the latter, being valid JSON; when the id is not its hash and there are
  * such characters, the verbatim text's hash is accepted too. */
 #include "crypto/hash.h"
 #include "codec/hex.h"
@@ -84,7 +84,8 @@ static int parse_hex(struct parse *parse, uint8_t *out, size_t length, const cha
 	int status = hf_json_next(parse->json, &token);
 	if (status < 0)
 		return refuse_json(parse, status);
-	if (token.type != HF_JSON_STRING || token.raw.length != 2 * length || !hf_hex_decode(out, token.raw.data, length))
+	if (token.type != HF_JSON_STRING || token.raw.length != 2 * length ||
+		!hf_hex_decode(out, token.raw.data, length))
 		return refuse(parse, HF_EMALFORMED, reason);
 	return HF_OK;
 }
