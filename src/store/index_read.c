@@ -44,8 +44,8 @@ int hf_index_find(struct hf_index_view *view, const uint8_t id[static HF_STORE_I
 {
 	uint64_t hash = hf_segment_id_hash(id, view->seed);
 	for (uint32_t i = 0; i < view->segment_count; i++)
-		if (atomic_load_explicit(&view->segments[i]->all_verified, memory_order_acquire))
-			hf_segment_prefetch_id(view->segments[i], hash);
+		hf_segment_prefetch_directory(view->segments[i], HF_SECTION_ID_DIRECTORY, view->segments[i]->id_bits,
+			(uint32_t)(hash >> 32));
 	for (uint32_t i = 0; i < view->memtable_count; i++) {
 		const struct hf_memtable *table = view->memtables[i];
 		uint32_t doc = hf_memtable_find(table, id, hash, before);
@@ -54,6 +54,9 @@ int hf_index_find(struct hf_index_view *view, const uint8_t id[static HF_STORE_I
 			return HF_OK;
 		}
 	}
+	for (uint32_t i = 0; i < view->segment_count; i++)
+		hf_segment_prefetch_entries(view->segments[i], HF_SECTION_ID_DIRECTORY, view->segments[i]->id_bits,
+			(uint32_t)(hash >> 32), HF_SECTION_ID, 8);
 	int damaged = HF_OK;
 	for (uint32_t i = 0; i < view->segment_count; i++) {
 		int r = find_in_segment(view->segments[i], hash, before, mode, confirm, context, hit);

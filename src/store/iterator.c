@@ -11,6 +11,8 @@
 #include "store/index_private.h"
 #include "store/part_walk.h"
 
+#define PREFETCH_CLAUSES_MAX 4
+
 struct part {
 	uint64_t rank; /* of the document; unloaded: nothing higher is left */
 	uint64_t position;
@@ -187,6 +189,24 @@ static void add_parts(struct hf_index_iterator *it)
 	}
 }
 
+/* For a query of few terms, where the waits for memory are what it costs. */
+static void prefetch(const struct hf_index_iterator *it)
+{
+	for (int stage = 0; stage < 2; stage++) {
+		for (uint32_t p = 0; p < it->heap_count; p++) {
+			const struct hf_segment *s = it->parts[p].segment;
+			for (uint32_t c = 0; s && c < it->query.clause_count && c < PREFETCH_CLAUSES_MAX; c++) {
+				uint32_t hash = (uint32_t)(hf_segment_term40(it->query.clauses[c].terms[0]) >> 8);
+				if (stage == 0)
+					hf_segment_prefetch_directory(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, hash);
+				else
+					hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, hash, HF_SECTION_TERM,
+						HF_SEGMENT_TERM_BYTES);
+			}
+		}
+	}
+}
+
 int hf_index_iterate(struct hf_index_iterator **out, struct hf_index_view *view, const struct hf_query *query,
 	uint64_t before, enum hf_read_mode mode)
 {
@@ -205,8 +225,10 @@ int hf_index_iterate(struct hf_index_iterator **out, struct hf_index_view *view,
 	bool possible = query->rank_min <= query->rank_max;
 	for (uint32_t i = 0; i < query->clause_count; i++)
 		possible = possible && query->clauses[i].term_count > 0;
-	if (possible)
+	if (possible) {
 		add_parts(it);
+		prefetch(it);
+	}
 	*out = it;
 	return HF_OK;
 }

@@ -176,6 +176,8 @@ int hf_memtable_insert(struct hf_memtable *table, const struct hf_doc_key *key, 
 	if (!hf_memtable_has_room(t, key->term_count))
 		return HF_EBUSY;
 	uint32_t doc = atomic_load_explicit(&t->doc_count, memory_order_relaxed);
+	for (uint32_t i = 0; i < key->term_count; i++)
+		__builtin_prefetch(&t->slots[hf_segment_mix(key->terms[i]) >> (64 - t->slot_bits)], 1);
 	memcpy(t->ids[doc], key->id, HF_STORE_ID_BYTES);
 	t->ranks[doc] = key->rank;
 	t->positions[doc] = position;

@@ -16,7 +16,7 @@ struct seal {
 	const struct hf_memtable *table;
 	struct hf_segment_builder builder;
 	uint32_t *map;
-	struct entry *entries, *scratch; /* room for all documents, or all terms in use */
+	struct entry *entries, *scratch; /* room for all documents, or all terms in use, and one more */
 	uint32_t live_count;
 	uint32_t *order;                 /* documents in query order */
 };
@@ -120,14 +120,19 @@ static uint32_t sort_terms(struct seal *s)
 {
 	const struct hf_memtable *t = s->table;
 	uint32_t n = 0, slots = (uint32_t)1 << t->slot_bits;
-	for (int wrapped = 0; wrapped < 2; wrapped++) {
-		for (uint32_t at = 0; at < slots; at++) {
-			uint64_t term = atomic_load_explicit(&t->slots[at].term, memory_order_relaxed);
-			if (!term && wrapped)
-				break; /* what went round the end lies before the first free slot */
-			if (term && (term >> (64 - t->slot_bits) > at) == wrapped)
-				s->entries[n++] = (struct entry){term >> 24, at};
-		}
+	/* Without branches on the slots: which of them are in use cannot be guessed. */
+	for (uint32_t at = 0; at < slots; at++) {
+		uint64_t term = atomic_load_explicit(&t->slots[at].term, memory_order_relaxed);
+		s->entries[n] = (struct entry){term >> 24, at};
+		n += (term != 0) & (term >> (64 - t->slot_bits) <= at);
+	}
+	/* What went round the end lies before the first free slot. */
+	for (uint32_t at = 0; at < slots; at++) {
+		uint64_t term = atomic_load_explicit(&t->slots[at].term, memory_order_relaxed);
+		if (!term)
+			break;
+		if (term >> (64 - t->slot_bits) > at)
+			s->entries[n++] = (struct entry){term >> 24, at};
 	}
 	for (uint32_t i = 1; i < n; i++) {
 		struct entry moved = s->entries[i];

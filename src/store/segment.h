@@ -177,9 +177,20 @@ static inline uint32_t hf_segment_id_doc(const struct hf_segment *segment, uint3
 {
 	return hf_load_le32(hf_segment_at(segment, HF_SECTION_ID) + (size_t)entry * 8 + 4);
 }
-static inline void hf_segment_prefetch_id(const struct hf_segment *segment, uint64_t hash)
+/* Look-ups in many segments ask for their memory first, so that they wait for it once: for each segment the directory,
+ * then for each what the directory points at. */
+static inline void hf_segment_prefetch_directory(const struct hf_segment *segment, enum hf_segment_section directory,
+	uint32_t bits, uint32_t hash)
 {
-	__builtin_prefetch(hf_segment_at(segment, HF_SECTION_ID_DIRECTORY) + (hash >> 32 >> (32 - segment->id_bits)) * 4);
+	if (atomic_load_explicit(&segment->all_verified, memory_order_acquire))
+		__builtin_prefetch(hf_segment_at(segment, directory) + (size_t)(hash >> (32 - bits)) * 4);
+}
+static inline void hf_segment_prefetch_entries(const struct hf_segment *segment, enum hf_segment_section directory,
+	uint32_t bits, uint32_t hash, enum hf_segment_section entries, size_t entry_bytes)
+{
+	if (atomic_load_explicit(&segment->all_verified, memory_order_acquire))
+		__builtin_prefetch(hf_segment_at(segment, entries) +
+			hf_load_le32(hf_segment_at(segment, directory) + (size_t)(hash >> (32 - bits)) * 4) * entry_bytes);
 }
 /* The TERM value of a 40-bit term. HF_ENOTFOUND. */
 int hf_segment_find_term(struct hf_segment *segment, uint64_t term40, enum hf_read_mode mode, uint32_t *value);

@@ -257,6 +257,48 @@ static void test_a_segment_without_living_documents_goes(void **state)
 	fixture_stop(&f);
 }
 
+static void test_exact_ties_between_segments_are_ordered_by_their_whole_ids(void **state)
+{
+	struct fixture f;
+	struct hf_query all = {.rank_max = UINT64_MAX};
+	struct hf_index_hit hit;
+	struct hf_index_iterator *it;
+	fixture_start(&f, 2, 16, 1);
+	for (int i = 0; i < 8; i++) {
+		struct model_doc *doc = &f.docs[f.doc_count++];
+		*doc = (struct model_doc){.rank = 7, .position = 64 + (uint64_t)i * 4};
+		doc->id[10] = (uint8_t)(i * 37 % 8);
+		struct hf_doc_key key = model_key(doc);
+		if (!hf_index_has_room(f.index, 0))
+			assert_int_equal(hf_index_freeze(f.index), HF_OK);
+		assert_int_equal(hf_index_insert(f.index, &key, doc->position), HF_OK);
+	}
+	assert_int_equal(hf_index_freeze(f.index), HF_OK);
+	while (hf_index_work(f.index, HF_INDEX_SEAL))
+		;
+	struct hf_index_view *view = hf_index_acquire(f.index);
+	assert_int_equal(hf_index_iterate(&it, view, &all, UINT64_MAX, HF_READ_RESIDENT), HF_OK);
+	assert_int_equal(hf_index_next(it, &hit), HF_EWAIT); /* ids are in the log */
+	hf_index_iterator_close(it);
+	hf_index_view_release(view);
+	compare_query(&f, &all, UINT64_MAX);
+
+	/* Ids that cannot be read cost the order among the equal, no document. */
+	f.read_id_fails = true;
+	unsigned got = 0;
+	view = hf_index_acquire(f.index);
+	assert_int_equal(hf_index_iterate(&it, view, &all, UINT64_MAX, HF_READ_BLOCKING), HF_OK);
+	while (hf_index_next(it, &hit) == HF_OK)
+		got++;
+	assert_int_equal(got, 8);
+	hf_index_iterator_close(it);
+	hf_index_view_release(view);
+	f.read_id_fails = false;
+	assert_int_equal(hf_index_merge_all(f.index), HF_OK);
+	compare_query(&f, &all, UINT64_MAX);
+	fixture_stop(&f);
+}
+
 static int count_file(void *context, const char *name)
 {
 	uint32_t number, generation;
@@ -303,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_staged_documents_are_not_seen_before_their_commit),
 		cmocka_unit_test(test_documents_with_the_most_terms_fit_an_empty_memtable),
 		cmocka_unit_test(test_a_segment_without_living_documents_goes),
+		cmocka_unit_test(test_exact_ties_between_segments_are_ordered_by_their_whole_ids),
 		cmocka_unit_test(test_files_go_only_after_a_manifest_without_them),
 	};
 	return cmocka_run_group_tests_name("store/index", tests, NULL, NULL);
