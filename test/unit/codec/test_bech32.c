@@ -63,6 +63,9 @@ static void test_wrong_texts_are_refused(void **state)
 		{"a", "a12uel5", HF_EMALFORMED},   /* too short for a checksum */
 		{"a", "a1b2uel5l", HF_EMALFORMED}, /* b is no character of it */
 		{"a", "a1", HF_EMALFORMED},
+		{"a", "a1q3g6mn3", HF_EMALFORMED}, /* a character that is all padding */
+		{"a", "a1qpamnt9j", HF_EMALFORMED}, /* padding that is not zero */
+		{"a", "a1qqqd87cq", HF_OK},
 		{"a", "a", HF_EINVAL},
 		{"a", "", HF_EINVAL},
 		{"b", "a12uel5l", HF_EINVAL},

@@ -283,6 +283,7 @@ static void test_unknown_versions_and_impossible_fields_are_refused(void **state
 		{"\x01\x03\x01\x04\x01\x00", 6}, /* a control character inside a string */
 		{"\x01\x00\x04\"", 4},
 		{"\x01\x00\x08\\/", 5},      /* not canonical */
+		{"\x01\x04\x01\x08\\/\x00", 7},
 		{"\x01\x00\x04\xff", 4},     /* not UTF-8 */
 		{"\x01\x00\x06\x05", 4},     /* a segment longer than its string */
 	};

@@ -254,6 +254,8 @@ static void test_authentication_is_for_this_relay_challenge_and_time(void **stat
 		{"[[\"relay\",\"ws://[::1]:7777\"]," CHALLENGE "]", "ws://[::1]", NULL},
 		{"[[\"relay\",\"ws://anything\"]," CHALLENGE "]", NULL, NULL},
 		{"[[\"relay\",\"wss://relay.example.com@evil.example\"]," CHALLENGE "]", "wss://relay.example.com", "another relay"},
+		{"[[\"relay\",\"wss://user@relay.example.com\"]," CHALLENGE "]", "wss://relay.example.com", NULL},
+		{"[[\"relay\",\"wss://relay.example.com:x@evil.example\"]," CHALLENGE "]", "wss://relay.example.com", "another relay"},
 		{"[[\"relay\",\"wss://relay.example.com.evil.example\"]," CHALLENGE "]", "wss://relay.example.com", "another relay"},
 		{"[[\"relay\",\"wss://evil.example/relay.example.com\"]," CHALLENGE "]", "wss://relay.example.com", "another relay"},
 		{"[[\"relay\",\"relay.example.com\"]," CHALLENGE "]", "wss://relay.example.com", "not an address"},
