@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <openssl/sha.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -56,7 +55,7 @@ static int build_head(struct hf_http_exchange *x, struct hf_buffer *head, int st
 	return hf_buffer_append_text(head, "\r\n");
 }
 
-/* body is copied, or when release_owner is given or is_static is set, referred to. */
+/* body is copied, or referred to when it is static. */
 static void answer(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
 		   const char *extra_fields, bool is_static)
 {
@@ -86,36 +85,37 @@ void hf_http_respond(struct hf_http_exchange *x, int status, const char *content
 
 /* ---- Static content ---- */
 
-/* One range of bytes. (RFC 9110, 14.1.2) False: not a range that we take, send everything. */
+/* Digits at the front of *text, saturating; false when there are none. */
+static bool cut_number(struct hf_slice *text, uint64_t *number)
+{
+	size_t count = 0;
+	*number = 0;
+	for (; count < text->length && text->data[count] >= '0' && text->data[count] <= '9'; count++)
+		*number = *number < UINT64_MAX / 16 ? *number * 10 + (uint64_t)(text->data[count] - '0') : UINT64_MAX;
+	*text = hf_slice(text->data + count, text->length - count);
+	return count > 0;
+}
+
+/* One range of bytes: "bytes=1-2", "bytes=1-", "bytes=-2". (RFC 9110, 14.1.2) False: not one that we take, send everything. */
 static bool parse_range(struct hf_slice field, size_t length, size_t *first, size_t *last, bool *is_satisfiable)
 {
-	char text[64];
-	unsigned long long a, b;
-	int end = 0;
-	if (!field.data || field.length >= sizeof text)
+	uint64_t from, to;
+	if (field.length < 7 || memcmp(field.data, "bytes=", 6) != 0)
 		return false;
-	memcpy(text, field.data, field.length);
-	text[field.length] = 0;
-	if (strncmp(text, "bytes=", 6) != 0 || strspn(text + 6, "0123456789-") != strlen(text + 6))
+	struct hf_slice rest = hf_slice(field.data + 6, field.length - 6);
+	bool has_from = cut_number(&rest, &from);
+	if (rest.length == 0 || rest.data[0] != '-')
 		return false;
-	*is_satisfiable = true;
-	*last = length ? length - 1 : 0;
-	if (sscanf(text + 6, "-%llu%n", &b, &end) == 1 && !text[6 + end]) {
-		*first = b < length ? length - (size_t)b : 0;
-		*is_satisfiable = b > 0 && length > 0;
-		return true;
-	}
-	if (sscanf(text + 6, "%llu-%n", &a, &end) != 1 || end == 0)
+	rest = hf_slice(rest.data + 1, rest.length - 1);
+	bool has_to = cut_number(&rest, &to);
+	if (rest.length || (!has_from && !has_to) || (has_from && has_to && to < from))
 		return false;
-	*first = (size_t)a;
-	*is_satisfiable = a < length;
-	if (!text[6 + end])
-		return true;
-	int more = 0;
-	if (sscanf(text + 6 + end, "%llu%n", &b, &more) != 1 || text[6 + end + more] || b < a)
-		return false;
-	if (b < *last)
-		*last = (size_t)b;
+	*last = has_from && has_to && to < length ? (size_t)to : length - 1;
+	if (has_from)
+		*first = (size_t)from;
+	else
+		*first = to < length ? length - (size_t)to : 0;
+	*is_satisfiable = has_from ? from < length : to > 0 && length > 0;
 	return true;
 }
 

@@ -11,6 +11,7 @@
 
 #define HANDSHAKE_TIMEOUT_MS 15000
 #define HEADER_BYTES_MAX 16384
+#define REFUSAL_BYTES_MAX 65536 /* the page that says no */
 
 struct opening {
 	struct hf_loop *loop;
@@ -141,7 +142,7 @@ int hf_websocket_connect(struct hf_loop *loop, const char *text, struct hf_tls *
 			 void (*opened)(void *context, struct hf_websocket *ws, int status, const char *detail))
 {
 	struct hf_url url;
-	struct hf_http_limits http_limits = {HEADER_BYTES_MAX, 0};
+	struct hf_http_limits http_limits = {HEADER_BYTES_MAX, REFUSAL_BYTES_MAX};
 	int error = hf_url_parse(&url, text, NULL);
 	if (error || !url.is_websocket)
 		return HF_EADDR;
