@@ -299,6 +299,49 @@ static void test_exact_ties_between_segments_are_ordered_by_their_whole_ids(void
 	fixture_stop(&f);
 }
 
+/* A file system in which a document dies at each sync: in the middle of a seal or merge. */
+static struct fixture *dying;
+
+static int kill_then_sync(struct hf_file *file)
+{
+	if (dying) {
+		for (size_t i = 0; i < dying->doc_count; i++) {
+			if (dying->docs[i].dead || i % 3)
+				continue;
+			assert_int_equal(hf_index_kill(dying->index, dying->docs[i].id, dying->docs[i].position), HF_OK);
+			dying->docs[i].dead = true;
+			break;
+		}
+	}
+	return hf_fs_system()->sync(file);
+}
+
+static void test_marks_set_during_a_seal_or_merge_are_carried_over(void **state)
+{
+	struct fixture f;
+	struct hf_query all = {.rank_max = UINT64_MAX};
+	struct hf_fs fs = *hf_fs_system();
+	fs.sync = kill_then_sync;
+	fixture_start(&f, 8, 200, 1);
+	f.env.fs = &fs;
+	for (int i = 0; i < 64; i++)
+		fixture_insert(&f, 10);
+	assert_int_equal(hf_index_freeze(f.index), HF_OK);
+	dying = &f;
+	while (hf_index_work(f.index, HF_INDEX_SEAL) > 0)
+		compare_query(&f, &all, UINT64_MAX);
+	assert_int_equal(hf_index_work(f.index, HF_INDEX_MERGE), 1);
+	compare_query(&f, &all, UINT64_MAX);
+	assert_int_equal(hf_index_merge_all(f.index), HF_OK);
+	dying = NULL;
+	compare_query(&f, &all, UINT64_MAX);
+	unsigned dead = 0;
+	for (size_t i = 0; i < f.doc_count; i++)
+		dead += f.docs[i].dead;
+	assert_true(dead > 10);
+	fixture_stop(&f);
+}
+
 static int count_file(void *context, const char *name)
 {
 	uint32_t number, generation;
@@ -346,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_documents_with_the_most_terms_fit_an_empty_memtable),
 		cmocka_unit_test(test_a_segment_without_living_documents_goes),
 		cmocka_unit_test(test_exact_ties_between_segments_are_ordered_by_their_whole_ids),
+		cmocka_unit_test(test_marks_set_during_a_seal_or_merge_are_carried_over),
 		cmocka_unit_test(test_files_go_only_after_a_manifest_without_them),
 	};
 	return cmocka_run_group_tests_name("store/index", tests, NULL, NULL);
