@@ -12,6 +12,7 @@
 
 #include "data/event/packed.h"
 #include "event_text.h"
+#include "support/fail_alloc.h"
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -297,6 +298,50 @@ static void test_unknown_versions_and_impossible_fields_are_refused(void **state
 	hf_buffer_free(&text);
 }
 
+/* Parses, packs, unpacks and prints; the first error. */
+static int go_round(struct hf_slice object)
+{
+	struct hf_buffer text = {0}, payload = {0}, unpacked = {0}, json_text = {0};
+	struct hf_event event;
+	struct hf_event_meta meta = {.received_ms = 1};
+	struct hf_json json;
+	const char *reason;
+	hf_json_init(&json, object, 8);
+	int status = hf_event_parse(&json, &text, HF_EVENT_BYTES_MAX, &event, &reason);
+	if (status == HF_OK)
+		status = hf_event_pack(&event, &meta, &payload);
+	if (status == HF_OK)
+		status = hf_event_unpack(hf_buffer_slice(&payload), &unpacked, &event, &meta);
+	if (status == HF_OK)
+		status = hf_event_payload_to_json(hf_buffer_slice(&payload), &json_text);
+	if (status == HF_OK)
+		status = hf_event_to_json(&event, &json_text);
+	hf_buffer_free(&text);
+	hf_buffer_free(&payload);
+	hf_buffer_free(&unpacked);
+	hf_buffer_free(&json_text);
+	return status;
+}
+
+static void test_failed_allocations_leak_nothing(void **state)
+{
+	(void)state;
+	struct hf_buffer object = {0};
+	/* Hashed verbatim, which takes one more buffer. */
+	test_event_append(&object, TEST_PUBKEY, 1, 1, "[[\"t\",\"x\"]]", "\\u0001", NULL, "\x01");
+	for (uint64_t n = 1;; n++) {
+		fail_alloc_arm(n, false);
+		int status = go_round(hf_buffer_slice(&object));
+		bool failed = fail_alloc_disarm();
+		assert_int_equal(status, failed ? HF_ENOMEM : HF_OK);
+		if (!failed) {
+			assert_in_range(n, 6, 20);
+			break;
+		}
+	}
+	hf_buffer_free(&object);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_expiration_and_tags_are_read_from_the_stored_form),
 		cmocka_unit_test(test_meta_that_does_not_fit_is_refused),
 		cmocka_unit_test(test_damaged_payloads_are_harmless),
+		cmocka_unit_test(test_failed_allocations_leak_nothing),
 		cmocka_unit_test(test_unknown_versions_and_impossible_fields_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 
 #include "codec/hex.h"
 #include "crypto/hash.h"
+#include "support/fail_alloc.h"
 #include "wire/nostr.h"
 
 #define KEY "aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899"
@@ -284,6 +285,46 @@ static void test_authentication_is_for_this_relay_challenge_and_time(void **stat
 	assert_int_equal(hf_nostr_check_auth(&event, "abc", NULL, 1000, 600, &reason), HF_EDENIED);
 }
 
+static void assert_decoding_survives_failed_allocations(struct hf_slice text)
+{
+	for (uint64_t n = 1;; n++) {
+		struct fixture f = {0};
+		fail_alloc_arm(n, false);
+		int status = hf_nostr_decode(text, &(struct hf_nostr_limits){64 << 10, 20, 100}, &f.text, &f.arena, &f.message,
+			&f.error);
+		bool failed = fail_alloc_disarm();
+		assert_int_equal(status, failed ? HF_ENOMEM : HF_OK);
+		if (failed)
+			assert_memory_equal(f.error.reason, "error: ", 7);
+		release(&f);
+		if (!failed)
+			break;
+	}
+}
+
+static void test_failed_allocations_are_answered(void **state)
+{
+	(void)state;
+	struct hf_buffer text = {0}, out = {0};
+	hf_buffer_append_text(&text, "[\"EVENT\",");
+	append_event(&text, 1, "[[\"t\",\"x\"]]");
+	hf_buffer_append_text(&text, "]");
+	assert_decoding_survives_failed_allocations(hf_buffer_slice(&text));
+	hf_buffer_clear(&text);
+	hf_buffer_append_text(&text, "[\"REQ\",\"\\u0041\"");
+	for (int i = 0; i < 20; i++)
+		hf_buffer_append_text(&text, ",{\"kinds\":[1,2,3,4,5,6,7,8,9],\"#t\":[\"a\",\"b\"],\"ids\":[\"" KEY "\"]}");
+	hf_buffer_append_text(&text, "]");
+	assert_decoding_survives_failed_allocations(hf_buffer_slice(&text));
+	fail_alloc_arm(1, false);
+	int status = hf_nostr_append_notice(&out, "x");
+	assert_true(fail_alloc_disarm());
+	assert_int_equal(status, HF_ENOMEM);
+	assert_int_equal(out.length, 0);
+	hf_buffer_free(&text);
+	hf_buffer_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_refusals_say_what_and_to_whom),
 		cmocka_unit_test(test_events_with_something_behind_them_are_refused),
 		cmocka_unit_test(test_deep_nesting_is_refused),
+		cmocka_unit_test(test_failed_allocations_are_answered),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_authentication_is_for_this_relay_challenge_and_time),
 	};
