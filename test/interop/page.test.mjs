@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { chromium } from 'playwright-core'
 import { Gateway } from './lib/gateway.mjs'
+import { Author } from './lib/client.mjs'
 
 let gateway, browser
 before(async () => {
@@ -37,15 +38,23 @@ for (const colorScheme of ['light', 'dark']) {
   })
 }
 
-test('a browser publishes and reads over the WebSocket', async () => {
+test('a browser publishes and reads over the WebSocket, compressed', async () => {
   const page = await browser.newPage()
-  await page.goto(gateway.http + '/')
-  const answer = await page.evaluate(url => new Promise((resolve, reject) => {
+  const event = new Author().event({ content: 'from Chromium '.repeat(100) })
+  const messages = await page.evaluate(([url, event]) => new Promise((resolve, reject) => {
     const socket = new WebSocket(url)
-    socket.onopen = () => socket.send(JSON.stringify(['REQ', 'page', { limit: 1 }]))
-    socket.onmessage = ({ data }) => { const message = JSON.parse(data); if (message[0] === 'EOSE') resolve(message) }
-    socket.onerror = reject
-  }), gateway.url)
-  assert.deepEqual(answer, ['EOSE', 'page'])
+    const got = []
+    socket.onopen = () => socket.send(JSON.stringify(['EVENT', event]))
+    socket.onmessage = ({ data }) => {
+      const message = JSON.parse(data)
+      got.push(message)
+      if (message[0] === 'OK') socket.send(JSON.stringify(['REQ', 'page', { ids: [event.id] }]))
+      if (message[0] === 'EOSE') resolve([socket.extensions, ...got])
+    }
+    socket.onerror = () => reject(new Error('the socket failed'))
+  }), [gateway.url, event])
+  assert.match(messages[0], /permessage-deflate/)
+  assert.deepEqual(messages.find(m => m[0] === 'OK'), ['OK', event.id, true, ''])
+  assert.deepEqual(messages.find(m => m[0] === 'EVENT')[2], JSON.parse(JSON.stringify(event)))
   await page.close()
 })
