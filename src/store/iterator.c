@@ -130,7 +130,10 @@ static int load_id(struct hf_index_iterator *it, struct part *p)
 		return HF_OK;
 	if (it->query.mode == HF_READ_RESIDENT)
 		return HF_EWAIT;
-	if (it->view->read_id(it->view->context, p->position, p->id))
+	int r = it->view->read_id(it->view->context, p->position, p->id);
+	if (r == HF_ENOMEM)
+		return r;
+	if (r)
 		memset(p->id, 0xff, sizeof p->id);
 	p->id_loaded = true;
 	return HF_OK;

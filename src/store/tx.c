@@ -186,7 +186,8 @@ void hf_tx_forget_written(struct hf_tx *tx, size_t length)
 	tx->commit_start -= length;
 	tx->last_record -= length;
 	tx->mark_bytes = 0;
-	memmove(tx->kills, tx->kills + tx->commit_kill, own * sizeof *tx->kills);
+	if (own > 0)
+		memmove(tx->kills, tx->kills + tx->commit_kill, own * sizeof *tx->kills);
 	tx->kill_count = own;
 	tx->commit_kill = 0;
 	hf_place_clear(&tx->kill_map);
