@@ -88,7 +88,14 @@ static void list_settle(struct list *list, int (*compare)(const void *a, const v
 	list->count = kept + 1;
 }
 
-static int compare_keys(const void *a, const void *b) { return memcmp(a, b, 32); }
+/* Byte order; the first eight bytes nearly always decide. */
+static inline int compare_keys(const void *a, const void *b)
+{
+	uint64_t x = hf_load_be64(a), y = hf_load_be64(b);
+	if (x != y)
+		return x < y ? -1 : 1;
+	return memcmp(a, b, 32);
+}
 
 static int compare_kinds(const void *a, const void *b)
 {
@@ -300,15 +307,10 @@ int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filt
 
 static bool has_key(const uint8_t (*keys)[32], uint32_t count, const uint8_t *key)
 {
-	uint64_t wanted = hf_load_be64(key);
 	uint32_t low = 0;
 	while (count > 0) {
 		uint32_t half = count / 2;
-		const uint8_t *middle = keys[low + half];
-		uint64_t found = hf_load_be64(middle);
-		int order = found < wanted ? -1 : found > wanted;
-		if (order == 0)
-			order = memcmp(middle, key, 32);
+		int order = compare_keys(keys[low + half], key);
 		if (order == 0)
 			return true;
 		if (order < 0)
