@@ -253,20 +253,35 @@ static int finish_head(struct hf_http_session *s)
 	return s->role == HF_HTTP_SERVER ? finish_request_head(s) : choose_framing(s);
 }
 
+/* Empty lines before a request are skipped (RFC 9112, 2.2), also when they are cut in two. */
+static int skip_empty_lines(struct hf_http_session *s, struct hf_slice bytes, size_t *skipped)
+{
+	for (*skipped = 0; *skipped < bytes.length; ++*skipped) {
+		uint8_t c = bytes.data[*skipped];
+		if (s->head.length == 1 && s->head.data[0] == '\r' && c == '\n')
+			s->head.length = 0;
+		else if (s->head.length || c != '\r')
+			break;
+		else if (hf_buffer_append(&s->head, &c, 1))
+			return refuse(s, 500, HF_ENOMEM);
+	}
+	return HF_OK;
+}
+
 /* Appends up to the empty line and no further. */
 static int recv_head(struct hf_http_session *s, struct hf_slice bytes, size_t *consumed)
 {
-	size_t i = 0;
-	/* An empty line before a request is skipped. (RFC 9112, 2.2) */
-	while (s->head.length == 0 && i + 1 < bytes.length && bytes.data[i] == '\r' && bytes.data[i + 1] == '\n' && i < 8)
-		i += 2;
+	size_t i;
+	int error = skip_empty_lines(s, bytes, &i);
+	if (error)
+		return error;
 	size_t room = s->limits.header_bytes_max - s->head.length;
 	size_t take = bytes.length - i < room ? bytes.length - i : room;
 	size_t before = s->head.length;
 	if (hf_buffer_append(&s->head, bytes.data + i, take))
 		return refuse(s, 500, HF_ENOMEM);
-	if (s->head.length == 0) {
-		*consumed = i;
+	if (s->head.length <= 1) {
+		*consumed = i + take;
 		return HF_OK;
 	}
 	size_t from = s->scanned_bytes > 3 ? s->scanned_bytes - 3 : 0;
