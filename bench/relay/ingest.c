@@ -66,8 +66,6 @@ bool hf_bench_row_wide(struct hf_bench_run *run)
 /* Into a database that is nearly as large as the row's size already: only its last tenth is timed. */
 bool hf_bench_row_large(struct hf_bench_run *run)
 {
-	if (!run->large_count)
-		return true;
 	size_t first = run->large_count - run->large_count / 10;
 	struct cost cost = {
 		.publish = {.conn_count = 8, .window = 64, .first = first, .count = run->large_count - first}};

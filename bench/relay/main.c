@@ -220,13 +220,16 @@ static size_t run_rows(const struct options *options, struct hf_bench_run *runs,
 {
 	size_t failed = 0;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		if (!listed(options->only, rows[i].name))
+		bool absent = rows[i].measure == hf_bench_row_large && !options->large_count;
+		if (absent || !listed(options->only, rows[i].name))
 			continue;
 		for (size_t k = 0; k < run_count; k++) {
 			fprintf(stderr, "%s: %s\n", rows[i].name, k ? "rival" : "server");
+			runs[k].client_busy = NAN;
 			if (rows[i].measure(&runs[k])) {
-				fprintf(stderr, "  the client kept %.0f %% of a core busy\n",
-					100 * runs[k].client_busy);
+				if (!isnan(runs[k].client_busy))
+					fprintf(stderr, "  cores busy with this program: %.2f, with others: %.2f\n",
+						runs[k].client_busy, runs[k].others_busy);
 				continue;
 			}
 			fprintf(stderr, "relay: %s could not be measured on the %s\n", rows[i].name,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static bool await(struct hf_bench_run *run, const size_t *progress, size_t goal)
 {
@@ -26,15 +27,40 @@ static bool await(struct hf_bench_run *run, const size_t *progress, size_t goal)
 	return true;
 }
 
+/* Microseconds that all processors together have been at work. */
+static double machine_cpu_us(void)
+{
+	double user, nice, kernel, idle, waiting, interrupts, soft_interrupts;
+	FILE *file = fopen("/proc/stat", "re");
+	if (!file)
+		return 0;
+	int found = fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf", &user, &nice, &kernel, &idle, &waiting, &interrupts,
+		&soft_interrupts);
+	fclose(file);
+	return found < 7 ? 0
+			 : (user + nice + kernel + interrupts + soft_interrupts) * 1e6 / (double)sysconf(_SC_CLK_TCK);
+}
+
+static double own_cpu_us(void)
+{
+	struct timespec cpu;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	return (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3;
+}
+
 bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal)
 {
-	struct timespec before, after;
-	int64_t begin = hf_bench_now_us();
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	struct hf_bench_sample before, after;
+	hf_bench_server_sample(&run->server, false, &before);
+	double own_us = own_cpu_us(), machine_us = machine_cpu_us();
 	bool reached = await(run, progress, goal);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-	double cpu_us = (double)(after.tv_sec - before.tv_sec) * 1e6 + (double)(after.tv_nsec - before.tv_nsec) / 1e3;
-	run->client_busy = cpu_us / (double)(hf_bench_now_us() - begin + 1);
+	own_us = own_cpu_us() - own_us;
+	machine_us = machine_cpu_us() - machine_us;
+	hf_bench_server_sample(&run->server, false, &after);
+	double elapsed_us = (double)(after.at_us - before.at_us) + 1,
+	       others_us = machine_us - own_us - after.cpu_us + before.cpu_us;
+	run->client_busy = own_us / elapsed_us;
+	run->others_busy = others_us > 0 ? others_us / elapsed_us : 0;
 	return reached;
 }
 

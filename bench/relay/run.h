@@ -69,10 +69,12 @@ struct hf_bench_run {
 	size_t large_count; /* 0: no large row */
 	size_t query_count;
 	size_t idle_count;
-	const char *load_command;       /* fills {dir} from JSON lines on standard input, server down; may be NULL */
-	size_t loaded_count;            /* events of the file's beginning in the database */
-	size_t reserve_next;            /* next unused event of the reserve */
-	double client_busy;             /* of the last wait: this program's own CPU, 1 is a core */
+	const char *load_command; /* fills {dir} from JSON lines on standard input, server down; may be NULL */
+	size_t loaded_count;      /* events of the file's beginning in the database */
+	size_t reserve_next;      /* next unused event of the reserve */
+	/* Of the last wait, in cores: this program's own CPU, and that of everything but it and the server. */
+	double client_busy;
+	double others_busy;
 	double values[HF_METRIC_COUNT]; /* NAN: not measured */
 };
 
