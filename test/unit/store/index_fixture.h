@@ -29,6 +29,7 @@ struct model_doc {
 
 struct fixture {
 	struct hf_env env;
+	struct hf_fs fs; /* the real one, but for syncs: no power fails here */
 	char directory[SCRATCH_PATH_BYTES];
 	struct hf_index *index;
 	struct hf_index_options options;
@@ -79,6 +80,11 @@ static int fixture_read_id(void *context, uint64_t position, uint8_t id[static H
 	return HF_OK;
 }
 
+static int fixture_sync(struct hf_file *file)
+{
+	return HF_OK;
+}
+
 struct confirm {
 	struct fixture *f;
 	const uint8_t *id;
@@ -95,6 +101,9 @@ UNUSED static void fixture_start(struct fixture *f, uint32_t memtable_docs_max, 
 {
 	memset(f, 0, sizeof *f);
 	hf_env_system(&f->env);
+	f->fs = *f->env.fs;
+	f->fs.sync = fixture_sync;
+	f->env.fs = &f->fs;
 	scratch_make(f->directory);
 	f->random = seed * 2654435761u + 88172645463325252u;
 	f->doc_max = doc_max;
