@@ -20,7 +20,7 @@ enum { HF_HTTP_REFUSED_FULL, HF_HTTP_REFUSED_ADDRESS, HF_HTTP_REFUSED_MEMORY, HF
 struct hf_http_counters {
 	struct hf_counter requests[5]; /* by class of status, 1xx to 5xx */
 	struct hf_counter accepted, refused[HF_HTTP_REFUSED_COUNT], timeouts;
-	struct hf_gauge sockets, websockets;
+	struct hf_gauge sockets;
 };
 
 struct hf_http_server {

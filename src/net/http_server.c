@@ -47,8 +47,8 @@ static void set_options(struct hf_http_server *server, const struct hf_http_serv
 	o->idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 60000;
 }
 
-/* Calls each(metrics, link) for every metric, in order of registration. */
-static void each_counter(struct hf_http_server *server, bool add)
+/* Adds every metric to the registry, or takes it out. */
+static void register_counters(struct hf_http_server *server, bool add)
 {
 	static const char *const classes[] = {"class=\"1xx\"", "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
 	static const char *const reasons[] = {"reason=\"full\"", "reason=\"address\"", "reason=\"memory\"", "reason=\"accept\""};
@@ -84,10 +84,13 @@ static void each_counter(struct hf_http_server *server, bool add)
 		else
 			hf_metric_unregister(m, &list[i].counter->link);
 	}
-	if (add)
+	if (add) {
 		hf_gauge_register(m, &server->counters.sockets, "hf_sockets", "", "Open client sockets");
-	else
+		hf_gauge_register(m, &server->websocket_counters.open, "hf_websockets", "", "Open WebSocket connections");
+	} else {
 		hf_metric_unregister(m, &server->counters.sockets.link);
+		hf_metric_unregister(m, &server->websocket_counters.open.link);
+	}
 }
 
 static void fire_drain_timer(struct hf_timer *timer);
@@ -105,7 +108,7 @@ int hf_http_server_new(struct hf_http_server **out, const struct hf_http_server_
 	env->random(env, &seed, sizeof seed);
 	hf_map_init(&server->addresses, seed);
 	if (server->options.metrics)
-		each_counter(server, true);
+		register_counters(server, true);
 	*out = server;
 	return HF_OK;
 }
@@ -406,7 +409,7 @@ void hf_http_server_free(struct hf_http_server *server)
 	close_listeners(server);
 	break_off(server);
 	if (server->options.metrics)
-		each_counter(server, false);
+		register_counters(server, false);
 	server->options.metrics = NULL;
 	hf_http_server_unref(server);
 }

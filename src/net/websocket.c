@@ -69,6 +69,8 @@ static void end_connection(struct hf_websocket *ws, uint16_t code, bool graceful
 	else
 		hf_stream_close(ws->stream);
 	ws->is_closing = true;
+	if (ws->counters)
+		hf_gauge_add(&ws->counters->open, -1);
 	ws->handler->closed(ws->context, ws, code);
 	hf_websocket_session_free(&ws->session);
 	free(ws);
@@ -248,6 +250,8 @@ int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum h
 		free(ws);
 		return HF_ENOMEM;
 	}
+	if (counters)
+		hf_gauge_add(&counters->open, 1);
 	hf_stream_own(stream, &stream_events, ws);
 	hf_stream_set_timeout(stream, ws->ping_interval_ms);
 	*out = ws;

@@ -7,6 +7,7 @@
 #include "wire/websocket.h"
 
 struct hf_websocket_counters {
+	struct hf_gauge open;
 	struct hf_counter messages_in, messages_out;
 	struct hf_counter slow_readers, timeouts;
 };
