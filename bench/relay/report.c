@@ -154,20 +154,18 @@ void hf_bench_report_table(FILE *out, const double *values, const double *rival_
 	for (size_t i = 0; i < HF_METRIC_COUNT; i++) {
 		const struct hf_bench_metric *metric = &hf_bench_metrics[i];
 		double value = values[i], rival = rival_values ? rival_values[i] : NAN, target = target_of(i, values);
-		if (isnan(value) && isnan(rival))
+		if (isnan(value))
 			continue;
 		char a[32], b[32], c[32], d[32], e[32], f[32] = "";
 		double limit = metric->limit_key ? number_of(limits, metric->limit_key) : NAN;
 		double fraction = metric->higher_is_better ? value / limit : limit / value;
 		if (!isnan(fraction))
 			snprintf(f, sizeof(f), "%.0f%%", 100 * fraction);
-		double ratio = isnan(value) || isnan(rival) || (value == 0 && rival == 0)
-				       ? NAN
-				       : times_better(metric, value, rival);
+		double ratio = isnan(rival) || (value == 0 && rival == 0) ? NAN : times_better(metric, value, rival);
 		fprintf(out, "%-40s %-3s %11s %11s %7s %11s %9s %4s %6s\n", metric->label, metric->unit,
 			figure(a, sizeof(a), value), figure(b, sizeof(b), rival), figure(c, sizeof(c), ratio),
 			figure(d, sizeof(d), metric->strfry), figure(e, sizeof(e), target),
-			isnan(value) ? "" : verdict(metric, value, target), f);
+			verdict(metric, value, target), f);
 	}
 	fputs("ratio: how many times better the server is than the rival. limit: the fraction of what bench/limits "
 	      "found possible.\n",
