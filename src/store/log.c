@@ -65,6 +65,7 @@ void hf_log_segment_unref(struct hf_log_segment *segment)
 {
 	if (segment == NULL || atomic_fetch_sub(&segment->references, 1) != 1)
 		return;
+	hf_log_window_close(segment);
 	hf_file_close(&segment->file);
 	free(segment->extents);
 	free(segment);
@@ -498,7 +499,7 @@ void hf_log_finish_record(const struct hf_log *log, uint8_t *data, uint64_t posi
 	hf_store_le16(data + 10, 0);
 	hf_store_le32(data + 12, record->stream);
 	memset(data + length, 0, hf_log_record_bytes(payload_bytes) - length);
-	hf_store_le32(data, hf_log_record_sum(log, data, length, position));
+	hf_store_le32(data, hf_log_record_sum(log, data, hf_log_record_bytes(payload_bytes), position));
 }
 
 /* Space for `length` more bytes, with the size of the file raised over it. */
@@ -553,6 +554,11 @@ static int roll(struct hf_log *log)
 		hf_log_segment_unref(segment);
 	}
 	return status;
+}
+
+int hf_log_roll(struct hf_log *log)
+{
+	return last_segment(log)->length == 0 ? HF_OK : roll(log);
 }
 
 int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
@@ -742,10 +748,18 @@ static int read_some(struct hf_log_segment *segment, enum hf_read_mode mode, uin
 	size_t done;
 	int status;
 
-	if (mode == HF_READ_BLOCKING)
-		return hf_file_read_exact(&segment->file, data, length, offset);
-	status = hf_file_read_resident(&segment->file, data, length, offset, &done);
-	return status == HF_OK && done < length ? HF_EWAIT : status;
+	if (hf_log_window_read(segment, data, length, offset))
+		return HF_OK;
+	if (mode == HF_READ_BLOCKING) {
+		status = hf_file_read_exact(&segment->file, data, length, offset);
+	} else {
+		status = hf_file_read_resident(&segment->file, data, length, offset, &done);
+		if (status == HF_OK && done < length)
+			status = HF_EWAIT;
+	}
+	if (status == HF_OK)
+		hf_log_window_note(segment, offset, length);
+	return status;
 }
 
 int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mode, size_t guess_bytes,
@@ -760,7 +774,10 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 	status = hf_log_segment_locate(segment, position, &offset, &end);
 	if (status != HF_OK)
 		return status;
-	size_t length = guess_bytes != 0 ? guess_bytes : 1024;
+	size_t length = hf_log_window_record_bytes(segment, offset);
+
+	if (length == 0)
+		length = guess_bytes != 0 ? guess_bytes : 1024;
 
 	if (length > end - offset)
 		length = end - offset;
@@ -774,9 +791,9 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 		goto damaged;
 	if (status != HF_OK)
 		return status;
-	uint64_t whole = HF_LOG_RECORD_HEADER_BYTES + (uint64_t)hf_load_le32(scratch->data + 4);
+	uint64_t payload_bytes = hf_load_le32(scratch->data + 4), whole = hf_log_record_bytes(payload_bytes);
 
-	if (whole > end - offset || whole > HF_LOG_PAYLOAD_BYTES_MAX)
+	if (whole > end - offset || payload_bytes > HF_LOG_PAYLOAD_BYTES_MAX)
 		goto damaged;
 	if (whole > length) {
 		scratch->length = length;
@@ -793,7 +810,7 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 	scratch->length = whole;
 	*record = (struct hf_log_record){
 		.position = position, .type = scratch->data[8], .flags = scratch->data[9], .stream = hf_load_le32(scratch->data + 12),
-		.payload = hf_slice(scratch->data + HF_LOG_RECORD_HEADER_BYTES, whole - HF_LOG_RECORD_HEADER_BYTES),
+		.payload = hf_slice(scratch->data + HF_LOG_RECORD_HEADER_BYTES, payload_bytes),
 	};
 	return HF_OK;
 damaged:

@@ -9,7 +9,7 @@
  *             then zero up to 60, crc32c of the first 60 bytes le32   (64 bytes)
  *   record  = crc32c le32, length le32 of the payload, type u8, flags u8, zero le16, stream le32, payload
  *             (16 bytes and the payload); the sum is over the store's uuid, the position as le64, then everything after it
- *   A record begins at the next multiple of 4; the gap is zero and belongs to the record before it. Because uuid and
+ *   A record begins at the next multiple of 4; the gap is zero and belongs to the record before it and to its sum. Because uuid and
  *   position are part of the sum, a record in the wrong place is no record, and nobody outside can make a payload that
  *   holds one.
  *   flags   bit 0 LAST: the last record of its batch. A batch is in the log when all its records up to and
@@ -90,6 +90,8 @@ void hf_log_finish_record(const struct hf_log *log, uint8_t *data, uint64_t posi
 /* Writes records that were finished for the position hf_log_end, in a new segment when the last is full. On failure
  * nothing of them is left in the log; HF_EIO when even that could not be brought about. */
 int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length);
+/* Begins a new segment, unless the last is empty, so that the one before it may be collected. */
+int hf_log_roll(struct hf_log *log);
 /* fdatasync of what was appended so far. After a failure the log refuses appends with HF_EIO: the kernel may have dropped the pages. */
 int hf_log_sync(struct hf_log *log);
 /* Hands written bytes to the disk without waiting. */

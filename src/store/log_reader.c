@@ -106,9 +106,9 @@ static int peek(struct hf_log_reader *reader, struct hf_log_record *record, uint
 		return status;
 	if (length < HF_LOG_RECORD_HEADER_BYTES)
 		return HF_ECORRUPT;
-	size_t whole = HF_LOG_RECORD_HEADER_BYTES + (size_t)hf_load_le32(data + 4);
+	size_t payload_bytes = hf_load_le32(data + 4), whole = hf_log_record_bytes(payload_bytes);
 
-	if (data[8] == 0 || hf_load_le16(data + 10) != 0 || whole > HF_LOG_PAYLOAD_BYTES_MAX || whole > reader->end - reader->offset)
+	if (data[8] == 0 || hf_load_le16(data + 10) != 0 || payload_bytes > HF_LOG_PAYLOAD_BYTES_MAX || whole > reader->end - reader->offset)
 		return HF_ECORRUPT;
 	length = whole;
 	status = look(reader, reader->offset, &length, &data);
@@ -118,9 +118,9 @@ static int peek(struct hf_log_reader *reader, struct hf_log_record *record, uint
 		return HF_ECORRUPT;
 	*record = (struct hf_log_record){
 		.position = position, .type = data[8], .flags = data[9], .stream = hf_load_le32(data + 12),
-		.payload = hf_slice(data + HF_LOG_RECORD_HEADER_BYTES, whole - HF_LOG_RECORD_HEADER_BYTES),
+		.payload = hf_slice(data + HF_LOG_RECORD_HEADER_BYTES, payload_bytes),
 	};
-	*bytes = hf_log_record_bytes(record->payload.length);
+	*bytes = whole;
 	return HF_OK;
 }
 

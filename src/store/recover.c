@@ -54,9 +54,10 @@ static int drop_collection(struct hf_store *store, const struct hf_log_record *r
 	status = hf_collection_new(&collection, store, record->stream, NULL, 0, NULL);
 	if (status != HF_OK)
 		return status;
+	status = hf_store_forget_files(store, store->collections[record->stream]);
 	hf_collection_publish(store, record->stream, collection);
 	atomic_store(&store->manifest_wanted, true);
-	return HF_OK;
+	return status;
 }
 
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
@@ -311,4 +312,92 @@ int hf_store_recover(struct hf_store *store, uint64_t from, uint64_t synced, uin
 	status = finish(&r, failure);
 	store->replay_us = hf_env_monotonic_us(store->env) - start_us;
 	return status;
+}
+
+/* ---- A new index from the log ---- */
+
+struct rebuild {
+	struct recovery r;
+	uint32_t number;
+	struct hf_collection *target;
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+static int rebuild_record(struct rebuild *b, const struct hf_log_record *record)
+{
+	struct hf_record_delete gone;
+	int status = HF_OK;
+
+	if (record->stream != b->number)
+		return HF_OK;
+	if (record->type == HF_RECORD_DOC)
+		return insert_doc(&b->r, b->target, record);
+	if (record->type == HF_RECORD_DELETE && hf_record_read_delete(record->payload, &gone)) {
+		status = hf_index_kill(b->target->index, gone.id, gone.position);
+	} else if (record->type == HF_RECORD_DROP) {
+		hf_collection_unref(b->target);
+		b->target = NULL;
+		status = hf_collection_new(&b->target, b->r.store, b->number, NULL, 0, NULL);
+	}
+	return status == HF_ENOTFOUND ? HF_OK : status;
+}
+
+static int rebuild_segment(struct rebuild *b, size_t segment)
+{
+	struct hf_log_reader reader;
+	struct hf_log_record record;
+	int status = HF_OK;
+
+	hf_log_reader_start(&reader, b->r.set, segment, 0);
+	while (status == HF_OK) {
+		status = hf_log_reader_next(&reader, &record);
+		if (status == HF_OK)
+			status = rebuild_record(b, &record);
+		else if (status == HF_ECORRUPT)
+			status = hf_log_reader_resync(&reader);
+	}
+	hf_log_reader_free(&reader);
+	return status == HF_ENOTFOUND ? HF_OK : status;
+}
+
+/* On the writer thread. */
+static int rebuild(struct hf_store *store, void *context)
+{
+	struct rebuild *b = context;
+	struct hf_collection *old = store->collections[b->number];
+	int status = hf_collection_new(&b->target, store, b->number, NULL, 0, NULL);
+
+	b->r.set = hf_log_pin(store->log);
+	b->r.terms = malloc(HF_STORE_TERM_COUNT_MAX * sizeof *b->r.terms);
+	if (status == HF_OK && b->r.terms == NULL)
+		status = HF_ENOMEM;
+	for (size_t i = 0; i < hf_log_set_count(b->r.set) && status == HF_OK; i++) {
+		status = rebuild_segment(b, i);
+		if (b->progress != NULL)
+			b->progress(b->context, i + 1, hf_log_set_count(b->r.set));
+	}
+	if (status == HF_OK && old != NULL)
+		status = hf_store_forget_files(store, old);
+	if (status == HF_OK) {
+		hf_collection_publish(store, b->number, b->target);
+		b->target = NULL;
+		atomic_store(&store->manifest_wanted, true);
+	}
+	hf_collection_unref(b->target);
+	hf_log_unpin(b->r.set);
+	free(b->r.terms);
+	return status;
+}
+
+int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,
+	void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
+{
+	struct rebuild b = {.r = {.store = store}, .number = collection, .progress = progress, .context = context};
+	int status;
+
+	if (collection >= HF_STORE_COLLECTION_COUNT_MAX)
+		return HF_EINVAL;
+	status = hf_writer_run(store, rebuild, &b);
+	return status == HF_OK ? hf_store_checkpoint(store, false) : status;
 }

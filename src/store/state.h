@@ -135,6 +135,8 @@ int hf_store_checkpoint(struct hf_store *store, bool all);
 int hf_store_checkpoint_locked(struct hf_store *store, bool all); /* the caller holds the checkpoint lock */
 /* Removes the file once the next manifest is durable. Under the checkpoint lock. */
 void hf_store_unlink_later(struct hf_store *store, const char *path);
+/* The same for all index files of a collection that is being replaced. */
+int hf_store_forget_files(struct hf_store *store, struct hf_collection *collection);
 /* Adds up what the files take. */
 void hf_store_count_disk(struct hf_store *store);
 

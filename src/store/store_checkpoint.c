@@ -205,6 +205,33 @@ void hf_store_unlink_later(struct hf_store *store, const char *path)
 	store->old_files = file;
 }
 
+int hf_store_forget_files(struct hf_store *store, struct hf_collection *collection)
+{
+	struct hf_index_checkpoint *segments = malloc(SEGMENTS_MAX * sizeof *segments);
+	char name[48], path[HF_PATH_BYTES_MAX];
+	uint64_t position;
+	size_t count = 0;
+	int status;
+
+	if (store->read_only || segments == NULL) {
+		free(segments);
+		return store->read_only ? HF_OK : HF_ENOMEM;
+	}
+	pthread_mutex_lock(&store->checkpoint_lock);
+	status = hf_index_checkpoint(collection->index, segments, SEGMENTS_MAX, &count, &position);
+	for (size_t i = 0; i < count && i < SEGMENTS_MAX && status == HF_OK; i++) {
+		snprintf(name, sizeof name, "%08x.idx", segments[i].info.number);
+		if (hf_path_join(path, store->index_directory, name) == HF_OK)
+			hf_store_unlink_later(store, path);
+		snprintf(name, sizeof name, "%08x.dead-%u", segments[i].info.number, segments[i].dead_generation);
+		if (segments[i].dead_generation != 0 && hf_path_join(path, store->index_directory, name) == HF_OK)
+			hf_store_unlink_later(store, path);
+	}
+	pthread_mutex_unlock(&store->checkpoint_lock);
+	free(segments);
+	return status;
+}
+
 static void unlink_old(struct hf_store *store)
 {
 	while (store->old_files != NULL) {

@@ -77,6 +77,7 @@ int hf_tx_begin_group(struct hf_tx *tx)
 	int status;
 
 	hf_buffer_clear(&tx->buffer);
+	tx->drops = tx->ends_group = false;
 	tx->base = hf_log_end(tx->store->log);
 	tx->kill_count = tx->commit_kill = tx->length_count = tx->commit_length = 0;
 	hf_place_clear(&tx->kill_map);

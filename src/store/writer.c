@@ -7,6 +7,15 @@
 
 #define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
 
+struct job {
+	struct job *next;
+	int (*run)(struct hf_store *store, void *context);
+	void *context;
+	pthread_cond_t wake;
+	bool over;
+	int status;
+};
+
 struct hf_writer {
 	struct hf_store *store;
 	pthread_t thread;
@@ -16,6 +25,7 @@ struct hf_writer {
 	struct hf_commit *first, *last; /* submitted */
 	size_t queued;
 	bool sleeping, stopping, drain, poked;
+	struct job *jobs;
 
 	/* The thread's own. */
 	struct hf_commit *pending; /* taken, not yet staged */
@@ -119,6 +129,43 @@ int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
 	pthread_mutex_destroy(&waiting.lock);
 	pthread_cond_destroy(&waiting.wake);
 	return waiting.status;
+}
+
+int hf_writer_run(struct hf_store *store, int (*run)(struct hf_store *store, void *context), void *context)
+{
+	struct hf_writer *writer = store->writer;
+	struct job job = {.run = run, .context = context, .wake = PTHREAD_COND_INITIALIZER};
+
+	pthread_mutex_lock(&writer->lock);
+	if (writer->stopping || !writer->started) {
+		pthread_mutex_unlock(&writer->lock);
+		return HF_ECLOSED;
+	}
+	job.next = writer->jobs;
+	writer->jobs = &job;
+	writer->poked = true;
+	pthread_cond_signal(&writer->wake);
+	while (!job.over)
+		pthread_cond_wait(&job.wake, &writer->lock);
+	pthread_mutex_unlock(&writer->lock);
+	pthread_cond_destroy(&job.wake);
+	return job.status;
+}
+
+static void run_jobs(struct hf_writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	while (writer->jobs != NULL) {
+		struct job *job = writer->jobs;
+
+		writer->jobs = job->next;
+		pthread_mutex_unlock(&writer->lock);
+		job->status = job->run(writer->store, job->context);
+		pthread_mutex_lock(&writer->lock);
+		job->over = true;
+		pthread_cond_signal(&job->wake);
+	}
+	pthread_mutex_unlock(&writer->lock);
 }
 
 /* ---- Staging ---- */
@@ -271,7 +318,7 @@ static void write_group(struct hf_writer *writer, size_t length)
 	tx->error = status;
 }
 
-static void freeze(struct hf_collection *collection)
+void hf_collection_freeze(struct hf_collection *collection)
 {
 	if (hf_index_freeze(collection->index) == HF_OK)
 		collection->memtable_docs = 0;
@@ -289,7 +336,7 @@ static int split_group(struct hf_writer *writer, struct hf_collection *full)
 		hf_snapshot_clear(&tx->snapshot);
 		hf_snapshot_init(&tx->snapshot, writer->store, tx->base + length);
 		tx->snapshot.tx = tx;
-		freeze(full);
+		hf_collection_freeze(full);
 		return HF_OK;
 	}
 	hf_snapshot_clear(&tx->snapshot);
@@ -302,7 +349,7 @@ static int split_group(struct hf_writer *writer, struct hf_collection *full)
 		return status;
 	}
 	hf_tx_forget_written(tx, length);
-	freeze(full);
+	hf_collection_freeze(full);
 	return HF_OK;
 }
 
@@ -363,7 +410,7 @@ static void freeze_full(struct hf_writer *writer)
 		if (atomic_load(&collection->freeze_wanted) || !hf_index_has_room(collection->index, ROOM_TERMS) ||
 		    (collection->memtable_docs + expected > store->memtable_docs_max &&
 		     collection->memtable_docs > store->memtable_docs_max / 2))
-			freeze(collection);
+			hf_collection_freeze(collection);
 		if (!store->no_background && hf_index_frozen_count(collection->index) > HF_STORE_FROZEN_MAX)
 			hf_background_wait_sealed(store);
 	}
@@ -463,11 +510,13 @@ static void *writer_main(void *argument)
 		while (writer->pending != NULL)
 			run_group(writer);
 		freeze_full(writer);
+		run_jobs(writer);
 		if (writer->unsynced_since_us != 0 &&
 		    hf_env_monotonic_us(store->env) - writer->unsynced_since_us >= (uint64_t)store->sync_interval_ms * 1000 &&
 		    sync_log(writer) != HF_OK)
 			writer->unsynced_since_us = 0;
 	}
+	run_jobs(writer);
 	return NULL;
 }
 

@@ -67,6 +67,10 @@ int hf_writer_start(struct hf_store *store);
 void hf_writer_stop(struct hf_store *store, bool drain);
 void hf_writer_free(struct hf_store *store);
 void hf_writer_wake(struct hf_store *store);
+/* Runs a function on the writer thread, between groups, and waits for it. HF_ECLOSED when there is no writer. */
+int hf_writer_run(struct hf_store *store, int (*run)(struct hf_store *store, void *context), void *context);
+/* On the writer thread, between groups. */
+void hf_collection_freeze(struct hf_collection *collection);
 
 /* ---- tx.c ---- */
 int hf_tx_init(struct hf_tx *tx, struct hf_store *store);
