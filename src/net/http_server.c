@@ -21,9 +21,15 @@ struct hf_http_listener {
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
 	} uv;
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} spare;               /* takes a connection that there is no memory for: libuv offers no other before */
 	struct hf_http_server *server;
 	struct hf_tls *tls;
-	bool is_unix;
+	bool is_unix, is_spare_busy, is_closed;
 	struct hf_http_listener *next;
 };
 
@@ -223,6 +229,39 @@ static void refuse(struct hf_http_server *server, struct hf_stream *stream, bool
 	hf_stream_close(stream);
 }
 
+static void on_connection(uv_stream_t *handle, int status);
+
+static void free_listener(struct hf_http_listener *listener)
+{
+	if (!listener->is_closed || listener->is_spare_busy)
+		return;
+	hf_http_server_unref(listener->server);
+	free(listener);
+}
+
+static void on_spare_closed(uv_handle_t *handle)
+{
+	struct hf_http_listener *listener =
+		(struct hf_http_listener *)(void *)((char *)handle - offsetof(struct hf_http_listener, spare));
+	listener->is_spare_busy = false;
+	if (!listener->is_closed && !uv_is_closing(&listener->uv.handle))
+		on_connection(&listener->uv.stream, 0); /* one that came meanwhile is waiting */
+	free_listener(listener);
+}
+
+/* Takes a connection only to close it. */
+static void turn_away(struct hf_http_listener *listener)
+{
+	uv_loop_t *uv = listener->uv.handle.loop;
+	if (listener->is_spare_busy)
+		return; /* libuv keeps it until the spare is closed */
+	if (listener->is_unix ? uv_pipe_init(uv, &listener->spare.pipe, 0) : uv_tcp_init(uv, &listener->spare.tcp))
+		return;
+	listener->is_spare_busy = true;
+	uv_accept(&listener->uv.stream, &listener->spare.stream);
+	uv_close(&listener->spare.handle, on_spare_closed);
+}
+
 static void on_connection(uv_stream_t *handle, int status)
 {
 	struct hf_http_listener *listener = (struct hf_http_listener *)(void *)handle;
@@ -236,11 +275,11 @@ static void on_connection(uv_stream_t *handle, int status)
 	}
 	if (hf_stream_new(&stream, server->options.loop, listener->is_unix)) {
 		hf_counter_add(&server->counters.refused[HF_HTTP_REFUSED_MEMORY], 1);
+		turn_away(listener);
 		return;
 	}
 	if (uv_accept(handle, &stream->uv.stream)) {
-		hf_counter_add(&server->counters.refused[HF_HTTP_REFUSED_ACCEPT], 1);
-		hf_stream_close(stream);
+		hf_stream_close(stream); /* nothing was waiting */
 		return;
 	}
 	hf_stream_connected(stream);
@@ -262,8 +301,8 @@ static void on_connection(uv_stream_t *handle, int status)
 static void on_listener_closed(uv_handle_t *handle)
 {
 	struct hf_http_listener *listener = (struct hf_http_listener *)(void *)handle;
-	hf_http_server_unref(listener->server);
-	free(listener);
+	listener->is_closed = true;
+	free_listener(listener);
 }
 
 static void close_listener(uv_handle_t *handle)

@@ -1,7 +1,9 @@
 /* The HTTP server from the outside: plain sockets on a loopback port. */
 #include "net_fixture.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "net/http_client.h"
 
@@ -386,6 +388,38 @@ static void test_too_many_connections_are_refused(void **state)
 	fixture_close(&f);
 }
 
+static void test_running_out_of_descriptors_is_survived(void **state)
+{
+	struct fixture f = {0};
+	struct rlimit before, tight;
+	open_server(&f);
+	int fds[10], probe = -1;
+	for (size_t i = 0; i < 10; i++)
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	probe = dup(0);
+	close(probe);
+	getrlimit(RLIMIT_NOFILE, &before);
+	tight = before;
+	tight.rlim_cur = (rlim_t)probe; /* no new descriptor from here on */
+	setrlimit(RLIMIT_NOFILE, &tight);
+	struct sockaddr_storage name;
+	socklen_t length = hf_address_to_sockaddr(&f.address, &name);
+	for (size_t i = 0; i < 10; i++) {
+		assert_int_equal(connect(fds[i], (struct sockaddr *)&name, length), 0);
+		fcntl(fds[i], F_SETFL, O_NONBLOCK);
+	}
+	double start = (double)clock() / CLOCKS_PER_SEC;
+	turn(&f, 200);
+	assert_true((double)clock() / CLOCKS_PER_SEC - start < 0.1); /* it does not spin */
+	setrlimit(RLIMIT_NOFILE, &before);
+	for (size_t i = 0; i < 10; i++) {
+		expect_closed(&f, fds[i]);
+		close(fds[i]);
+	}
+	ask(&f, "GET / HTTP/1.1\r\n" HOST "\r\n", "hello");
+	fixture_close(&f);
+}
+
 static void test_listening_in_vain_says_why(void **state)
 {
 	struct fixture f = {0};
@@ -560,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_access_classes_hold),
 		cmocka_unit_test(test_forwarded_addresses_are_believed_from_trusted_proxies_only),
 		cmocka_unit_test(test_too_many_connections_are_refused),
+		cmocka_unit_test(test_running_out_of_descriptors_is_survived),
 		cmocka_unit_test(test_listening_in_vain_says_why),
 		cmocka_unit_test(test_client_gets_answers_over_tcp_and_unix_sockets),
 		cmocka_unit_test(test_drain_finishes_what_was_begun),
