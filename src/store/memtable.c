@@ -37,6 +37,7 @@ static size_t lay_out(struct hf_memtable *t, uint8_t *base)
 	t->first_node = carve(&at, docs * sizeof *t->first_node);
 	t->term_counts = carve(&at, docs * sizeof *t->term_counts);
 	t->dead = carve(&at, (docs + 63) / 64 * 8);
+	t->next = carve(&at, (docs + 1) * HF_MEMTABLE_LEVELS * sizeof *t->next);
 	t->nodes = carve(&at, ((size_t)t->nodes_max + 1) * sizeof *t->nodes);
 	t->slots = carve(&at, ((size_t)1 << t->slot_bits) * sizeof *t->slots);
 	t->id_slots = carve(&at, ((size_t)1 << t->id_bits) * sizeof *t->id_slots);
@@ -79,6 +80,8 @@ static void clear(struct hf_memtable *t)
 	memset((void *)t->dead, 0, ((size_t)t->docs_max + 63) / 64 * 8);
 	memset((void *)t->slots, 0, ((size_t)1 << t->slot_bits) * sizeof *t->slots);
 	memset((void *)t->id_slots, 0, ((size_t)1 << t->id_bits) * sizeof *t->id_slots);
+	for (uint32_t level = 0; level < HF_MEMTABLE_LEVELS; level++)
+		atomic_init(&t->next[(size_t)level * (t->docs_max + 1) + t->docs_max], 0);
 	atomic_init(&t->references, 1);
 	atomic_init(&t->doc_count, 0);
 	atomic_init(&t->dead_count, 0);
@@ -170,6 +173,29 @@ static void link_term(struct hf_memtable *t, uint32_t doc, uint64_t term)
 	}
 }
 
+static inline _Atomic uint32_t *link_at(const struct hf_memtable *t, uint32_t level, uint32_t doc)
+{
+	return &t->next[(size_t)level * (t->docs_max + 1) + doc];
+}
+
+static void link_ordered(struct hf_memtable *t, uint32_t doc, uint32_t random)
+{
+	uint32_t before[HF_MEMTABLE_LEVELS], at = t->docs_max;
+	for (uint32_t level = HF_MEMTABLE_LEVELS; level-- > 0;) {
+		uint32_t next;
+		while ((next = atomic_load_explicit(link_at(t, level, at), memory_order_relaxed)) != 0 &&
+			hf_memtable_compare(t, next - 1, doc) < 0)
+			at = next - 1;
+		before[level] = at;
+	}
+	uint32_t levels = 1 + (uint32_t)__builtin_ctz(random | 1u << (2 * HF_MEMTABLE_LEVELS - 2)) / 2;
+	for (uint32_t level = 0; level < levels; level++) {
+		_Atomic uint32_t *link = link_at(t, level, before[level]);
+		atomic_store_explicit(link_at(t, level, doc), atomic_load_explicit(link, memory_order_relaxed), memory_order_relaxed);
+		atomic_store_explicit(link, doc + 1, memory_order_release);
+	}
+}
+
 int hf_memtable_insert(struct hf_memtable *table, const struct hf_doc_key *key, uint64_t position, uint64_t id_hash)
 {
 	struct hf_memtable *t = table;
@@ -186,6 +212,7 @@ int hf_memtable_insert(struct hf_memtable *table, const struct hf_doc_key *key, 
 	t->term_counts[doc] = key->term_count;
 	for (uint32_t i = 0; i < key->term_count; i++)
 		link_term(t, doc, key->terms[i]);
+	link_ordered(t, doc, (uint32_t)id_hash);
 	uint32_t mask = ((uint32_t)1 << t->id_bits) - 1, at = (uint32_t)(id_hash >> 32) & mask;
 	while (atomic_load_explicit(&t->id_slots[at], memory_order_relaxed))
 		at = (at + 1) & mask;
@@ -233,6 +260,15 @@ uint32_t hf_memtable_slot(const struct hf_memtable *table, uint64_t term)
 	uint64_t mixed = hf_segment_mix(term);
 	uint32_t at = probe(table, mixed + !mixed, &found);
 	return found ? at : HF_MEMTABLE_NONE;
+}
+
+uint32_t hf_memtable_first(const struct hf_memtable *table, uint64_t rank)
+{
+	uint32_t at = table->docs_max, next = 0;
+	for (uint32_t level = HF_MEMTABLE_LEVELS; level-- > 0;)
+		while ((next = atomic_load_explicit(link_at(table, level, at), memory_order_acquire)) != 0 && table->ranks[next - 1] > rank)
+			at = next - 1;
+	return next - 1;
 }
 
 uint64_t hf_memtable_position_min(const struct hf_memtable *table)

@@ -4,6 +4,9 @@
  * inserts; any number of readers walk without a lock: everything a reader can reach was written before the link to it was
  * published. A reader skips documents at or above its snapshot's position and dead ones, so staged documents are
  * in the table before they are committed, and aborted ones are simply marked dead.
+ *
+ * All documents are also in a skip list in query order, so that the newest are at hand whatever the order of arrival was: one
+ * document from the future, or a sender that means ill, costs nobody a sort. Levels come from the keyed hash of the id.
  */
 #ifndef HF_STORE_MEMTABLE_H
 #define HF_STORE_MEMTABLE_H
@@ -15,6 +18,7 @@
 #define HF_MEMTABLE_DOCS_MAX (1u << 20)
 #define HF_MEMTABLE_NODES_PER_DOC 16u
 #define HF_MEMTABLE_NONE UINT32_MAX
+#define HF_MEMTABLE_LEVELS 8u /* of the skip list, each with a quarter of the one below */
 
 struct hf_memtable_slot {
 	_Atomic uint64_t term; /* as hf_segment_mix gives it; 0: free */
@@ -48,6 +52,7 @@ struct hf_memtable {
 	uint64_t *rank_most; /* the highest rank of this and all earlier documents */
 	uint32_t *first_node, *term_counts;
 	_Atomic uint64_t *dead;
+	_Atomic uint32_t *next;  /* by level, then document or docs_max for the list's head: next document + 1; 0: none */
 
 	struct hf_memtable_node *nodes; /* a document's nodes are neighbours; 0 is not used */
 	struct hf_memtable_slot *slots;
@@ -87,6 +92,12 @@ static inline int hf_memtable_compare(const struct hf_memtable *table, uint32_t 
 	if (table->ranks[a] != table->ranks[b])
 		return table->ranks[a] > table->ranks[b] ? -1 : 1;
 	return memcmp(table->ids[a], table->ids[b], HF_STORE_ID_BYTES);
+}
+/* The first document in query order with a rank of at most `rank`, and the one behind another; HF_MEMTABLE_NONE at the end. */
+uint32_t hf_memtable_first(const struct hf_memtable *table, uint64_t rank);
+static inline uint32_t hf_memtable_next(const struct hf_memtable *table, uint32_t doc)
+{
+	return atomic_load_explicit(&table->next[doc], memory_order_acquire) - 1;
 }
 /* The lowest position of a live document, UINT64_MAX when there is none. */
 uint64_t hf_memtable_position_min(const struct hf_memtable *table);

@@ -1,11 +1,13 @@
-/* Ranks may arrive in any order, also on purpose: whatever it is, a walk costs a heap operation per document looked at and
- * never more. When they arrive about in order the heap stays tiny and the walk ends where the caller stops.
+/* Ranks may arrive in any order, also on purpose: whatever it is, a walk along chains costs a heap operation for each of a small
+ * share of the table, and nothing more. When they arrive about in order the heap stays tiny and the walk ends where the caller stops.
  * An allocation is made before anything is taken from a chain, so that a failed call can be made again. */
 #include <stdlib.h>
 
 #include "store/part_walk.h"
 
 #define PENDING_FIRST 64
+/* A clause that at least one document in so many has is not worth following. */
+#define ORDERED_SHARE 16
 
 /* ---- Open ---- */
 
@@ -72,10 +74,9 @@ int hf_memtable_walk_open(struct hf_memtable_walk *walk, struct hf_memtable *tab
 {
 	struct hf_memtable_walk *w = walk;
 	*w = (struct hf_memtable_walk){.table = table, .last = HF_MEMTABLE_NONE};
-	if (!query->clause_count) {
-		w->scan = atomic_load_explicit(&table->doc_count, memory_order_acquire);
+	w->ordered = hf_memtable_first(table, query->rank_max);
+	if (!query->clause_count)
 		return HF_OK;
-	}
 	w->filters = hf_arena_alloc(arena, query->clause_count * sizeof *w->filters);
 	if (!w->filters)
 		return HF_ENOMEM;
@@ -90,6 +91,10 @@ int hf_memtable_walk_open(struct hf_memtable_walk *walk, struct hf_memtable *tab
 			least = estimate;
 			leader = i;
 		}
+	}
+	if (least >= atomic_load_explicit(&table->doc_count, memory_order_acquire) / ORDERED_SHARE) {
+		w->filter_count = query->clause_count;
+		return HF_OK;
 	}
 	int r = open_chains(w, &w->filters[leader], arena);
 	w->filter_count = query->clause_count - 1;
@@ -171,20 +176,8 @@ static uint32_t pending_pop(struct hf_memtable_walk *w)
 	return top;
 }
 
-/* The document that would be looked at next, or HF_MEMTABLE_NONE. */
-static inline uint32_t peek(const struct hf_memtable_walk *w)
-{
-	if (w->chains)
-		return w->chain_count ? w->chains[0].doc : HF_MEMTABLE_NONE;
-	return w->scan ? w->scan - 1 : HF_MEMTABLE_NONE;
-}
-
 static void step(struct hf_memtable_walk *w)
 {
-	if (!w->chains) {
-		w->scan--;
-		return;
-	}
 	struct hf_memtable_chain *top = &w->chains[0];
 	top->node = w->table->nodes[top->node].next;
 	if (top->node)
@@ -195,11 +188,23 @@ static void step(struct hf_memtable_walk *w)
 		chain_sift(w, 0);
 }
 
-int hf_memtable_walk_next(struct hf_memtable_walk *walk, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
+static int next_ordered(struct hf_memtable_walk *w, struct hf_part_query *query, uint32_t *doc)
 {
-	struct hf_memtable_walk *w = walk;
+	while (w->ordered != HF_MEMTABLE_NONE && w->table->ranks[w->ordered] >= query->rank_min) {
+		if (++query->steps > HF_INDEX_RESIDENT_STEPS_MAX && query->mode == HF_READ_RESIDENT)
+			return HF_EWAIT;
+		*doc = w->ordered;
+		w->ordered = hf_memtable_next(w->table, *doc);
+		if (passes(w, query, *doc))
+			return HF_OK;
+	}
+	return HF_ENOTFOUND;
+}
+
+static int next_in_chains(struct hf_memtable_walk *w, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
+{
 	for (;;) {
-		uint32_t next = peek(w);
+		uint32_t next = w->chain_count ? w->chains[0].doc : HF_MEMTABLE_NONE;
 		uint64_t most = next == HF_MEMTABLE_NONE ? 0 : w->table->rank_most[next];
 		bool more = next != HF_MEMTABLE_NONE && most >= query->rank_min;
 		if (w->pending_count && (!more || most < w->table->ranks[w->pending[0]])) {
@@ -216,4 +221,9 @@ int hf_memtable_walk_next(struct hf_memtable_walk *walk, struct hf_part_query *q
 			pending_push(w, next);
 		w->last = next;
 	}
+}
+
+int hf_memtable_walk_next(struct hf_memtable_walk *walk, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
+{
+	return walk->chains ? next_in_chains(walk, query, arena, doc) : next_ordered(walk, query, doc);
 }

@@ -33,8 +33,9 @@ int hf_segment_walk_open(struct hf_segment_walk *walk, struct hf_segment *segmen
 int hf_segment_walk_next(struct hf_segment_walk *walk, struct hf_part_query *query, uint64_t *rank, uint32_t *tie,
 	uint64_t *position);
 
-/* Memtables: the chains of the leading clause are merged by order of insertion, backwards; a heap of pending documents puts them
- * into query order. A document leaves it when nothing inserted earlier can rank as high. */
+/* Memtables: when the leading clause has few documents, its chains are merged by order of insertion, backwards; a heap of pending
+ * documents puts them into query order, and a document leaves it when nothing inserted earlier can rank as high. When it has many, or
+ * there is no clause, the table's own order is walked and every document looked at. */
 struct hf_memtable_chain {
 	uint32_t doc, node;
 };
@@ -44,9 +45,9 @@ struct hf_memtable_filter {
 };
 struct hf_memtable_walk {
 	struct hf_memtable *table;
-	struct hf_memtable_chain *chains; /* heap, highest document first; NULL when there is no clause */
+	struct hf_memtable_chain *chains; /* heap, highest document first; NULL when the table's order is walked */
 	uint32_t chain_count;
-	uint32_t scan;                    /* no clause: documents not looked at yet are below */
+	uint32_t ordered;                 /* the next document in the table's order */
 	uint32_t last;
 	uint32_t *pending;                /* heap, first in query order first */
 	uint32_t pending_count, pending_max;

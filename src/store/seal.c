@@ -1,7 +1,6 @@
-/* Sealing sorts three things: documents by rank and ids by hash with a radix sort over the bytes that differ, and terms,
- * which need almost none: the table keeps them at the slot of their high bits, so that reading it from one end to the other gives
- * them nearly in order. Nothing here is quadratic in what an outsider can choose: term and id hashes are keyed, and
- * equal ranks are sorted by id with a merge sort (qsort). */
+/* The table has the documents in order already. Ids are sorted by hash with a radix sort over the bytes that differ; terms need
+ * almost no sorting: the table keeps them at the slot of their high bits, so that reading it from one end to the other gives
+ * them nearly in order. Nothing here is quadratic in what an outsider can choose: both hashes are keyed. */
 #include <stdlib.h>
 
 #include "store/merge.h"
@@ -51,34 +50,17 @@ static void radix_sort(struct entry **entries, struct entry **scratch, uint32_t 
 	}
 }
 
-static int compare_ids(const void *a, const void *b, void *table)
-{
-	const struct hf_memtable *t = table;
-	return memcmp(t->ids[((const struct entry *)a)->value], t->ids[((const struct entry *)b)->value], HF_STORE_ID_BYTES);
-}
-
-/* Puts the live documents in query order into entries, and numbers them. */
-static void sort_docs(struct seal *s, const uint64_t *dead)
+/* Numbers the documents that live, in query order. */
+static void number_docs(struct seal *s, const uint64_t *dead)
 {
 	const struct hf_memtable *t = s->table;
-	uint32_t count = atomic_load(&t->doc_count), n = 0;
-	for (uint32_t i = count; i-- > 0;) {
-		s->map[i] = HF_MERGE_DROPPED;
-		if (!(dead[i / 64] >> (i % 64) & 1))
-			s->entries[n++] = (struct entry){~t->ranks[i], i};
+	memset(s->map, 0xff, atomic_load(&t->doc_count) * sizeof *s->map);
+	for (uint32_t doc = hf_memtable_first(t, UINT64_MAX); doc != HF_MEMTABLE_NONE; doc = hf_memtable_next(t, doc)) {
+		if (dead[doc / 64] >> (doc % 64) & 1)
+			continue;
+		s->map[doc] = s->live_count;
+		s->order[s->live_count++] = doc;
 	}
-	radix_sort(&s->entries, &s->scratch, n);
-	for (uint32_t i = 0, end; i < n; i = end) {
-		for (end = i + 1; end < n && s->entries[end].key == s->entries[i].key;)
-			end++;
-		if (end - i > 1)
-			qsort_r(s->entries + i, end - i, sizeof *s->entries, compare_ids, (void *)t);
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		s->order[i] = s->entries[i].value;
-		s->map[s->order[i]] = i;
-	}
-	s->live_count = n;
 }
 
 static int write_columns(struct seal *s)
@@ -256,7 +238,7 @@ int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *tabl
 	if (!r) {
 		for (uint32_t i = 0; i < words; i++)
 			dead[i] = atomic_load_explicit(&table->dead[i], memory_order_relaxed);
-		sort_docs(s, dead);
+		number_docs(s, dead);
 		r = s->live_count ? write_segment(s, target, out) : HF_OK;
 	}
 	free(dead);
