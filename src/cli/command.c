@@ -56,8 +56,8 @@ int hf_cli_fail(const struct hf_failure *failure)
 
 static int fail_usage(const char *what, const char *name, const char *near)
 {
-	fprintf(stderr, "holdfast: there is no %s \"%s\"%s%s%s; `holdfast --help` lists what there is.\n", what, name,
-		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	fprintf(stderr, "holdfast: there is no %s \"%s\"%s%s%s `holdfast --help` lists what there is.\n", what, name,
+		near ? "; did you mean \"" : ".", near ? near : "", near ? "\"?" : "");
 	return HF_CLI_USAGE;
 }
 

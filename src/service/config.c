@@ -11,6 +11,7 @@
 #include "base/text.h"
 
 #define FLAG_BYTES_MAX 128
+#define NAME_COUNT_MAX 128 /* well above the number of settings */
 
 static const char *const sections[] = {"gateway", "websocket", "store", "log", "relay"};
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
@@ -141,9 +142,9 @@ static const struct hf_setting *find(const char *section, const char *name)
 
 static const char *nearest_name(const char *section, const char *name)
 {
-	const char *names[64];
+	const char *names[NAME_COUNT_MAX];
 	size_t count = 0;
-	for (size_t i = 0; i < hf_setting_count && count < 64; i++)
+	for (size_t i = 0; i < hf_setting_count && count < NAME_COUNT_MAX; i++)
 		if (strcmp(hf_settings[i].section, section) == 0)
 			names[count++] = hf_settings[i].name;
 	return hf_text_nearest(name, names, count);
@@ -370,11 +371,10 @@ static const struct hf_setting *find_joined(const struct hf_config *config, cons
 
 static const char *nearest_joined(const char *joined, char joiner, char out[static FLAG_BYTES_MAX])
 {
-	static const size_t names_max = 64;
-	char names[64][FLAG_BYTES_MAX];
-	const char *pointers[64];
-	size_t count = 0;
-	for (size_t i = 0; i < hf_setting_count && count < names_max; i++, count++) {
+	char names[NAME_COUNT_MAX][FLAG_BYTES_MAX];
+	const char *pointers[NAME_COUNT_MAX] = {"data", "listen"};
+	size_t count = joiner == '-' ? 2 : 0; /* the short flags */
+	for (size_t i = 0; i < hf_setting_count && count < NAME_COUNT_MAX; i++, count++) {
 		snprintf(names[count], sizeof names[count], "%s_%s", hf_settings[i].section, hf_settings[i].name);
 		pointers[count] = names[count];
 	}
@@ -413,8 +413,8 @@ int hf_config_read_environment(struct hf_config *config, char *const *environmen
 		const struct hf_setting *s = join(variable + sizeof prefix - 1, '_', joined) ? find_joined(config, joined, &relay) : NULL;
 		if (!s) {
 			bool known = nearest_joined(joined, '_', near) != NULL;
-			return hf_fail(failure, HF_EINVAL, "The environment has %s, which is no setting%s%s%s.", variable,
-				known ? "; did you mean HOLDFAST_" : "", known ? near : "", known ? "" : "; `holdfast config explain` lists them");
+			return hf_fail(failure, HF_EINVAL, "The environment has %s, which is no setting%s%s%s", variable,
+				known ? "; did you mean HOLDFAST_" : "", known ? near : "", known ? "?" : "; `holdfast config explain` lists them.");
 		}
 		int r = put(config, relay, s, equals + 1, variable, failure);
 		if (r < 0)

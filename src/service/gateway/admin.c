@@ -1,9 +1,25 @@
 /* admin: what a running gateway answers on admin.sock. Short things are answered on the loop; what reads or writes the
  * store is an action that runs on the administration's own thread, one at a time. */
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "service/actions.h"
 #include "service/gateway/internal.h"
+
+#define EXPORT_PAGE_BYTES (4u << 20)
+
+/* An action that is away on the administration's thread. */
+struct job {
+	struct hf_work work;
+	struct hf_loop_mail mail;
+	struct hf_gateway *gateway;
+	struct hf_http_exchange *exchange;
+	struct hf_action_call call;
+	struct hf_buffer input;
+	int status;
+	char name[32];
+};
 
 void hf_gateway_handle_metrics(void *context, struct hf_http_exchange *exchange)
 {
@@ -52,10 +68,63 @@ static void handle_drain(void *context, struct hf_http_exchange *exchange)
 	hf_gateway_drain(context);
 }
 
+/* ---- Actions ---- */
+
+static void job_done(struct hf_loop_mail *mail)
+{
+	struct job *job = (struct job *)(void *)((char *)mail - offsetof(struct job, mail));
+	job->gateway->admin_job_count--;
+	if (job->call.out.length > 0 && (job->status == HF_OK || job->status == HF_ECORRUPT))
+		hf_http_respond(job->exchange, 200, "application/x-ndjson", hf_buffer_slice(&job->call.out), NULL);
+	else if (job->status == HF_OK)
+		hf_http_respond(job->exchange, 204, "application/x-ndjson", (struct hf_slice){0}, NULL);
+	else
+		respond_failure(job->exchange, &job->call.failure);
+	hf_buffer_free(&job->call.out);
+	hf_buffer_free(&job->input);
+	free(job);
+}
+
+static void run_job(struct hf_work *work)
+{
+	struct job *job = (struct job *)(void *)work;
+	job->status = hf_action_run(job->name, &job->call);
+	hf_loop_post(job->gateway->loop, &job->mail);
+}
+
+static void handle_action(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	struct hf_slice path = hf_http_path(exchange), body = hf_http_body(exchange);
+	struct hf_failure failure = {.code = HF_ENOMEM, .text = "The gateway is out of memory."};
+	struct job *job = calloc(1, sizeof *job);
+	if (!job || hf_buffer_append(&job->input, body.data, body.length) < 0) {
+		free(job);
+		respond_failure(exchange, &failure);
+		return;
+	}
+	static const char prefix[] = "/admin/";
+	int name_length = (int)(path.length - (sizeof prefix - 1));
+	snprintf(job->name, sizeof job->name, "%.*s", name_length, (const char *)path.data + sizeof prefix - 1);
+	job->work.run = run_job;
+	job->mail.deliver = job_done;
+	job->gateway = g;
+	job->exchange = exchange;
+	job->call = (struct hf_action_call){.env = &g->env, .store = g->store, .executor = g->verify, .config = g->first_config,
+		.input = hf_buffer_slice(&job->input), .page_bytes_max = EXPORT_PAGE_BYTES};
+	g->admin_job_count++;
+	if (g->admin->submit(g->admin, &job->work) < 0) {
+		job->status = hf_fail(&job->call.failure, HF_EBUSY, "The gateway has too much administration to do; try again.");
+		job_done(&job->mail);
+	}
+}
+
 const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, hf_gateway_handle_metrics),
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),
+	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
+	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
 };
 const size_t hf_gateway_admin_route_count = sizeof hf_gateway_admin_routes / sizeof *hf_gateway_admin_routes;

@@ -66,7 +66,8 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 		hf_log_error(&log_module, "reload refused; the old settings stay", "reason=\"%s\"", failure->text);
 		return r;
 	}
-	hf_config_free(g->config);
+	if (g->config != g->first_config)
+		hf_config_free(g->config);
 	g->config = config;
 	hf_log_configure(config->log_level, config->log_json, &bad);
 	struct hf_http_server_options options;
@@ -115,7 +116,7 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 		return hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
 	}
 	g->options = options;
-	g->config = options->config;
+	g->config = g->first_config = options->config;
 	g->directory.lock_descriptor = -1;
 	int r = hf_gateway_open(g, failure);
 	if (r == HF_OK && (r = watch_signals(g)) < 0)

@@ -14,6 +14,7 @@
 struct hf_gateway {
 	const struct hf_gateway_options *options;
 	struct hf_config *config;
+	struct hf_config *first_config; /* what it began with: for actions on other threads, which a reload must not disturb */
 	struct hf_env env;
 	struct hf_datadir directory;
 	struct hf_keys *keys;

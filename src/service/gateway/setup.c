@@ -279,5 +279,7 @@ void hf_gateway_close(struct hf_gateway *g)
 	hf_keys_free(g->keys);
 	free(g->routes);
 	hf_datadir_close(&g->directory);
-	hf_config_free(g->config);
+	if (g->config != g->first_config)
+		hf_config_free(g->config);
+	hf_config_free(g->first_config);
 }

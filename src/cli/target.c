@@ -1,0 +1,126 @@
+/* target: both ways run the same action; only the way there differs. */
+#include "cli/target.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "crypto/hash.h"
+#include "net/http_client.h"
+
+#define ACTION_TIMEOUT_MS (24u * 3600 * 1000)
+#define ANSWER_BYTES_MAX (512u << 20)
+#define WORK_COUNT_MAX 4096
+
+static int find_gateway(struct hf_cli_target *t, const struct hf_failure *locked, struct hf_failure *failure)
+{
+	int length = snprintf(t->admin_path, sizeof t->admin_path, "%s/admin.sock", t->cli->config->data);
+	if (length >= (int)sizeof t->admin_path || access(t->admin_path, F_OK) < 0) {
+		*failure = *locked;
+		return HF_EBUSY;
+	}
+	return HF_OK;
+}
+
+int hf_cli_target_open(struct hf_cli_target *t, struct hf_cli *cli, bool create, struct hf_failure *failure)
+{
+	struct hf_failure locked = {0};
+	*t = (struct hf_cli_target){.cli = cli, .directory = {.lock_descriptor = -1}};
+	int r = hf_crypto_init();
+	if (r < 0)
+		return hf_fail(failure, r, "The system has no random source.");
+	r = hf_datadir_open(&t->directory, &cli->env, cli->config->data, create, &locked);
+	if (r == HF_EBUSY)
+		return find_gateway(t, &locked, failure);
+	if (r < 0) {
+		*failure = locked;
+		return r;
+	}
+	r = hf_datadir_open_store(&t->directory, cli->config, NULL, false, &t->store, failure);
+	if (r == HF_OK) {
+		long cores = sysconf(_SC_NPROCESSORS_ONLN);
+		r = hf_executor_start(&t->executor, "verify", cores > 0 && cores < 256 ? (unsigned)cores : 1, WORK_COUNT_MAX);
+		if (r < 0)
+			hf_fail(failure, r, "Starting worker threads failed: %s.", hf_error_text(r));
+	}
+	if (r < 0)
+		hf_cli_target_close(t);
+	return r;
+}
+
+void hf_cli_target_close(struct hf_cli_target *t)
+{
+	if (t->executor)
+		hf_executor_stop(t->executor);
+	if (t->store)
+		hf_store_close(t->store);
+	hf_datadir_close(&t->directory);
+	*t = (struct hf_cli_target){.directory = {.lock_descriptor = -1}};
+}
+
+static int make_input(struct hf_buffer *input, const char *arguments, struct hf_slice data)
+{
+	int r = hf_buffer_append_text(input, arguments);
+	if (r == HF_OK)
+		r = hf_buffer_append(input, "\n", 1);
+	return r == HF_OK && data.length ? hf_buffer_append(input, data.data, data.length) : r;
+}
+
+static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
+{
+	struct hf_action_call call = {.env = &t->cli->env, .store = t->store, .executor = t->executor, .config = t->cli->config, .input = input,
+		.flush = t->flush, .progress = t->progress, .context = t->context};
+	int r = hf_action_run(action, &call);
+	if (r < 0)
+		*failure = call.failure;
+	if (call.out.length > 0 && hf_buffer_append(out, call.out.data, call.out.length) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory.");
+	hf_buffer_free(&call.out);
+	return r;
+}
+
+/* The failure in an error's body. */
+static int read_error(struct hf_buffer *body, unsigned status, struct hf_failure *failure)
+{
+	json_error_t error;
+	json_t *object = body->length ? json_loadb((const char *)body->data, body->length, 0, &error) : NULL;
+	const char *text = json_string_value(json_object_get(object, "error"));
+	int code = (int)json_integer_value(json_object_get(object, "status"));
+	int r = hf_fail(failure, code < 0 ? code : HF_EIO, "%s%s", text ? text : "The gateway refused: HTTP status ", text ? "" : "");
+	if (!text)
+		r = hf_fail(failure, HF_EIO, "The gateway answered with HTTP status %u.", status);
+	json_decref(object);
+	return r;
+}
+
+static int run_there(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
+{
+	char url[128];
+	unsigned status = 0;
+	struct hf_buffer body = {0};
+	snprintf(url, sizeof url, "http://localhost/admin/%s", action);
+	struct hf_http_client_request request = {.size = sizeof request, .method = "POST", .url = url, .unix_path = t->admin_path,
+		.content_type = "application/x-ndjson", .body = input, .timeout_ms = ACTION_TIMEOUT_MS, .body_bytes_max = ANSWER_BYTES_MAX};
+	int r = hf_http_client_fetch(&t->cli->env, &request, &status, &body, failure);
+	if (r == HF_OK && status != 200 && status != 204)
+		r = read_error(&body, status, failure);
+	else if (r == HF_OK && body.length > 0 && hf_buffer_append(out, body.data, body.length) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory.");
+	hf_buffer_free(&body);
+	return r;
+}
+
+int hf_cli_target_run(struct hf_cli_target *t, const char *action, const char *arguments, struct hf_slice data,
+	struct hf_buffer *out, struct hf_failure *failure)
+{
+	struct hf_buffer input = {0};
+	int r = make_input(&input, arguments, data);
+	if (r < 0)
+		hf_fail(failure, r, "Out of memory.");
+	else if (t->store)
+		r = run_here(t, action, hf_buffer_slice(&input), out, failure);
+	else
+		r = run_there(t, action, hf_buffer_slice(&input), out, failure);
+	hf_buffer_free(&input);
+	return r;
+}

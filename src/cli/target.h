@@ -1,0 +1,30 @@
+/* target: the data directory that a command works on: itself when LOCK is free, else the gateway that holds it. */
+#ifndef HF_CLI_TARGET_H
+#define HF_CLI_TARGET_H
+
+#include "cli/command.h"
+#include "service/actions.h"
+#include "service/datadir.h"
+
+struct hf_cli_target {
+	struct hf_cli *cli;
+	struct hf_datadir directory;
+	struct hf_store *store;          /* NULL when a gateway is asked */
+	struct hf_executor *executor;
+	char admin_path[HF_PATH_BYTES_MAX];
+	/* For actions that stream, on a free directory only. */
+	int (*flush)(void *context, struct hf_buffer *out);
+	void (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+/* create: make the data directory when it is missing. Errors are as of hf_datadir_open and hf_store_open; HF_EBUSY when
+ * another process holds LOCK and answers at no admin.sock. */
+int hf_cli_target_open(struct hf_cli_target *target, struct hf_cli *cli, bool create, struct hf_failure *failure);
+void hf_cli_target_close(struct hf_cli_target *target);
+static inline bool hf_cli_target_is_gateway(const struct hf_cli_target *target) { return !target->store; }
+/* Runs an action; out is appended to. arguments: one line of JSON. data: what follows it. */
+int hf_cli_target_run(struct hf_cli_target *target, const char *action, const char *arguments, struct hf_slice data,
+	struct hf_buffer *out, struct hf_failure *failure);
+
+#endif

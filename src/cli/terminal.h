@@ -1,0 +1,24 @@
+/* terminal: what a person watching sees: progress of long work, and facts as a list. */
+#ifndef HF_CLI_TERMINAL_H
+#define HF_CLI_TERMINAL_H
+
+#include <jansson.h>
+
+#include "base/env.h"
+
+/* One line on standard error, drawn again at most ten times a second, once the work has taken a second and when standard
+ * error is a terminal. */
+struct hf_progress {
+	struct hf_env *env;
+	const char *unit;   /* "events" */
+	uint64_t started_us, drawn_us;
+	bool is_terminal, is_drawn;
+};
+void hf_progress_begin(struct hf_progress *progress, struct hf_env *env, const char *unit);
+void hf_progress_show(struct hf_progress *progress, uint64_t done, uint64_t total); /* total 0: not known */
+void hf_progress_end(struct hf_progress *progress); /* wipes the line */
+
+/* One line for each member of the object: numbers grouped by thousands, …_bytes as sizes, …created_at as dates. */
+void hf_terminal_facts(json_t *object);
+
+#endif

@@ -1,0 +1,46 @@
+/* actions: what an operator can have done with the store, the same whether a command line tool does it on a free data
+ * directory or asks a running gateway through admin.sock. So the output is the same, too.
+ *
+ * An action is called on a thread that may wait. Its input is one line of JSON, an object of arguments, and after it
+ * data of its own, a line each:
+ *
+ *   relay/stats    {"relay"}             what a relay holds
+ *   relay/count    {"relay"}             data: filters; how many events they match together
+ *   relay/scan     {"relay", "limit"}    data: filters; the matching events, newest first within each filter
+ *   relay/export   {"relay", "from"}     events in order of arrival from a position on; the last line is {"next": POSITION} when
+ *                                        a page was full, else {"next": null}
+ *   relay/import   {"relay"}             data: events; what became of them
+ *   relay/rebuild  {"relay"}             the index is made anew from the log
+ *   store/stats, store/verify, store/compact, store/backup {"directory"}
+ *
+ * scan and export give lines of events, all others one JSON object.
+ */
+#ifndef HF_SERVICE_ACTIONS_H
+#define HF_SERVICE_ACTIONS_H
+
+#include "service/config.h"
+#include "store/store.h"
+
+#define HF_ACTION_INPUT_BYTES_MAX (8u << 20)
+#define HF_ACTION_KIND_COUNT_MAX 20         /* kinds that relay/stats lists */
+#define HF_ACTION_FAULT_COUNT_MAX 1000      /* sentences that a result lists; further ones are only counted */
+
+struct hf_action_call {
+	struct hf_env *env;
+	struct hf_store *store;
+	struct hf_executor *executor;           /* for signature checks of an import */
+	const struct hf_config *config;
+	struct hf_slice input;
+	size_t page_bytes_max;                  /* of an export; 0: all in one */
+	/* Takes *out away when it has grown; NULL: all is left in out. A negative return ends the action. */
+	int (*flush)(void *context, struct hf_buffer *out);
+	void (*progress)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+	void *context;
+	struct hf_buffer out;                   /* the result; freed by the caller */
+	struct hf_failure failure;
+};
+
+/* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result. HF_ENOTFOUND: there is no such action or relay. */
+int hf_action_run(const char *name, struct hf_action_call *call);
+
+#endif
