@@ -2,6 +2,32 @@
  * needs no undoing. */
 #include "store/part_walk.h"
 
+#define BATCH_TERMS 16
+
+/* Looks the terms of a batch up; values of those that are not here are HF_SEGMENT_EMPTY. Memory is asked for in stages, so that the
+ * waits of a batch overlap. */
+static int look_up(struct hf_segment *s, const uint64_t *terms, uint32_t count, enum hf_read_mode mode, uint32_t *values)
+{
+	uint64_t term40[BATCH_TERMS];
+	for (uint32_t i = 0; i < count; i++) {
+		term40[i] = hf_segment_term40(terms[i]);
+		hf_segment_prefetch_directory(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, (uint32_t)(term40[i] >> 8));
+	}
+	for (uint32_t i = 0; i < count; i++)
+		hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, (uint32_t)(term40[i] >> 8), HF_SECTION_TERM,
+			HF_SEGMENT_TERM_BYTES);
+	for (uint32_t i = 0; i < count; i++) {
+		int r = hf_segment_find_term(s, term40[i], mode, &values[i]);
+		if (r == HF_ENOTFOUND)
+			values[i] = HF_SEGMENT_EMPTY;
+		else if (r)
+			return r;
+		if (!(values[i] & HF_SEGMENT_INLINE))
+			__builtin_prefetch(hf_segment_at(s, HF_SECTION_POSTINGS) + (size_t)values[i] * 2);
+	}
+	return HF_OK;
+}
+
 /* Opens the lists of a clause; *estimate: the sum of their counts. HF_ENOTFOUND when none of the terms is here. */
 static int open_union(struct hf_segment_walk *w, const struct hf_clause *clause, enum hf_read_mode mode, struct hf_arena *arena,
 	struct hf_union *u, uint64_t *estimate)
@@ -14,17 +40,17 @@ static int open_union(struct hf_segment_walk *w, const struct hf_clause *clause,
 	}
 	u->count = 0;
 	*estimate = 0;
-	for (uint32_t i = 0; i < clause->term_count; i++) {
-		uint32_t value;
-		int r = hf_segment_find_term(w->segment, hf_segment_term40(clause->terms[i]), mode, &value);
-		if (r == HF_ENOTFOUND)
-			continue;
-		if (!r)
-			r = hf_postings_open(&u->lists[u->count], w->segment, value, mode);
+	for (uint32_t from = 0; from < clause->term_count; from += BATCH_TERMS) {
+		uint32_t values[BATCH_TERMS], left = clause->term_count - from, count = left < BATCH_TERMS ? left : BATCH_TERMS;
+		int r = look_up(w->segment, clause->terms + from, count, mode, values);
+		for (uint32_t i = 0; i < count && !r; i++) {
+			if (values[i] == HF_SEGMENT_EMPTY)
+				continue;
+			r = hf_postings_open(&u->lists[u->count], w->segment, values[i], mode);
+			*estimate += r ? 0 : u->lists[u->count++].count;
+		}
 		if (r)
 			return r;
-		*estimate += u->lists[u->count].count;
-		u->count += u->lists[u->count].doc != HF_POSTINGS_END;
 	}
 	if (!u->count)
 		return HF_ENOTFOUND;
