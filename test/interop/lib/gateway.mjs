@@ -18,21 +18,20 @@ export class Gateway {
   }
 
   async up () {
-    this.log = ''
+    this.log = this.out = ''
     this.child = spawn(binary, ['gateway', '--data', join(this.directory, 'data'), '--listen', '127.0.0.1:0', ...this.args],
       { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.env } })
     this.exited = new Promise(resolve => this.child.once('exit', (code, signal) => resolve({ code, signal })))
     this.child.stderr.on('data', data => { this.log += data })
     this.url = await new Promise((resolve, reject) => {
-      let out = ''
       const onData = data => {
-        out += data
-        const match = out.match(/ws:\/\/127\.0\.0\.1:\d+\/?/)
+        this.out += data
+        const match = this.out.match(/ws:\/\/127\.0\.0\.1:\d+\/?/)
         if (match) resolve(match[0])
       }
       this.child.stdout.on('data', onData)
-      this.exited.then(({ code, signal }) => reject(new Error(`the gateway ended with ${code ?? signal}: ${out}${this.log}`)))
-      setTimeout(() => reject(new Error(`no address within 10 s: ${out}${this.log}`)), 10000).unref()
+      this.exited.then(({ code, signal }) => reject(new Error(`the gateway ended with ${code ?? signal}: ${this.out}${this.log}`)))
+      setTimeout(() => reject(new Error(`no address within 10 s: ${this.out}${this.log}`)), 10000).unref()
     })
     this.http = this.url.replace(/^ws/, 'http').replace(/\/$/, '')
   }
