@@ -234,6 +234,8 @@ struct file_reader {
 	int status;
 };
 
+static int check_section(struct file_reader *f, const char *line);
+
 static char *read_line(char *out, int size, void *context)
 {
 	struct file_reader *f = context;
@@ -251,7 +253,8 @@ static char *read_line(char *out, int size, void *context)
 	memcpy(out, f->at, length);
 	out[length] = '\0';
 	f->at = stop;
-	return out;
+	f->status = check_section(f, out);
+	return f->status == HF_OK ? out : NULL;
 }
 
 /* The instance in `relay`, `relay NAME`, `relay "NAME"` or `relay.NAME`; false when it is not a relay's section. */
@@ -286,6 +289,29 @@ static int fail_name(const char *section, const char *name, const char *origin, 
 		name, section);
 }
 
+/* inih tells of a section only with its first entry, so what is wrong with the section itself would go unseen. */
+static int check_section(struct file_reader *f, const char *line)
+{
+	char section[HF_CONFIG_LINE_BYTES_MAX + 2], instance[HF_CONFIG_NAME_BYTES_MAX + 2], origin[HF_CONFIG_ORIGIN_BYTES];
+	struct hf_config_relay *relay;
+	line += strspn(line, " \t");
+	if (*line != '[')
+		return HF_OK;
+	snprintf(origin, sizeof origin, "%s:%u", f->path, f->line);
+	size_t length = strcspn(++line, "]");
+	if (line[length] != ']')
+		return hf_fail(f->failure, HF_EINVAL, "%s: the name of the section does not end with ].", origin);
+	snprintf(section, sizeof section, "%.*s", (int)length, line);
+	if (instance_of_section(section, instance))
+		return relay_of_section(f->config, instance, origin, &relay, f->failure);
+	for (size_t i = 0; i < SECTION_COUNT; i++)
+		if (strcmp(sections[i], section) == 0)
+			return HF_OK;
+	const char *near = hf_text_nearest(section, sections, SECTION_COUNT);
+	return hf_fail(f->failure, HF_EINVAL, "%s: there is no section [%s]%s%s%s", origin, section, near ? "; did you mean [" : ".",
+		near ? near : "", near ? "]?" : "");
+}
+
 static int take_entry(struct file_reader *f, const char *section, const char *name, const char *value)
 {
 	char origin[HF_CONFIG_ORIGIN_BYTES], instance[HF_CONFIG_NAME_BYTES_MAX + 2];
@@ -301,14 +327,8 @@ static int take_entry(struct file_reader *f, const char *section, const char *na
 		section = "relay";
 	}
 	const struct hf_setting *s = find(section, name);
-	if (!s) {
-		for (size_t i = 0; i < SECTION_COUNT; i++)
-			if (strcmp(sections[i], section) == 0)
-				return fail_name(section, name, origin, f->failure);
-		const char *near = hf_text_nearest(section, sections, SECTION_COUNT);
-		return hf_fail(f->failure, HF_EINVAL, "%s: there is no section [%s]%s%s%s", origin, section,
-			near ? "; did you mean [" : ".", near ? near : "", near ? "]?" : "");
-	}
+	if (!s)
+		return fail_name(section, name, origin, f->failure);
 	const char *earlier = *origins_of(f->config, relay, s);
 	if (earlier)
 		return hf_fail(f->failure, HF_EINVAL, "%s: %s.%s is set a second time; the first is at %s.", origin, section, name, earlier);

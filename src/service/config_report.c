@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "net/address.h"
 
 static bool is_of_relay(const struct hf_setting *s)
 {
@@ -29,15 +30,73 @@ static const char *where(const struct hf_config *config, const struct hf_config_
 	return hf_config_origin(config, relay, find(section, name));
 }
 
+/* The next word of a list that commas and blanks part, cut to the room in out; moves *list past it. False at the end. */
+static bool next_word(const char **list, size_t size, char *out)
+{
+	*list += strspn(*list, ", ");
+	size_t length = strcspn(*list, ", ");
+	snprintf(out, size, "%.*s", (int)(length < size ? length : size - 1), *list);
+	*list += length;
+	return length > 0;
+}
+
+static int check_addresses(const struct hf_config *config, const char *name, const char *list, struct hf_failure *failure)
+{
+	char word[HF_ADDRESS_TEXT_BYTES];
+	struct hf_address_range range;
+	struct hf_address address;
+	bool is_range = strcmp(name, "trusted_proxies") == 0;
+	while (next_word(&list, sizeof word, word))
+		if ((is_range ? hf_address_range_parse(word, &range) : hf_address_parse(word, &address, NULL)) < 0)
+			return hf_fail(failure, HF_EINVAL, "%s: gateway.%s has \"%s\"; write %s.", where(config, NULL, "gateway", name), name, word,
+				is_range ? "addresses or networks like 10.0.0.0/8 or ::1" : "addresses like 127.0.0.1:7777 or [::1]:7777");
+	return HF_OK;
+}
+
+static void path_of(const struct hf_config_relay *relay, char out[static HF_CONFIG_VALUE_BYTES])
+{
+	if (relay->path[0])
+		snprintf(out, HF_CONFIG_VALUE_BYTES, "%s", relay->path);
+	else
+		snprintf(out, HF_CONFIG_VALUE_BYTES, "/%s", strcmp(relay->instance, "main") == 0 ? "" : relay->instance);
+}
+
+static int check_writers(const struct hf_config *config, const struct hf_config_relay *relay, struct hf_failure *failure)
+{
+	char word[80];
+	for (const char *list = relay->writers; next_word(&list, sizeof word, word);)
+		if (strlen(word) != 64 || strspn(word, "0123456789abcdef") != 64)
+			return hf_fail(failure, HF_EINVAL, "%s: relay.writers has \"%s\"; write keys as 64 small hex digits.",
+				where(config, relay, "relay", "writers"), word);
+	return HF_OK;
+}
+
+static int check_path(const struct hf_config *config, const struct hf_config_relay *relay, struct hf_failure *failure)
+{
+	char path[HF_CONFIG_VALUE_BYTES];
+	path_of(relay, path);
+	if (strcmp(path, "/metrics") == 0 || strcmp(path, "/health") == 0)
+		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at %s, which the gateway answers itself.",
+			where(config, relay, "relay", "path"), relay->instance, path);
+	if (path[0] != '/' || strpbrk(path, "?#* "))
+		return hf_fail(failure, HF_EINVAL, "%s: relay.path is \"%s\"; it begins with / and has no blank, ?, # or *.",
+			where(config, relay, "relay", "path"), path);
+	return HF_OK;
+}
+
 static int check_relay(const struct hf_config *config, size_t index, struct hf_failure *failure)
 {
+	char path[HF_CONFIG_VALUE_BYTES], other_path[HF_CONFIG_VALUE_BYTES];
 	const struct hf_config_relay *relay = config->relays[index];
 	uint64_t number = relay->number || index > 0 ? relay->number : 1;
 	if (number == 0)
 		return hf_fail(failure, HF_EINVAL, "Relay \"%s\" has no number; give it one that no other relay has, and never change it.",
 			relay->instance);
-	if (relay->path[0] && relay->path[0] != '/')
-		return hf_fail(failure, HF_EINVAL, "%s: relay.path is \"%s\"; it begins with /.", where(config, relay, "relay", "path"), relay->path);
+	int r = check_path(config, relay, failure);
+	if (r == HF_OK)
+		r = check_writers(config, relay, failure);
+	if (r < 0)
+		return r;
 	if (relay->public_url[0] && strncmp(relay->public_url, "ws://", 5) != 0 && strncmp(relay->public_url, "wss://", 6) != 0)
 		return hf_fail(failure, HF_EINVAL, "%s: relay.public_url is \"%s\"; write the ws:// or wss:// address that clients use.",
 			where(config, relay, "relay", "public_url"), relay->public_url);
@@ -53,8 +112,10 @@ static int check_relay(const struct hf_config *config, size_t index, struct hf_f
 		if (other_number == number)
 			return hf_fail(failure, HF_EINVAL, "Relays \"%s\" and \"%s\" both have number %llu.", other->instance, relay->instance,
 				(unsigned long long)number);
-		if (other->path[0] && strcmp(other->path, relay->path) == 0)
-			return hf_fail(failure, HF_EINVAL, "Relays \"%s\" and \"%s\" are both at %s.", other->instance, relay->instance, relay->path);
+		path_of(relay, path);
+		path_of(other, other_path);
+		if (strcmp(path, other_path) == 0)
+			return hf_fail(failure, HF_EINVAL, "Relays \"%s\" and \"%s\" are both at %s.", other->instance, relay->instance, path);
 	}
 	return HF_OK;
 }
@@ -67,8 +128,15 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	if (hf_log_configure(config->log_level, config->log_json, &bad) < 0)
 		return hf_fail(failure, HF_EINVAL, "%s: log.level has \"%s\"; write error, warn, info, debug or trace.",
 			where(config, NULL, "log", "level"), bad ? bad : config->log_level);
+	int r = check_addresses(config, "listen", config->listen, failure);
+	if (r == HF_OK)
+		r = check_addresses(config, "tls_listen", config->tls_listen, failure);
+	if (r == HF_OK)
+		r = check_addresses(config, "trusted_proxies", config->trusted_proxies, failure);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < config->relay_count; i++) {
-		int r = check_relay(config, i, failure);
+		r = check_relay(config, i, failure);
 		if (r < 0)
 			return r;
 	}

@@ -46,11 +46,39 @@ static int apply(struct hf_gateway *g, struct hf_config *config, struct hf_failu
 		if (strcmp(config->relays[i]->instance, hf_relay_instance(g->relays[i])) != 0)
 			return hf_fail(failure, HF_EINVAL, "Relays cannot be renamed while running; start the gateway again.");
 	int r = hf_gateway_parse_proxies(g, config, failure);
-	for (size_t i = 0; r == HF_OK && i < g->relay_count; i++) {
-		struct hf_relay_options options = hf_gateway_relay_options(g, config, i);
-		r = hf_relay_reconfigure(g->relays[i], &options, failure);
+	size_t changed = 0;
+	for (; r == HF_OK && changed < g->relay_count; changed++) {
+		struct hf_relay_options options = hf_gateway_relay_options(g, config, changed);
+		r = hf_relay_reconfigure(g->relays[changed], &options, failure);
+	}
+	if (r == HF_OK)
+		return r;
+	hf_gateway_parse_proxies(g, g->config, NULL);
+	while (changed-- > 0) {
+		struct hf_relay_options options = hf_gateway_relay_options(g, g->config, changed);
+		hf_relay_reconfigure(g->relays[changed], &options, NULL);
 	}
 	return r;
+}
+
+static void warn_if_changed(const struct hf_gateway *g, const struct hf_config *config, const struct hf_setting *s, size_t relay)
+{
+	char old[HF_CONFIG_VALUE_BYTES], new[HF_CONFIG_VALUE_BYTES];
+	hf_config_value_text(g->first_config, g->first_config->relays[relay], s, old);
+	hf_config_value_text(config, config->relays[relay], s, new);
+	if (strcmp(old, new) != 0)
+		hf_log_warn(&log_module, "a setting changes only with a restart", "setting=%s.%s relay=%s from=\"%s\" to=\"%s\"", s->section,
+			s->name, config->relays[relay]->instance, old, new);
+}
+
+/* Says which changes have to wait, so that nobody takes what is configured for what is in force. */
+static void warn_of_restart(const struct hf_gateway *g, const struct hf_config *config)
+{
+	for (size_t i = 0; i < hf_setting_count; i++) {
+		bool of_relay = strcmp(hf_settings[i].section, "relay") == 0;
+		for (size_t k = 0; !hf_settings[i].reloadable && k < (of_relay ? g->relay_count : 1); k++)
+			warn_if_changed(g, config, &hf_settings[i], k);
+	}
 }
 
 int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
@@ -70,6 +98,7 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 		hf_config_free(g->config);
 	g->config = config;
 	hf_log_configure(config->log_level, config->log_json, &bad);
+	warn_of_restart(g, config);
 	struct hf_http_server_options options;
 	hf_gateway_server_options(g, &options);
 	hf_http_server_reconfigure(g->server, &options);
