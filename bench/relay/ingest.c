@@ -16,6 +16,7 @@ struct cost {
 	double rate;
 	double cpu_us;
 	double written_bytes;
+	double dirtied_bytes;
 	double memory_bytes;
 };
 
@@ -32,6 +33,7 @@ static bool measure(struct hf_bench_run *run, struct cost *cost)
 	cost->rate = count * 1e6 / (double)cost->publish.elapsed_us;
 	cost->cpu_us = (after.cpu_us - before.cpu_us) / count;
 	cost->written_bytes = (after.device_written_bytes - before.device_written_bytes) / count;
+	cost->dirtied_bytes = (after.process_written_bytes - before.process_written_bytes) / count;
 	cost->memory_bytes = after.memory_bytes;
 	if (cost->publish.refused_count)
 		fprintf(stderr, "relay: %zu of %zu refused\n", cost->publish.refused_count, cost->publish.count);
@@ -47,6 +49,7 @@ bool hf_bench_row_ingest(struct hf_bench_run *run)
 	run->values[HF_INGEST_RATE] = cost.rate;
 	run->values[HF_INGEST_CPU] = cost.cpu_us;
 	run->values[HF_INGEST_WRITTEN] = cost.written_bytes;
+	run->values[HF_INGEST_DIRTIED] = cost.dirtied_bytes;
 	run->values[HF_INGEST_MEMORY] = cost.memory_bytes / 1e6;
 	run->values[HF_INGEST_DISK] = hf_bench_server_disk_bytes(&run->server) / (double)run->event_count;
 	return true;

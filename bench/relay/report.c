@@ -14,6 +14,7 @@ const struct hf_bench_metric hf_bench_metrics[HF_METRIC_COUNT] = {
 		"schnorr_check_per_s"},
 	[HF_INGEST_CPU] = {"ingest.cpu", "  CPU per event", "us", LOWER, 278, 62, "schnorr_check_us"},
 	[HF_INGEST_WRITTEN] = {"ingest.written", "  written to the device per event", "B", LOWER, 24000, 1500, NULL},
+	[HF_INGEST_DIRTIED] = {"ingest.dirtied", "  written by the process, whole pages", "B", LOWER, NAN, NAN, NULL},
 	[HF_INGEST_DISK] = {"ingest.disk", "  disk in use per event, running", "B", LOWER, 1800, NAN, NULL},
 	[HF_INGEST_MEMORY] = {"ingest.memory", "  anonymous memory after it", "MB", LOWER, NAN, NAN, NULL},
 	[HF_DUPLICATES_RATE] = {"duplicates.rate", "duplicates, 8 x 64", "/s", HIGHER, 10500, 60000, NULL},
