@@ -32,6 +32,8 @@ static bool pick(struct collection_run *run, unsigned live_percent)
 		best = share;
 		run->segment = i;
 		run->info = info;
+		if (live_percent == 100)
+			break; /* from the front: deletions can go once their victims have */
 	}
 	return run->info.number != 0;
 }

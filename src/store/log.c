@@ -225,7 +225,7 @@ static struct hf_log_set *set_copy(const struct hf_log_set *from, size_t more)
 }
 
 /* The copy is made under the lock, because the writer may begin a segment at the same time. */
-int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment)
+int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment, uint64_t dead_before)
 {
 	struct hf_log_set *old, *set;
 	int status = HF_ENOTFOUND;
@@ -240,6 +240,10 @@ int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment)
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->segments[i]->number != segment->number)
 			continue;
+		uint64_t dead = set->segments[i]->dead_bytes;
+
+		/* What died while the segment was rewritten may have been copied. */
+		segment->dead_bytes = dead > dead_before ? dead - dead_before : 0;
 		hf_log_segment_unref(set->segments[i]);
 		set->segments[i] = segment;
 		atomic_fetch_add(&segment->references, 1);
@@ -816,6 +820,15 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 damaged:
 	hf_log_count_corrupt(segment, offset, "record");
 	return HF_ECORRUPT;
+}
+
+void hf_log_prefetch(struct hf_log_set *set, uint64_t position)
+{
+	struct hf_log_segment *segment = find(set, position);
+	uint64_t offset, end;
+
+	if (segment != NULL && hf_log_segment_locate(segment, position, &offset, &end) == HF_OK)
+		hf_log_window_prefetch(segment, offset);
 }
 
 int hf_log_record_size(struct hf_log_set *set, uint64_t position, uint64_t *bytes)

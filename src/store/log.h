@@ -114,6 +114,8 @@ void hf_log_unpin(struct hf_log_set *set); /* NULL is fine */
  * these segments, or collected. HF_ECORRUPT: counted, and an error line names file and offset. */
 int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mode, size_t guess_bytes,
 	struct hf_buffer *scratch, struct hf_log_record *record);
+/* The record will be read soon: asks for its memory where that costs nothing. */
+void hf_log_prefetch(struct hf_log_set *set, uint64_t position);
 /* The size of the record at position (header, payload and gap), from its header alone, whose sum is not checked. */
 int hf_log_record_size(struct hf_log_set *set, uint64_t position, uint64_t *bytes);
 

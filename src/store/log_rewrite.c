@@ -13,6 +13,7 @@ struct hf_log_rewrite {
 	struct hf_buffer buffer, map;
 	uint64_t offset;  /* of the file: where buffer goes */
 	uint64_t next;    /* the position that would go on in the present extent */
+	uint64_t dead_before;
 	bool finished;
 };
 
@@ -27,6 +28,7 @@ int hf_log_rewrite_begin(struct hf_log_rewrite **out, struct hf_log *log, const 
 	next.generation++;
 	next.dead_bytes = 0;
 	rewrite->log = log;
+	rewrite->dead_before = info->dead_bytes;
 	rewrite->offset = HF_LOG_FILE_HEADER_BYTES;
 	status = hf_log_segment_new(&rewrite->segment, log, &next, HF_FILE_READ | HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
 	if (status == HF_OK)
@@ -107,7 +109,7 @@ int hf_log_rewrite_finish(struct hf_log_rewrite *rewrite)
 
 int hf_log_rewrite_install(struct hf_log_rewrite *rewrite)
 {
-	return hf_log_replace_segment(rewrite->log, rewrite->segment);
+	return hf_log_replace_segment(rewrite->log, rewrite->segment, rewrite->dead_before);
 }
 
 void hf_log_rewrite_free(struct hf_log_rewrite *rewrite)

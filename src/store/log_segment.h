@@ -23,6 +23,7 @@ struct hf_log_segment {
 	uint32_t extent_count;       /* 0: not squeezed */
 	bool unreadable;             /* its extent map is damaged */
 	struct hf_file file;
+	_Atomic(struct hf_log_window *) window; /* NULL until the first read */
 	struct hf_log *log;
 };
 
@@ -49,9 +50,19 @@ int hf_log_segment_write_header(struct hf_log_segment *segment);
 uint64_t hf_log_segment_end(const struct hf_log_segment *segment); /* file offset where records end */
 /* The file offset of a position, and where in the file the run of records it is in ends. */
 int hf_log_segment_locate(const struct hf_log_segment *segment, uint64_t position, uint64_t *offset, uint64_t *end);
+/* ---- log_window.c: reads that need no call, of pages that were read before ---- */
+/* A call has read these bytes. */
+void hf_log_window_note(struct hf_log_segment *segment, uint64_t offset, size_t length);
+/* Copies them when all their pages have been noted; false otherwise. */
+bool hf_log_window_read(struct hf_log_segment *segment, uint8_t *data, size_t length, uint64_t offset);
+/* What the record's header says that it takes, unchecked but bounded; 0 when its page has not been noted. */
+size_t hf_log_window_record_bytes(struct hf_log_segment *segment, uint64_t offset);
+void hf_log_window_prefetch(struct hf_log_segment *segment, uint64_t offset);
+void hf_log_window_close(struct hf_log_segment *segment);
+
 void hf_log_count_corrupt(const struct hf_log_segment *segment, uint64_t offset, const char *what);
 uint32_t hf_log_record_sum(const struct hf_log *log, const uint8_t *data, size_t length, uint64_t position);
-/* Puts segment in the place of the one with its number. */
-int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment);
+/* Puts segment in the place of the one with its number. dead_before: the garbage that was known when its writing began. */
+int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment, uint64_t dead_before);
 
 #endif

@@ -25,6 +25,12 @@ enum hf_record_type {
 #define HF_RECORD_GROUP_BYTES 8
 #define HF_RECORD_DELETE_BYTES (HF_STORE_ID_BYTES + 12)
 
+/* True for records that nothing needs any more once a checkpoint has passed them (collect.h has the exceptions). */
+static inline bool hf_record_is_garbage(uint8_t type)
+{
+	return type != HF_RECORD_DOC && type != HF_RECORD_BLOCK && type != HF_RECORD_DROP;
+}
+
 struct hf_record_delete {
 	const uint8_t *id;
 	uint64_t position;

@@ -139,6 +139,8 @@ static int replay(struct recovery *r, const struct hf_log_record *record)
 	int status;
 
 	r->store->replayed_records++;
+	if (record->position >= r->counted && hf_record_is_garbage(record->type))
+		hf_log_count_dead(r->store->log, record->position, hf_log_record_bytes(record->payload.length));
 	if (record->type == HF_RECORD_DOC)
 		status = replay_doc(r, record);
 	else if (record->type == HF_RECORD_DELETE)

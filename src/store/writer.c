@@ -223,6 +223,7 @@ static void make_visible(struct hf_writer *writer, size_t length)
 	struct hf_store *store = writer->store;
 	struct hf_tx *tx = &writer->tx;
 	struct hf_log_record record;
+	uint64_t garbage = 0;
 
 	atomic_store_explicit(&store->committed, tx->base + length, memory_order_release);
 	for (size_t i = 0; i < tx->commit_kill; i++) {
@@ -245,8 +246,11 @@ static void make_visible(struct hf_writer *writer, size_t length)
 				hf_log_error(&hf_store_module, "out of memory while a commit was applied; it is complete after a restart",
 					"position=%llu", (unsigned long long)record.position);
 		}
+		if (hf_record_is_garbage(data[8]))
+			garbage += hf_log_record_bytes(payload_bytes);
 		at += hf_log_record_bytes(payload_bytes);
 	}
+	hf_log_count_dead(store->log, tx->base, garbage);
 	atomic_store_explicit(&store->applied, tx->base + length, memory_order_release);
 }
 
