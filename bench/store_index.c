@@ -1,10 +1,11 @@
-/* store_index: what the index alone costs, beside design C of the measurements: inserting with seals and merges, look-ups and the
- * usual queries. No log, no payloads: positions stand for them.
+/* store_index: what the index alone costs, beside design C of the measurements: inserting with seals and merges,
+ * look-ups and the usual queries. No log, no payloads: positions stand for them.
  *
  *     store_index [documents] [directory]
  *
- * Documents: 50,000 authors by a skewed draw, kinds as a relay sees them, rising times with some disorder, and about 6.5 terms: author,
- * kind, author + kind, and tags (e, p, t). Times are CPU of the thread, except where it says wall. */
+ * Documents: 50,000 authors by a skewed draw, kinds as a relay sees them, rising times with some disorder, and
+ * about 6.5 terms: author, kind, author + kind, and tags (e, p, t). Times are CPU of the thread, except where it says
+ * wall. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,8 @@ static void describe(uint32_t i, struct hf_doc_key *key, uint64_t terms[static 1
 	terms[n++] = term(2, kind);
 	terms[n++] = term(3, author * 65536 + kind);
 	if (i > 100 && draw(&state) % 10 < 8)
-		terms[n++] = term(4, i - 1 - draw(&state) % (draw(&state) % 2 ? 100 : i - 1)); /* e: a recent or any event */
+		terms[n++] =
+			term(4, i - 1 - draw(&state) % (draw(&state) % 2 ? 100 : i - 1)); /* e: a recent or any event */
 	uint64_t p = author_of(&state);
 	terms[n++] = term(5, p);
 	if (draw(&state) % 2 == 0)
@@ -98,7 +100,8 @@ static double cpu_us(void)
 {
 	struct rusage u;
 	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static uint32_t next_number(void *context)
@@ -106,9 +109,7 @@ static uint32_t next_number(void *context)
 	return atomic_fetch_add(&((struct bench *)context)->number, 1) + 1;
 }
 
-static void nothing(void *context)
-{
-}
+static void nothing(void *context) {}
 
 static int read_id(void *context, uint64_t position, uint8_t id[static HF_STORE_ID_BYTES])
 {
@@ -199,7 +200,8 @@ static void bench_find(struct bench *b, bool hit)
 		for (uint32_t k = 0; k < 64; k++) {
 			struct hf_index_hit found;
 			struct hf_index_view *view = hf_index_acquire(b->index);
-			int r = hf_index_find(view, keys[k].id, UINT64_MAX, HF_READ_RESIDENT, confirm, &positions[k], &found);
+			int r = hf_index_find(
+				view, keys[k].id, UINT64_MAX, HF_READ_RESIDENT, confirm, &positions[k], &found);
 			hf_index_view_release(view);
 			if ((r == HF_OK) != hit)
 				abort();
@@ -263,8 +265,8 @@ static uint32_t query_once(struct bench *b, int what, uint64_t terms[static 1024
 
 static void bench_queries(struct bench *b)
 {
-	static const char *const names[QUERY_KINDS] = {"author + kind, newest 20", "#e", "#p, newest 50", "kind + one day, 100",
-		"newest 500", "1000 authors, newest 100", "author and kind as two clauses, 20"};
+	static const char *const names[QUERY_KINDS] = {"author + kind, newest 20", "#e", "#p, newest 50",
+		"kind + one day, 100", "newest 500", "1000 authors, newest 100", "author and kind as two clauses, 20"};
 	uint64_t terms[1024];
 	for (int what = 0; what < QUERY_KINDS; what++) {
 		uint32_t turns = what == BY_THOUSAND_AUTHORS ? 200 : what == NEWEST ? 4000 : 20000;
@@ -286,8 +288,16 @@ int main(int argc, char **argv)
 	snprintf(b.directory, sizeof b.directory, "%s/store_index.%d", argc > 2 ? argv[2] : "/tmp", (int)getpid());
 	mkdir(b.directory, 0700);
 	hf_env_system(&b.env);
-	struct hf_index_options options = {.env = &b.env, .directory = b.directory, .collection = 1, .memtable_docs_max = 8192,
-		.seed = 0x5eed, .next_number = next_number, .work_ready = nothing, .changed = nothing, .context = &b, .read_id = read_id};
+	struct hf_index_options options = {.env = &b.env,
+		.directory = b.directory,
+		.collection = 1,
+		.memtable_docs_max = 8192,
+		.seed = 0x5eed,
+		.next_number = next_number,
+		.work_ready = nothing,
+		.changed = nothing,
+		.context = &b,
+		.read_id = read_id};
 	if (hf_index_open(&b.index, &options, NULL, 0, &failure)) {
 		fprintf(stderr, "%s\n", failure.text);
 		return 1;
@@ -308,8 +318,9 @@ int main(int argc, char **argv)
 	atomic_store(&b.done, true);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
-	printf("%u documents, %.2f terms each: %.3f us CPU insert, %.3f us with seals and merges, %.2f s wall\n", b.count,
-		(double)term_sum / b.count, insert_us / b.count, (cpu_us() - cpu - describe_us) / b.count, (now_us() - start) / 1e6);
+	printf("%u documents, %.2f terms each: %.3f us CPU insert, %.3f us with seals and merges, %.2f s wall\n",
+		b.count, (double)term_sum / b.count, insert_us / b.count, (cpu_us() - cpu - describe_us) / b.count,
+		(now_us() - start) / 1e6);
 	sizes(&b);
 	bench_find(&b, true);
 	bench_find(&b, false);

@@ -1,10 +1,10 @@
 /* What outlives the process besides segments: marks of dead documents, and which files may go.
  *
- *   dead file = "HFDEAD\0\0" (8), segment number le32, document count le32, mark count le32, form le32, marks, crc32c le32
- *   marks     = form 0: ascending document numbers le32; form 1: a bitmap of le64 words
+ *   dead file = "HFDEAD\0\0" (8), segment number le32, document count le32, mark count le32, form le32, marks, crc32c
+ * le32 marks     = form 0: ascending document numbers le32; form 1: a bitmap of le64 words
  *
- * A dead file is written under a name never used before and synced; the manifest names it afterwards. A file is unlinked only
- * when a manifest that does not name it is durable. */
+ * A dead file is written under a name never used before and synced; the manifest names it afterwards. A file is
+ * unlinked only when a manifest that does not name it is durable. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -91,7 +91,8 @@ static int write_synced(struct hf_index *index, const char *name, struct hf_slic
 	struct hf_file file = {.descriptor = -1};
 	int r = hf_path_join(path, index->directory, name);
 	if (!r)
-		r = hf_file_open(index->options.env->fs, &file, path, HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
+		r = hf_file_open(
+			index->options.env->fs, &file, path, HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
 	if (r)
 		return r;
 	r = hf_file_write(&file, bytes.data, bytes.length, 0);
@@ -168,18 +169,21 @@ int hf_index_load_dead(struct hf_index *index, uint32_t number, uint32_t generat
 		if (index->view->segments[i]->number == number)
 			s = index->view->segments[i];
 	if (!s)
-		return hf_fail(failure, HF_EINVAL, "The manifest names dead marks of index file %08x.idx but not the file.", number);
+		return hf_fail(failure, HF_EINVAL,
+			"The manifest names dead marks of index file %08x.idx but not the file.", number);
 	dead_name(name, number, generation);
 	int r = hf_path_join(path, index->directory, name);
 	if (!r)
-		r = hf_fs_read_all(index->options.env->fs, path, DEAD_HEADER_BYTES + (size_t)s->doc_count / 8 * 9 + 64, &bytes);
+		r = hf_fs_read_all(
+			index->options.env->fs, path, DEAD_HEADER_BYTES + (size_t)s->doc_count / 8 * 9 + 64, &bytes);
 	if (r == HF_ETOOBIG)
 		r = HF_ECORRUPT;
 	if (!r)
 		r = decode_dead(s, hf_buffer_slice(&bytes));
 	hf_buffer_free(&bytes);
 	if (r)
-		return hf_fail(failure, r, "The dead marks in %s cannot be used: %s; rebuild the index.", path, hf_error_text(r));
+		return hf_fail(failure, r, "The dead marks in %s cannot be used: %s; rebuild the index.", path,
+			hf_error_text(r));
 	s->dead_generation = generation;
 	s->dead_saved_count = atomic_load(&s->dead_count);
 	return HF_OK;
@@ -205,15 +209,19 @@ static int describe(struct hf_index *index, struct hf_index_view *view, struct h
 	for (uint32_t i = 0; i < view->segment_count && !r; i++) {
 		struct hf_segment *s = view->segments[i];
 		r = save_dead(index, s, &written);
-		out[i] = (struct hf_index_checkpoint){
-			.info = {.number = s->number, .tier = s->tier, .doc_count = s->doc_count, .dead_count = s->dead_saved_count,
-				.file_bytes = s->file_bytes, .position_max = s->position_max},
+		out[i] = (struct hf_index_checkpoint){.info = {.number = s->number,
+							      .tier = s->tier,
+							      .doc_count = s->doc_count,
+							      .dead_count = s->dead_saved_count,
+							      .file_bytes = s->file_bytes,
+							      .position_max = s->position_max},
 			.dead_generation = s->dead_generation};
 	}
 	return r || !written ? r : hf_fs_sync_directory(index->options.env->fs, index->directory);
 }
 
-int hf_index_checkpoint(struct hf_index *index, struct hf_index_checkpoint *segments, size_t max, size_t *count, uint64_t *position)
+int hf_index_checkpoint(
+	struct hf_index *index, struct hf_index_checkpoint *segments, size_t max, size_t *count, uint64_t *position)
 {
 	pthread_mutex_lock(&index->checkpoint_lock);
 	struct hf_index_view *view = hf_index_acquire(index);

@@ -1,6 +1,6 @@
-/* The set of parts is an immutable view behind one pointer; every change builds a new view and swaps it under the index lock,
- * which is never held while a file is read or written. Marks of dead documents are set under the same lock, so that a
- * seal or merge carries over what was marked while it ran and none is lost at the switch. */
+/* The set of parts is an immutable view behind one pointer; every change builds a new view and swaps it under the index
+ * lock, which is never held while a file is read or written. Marks of dead documents are set under the same lock, so
+ * that a seal or merge carries over what was marked while it ran and none is lost at the switch. */
 #include "store/index_private.h"
 
 #include <stdio.h>
@@ -14,7 +14,8 @@ static struct hf_log_module index_log = HF_LOG_MODULE("store");
 
 struct hf_index_view *hf_index_view_new(struct hf_index *index, uint32_t memtable_count, uint32_t segment_count)
 {
-	struct hf_index_view *view = calloc(1, sizeof *view + ((size_t)memtable_count + segment_count) * sizeof(void *));
+	struct hf_index_view *view =
+		calloc(1, sizeof *view + ((size_t)memtable_count + segment_count) * sizeof(void *));
 	if (!view)
 		return NULL;
 	atomic_init(&view->references, 1);
@@ -54,14 +55,17 @@ static int segment_order(const void *a, const void *b)
 	return x->position_max < y->position_max ? 1 : x->position_max > y->position_max ? -1 : 0;
 }
 
-/* The present view without some parts and with others. The index lock is held. add_* may be NULL; both get a reference. */
-static struct hf_index_view *derive(struct hf_index *index, struct hf_memtable *add_memtable, struct hf_memtable *drop_memtable,
-	struct hf_segment *add_segment, const struct hf_merge_input *drop_segments, uint32_t drop_count)
+/* The present view without some parts and with others. The index lock is held. add_* may be NULL; both get a reference.
+ */
+static struct hf_index_view *derive(struct hf_index *index, struct hf_memtable *add_memtable,
+	struct hf_memtable *drop_memtable, struct hf_segment *add_segment, const struct hf_merge_input *drop_segments,
+	uint32_t drop_count)
 {
 	struct hf_index_view *old = index->view;
 	uint32_t memtables = 0, segments = 0;
-	struct hf_index_view *view = hf_index_view_new(index, old->memtable_count + (add_memtable != NULL) - (drop_memtable != NULL),
-		old->segment_count + (add_segment != NULL) - drop_count);
+	struct hf_index_view *view =
+		hf_index_view_new(index, old->memtable_count + (add_memtable != NULL) - (drop_memtable != NULL),
+			old->segment_count + (add_segment != NULL) - drop_count);
 	if (!view)
 		return NULL;
 	if (add_memtable)
@@ -96,8 +100,8 @@ static void retire_segment(struct hf_index *index, struct hf_segment *s)
 
 /* ---- Open and close ---- */
 
-static int open_segments(struct hf_index *index, const struct hf_index_segment_info *segments, size_t count,
-	struct hf_failure *failure)
+static int open_segments(
+	struct hf_index *index, const struct hf_index_segment_info *segments, size_t count, struct hf_failure *failure)
 {
 	const struct hf_index_options *o = &index->options;
 	index->view = hf_index_view_new(index, 1, (uint32_t)count);
@@ -106,11 +110,12 @@ static int open_segments(struct hf_index *index, const struct hf_index_segment_i
 	index->view->segment_count = 0;
 	index->view->memtables[0] = index->active = hf_memtable_new(&index->memtables, o->memtable_docs_max);
 	if (!index->active)
-		return hf_fail(failure, HF_ENOMEM, "Out of memory for a memtable of %u documents.", o->memtable_docs_max);
+		return hf_fail(
+			failure, HF_ENOMEM, "Out of memory for a memtable of %u documents.", o->memtable_docs_max);
 	for (size_t i = 0; i < count; i++) {
 		struct hf_segment **s = &index->view->segments[i];
-		int r = hf_segment_open(s, o->env->fs, o->directory, segments[i].number, segments[i].tier, o->collection,
-			segments[i].file_bytes, o->seed, failure);
+		int r = hf_segment_open(s, o->env->fs, o->directory, segments[i].number, segments[i].tier,
+			o->collection, segments[i].file_bytes, o->seed, failure);
 		if (r)
 			return r;
 		(*s)->corrupt_count = &index->corrupt_count;
@@ -134,8 +139,8 @@ int hf_index_open(struct hf_index **out, const struct hf_index_options *options,
 	hf_memtable_pool_init(&index->memtables);
 	index->directory = strdup(options->directory);
 	index->options.directory = index->directory;
-	int r = index->directory ? open_segments(index, segments, segment_count, failure) :
-		hf_fail(failure, HF_ENOMEM, "Out of memory opening the index.");
+	int r = index->directory ? open_segments(index, segments, segment_count, failure)
+				 : hf_fail(failure, HF_ENOMEM, "Out of memory opening the index.");
 	if (r) {
 		hf_index_close(index);
 		return r;
@@ -289,8 +294,14 @@ unsigned hf_index_frozen_count(const struct hf_index *index)
 static struct hf_merge_target target_for(struct hf_index *index, uint32_t tier)
 {
 	const struct hf_index_options *o = &index->options;
-	return (struct hf_merge_target){.fs = o->env->fs, .directory = o->directory, .number = o->next_number(o->context),
-		.tier = tier, .collection = o->collection, .seed = o->seed, .read_id = o->read_id, .context = o->context};
+	return (struct hf_merge_target){.fs = o->env->fs,
+		.directory = o->directory,
+		.number = o->next_number(o->context),
+		.tier = tier,
+		.collection = o->collection,
+		.seed = o->seed,
+		.read_id = o->read_id,
+		.context = o->context};
 }
 
 /* Makes the view current whose parts were chosen under the lock; tells the owner. */
@@ -349,8 +360,8 @@ static bool mostly_dead(const struct hf_segment *s)
 	return atomic_load_explicit(&s->dead_count, memory_order_relaxed) * 2 > s->doc_count;
 }
 
-/* Chooses what to merge next: a full tier, the lowest first, its oldest segments; else a segment that is mostly dead. Returns the
- * count of inputs, each with a reference. */
+/* Chooses what to merge next: a full tier, the lowest first, its oldest segments; else a segment that is mostly dead.
+ * Returns the count of inputs, each with a reference. */
 static uint32_t pick(struct hf_index *index, struct hf_merge_input *inputs, uint32_t *tier)
 {
 	pthread_mutex_lock(&index->lock);
@@ -394,7 +405,8 @@ static int warm_inputs(struct hf_index *index, struct hf_merge_input *inputs, ui
 			pthread_mutex_lock(&index->lock);
 			inputs[i].segment->damaged = true;
 			pthread_mutex_unlock(&index->lock);
-			hf_log_error(&index_log, "damaged index file is left out of merges", "file=%08x.idx", inputs[i].segment->number);
+			hf_log_error(&index_log, "damaged index file is left out of merges", "file=%08x.idx",
+				inputs[i].segment->number);
 		}
 		first = first ? first : r;
 	}
@@ -407,7 +419,8 @@ static void mark_damaged(struct hf_index *index, struct hf_merge_input *inputs, 
 	for (uint32_t i = 0; i < count; i++)
 		inputs[i].segment->damaged = true;
 	pthread_mutex_unlock(&index->lock);
-	hf_log_error(&index_log, "index files cannot be merged", "first=%08x.idx count=%u", inputs[0].segment->number, count);
+	hf_log_error(&index_log, "index files cannot be merged", "first=%08x.idx count=%u", inputs[0].segment->number,
+		count);
 }
 
 /* Merges the inputs into one segment of that tier and switches. The merge lock is held. Drops the references. */

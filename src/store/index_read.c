@@ -6,8 +6,8 @@
 
 /* ---- Find ---- */
 
-static int confirm_entry(struct hf_segment *s, uint32_t doc, uint64_t before, enum hf_read_mode mode, hf_index_confirm confirm,
-	void *context, struct hf_index_hit *hit)
+static int confirm_entry(struct hf_segment *s, uint32_t doc, uint64_t before, enum hf_read_mode mode,
+	hf_index_confirm confirm, void *context, struct hf_index_hit *hit)
 {
 	uint64_t position, rank;
 	if (hf_segment_is_dead(s, doc))
@@ -44,8 +44,8 @@ int hf_index_find(struct hf_index_view *view, const uint8_t id[static HF_STORE_I
 {
 	uint64_t hash = hf_segment_id_hash(id, view->seed);
 	for (uint32_t i = 0; i < view->segment_count; i++)
-		hf_segment_prefetch_directory(view->segments[i], HF_SECTION_ID_DIRECTORY, view->segments[i]->id_bits,
-			(uint32_t)(hash >> 32));
+		hf_segment_prefetch_directory(
+			view->segments[i], HF_SECTION_ID_DIRECTORY, view->segments[i]->id_bits, (uint32_t)(hash >> 32));
 	for (uint32_t i = 0; i < view->memtable_count; i++) {
 		const struct hf_memtable *table = view->memtables[i];
 		uint32_t doc = hf_memtable_find(table, id, hash, before);
@@ -180,7 +180,8 @@ static int compare_positions(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-int hf_index_positions(struct hf_index_view *view, uint64_t from, uint64_t before, uint64_t *positions, size_t max, size_t *count)
+int hf_index_positions(
+	struct hf_index_view *view, uint64_t from, uint64_t before, uint64_t *positions, size_t max, size_t *count)
 {
 	struct lowest l = {.heap = positions, .from = from, .before = before, .max = max};
 	int failed = HF_OK;
@@ -190,7 +191,8 @@ int hf_index_positions(struct hf_index_view *view, uint64_t from, uint64_t befor
 	/* The oldest segment first, so that the newer ones are passed over by their lowest position. */
 	for (uint32_t i = view->segment_count; i-- > 0;) {
 		struct hf_segment *s = view->segments[i];
-		if (s->position_max < from || s->position_min >= before || (l.count == max && s->position_min > l.heap[0]))
+		if (s->position_max < from || s->position_min >= before ||
+			(l.count == max && s->position_min > l.heap[0]))
 			continue;
 		int r = positions_of_segment(s, &l);
 		failed = failed ? failed : r;

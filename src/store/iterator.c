@@ -1,10 +1,10 @@
-/* A heap of parts by (rank descending, tie, id). A part starts unloaded: its key is the highest rank it could give, so parts that
- * only hold older documents are not even opened while newer ones fill the caller's limit; and after a hit it is unloaded
- * again, so that nothing is looked up past the last hit asked for. Only at the top of the heap is a part loaded, that is,
- * moved to its next document.
+/* A heap of parts by (rank descending, tie, id). A part starts unloaded: its key is the highest rank it could give, so
+ * parts that only hold older documents are not even opened while newer ones fill the caller's limit; and after a hit it
+ * is unloaded again, so that nothing is looked up past the last hit asked for. Only at the top of the heap is a part
+ * loaded, that is, moved to its next document.
  *
- * Within a part: part_walk.h. HF_EWAIT and HF_ENOMEM leave heap and parts so that the same call can be made again. A part
- * that turns out corrupt is reported once and left out. */
+ * Within a part: part_walk.h. HF_EWAIT and HF_ENOMEM leave heap and parts so that the same call can be made again. A
+ * part that turns out corrupt is reported once and left out. */
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -149,7 +149,8 @@ static int choose(struct hf_index_iterator *it, uint32_t *place)
 {
 	struct part **heap = it->heap;
 	*place = 0;
-	if (!(it->heap_count > 1 && equal_keys(heap[0], heap[1])) && !(it->heap_count > 2 && equal_keys(heap[0], heap[2])))
+	if (!(it->heap_count > 1 && equal_keys(heap[0], heap[1])) &&
+		!(it->heap_count > 2 && equal_keys(heap[0], heap[2])))
 		return HF_OK;
 	int r = load_id(it, heap[0]);
 	for (uint32_t i = 1; i < it->heap_count && !r; i++) {
@@ -185,7 +186,8 @@ static void add_parts(struct hf_index_iterator *it)
 	}
 	for (uint32_t i = 0; i < view->segment_count; i++) {
 		struct hf_segment *s = view->segments[i];
-		if (s->rank_max < it->query.rank_min || s->rank_min > it->query.rank_max || s->position_min >= it->query.before)
+		if (s->rank_max < it->query.rank_min || s->rank_min > it->query.rank_max ||
+			s->position_min >= it->query.before)
 			continue;
 		p->segment = s;
 		add_part(it, p++, s->rank_max);
@@ -203,8 +205,8 @@ static void prefetch(const struct hf_index_iterator *it)
 				if (stage == 0)
 					hf_segment_prefetch_directory(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, hash);
 				else
-					hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, hash, HF_SECTION_TERM,
-						HF_SEGMENT_TERM_BYTES);
+					hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, hash,
+						HF_SECTION_TERM, HF_SEGMENT_TERM_BYTES);
 			}
 		}
 	}
@@ -222,8 +224,11 @@ int hf_index_iterate(struct hf_index_iterator **out, struct hf_index_view *view,
 	it->view = view;
 	it->parts = (struct part *)(it + 1);
 	it->heap = (struct part **)(it->parts + parts);
-	it->query = (struct hf_part_query){.clause_count = query->clause_count, .rank_min = query->rank_min,
-		.rank_max = query->rank_max, .before = before, .mode = mode};
+	it->query = (struct hf_part_query){.clause_count = query->clause_count,
+		.rank_min = query->rank_min,
+		.rank_max = query->rank_max,
+		.before = before,
+		.mode = mode};
 	memcpy(it->query.clauses, query->clauses, query->clause_count * sizeof *query->clauses);
 	bool possible = query->rank_min <= query->rank_max;
 	for (uint32_t i = 0; i < query->clause_count; i++)

@@ -1,6 +1,6 @@
-/* Publication: the fields of a document and its nodes are plain stores that precede the release store of a chain head, an
- * id slot or the document count; readers load those with acquire. What a reader may look at beyond that (the documents below its
- * snapshot's position) was complete before the position was raised. */
+/* Publication: the fields of a document and its nodes are plain stores that precede the release store of a chain head,
+ * an id slot or the document count; readers load those with acquire. What a reader may look at beyond that (the
+ * documents below its snapshot's position) was complete before the position was raised. */
 #include "store/memtable.h"
 
 #include <sys/mman.h>
@@ -140,8 +140,8 @@ bool hf_memtable_has_room(const struct hf_memtable *table, uint32_t term_count)
 {
 	uint32_t slots_max = (uint32_t)(((uint64_t)3 << table->slot_bits) / 4);
 	return atomic_load_explicit(&table->doc_count, memory_order_relaxed) < table->docs_max &&
-		term_count <= table->nodes_max && table->node_count - 1 <= table->nodes_max - term_count &&
-		term_count <= slots_max && table->slot_count <= slots_max - term_count;
+	       term_count <= table->nodes_max && table->node_count - 1 <= table->nodes_max - term_count &&
+	       term_count <= slots_max && table->slot_count <= slots_max - term_count;
 }
 
 static uint32_t probe(const struct hf_memtable *t, uint64_t term, bool *found)
@@ -165,7 +165,8 @@ static void link_term(struct hf_memtable *t, uint32_t doc, uint64_t term)
 	struct hf_memtable_slot *slot = &t->slots[at];
 	t->nodes[node] = (struct hf_memtable_node){
 		.next = atomic_load_explicit(&slot->head, memory_order_relaxed), .doc = doc, .slot = at};
-	atomic_store_explicit(&slot->count, atomic_load_explicit(&slot->count, memory_order_relaxed) + 1, memory_order_relaxed);
+	atomic_store_explicit(
+		&slot->count, atomic_load_explicit(&slot->count, memory_order_relaxed) + 1, memory_order_relaxed);
 	atomic_store_explicit(&slot->head, node, memory_order_release);
 	if (!found) {
 		t->slot_count++;
@@ -191,7 +192,8 @@ static void link_ordered(struct hf_memtable *t, uint32_t doc, uint32_t random)
 	uint32_t levels = 1 + (uint32_t)__builtin_ctz(random | 1u << (2 * HF_MEMTABLE_LEVELS - 2)) / 2;
 	for (uint32_t level = 0; level < levels; level++) {
 		_Atomic uint32_t *link = link_at(t, level, before[level]);
-		atomic_store_explicit(link_at(t, level, doc), atomic_load_explicit(link, memory_order_relaxed), memory_order_relaxed);
+		atomic_store_explicit(
+			link_at(t, level, doc), atomic_load_explicit(link, memory_order_relaxed), memory_order_relaxed);
 		atomic_store_explicit(link, doc + 1, memory_order_release);
 	}
 }
@@ -239,8 +241,8 @@ void hf_memtable_abort(struct hf_memtable *table, uint64_t position)
 
 /* ---- Readers ---- */
 
-uint32_t hf_memtable_find(const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash,
-	uint64_t before)
+uint32_t hf_memtable_find(
+	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t before)
 {
 	uint32_t mask = ((uint32_t)1 << table->id_bits) - 1, at = (uint32_t)(id_hash >> 32) & mask;
 	for (;; at = (at + 1) & mask) {
@@ -266,7 +268,8 @@ uint32_t hf_memtable_first(const struct hf_memtable *table, uint64_t rank)
 {
 	uint32_t at = table->docs_max, next = 0;
 	for (uint32_t level = HF_MEMTABLE_LEVELS; level-- > 0;)
-		while ((next = atomic_load_explicit(link_at(table, level, at), memory_order_acquire)) != 0 && table->ranks[next - 1] > rank)
+		while ((next = atomic_load_explicit(link_at(table, level, at), memory_order_acquire)) != 0 &&
+			table->ranks[next - 1] > rank)
 			at = next - 1;
 	return next - 1;
 }

@@ -1,12 +1,13 @@
 /* memtable: the newest documents of a collection, in memory. (Private to store/.)
  *
- * Fixed arrays in one mapping; untouched pages cost nothing. Each term has a chain of nodes, the last inserted first. One writer
- * inserts; any number of readers walk without a lock: everything a reader can reach was written before the link to it was
- * published. A reader skips documents at or above its snapshot's position and dead ones, so staged documents are
- * in the table before they are committed, and aborted ones are simply marked dead.
+ * Fixed arrays in one mapping; untouched pages cost nothing. Each term has a chain of nodes, the last inserted first.
+ * One writer inserts; any number of readers walk without a lock: everything a reader can reach was written before the
+ * link to it was published. A reader skips documents at or above its snapshot's position and dead ones, so staged
+ * documents are in the table before they are committed, and aborted ones are simply marked dead.
  *
- * All documents are also in a skip list in query order, so that the newest are at hand whatever the order of arrival was: one
- * document from the future, or a sender that means ill, costs nobody a sort. Levels come from the keyed hash of the id.
+ * All documents are also in a skip list in query order, so that the newest are at hand whatever the order of arrival
+ * was: one document from the future, or a sender that means ill, costs nobody a sort. Levels come from the keyed hash
+ * of the id.
  */
 #ifndef HF_STORE_MEMTABLE_H
 #define HF_STORE_MEMTABLE_H
@@ -30,8 +31,8 @@ struct hf_memtable_node {
 	uint32_t next, doc, slot;
 };
 
-/* Keeps one table that nobody uses any more for the next one: taking fresh pages from the kernel and giving them back for
- * each table costs more than clearing what must be clear. */
+/* Keeps one table that nobody uses any more for the next one: taking fresh pages from the kernel and giving them back
+ * for each table costs more than clearing what must be clear. */
 struct hf_memtable_pool {
 	pthread_mutex_t lock;
 	struct hf_memtable *spare;
@@ -52,11 +53,12 @@ struct hf_memtable {
 	uint64_t *rank_most; /* the highest rank of this and all earlier documents */
 	uint32_t *first_node, *term_counts;
 	_Atomic uint64_t *dead;
-	_Atomic uint32_t *next;  /* by level, then document or docs_max for the list's head: next document + 1; 0: none */
+	_Atomic uint32_t
+		*next; /* by level, then document or docs_max for the list's head: next document + 1; 0: none */
 
 	struct hf_memtable_node *nodes; /* a document's nodes are neighbours; 0 is not used */
 	struct hf_memtable_slot *slots;
-	_Atomic uint64_t *id_slots;     /* high half of the id's hash, then document + 1; 0: free */
+	_Atomic uint64_t *id_slots; /* high half of the id's hash, then document + 1; 0: free */
 
 	_Atomic uint32_t doc_count;
 	_Atomic uint32_t dead_count;
@@ -82,8 +84,8 @@ static inline bool hf_memtable_is_dead(const struct hf_memtable *table, uint32_t
 	return atomic_load_explicit(&table->dead[doc / 64], memory_order_relaxed) >> (doc % 64) & 1;
 }
 /* The live document with this id below `before`, or HF_MEMTABLE_NONE. */
-uint32_t hf_memtable_find(const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash,
-	uint64_t before);
+uint32_t hf_memtable_find(
+	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t before);
 /* The slot of a term, or HF_MEMTABLE_NONE. */
 uint32_t hf_memtable_slot(const struct hf_memtable *table, uint64_t term);
 /* Query order: negative when document a comes before b. */
@@ -93,7 +95,8 @@ static inline int hf_memtable_compare(const struct hf_memtable *table, uint32_t 
 		return table->ranks[a] > table->ranks[b] ? -1 : 1;
 	return memcmp(table->ids[a], table->ids[b], HF_STORE_ID_BYTES);
 }
-/* The first document in query order with a rank of at most `rank`, and the one behind another; HF_MEMTABLE_NONE at the end. */
+/* The first document in query order with a rank of at most `rank`, and the one behind another; HF_MEMTABLE_NONE at the
+ * end. */
 uint32_t hf_memtable_first(const struct hf_memtable *table, uint64_t rank);
 static inline uint32_t hf_memtable_next(const struct hf_memtable *table, uint32_t doc)
 {

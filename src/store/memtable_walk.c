@@ -1,6 +1,7 @@
-/* Ranks may arrive in any order, also on purpose: whatever it is, a walk along chains costs a heap operation for each of a small
- * share of the table, and nothing more. When they arrive about in order the heap stays tiny and the walk ends where the caller stops.
- * An allocation is made before anything is taken from a chain, so that a failed call can be made again. */
+/* Ranks may arrive in any order, also on purpose: whatever it is, a walk along chains costs a heap operation for each
+ * of a small share of the table, and nothing more. When they arrive about in order the heap stays tiny and the walk
+ * ends where the caller stops. An allocation is made before anything is taken from a chain, so that a failed call can
+ * be made again. */
 #include <stdlib.h>
 
 #include "store/part_walk.h"
@@ -69,8 +70,8 @@ static int open_chains(struct hf_memtable_walk *w, const struct hf_memtable_filt
 	return HF_OK;
 }
 
-int hf_memtable_walk_open(struct hf_memtable_walk *walk, struct hf_memtable *table, struct hf_part_query *query,
-	struct hf_arena *arena)
+int hf_memtable_walk_open(
+	struct hf_memtable_walk *walk, struct hf_memtable *table, struct hf_part_query *query, struct hf_arena *arena)
 {
 	struct hf_memtable_walk *w = walk;
 	*w = (struct hf_memtable_walk){.table = table, .last = HF_MEMTABLE_NONE};
@@ -201,7 +202,8 @@ static int next_ordered(struct hf_memtable_walk *w, struct hf_part_query *query,
 	return HF_ENOTFOUND;
 }
 
-static int next_in_chains(struct hf_memtable_walk *w, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
+static int next_in_chains(
+	struct hf_memtable_walk *w, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
 {
 	for (;;) {
 		uint32_t next = w->chain_count ? w->chains[0].doc : HF_MEMTABLE_NONE;
@@ -223,7 +225,8 @@ static int next_in_chains(struct hf_memtable_walk *w, struct hf_part_query *quer
 	}
 }
 
-int hf_memtable_walk_next(struct hf_memtable_walk *walk, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
+int hf_memtable_walk_next(
+	struct hf_memtable_walk *walk, struct hf_part_query *query, struct hf_arena *arena, uint32_t *doc)
 {
 	return walk->chains ? next_in_chains(walk, query, arena, doc) : next_ordered(walk, query, doc);
 }

@@ -1,7 +1,7 @@
-/* Documents are merged once by rank; the order is kept as one byte a document (which input it came from) and replayed for each
- * column. Numbers within an input keep their order, so the lists of an input stay ascending under its map and a list of the
- * output is a merge of mapped lists. Dictionaries and ids are merged by hash. Memory: one byte a document out, four a document in,
- * the directories, and buffers of fixed size. */
+/* Documents are merged once by rank; the order is kept as one byte a document (which input it came from) and replayed
+ * for each column. Numbers within an input keep their order, so the lists of an input stay ascending under its map and
+ * a list of the output is a merge of mapped lists. Dictionaries and ids are merged by hash. Memory: one byte a document
+ * out, four a document in, the directories, and buffers of fixed size. */
 #include "store/merge.h"
 
 #include <stdlib.h>
@@ -85,7 +85,8 @@ static void skip_dead(const struct hf_merge_input *input, struct walk *w)
 }
 
 /* The value of the document where the walk stands. */
-static int walk_value(const struct hf_merge_input *input, struct walk *w, enum hf_segment_section section, uint64_t *value)
+static int walk_value(
+	const struct hf_merge_input *input, struct walk *w, enum hf_segment_section section, uint64_t *value)
 {
 	uint32_t group = w->doc / HF_SEGMENT_GROUP_DOCS;
 	if (group != w->group) {
@@ -359,7 +360,8 @@ static int write_segment(struct merge *m, struct hf_segment **out)
 {
 	const struct hf_merge_target *t = m->target;
 	uint64_t file_bytes;
-	int r = hf_segment_builder_open(&m->builder, t->fs, t->directory, t->number, t->collection, t->seed, m->live_count);
+	int r = hf_segment_builder_open(
+		&m->builder, t->fs, t->directory, t->number, t->collection, t->seed, m->live_count);
 	if (!r)
 		r = merge_docs(m);
 	if (!r)
@@ -373,14 +375,16 @@ static int write_segment(struct merge *m, struct hf_segment **out)
 	if (!r)
 		r = hf_segment_builder_finish(&m->builder, &file_bytes);
 	if (!r)
-		r = hf_segment_open(out, t->fs, t->directory, t->number, t->tier, t->collection, file_bytes, t->seed, NULL);
+		r = hf_segment_open(
+			out, t->fs, t->directory, t->number, t->tier, t->collection, file_bytes, t->seed, NULL);
 	if (!r)
 		hf_segment_trust(*out);
 	hf_segment_builder_close(&m->builder, r != 0);
 	return r;
 }
 
-int hf_merge(const struct hf_merge_target *target, struct hf_merge_input *inputs, uint32_t count, struct hf_segment **out)
+int hf_merge(
+	const struct hf_merge_target *target, struct hf_merge_input *inputs, uint32_t count, struct hf_segment **out)
 {
 	*out = NULL;
 	struct merge *m = calloc(1, sizeof *m);
@@ -403,7 +407,8 @@ void hf_merge_carry(struct hf_merge_input *inputs, uint32_t count, struct hf_seg
 	for (uint32_t i = 0; i < count; i++) {
 		struct hf_segment *s = inputs[i].segment;
 		for (uint32_t w = 0; w < (s->doc_count + 63) / 64; w++) {
-			uint64_t now = atomic_load_explicit(&s->dead[w], memory_order_relaxed), later = now & ~inputs[i].dead[w];
+			uint64_t now = atomic_load_explicit(&s->dead[w], memory_order_relaxed),
+				 later = now & ~inputs[i].dead[w];
 			inputs[i].dead[w] = now;
 			for (; later; later &= later - 1)
 				hf_segment_mark_dead(out, inputs[i].map[w * 64 + (uint32_t)__builtin_ctzll(later)]);

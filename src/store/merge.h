@@ -1,8 +1,8 @@
 /* merge: makes a segment out of a memtable or out of several segments. (Private to store/.)
  *
  * Dead documents are left out. Marks may be set in the inputs while the work runs: it sees them as they were at its
- * start, and the map from old to new numbers lets the index carry later ones over when it switches (hf_*_carry, once before
- * and once under the index lock).
+ * start, and the map from old to new numbers lets the index carry later ones over when it switches (hf_*_carry, once
+ * before and once under the index lock).
  */
 #ifndef HF_STORE_MERGE_H
 #define HF_STORE_MERGE_H
@@ -24,7 +24,8 @@ struct hf_merge_target {
 
 /* Seals a frozen table. *out: the segment, its blocks verified, or NULL when no document lives. *map (docs of the
  * table, to free) is set in both cases. Errors leave nothing behind. */
-int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map);
+int hf_seal(
+	const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map);
 void hf_seal_carry(const struct hf_memtable *table, const uint32_t *map, struct hf_segment *out);
 
 struct hf_merge_input {
@@ -34,7 +35,8 @@ struct hf_merge_input {
 };
 /* Merges up to HF_MERGE_INPUTS_MAX segments; inputs[].segment is set by the caller, who calls hf_merge_release in the
  * end. *out is NULL when no document lives. HF_ETOOBIG when the result would pass a limit of the format. */
-int hf_merge(const struct hf_merge_target *target, struct hf_merge_input *inputs, uint32_t count, struct hf_segment **out);
+int hf_merge(
+	const struct hf_merge_target *target, struct hf_merge_input *inputs, uint32_t count, struct hf_segment **out);
 void hf_merge_carry(struct hf_merge_input *inputs, uint32_t count, struct hf_segment *out);
 void hf_merge_release(struct hf_merge_input *inputs, uint32_t count);
 

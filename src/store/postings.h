@@ -1,7 +1,7 @@
 /* postings: walks a posting list of a segment, and unions of lists. (Private to store/; format in segment.h.)
  *
- * Every call either does its work or returns an error (HF_EWAIT among them) with the walk in a state from which the same
- * call can be made again.
+ * Every call either does its work or returns an error (HF_EWAIT among them) with the walk in a state from which the
+ * same call can be made again.
  */
 #ifndef HF_STORE_POSTINGS_H
 #define HF_STORE_POSTINGS_H
@@ -12,13 +12,13 @@
 
 struct hf_postings {
 	struct hf_segment *segment;
-	const uint8_t *next, *end;  /* differences of the present block */
-	const uint8_t *skips;       /* NULL for a list of at most one block */
+	const uint8_t *next, *end; /* differences of the present block */
+	const uint8_t *skips;      /* NULL for a list of at most one block */
 	const uint8_t *data;
 	uint32_t data_bytes;
-	uint32_t count;             /* of the whole list */
-	uint32_t doc;               /* where it is; HF_POSTINGS_END at the end */
-	uint32_t left;              /* differences left in the block */
+	uint32_t count; /* of the whole list */
+	uint32_t doc;   /* where it is; HF_POSTINGS_END at the end */
+	uint32_t left;  /* differences left in the block */
 	uint32_t block, block_count;
 };
 
@@ -53,7 +53,10 @@ struct hf_union {
 	uint32_t count;
 };
 void hf_union_start(struct hf_union *u); /* after all lists were opened */
-static inline uint32_t hf_union_doc(const struct hf_union *u) { return u->heap[0]->doc; }
+static inline uint32_t hf_union_doc(const struct hf_union *u)
+{
+	return u->heap[0]->doc;
+}
 int hf_union_seek(struct hf_union *u, uint32_t doc, enum hf_read_mode mode);
 
 #endif

@@ -1,6 +1,7 @@
-/* The table has the documents in order already. Ids are sorted by hash with a radix sort over the bytes that differ; terms need
- * almost no sorting: the table keeps them at the slot of their high bits, so that reading it from one end to the other gives
- * them nearly in order. Nothing here is quadratic in what an outsider can choose: both hashes are keyed. */
+/* The table has the documents in order already. Ids are sorted by hash with a radix sort over the bytes that differ;
+ * terms need almost no sorting: the table keeps them at the slot of their high bits, so that reading it from one end to
+ * the other gives them nearly in order. Nothing here is quadratic in what an outsider can choose: both hashes are
+ * keyed. */
 #include <stdlib.h>
 
 #include "store/merge.h"
@@ -17,7 +18,7 @@ struct seal {
 	uint32_t *map;
 	struct entry *entries, *scratch; /* room for all documents, or all terms in use, and one more */
 	uint32_t live_count;
-	uint32_t *order;                 /* documents in query order */
+	uint32_t *order; /* documents in query order */
 };
 
 /* Ascending by key, stable; passes over bytes that are the same everywhere are skipped. The result is in *entries;
@@ -142,9 +143,10 @@ static uint32_t group_terms(struct seal *s, uint32_t term_count, uint32_t *group
 	return groups;
 }
 
-/* Distributes the documents, in their new order, over the lists: each comes out ascending. A document whose terms share 40 bits
- * is in a list once. ends: where each list ends so far. */
-static void fill_lists(const struct seal *s, const uint32_t *group_of, const uint32_t *starts, uint32_t *ends, uint32_t *lists)
+/* Distributes the documents, in their new order, over the lists: each comes out ascending. A document whose terms share
+ * 40 bits is in a list once. ends: where each list ends so far. */
+static void fill_lists(
+	const struct seal *s, const uint32_t *group_of, const uint32_t *starts, uint32_t *ends, uint32_t *lists)
 {
 	const struct hf_memtable *t = s->table;
 	for (uint32_t i = 0; i < s->live_count; i++) {
@@ -160,7 +162,8 @@ static void fill_lists(const struct seal *s, const uint32_t *group_of, const uin
 	}
 }
 
-static int write_lists(struct seal *s, uint32_t groups, const uint32_t *starts, const uint32_t *ends, const uint32_t *lists)
+static int write_lists(
+	struct seal *s, uint32_t groups, const uint32_t *starts, const uint32_t *ends, const uint32_t *lists)
 {
 	int r = hf_segment_builder_begin_terms(&s->builder, groups);
 	uint32_t entry = 0;
@@ -210,15 +213,16 @@ static int write_segment(struct seal *s, const struct hf_merge_target *target, s
 	if (!r)
 		r = hf_segment_builder_finish(&s->builder, &file_bytes);
 	if (!r)
-		r = hf_segment_open(out, target->fs, target->directory, target->number, target->tier, target->collection,
-			file_bytes, target->seed, NULL);
+		r = hf_segment_open(out, target->fs, target->directory, target->number, target->tier,
+			target->collection, file_bytes, target->seed, NULL);
 	if (!r)
 		hf_segment_trust(*out);
 	hf_segment_builder_close(&s->builder, r != 0);
 	return r;
 }
 
-int hf_seal(const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map)
+int hf_seal(
+	const struct hf_merge_target *target, const struct hf_memtable *table, struct hf_segment **out, uint32_t **map)
 {
 	uint32_t count = atomic_load(&table->doc_count), words = (count + 63) / 64;
 	size_t room = table->slot_count > count ? table->slot_count : count;

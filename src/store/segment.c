@@ -36,18 +36,21 @@ int hf_segment_path(char out[static HF_PATH_BYTES_MAX], const char *directory, u
 
 /* ---- Open and close ---- */
 
-static int read_footer(struct hf_segment *s, const uint8_t *f, uint32_t collection, uint64_t seed,
-	struct hf_failure *failure)
+static int read_footer(
+	struct hf_segment *s, const uint8_t *f, uint32_t collection, uint64_t seed, struct hf_failure *failure)
 {
-	if (memcmp(f, HF_SEGMENT_END_MAGIC, 8) != 0 || hf_load_le32(f + HF_FOOTER_CRC) != hf_crc32c(0, f, HF_FOOTER_CRC))
-		return hf_fail(failure, HF_ECORRUPT, "Index file %08x.idx does not end with a valid footer; rebuild the index.",
-			s->number);
+	if (memcmp(f, HF_SEGMENT_END_MAGIC, 8) != 0 ||
+		hf_load_le32(f + HF_FOOTER_CRC) != hf_crc32c(0, f, HF_FOOTER_CRC))
+		return hf_fail(failure, HF_ECORRUPT,
+			"Index file %08x.idx does not end with a valid footer; rebuild the index.", s->number);
 	if (hf_load_le32(f + HF_FOOTER_VERSION) != HF_SEGMENT_VERSION)
-		return hf_fail(failure, HF_EVERSION, "Index file %08x.idx has format version %u, this program knows %u.",
-			s->number, hf_load_le32(f + HF_FOOTER_VERSION), HF_SEGMENT_VERSION);
+		return hf_fail(failure, HF_EVERSION,
+			"Index file %08x.idx has format version %u, this program knows %u.", s->number,
+			hf_load_le32(f + HF_FOOTER_VERSION), HF_SEGMENT_VERSION);
 	if (hf_load_le32(f + HF_FOOTER_NUMBER) != s->number || hf_load_le32(f + HF_FOOTER_COLLECTION) != collection ||
 		hf_load_le64(f + HF_FOOTER_SEED_CHECK) != hf_segment_seed_check(seed))
-		return hf_fail(failure, HF_ECORRUPT, "Index file %08x.idx belongs to another store or collection.", s->number);
+		return hf_fail(
+			failure, HF_ECORRUPT, "Index file %08x.idx belongs to another store or collection.", s->number);
 	s->doc_count = hf_load_le32(f + HF_FOOTER_DOC_COUNT);
 	s->term_count = hf_load_le32(f + HF_FOOTER_TERM_COUNT);
 	s->block_count = hf_load_le32(f + HF_FOOTER_BLOCK_COUNT);
@@ -78,14 +81,14 @@ static bool sizes_agree(const struct hf_segment *s)
 			return false;
 	uint64_t docs = s->doc_count, groups = (docs + HF_SEGMENT_GROUP_DOCS - 1) / HF_SEGMENT_GROUP_DOCS;
 	const uint64_t *bytes = s->section_bytes;
-	return docs > 0 && docs <= HF_SEGMENT_DOCS_MAX && s->position_min <= s->position_max && s->rank_min <= s->rank_max &&
-		bytes[HF_SECTION_RANK_HEAD] == groups * 16 && bytes[HF_SECTION_POSITION_HEAD] == groups * 16 &&
-		bytes[HF_SECTION_RANK] >= 8 && bytes[HF_SECTION_POSITION] >= 8 &&
-		bytes[HF_SECTION_TIE] == docs * 4 && bytes[HF_SECTION_ID] == docs * 8 &&
-		bytes[HF_SECTION_ID_DIRECTORY] == ((1u << s->id_bits) + 1) * 4ull &&
-		bytes[HF_SECTION_TERM] == (uint64_t)s->term_count * HF_SEGMENT_TERM_BYTES &&
-		bytes[HF_SECTION_TERM_DIRECTORY] == ((1u << s->term_bits) + 1) * 4ull &&
-		bytes[HF_SECTION_POSTINGS] <= HF_SEGMENT_POSTINGS_BYTES_MAX;
+	return docs > 0 && docs <= HF_SEGMENT_DOCS_MAX && s->position_min <= s->position_max &&
+	       s->rank_min <= s->rank_max && bytes[HF_SECTION_RANK_HEAD] == groups * 16 &&
+	       bytes[HF_SECTION_POSITION_HEAD] == groups * 16 && bytes[HF_SECTION_RANK] >= 8 &&
+	       bytes[HF_SECTION_POSITION] >= 8 && bytes[HF_SECTION_TIE] == docs * 4 &&
+	       bytes[HF_SECTION_ID] == docs * 8 && bytes[HF_SECTION_ID_DIRECTORY] == ((1u << s->id_bits) + 1) * 4ull &&
+	       bytes[HF_SECTION_TERM] == (uint64_t)s->term_count * HF_SEGMENT_TERM_BYTES &&
+	       bytes[HF_SECTION_TERM_DIRECTORY] == ((1u << s->term_bits) + 1) * 4ull &&
+	       bytes[HF_SECTION_POSTINGS] <= HF_SEGMENT_POSTINGS_BYTES_MAX;
 }
 
 static int allocate_marks(struct hf_segment *s)
@@ -105,21 +108,24 @@ static int load(struct hf_segment *s, uint32_t collection, uint64_t seed, struct
 	uint8_t footer[HF_SEGMENT_FOOTER_BYTES];
 	int r = hf_file_size(&s->file, &size);
 	if (r)
-		return hf_fail(failure, r, "The size of index file %08x.idx cannot be read: %s.", s->number, hf_error_text(r));
+		return hf_fail(
+			failure, r, "The size of index file %08x.idx cannot be read: %s.", s->number, hf_error_text(r));
 	if (!s->file_bytes)
 		s->file_bytes = size;
 	if (size != s->file_bytes || size < HF_SEGMENT_LEAD_BYTES + HF_SEGMENT_FOOTER_BYTES)
-		return hf_fail(failure, HF_ECORRUPT, "Index file %08x.idx has %llu bytes instead of %llu; rebuild the index.",
-			s->number, (unsigned long long)size, (unsigned long long)s->file_bytes);
+		return hf_fail(failure, HF_ECORRUPT,
+			"Index file %08x.idx has %llu bytes instead of %llu; rebuild the index.", s->number,
+			(unsigned long long)size, (unsigned long long)s->file_bytes);
 	r = hf_file_read_exact(&s->file, footer, sizeof footer, size - sizeof footer);
 	if (r)
-		return hf_fail(failure, r, "The footer of index file %08x.idx cannot be read: %s.", s->number, hf_error_text(r));
+		return hf_fail(failure, r, "The footer of index file %08x.idx cannot be read: %s.", s->number,
+			hf_error_text(r));
 	r = read_footer(s, footer, collection, seed, failure);
 	if (r)
 		return r;
 	if (!sizes_agree(s))
-		return hf_fail(failure, HF_ECORRUPT, "The sections of index file %08x.idx do not fit its size; rebuild the index.",
-			s->number);
+		return hf_fail(failure, HF_ECORRUPT,
+			"The sections of index file %08x.idx do not fit its size; rebuild the index.", s->number);
 	r = allocate_marks(s);
 	if (r)
 		return hf_fail(failure, r, "Out of memory opening index file %08x.idx.", s->number);
@@ -130,7 +136,8 @@ static int load(struct hf_segment *s, uint32_t collection, uint64_t seed, struct
 	if (!r)
 		r = hf_file_map(&s->file, size, &s->map);
 	if (r)
-		return hf_fail(failure, r, "The checksum table of index file %08x.idx: %s.", s->number, hf_error_text(r));
+		return hf_fail(
+			failure, r, "The checksum table of index file %08x.idx: %s.", s->number, hf_error_text(r));
 	return HF_OK;
 }
 
@@ -152,7 +159,8 @@ int hf_segment_open(struct hf_segment **out, struct hf_fs *fs, const char *direc
 		r = hf_file_open(fs, &s->file, path, HF_FILE_READ);
 	if (r) {
 		free(s);
-		return hf_fail(failure, r, "Index file %08x.idx in %s cannot be opened: %s.", number, directory, hf_error_text(r));
+		return hf_fail(failure, r, "Index file %08x.idx in %s cannot be opened: %s.", number, directory,
+			hf_error_text(r));
 	}
 	r = load(s, collection, seed, failure);
 	if (r) {
@@ -272,8 +280,8 @@ int hf_segment_warm(struct hf_segment *segment)
 /* ---- Columns ---- */
 
 /* The head and the packed bits of a group, both checked. */
-static inline int group_bits(struct hf_segment *s, enum hf_segment_section section, uint32_t group, enum hf_read_mode mode,
-	uint64_t *base, uint32_t *width, const uint8_t **bits)
+static inline int group_bits(struct hf_segment *s, enum hf_segment_section section, uint32_t group,
+	enum hf_read_mode mode, uint64_t *base, uint32_t *width, const uint8_t **bits)
 {
 	uint64_t head = s->section[section + 1] + (uint64_t)group * 16;
 	int r = hf_segment_touch(s, head, 16, mode);
@@ -310,8 +318,8 @@ int hf_segment_value(struct hf_segment *segment, enum hf_segment_section section
 	return r;
 }
 
-int hf_segment_group(struct hf_segment *segment, enum hf_segment_section section, uint32_t group, enum hf_read_mode mode,
-	uint64_t values[static HF_SEGMENT_GROUP_DOCS])
+int hf_segment_group(struct hf_segment *segment, enum hf_segment_section section, uint32_t group,
+	enum hf_read_mode mode, uint64_t values[static HF_SEGMENT_GROUP_DOCS])
 {
 	uint64_t base;
 	uint32_t width;
@@ -387,12 +395,15 @@ static int directory_range(struct hf_segment *s, enum hf_segment_section section
 	return *first <= *end && *end <= count ? HF_OK : HF_ECORRUPT;
 }
 
-int hf_segment_find_id(struct hf_segment *segment, uint64_t hash, enum hf_read_mode mode, uint32_t *first, uint32_t *end)
+int hf_segment_find_id(
+	struct hf_segment *segment, uint64_t hash, enum hf_read_mode mode, uint32_t *first, uint32_t *end)
 {
 	uint32_t wanted = (uint32_t)(hash >> 32), low, high;
-	int r = directory_range(segment, HF_SECTION_ID_DIRECTORY, segment->id_bits, wanted, segment->doc_count, mode, &low, &high);
+	int r = directory_range(
+		segment, HF_SECTION_ID_DIRECTORY, segment->id_bits, wanted, segment->doc_count, mode, &low, &high);
 	if (!r)
-		r = hf_segment_touch(segment, segment->section[HF_SECTION_ID] + (uint64_t)low * 8, (uint64_t)(high - low) * 8, mode);
+		r = hf_segment_touch(
+			segment, segment->section[HF_SECTION_ID] + (uint64_t)low * 8, (uint64_t)(high - low) * 8, mode);
 	if (r)
 		return r;
 	const uint8_t *entries = hf_segment_at(segment, HF_SECTION_ID);

@@ -6,9 +6,9 @@
  *   file     = lead, sections, zero up to a multiple of 8, checksum table, footer
  *   lead     = "HFSEG\0\0\0" (8), format version le32, zero le32
  *   checksum table = for each 64 KiB of what is before it (the last one may be shorter) its crc32c le32
- *   footer   = 512 bytes, the last of the file (offsets in enum below): magic "HFSEGEND", format version, number, collection,
- *              document count, term count, block count, seed check (a hash of the store's seed), highest and lowest rank,
- *              lowest and highest position, crc32c of the checksum table, then offset le64 and length le64 of each section,
+ *   footer   = 512 bytes, the last of the file (offsets in enum below): magic "HFSEGEND", format version, number,
+ * collection, document count, term count, block count, seed check (a hash of the store's seed), highest and lowest
+ * rank, lowest and highest position, crc32c of the checksum table, then offset le64 and length le64 of each section,
  *              and in its last 4 bytes the crc32c of the 508 before
  *
  * Sections begin at multiples of 8, in this order:
@@ -16,30 +16,27 @@
  *   RANK, POSITION   a packed column each: for each 128 documents 128 * width bits, value minus base, lowest bit first.
  *                    The last group is padded to 128 values and each section to 8 bytes more, so that any value can be
  *                    fetched with one 8-byte load. Widths of 58 to 63 are written as 64.
- *   RANK_HEAD, POSITION_HEAD   for each group: base le64 (the least value), offset le32 in units of 16 bytes, width le32.
- *                    Ranks descend, so bases descend and a rank is found by binary search in the heads.
- *   TIE              for each document the first four bytes of its id as a big-endian number, stored le32
- *   ID               for each document, ascending: hash le32 (the high half of the keyed hash of the id), number le32
- *   ID_DIRECTORY     2^b + 1 le32: at k the index of the first ID entry whose hash has high b bits >= k, with
- *                    b = hf_segment_directory_bits(document count). A look-up is one load here and one cache line there.
- *   TERM             for each distinct 40-bit term, ascending: its high 32 bits le32, its low 8 bits u8, value le32:
- *                    bit 31 set: the list is the one document in the low 31 bits, or empty when they are all ones;
- *                    else the list begins at POSTINGS + 2 * value. 9 bytes an entry, not aligned.
- *   POSTINGS         lists of ascending document numbers. Up to 128 entries: count varint, then the first number and
- *                    the differences as varints. Longer ones are written data first, and the value points behind it:
- *                    data     = for each block of 128: 127 (or fewer at the end) differences as varints; one zero byte
- *                               when the length would be odd
- *                    pointed at: count varint, length of the data varint, then for each block its first document le32 and
- *                    the offset of its differences in the data le32. The data ends where the value points.
- *   TERM_DIRECTORY   as ID_DIRECTORY, over the high 32 bits of TERM
+ *   RANK_HEAD, POSITION_HEAD   for each group: base le64 (the least value), offset le32 in units of 16 bytes, width
+ * le32. Ranks descend, so bases descend and a rank is found by binary search in the heads. TIE              for each
+ * document the first four bytes of its id as a big-endian number, stored le32 ID               for each document,
+ * ascending: hash le32 (the high half of the keyed hash of the id), number le32 ID_DIRECTORY     2^b + 1 le32: at k the
+ * index of the first ID entry whose hash has high b bits >= k, with b = hf_segment_directory_bits(document count). A
+ * look-up is one load here and one cache line there. TERM             for each distinct 40-bit term, ascending: its
+ * high 32 bits le32, its low 8 bits u8, value le32: bit 31 set: the list is the one document in the low 31 bits, or
+ * empty when they are all ones; else the list begins at POSTINGS + 2 * value. 9 bytes an entry, not aligned. POSTINGS
+ * lists of ascending document numbers. Up to 128 entries: count varint, then the first number and the differences as
+ * varints. Longer ones are written data first, and the value points behind it: data     = for each block of 128: 127
+ * (or fewer at the end) differences as varints; one zero byte when the length would be odd pointed at: count varint,
+ * length of the data varint, then for each block its first document le32 and the offset of its differences in the data
+ * le32. The data ends where the value points. TERM_DIRECTORY   as ID_DIRECTORY, over the high 32 bits of TERM
  *
  * Terms are 64-bit keyed hashes; hf_segment_term40 keeps 40 bits, so that distinct terms may share a list: a hit is
  * matched against the document by whoever asked.
  *
- * Reading. The file is mapped. The first touch of a 64 KiB block checks it: in blocking mode it is read with pread (so that
- * a failing disk is HF_EIO and not a signal), in resident mode HF_EWAIT is returned. A block that does not match is HF_ECORRUPT
- * from then on, logged once with file and offset, and counted. When all are checked one flag says so and costs one load.
- * After its checksum a block is still not trusted with memory: offsets, widths and numbers are bounded.
+ * Reading. The file is mapped. The first touch of a 64 KiB block checks it: in blocking mode it is read with pread (so
+ * that a failing disk is HF_EIO and not a signal), in resident mode HF_EWAIT is returned. A block that does not match
+ * is HF_ECORRUPT from then on, logged once with file and offset, and counted. When all are checked one flag says so and
+ * costs one load. After its checksum a block is still not trusted with memory: offsets, widths and numbers are bounded.
  *
  * Threads: everything here may be called from any thread; marks are atomic.
  */
@@ -109,9 +106,9 @@ struct hf_segment {
 	_Atomic uint64_t *verified, *failed; /* a bit a block */
 	_Atomic uint32_t unverified_count;
 	_Atomic bool all_verified;
-	_Atomic uint64_t *corrupt_count;     /* of the index; may be NULL */
+	_Atomic uint64_t *corrupt_count; /* of the index; may be NULL */
 
-	_Atomic uint64_t *dead;              /* a bit a document */
+	_Atomic uint64_t *dead; /* a bit a document */
 	_Atomic uint64_t dead_count;
 
 	/* The index's own, under its lock. */
@@ -133,7 +130,10 @@ static inline uint64_t hf_segment_mix(uint64_t term)
 	term = (term ^ (term >> 32)) * 0xd6e8feb86659fd93u;
 	return term ^ (term >> 32);
 }
-static inline uint64_t hf_segment_term40(uint64_t term) { return hf_segment_mix(term) >> 24; }
+static inline uint64_t hf_segment_term40(uint64_t term)
+{
+	return hf_segment_mix(term) >> 24;
+}
 /* The hash of an id under the seed; the high half is stored. */
 uint64_t hf_segment_id_hash(const uint8_t id[static HF_STORE_ID_BYTES], uint64_t seed);
 
@@ -149,8 +149,8 @@ void hf_segment_trust(struct hf_segment *segment);
 /* Checks every block that is not checked yet. Blocking. The first error, after all were tried. */
 int hf_segment_warm(struct hf_segment *segment);
 int hf_segment_touch_blocks(struct hf_segment *segment, uint64_t offset, uint64_t length, enum hf_read_mode mode);
-/* To be called before reading [offset, offset + length) of the file through the mapping: 0, HF_EWAIT, HF_ECORRUPT, HF_EIO,
- * HF_ENOMEM. */
+/* To be called before reading [offset, offset + length) of the file through the mapping: 0, HF_EWAIT, HF_ECORRUPT,
+ * HF_EIO, HF_ENOMEM. */
 static inline int hf_segment_touch(struct hf_segment *segment, uint64_t offset, uint64_t length, enum hf_read_mode mode)
 {
 	if (__builtin_expect(atomic_load_explicit(&segment->all_verified, memory_order_acquire), 1))
@@ -166,21 +166,22 @@ static inline const uint8_t *hf_segment_at(const struct hf_segment *segment, enu
 int hf_segment_value(struct hf_segment *segment, enum hf_segment_section section, uint32_t doc, enum hf_read_mode mode,
 	uint64_t *value);
 /* A group of 128 at once; values past the last document are undefined. */
-int hf_segment_group(struct hf_segment *segment, enum hf_segment_section section, uint32_t group, enum hf_read_mode mode,
-	uint64_t values[static HF_SEGMENT_GROUP_DOCS]);
+int hf_segment_group(struct hf_segment *segment, enum hf_segment_section section, uint32_t group,
+	enum hf_read_mode mode, uint64_t values[static HF_SEGMENT_GROUP_DOCS]);
 int hf_segment_tie(struct hf_segment *segment, uint32_t doc, enum hf_read_mode mode, uint32_t *tie);
 /* The first document whose rank is <= rank (doc_count when none). */
 int hf_segment_seek_rank(struct hf_segment *segment, uint64_t rank, enum hf_read_mode mode, uint32_t *doc);
 /* Candidates for an id hash: entries [*first, *end) of ID all have its high half. HF_ENOTFOUND. */
-int hf_segment_find_id(struct hf_segment *segment, uint64_t hash, enum hf_read_mode mode, uint32_t *first, uint32_t *end);
+int hf_segment_find_id(
+	struct hf_segment *segment, uint64_t hash, enum hf_read_mode mode, uint32_t *first, uint32_t *end);
 static inline uint32_t hf_segment_id_doc(const struct hf_segment *segment, uint32_t entry)
 {
 	return hf_load_le32(hf_segment_at(segment, HF_SECTION_ID) + (size_t)entry * 8 + 4);
 }
 /* Look-ups in many segments ask for their memory first, so that they wait for it once: for each segment the directory,
  * then for each what the directory points at. */
-static inline void hf_segment_prefetch_directory(const struct hf_segment *segment, enum hf_segment_section directory,
-	uint32_t bits, uint32_t hash)
+static inline void hf_segment_prefetch_directory(
+	const struct hf_segment *segment, enum hf_segment_section directory, uint32_t bits, uint32_t hash)
 {
 	if (atomic_load_explicit(&segment->all_verified, memory_order_acquire))
 		__builtin_prefetch(hf_segment_at(segment, directory) + (size_t)(hash >> (32 - bits)) * 4);
@@ -190,7 +191,8 @@ static inline void hf_segment_prefetch_entries(const struct hf_segment *segment,
 {
 	if (atomic_load_explicit(&segment->all_verified, memory_order_acquire))
 		__builtin_prefetch(hf_segment_at(segment, entries) +
-			hf_load_le32(hf_segment_at(segment, directory) + (size_t)(hash >> (32 - bits)) * 4) * entry_bytes);
+				   hf_load_le32(hf_segment_at(segment, directory) + (size_t)(hash >> (32 - bits)) * 4) *
+					   entry_bytes);
 }
 /* The TERM value of a 40-bit term. HF_ENOTFOUND. */
 int hf_segment_find_term(struct hf_segment *segment, uint64_t term40, enum hf_read_mode mode, uint32_t *value);

@@ -71,8 +71,13 @@ static void end_section(struct hf_segment_builder *b, enum hf_segment_section se
 int hf_segment_builder_open(struct hf_segment_builder *b, struct hf_fs *fs, const char *directory, uint32_t number,
 	uint32_t collection, uint64_t seed, uint32_t doc_count)
 {
-	*b = (struct hf_segment_builder){.fs = fs, .directory = directory, .number = number, .collection = collection,
-		.seed = seed, .doc_count = doc_count, .least = {UINT64_MAX, UINT64_MAX}};
+	*b = (struct hf_segment_builder){.fs = fs,
+		.directory = directory,
+		.number = number,
+		.collection = collection,
+		.seed = seed,
+		.doc_count = doc_count,
+		.least = {UINT64_MAX, UINT64_MAX}};
 	b->file.descriptor = -1;
 	b->main.file = b->terms.file = &b->file;
 	b->main.capacity = HF_SEGMENT_BUFFER_BYTES;
@@ -83,8 +88,8 @@ int hf_segment_builder_open(struct hf_segment_builder *b, struct hf_fs *fs, cons
 		return HF_ENOMEM;
 	int r = hf_segment_path(b->path, directory, number);
 	if (!r)
-		r = hf_file_open(fs, &b->file, b->path,
-			HF_FILE_READ | HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
+		r = hf_file_open(
+			fs, &b->file, b->path, HF_FILE_READ | HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
 	if (r) {
 		b->path[0] = 0;
 		return r;
@@ -350,7 +355,7 @@ static int checksum_blocks(struct hf_segment_builder *b, uint64_t data_end, stru
 		}
 		uint8_t crc[4];
 		hf_store_le32(crc, hf_crc32c(0, b->main.buffer + in_buffer,
-			left < HF_SEGMENT_BLOCK_BYTES ? (size_t)left : HF_SEGMENT_BLOCK_BYTES));
+					   left < HF_SEGMENT_BLOCK_BYTES ? (size_t)left : HF_SEGMENT_BLOCK_BYTES));
 		int r = hf_buffer_append(table, crc, sizeof crc);
 		if (r)
 			return r;

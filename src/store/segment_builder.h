@@ -1,9 +1,9 @@
 /* segment_builder: writes a segment file from front to back. (Private to store/; format in segment.h.)
  *
- * Calls come in this order: open; column values of RANK, end_column; of POSITION, end_column; ties; ids; begin_terms, then for each
- * term of exactly the promised number list_add..., end_list; finish. Any error ends the build: call abandon.
- * Output goes through a bounded buffer, and each slice is handed to the disk at once so that the sync at the end is short
- * and does not hold up commits.
+ * Calls come in this order: open; column values of RANK, end_column; of POSITION, end_column; ties; ids; begin_terms,
+ * then for each term of exactly the promised number list_add..., end_list; finish. Any error ends the build: call
+ * abandon. Output goes through a bounded buffer, and each slice is handed to the disk at once so that the sync at the
+ * end is short and does not hold up commits.
  */
 #ifndef HF_STORE_SEGMENT_BUILDER_H
 #define HF_STORE_SEGMENT_BUILDER_H
@@ -31,10 +31,10 @@ struct hf_segment_builder {
 	uint64_t section[HF_SECTION_COUNT], section_bytes[HF_SECTION_COUNT];
 	uint64_t least[2], most[2]; /* of RANK and POSITION */
 
-	struct hf_buffer heads;     /* of the column under way */
+	struct hf_buffer heads; /* of the column under way */
 	uint64_t values[HF_SEGMENT_GROUP_DOCS];
 	uint32_t value_count;
-	uint32_t *directory_table;  /* of ids or terms, under way */
+	uint32_t *directory_table; /* of ids or terms, under way */
 	uint32_t directory_bits, directory_next, entry_count;
 	uint32_t docs[HF_SEGMENT_GROUP_DOCS]; /* of the list under way */
 	uint32_t list_count;

@@ -1,5 +1,5 @@
-/* Verification: every block from the disk against its checksum, then the structure against itself. Faults are counted and told;
- * checking goes on as far as what is left can be read. */
+/* Verification: every block from the disk against its checksum, then the structure against itself. Faults are counted
+ * and told; checking goes on as far as what is left can be read. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +40,8 @@ static int check_blocks(struct check *c)
 		size_t length = left < HF_SEGMENT_BLOCK_BYTES ? (size_t)left : HF_SEGMENT_BLOCK_BYTES;
 		int r = hf_file_read_exact(&s->file, block, length, offset);
 		if (r)
-			fault(c, "the block at offset %llu cannot be read: %s.", (unsigned long long)offset, hf_error_text(r));
+			fault(c, "the block at offset %llu cannot be read: %s.", (unsigned long long)offset,
+				hf_error_text(r));
 		else if (hf_crc32c(0, block, length) != s->checksums[b])
 			fault(c, "the block at offset %llu does not match its checksum.", (unsigned long long)offset);
 	}
@@ -60,7 +61,8 @@ static void check_columns(struct check *c)
 			fault(c, "document %u cannot be read.", doc);
 			return;
 		}
-		if (rank > s->rank_max || rank < s->rank_min || rank > above || (doc && rank == above && tie < above_tie))
+		if (rank > s->rank_max || rank < s->rank_min || rank > above ||
+			(doc && rank == above && tie < above_tie))
 			fault(c, "document %u is out of order.", doc);
 		if (position < s->position_min || position > s->position_max)
 			fault(c, "document %u has a position outside the file's range.", doc);
@@ -81,11 +83,13 @@ static int check_ids(struct check *c)
 			fault(c, "id entry %u cannot be read.", i);
 			break;
 		}
-		uint32_t hash = hf_load_le32(hf_segment_at(s, HF_SECTION_ID) + (size_t)i * 8), doc = hf_segment_id_doc(s, i);
+		uint32_t hash = hf_load_le32(hf_segment_at(s, HF_SECTION_ID) + (size_t)i * 8),
+			 doc = hf_segment_id_doc(s, i);
 		uint32_t first, end;
 		if (hash < before || doc >= s->doc_count || seen[doc]++)
 			fault(c, "id entry %u is out of order or names a document twice.", i);
-		else if (hf_segment_find_id(s, (uint64_t)hash << 32, HF_READ_BLOCKING, &first, &end) || i < first || i >= end)
+		else if (hf_segment_find_id(s, (uint64_t)hash << 32, HF_READ_BLOCKING, &first, &end) || i < first ||
+			 i >= end)
 			fault(c, "id entry %u is not found by its directory.", i);
 		before = hash;
 	}
@@ -112,8 +116,8 @@ static void check_terms(struct check *c)
 	uint64_t before = 0;
 	for (uint32_t i = 0; i < s->term_count; i++) {
 		uint32_t value, found;
-		if (hf_segment_touch(s, s->section[HF_SECTION_TERM] + (uint64_t)i * HF_SEGMENT_TERM_BYTES, HF_SEGMENT_TERM_BYTES,
-			HF_READ_BLOCKING)) {
+		if (hf_segment_touch(s, s->section[HF_SECTION_TERM] + (uint64_t)i * HF_SEGMENT_TERM_BYTES,
+			    HF_SEGMENT_TERM_BYTES, HF_READ_BLOCKING)) {
 			fault(c, "term entry %u cannot be read.", i);
 			return;
 		}

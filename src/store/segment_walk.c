@@ -4,9 +4,10 @@
 
 #define BATCH_TERMS 16
 
-/* Looks the terms of a batch up; values of those that are not here are HF_SEGMENT_EMPTY. Memory is asked for in stages, so that the
- * waits of a batch overlap. */
-static int look_up(struct hf_segment *s, const uint64_t *terms, uint32_t count, enum hf_read_mode mode, uint32_t *values)
+/* Looks the terms of a batch up; values of those that are not here are HF_SEGMENT_EMPTY. Memory is asked for in stages,
+ * so that the waits of a batch overlap. */
+static int look_up(
+	struct hf_segment *s, const uint64_t *terms, uint32_t count, enum hf_read_mode mode, uint32_t *values)
 {
 	uint64_t term40[BATCH_TERMS];
 	for (uint32_t i = 0; i < count; i++) {
@@ -14,8 +15,8 @@ static int look_up(struct hf_segment *s, const uint64_t *terms, uint32_t count, 
 		hf_segment_prefetch_directory(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, (uint32_t)(term40[i] >> 8));
 	}
 	for (uint32_t i = 0; i < count; i++)
-		hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, (uint32_t)(term40[i] >> 8), HF_SECTION_TERM,
-			HF_SEGMENT_TERM_BYTES);
+		hf_segment_prefetch_entries(s, HF_SECTION_TERM_DIRECTORY, s->term_bits, (uint32_t)(term40[i] >> 8),
+			HF_SECTION_TERM, HF_SEGMENT_TERM_BYTES);
 	for (uint32_t i = 0; i < count; i++) {
 		int r = hf_segment_find_term(s, term40[i], mode, &values[i]);
 		if (r == HF_ENOTFOUND)
@@ -29,8 +30,8 @@ static int look_up(struct hf_segment *s, const uint64_t *terms, uint32_t count, 
 }
 
 /* Opens the lists of a clause; *estimate: the sum of their counts. HF_ENOTFOUND when none of the terms is here. */
-static int open_union(struct hf_segment_walk *w, const struct hf_clause *clause, enum hf_read_mode mode, struct hf_arena *arena,
-	struct hf_union *u, uint64_t *estimate)
+static int open_union(struct hf_segment_walk *w, const struct hf_clause *clause, enum hf_read_mode mode,
+	struct hf_arena *arena, struct hf_union *u, uint64_t *estimate)
 {
 	if (!u->lists) {
 		u->heap = hf_arena_alloc(arena, clause->term_count * (sizeof *u->heap + sizeof *u->lists));
@@ -41,7 +42,8 @@ static int open_union(struct hf_segment_walk *w, const struct hf_clause *clause,
 	u->count = 0;
 	*estimate = 0;
 	for (uint32_t from = 0; from < clause->term_count; from += BATCH_TERMS) {
-		uint32_t values[BATCH_TERMS], left = clause->term_count - from, count = left < BATCH_TERMS ? left : BATCH_TERMS;
+		uint32_t values[BATCH_TERMS], left = clause->term_count - from,
+					      count = left < BATCH_TERMS ? left : BATCH_TERMS;
 		int r = look_up(w->segment, clause->terms + from, count, mode, values);
 		for (uint32_t i = 0; i < count && !r; i++) {
 			if (values[i] == HF_SEGMENT_EMPTY)
@@ -65,11 +67,12 @@ static int open_range(struct hf_segment_walk *w, const struct hf_part_query *que
 	if (r)
 		return r;
 	w->end = s->doc_count;
-	return query->rank_min <= s->rank_min ? HF_OK : hf_segment_seek_rank(s, query->rank_min - 1, query->mode, &w->end);
+	return query->rank_min <= s->rank_min ? HF_OK
+					      : hf_segment_seek_rank(s, query->rank_min - 1, query->mode, &w->end);
 }
 
-int hf_segment_walk_open(struct hf_segment_walk *walk, struct hf_segment *segment, struct hf_part_query *query,
-	struct hf_arena *arena)
+int hf_segment_walk_open(
+	struct hf_segment_walk *walk, struct hf_segment *segment, struct hf_part_query *query, struct hf_arena *arena)
 {
 	struct hf_segment_walk *w = walk;
 	uint64_t least = UINT64_MAX;
@@ -118,8 +121,8 @@ static int find_common(struct hf_segment_walk *w, struct hf_part_query *query)
 	return HF_OK;
 }
 
-int hf_segment_walk_next(struct hf_segment_walk *walk, struct hf_part_query *query, uint64_t *rank, uint32_t *tie,
-	uint64_t *position)
+int hf_segment_walk_next(
+	struct hf_segment_walk *walk, struct hf_part_query *query, uint64_t *rank, uint32_t *tie, uint64_t *position)
 {
 	struct hf_segment_walk *w = walk;
 	for (;; w->want++) {

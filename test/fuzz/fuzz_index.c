@@ -1,6 +1,7 @@
-/* fuzz_index: a good index file and its dead marks, with bytes changed and all checksums made to fit again: answers may be wrong then,
- * memory and time may not. Input: changes of 4 bytes each: place le24 (its highest bit: in the dead marks), new value.
- * Covers: src/store/segment.c src/store/segment_walk.c src/store/segment_check.c src/store/postings.c src/store/index_read.c */
+/* fuzz_index: a good index file and its dead marks, with bytes changed and all checksums made to fit again: answers may
+ * be wrong then, memory and time may not. Input: changes of 4 bytes each: place le24 (its highest bit: in the dead
+ * marks), new value. Covers: src/store/segment.c src/store/segment_walk.c src/store/segment_check.c
+ * src/store/postings.c src/store/index_read.c */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -120,9 +121,17 @@ static int memory_unlink(struct hf_fs *fs, const char *path)
 	return HF_OK;
 }
 
-static struct hf_fs memory_fs = {.open = memory_open, .close = memory_close, .pread = memory_pread,
-	.pread_resident = memory_pread, .pwritev = memory_pwritev, .sync = memory_sync, .start_writeback = memory_writeback,
-	.size = memory_size, .map = memory_map, .unmap = memory_unmap, .unlink = memory_unlink};
+static struct hf_fs memory_fs = {.open = memory_open,
+	.close = memory_close,
+	.pread = memory_pread,
+	.pread_resident = memory_pread,
+	.pwritev = memory_pwritev,
+	.sync = memory_sync,
+	.start_writeback = memory_writeback,
+	.size = memory_size,
+	.map = memory_map,
+	.unmap = memory_unmap,
+	.unlink = memory_unlink};
 
 /* ---- The index ---- */
 
@@ -136,9 +145,7 @@ static uint32_t next_number(void *context)
 	return number++ % 1000 + 1;
 }
 
-static void nothing(void *context)
-{
-}
+static void nothing(void *context) {}
 
 static int no_id(void *context, uint64_t position, uint8_t id[static HF_STORE_ID_BYTES])
 {
@@ -150,8 +157,15 @@ static int confirm(void *context, uint64_t position)
 	return position % 3 ? HF_ENOTFOUND : HF_OK;
 }
 
-static const struct hf_index_options options = {.env = &env, .directory = "index", .collection = 1, .memtable_docs_max = DOCS,
-	.seed = 42, .next_number = next_number, .work_ready = nothing, .changed = nothing, .read_id = no_id};
+static const struct hf_index_options options = {.env = &env,
+	.directory = "index",
+	.collection = 1,
+	.memtable_docs_max = DOCS,
+	.seed = 42,
+	.next_number = next_number,
+	.work_ready = nothing,
+	.changed = nothing,
+	.read_id = no_id};
 
 static void id_of(uint32_t i, uint8_t id[static HF_STORE_ID_BYTES])
 {
@@ -159,9 +173,7 @@ static void id_of(uint32_t i, uint8_t id[static HF_STORE_ID_BYTES])
 		hf_store_le64(id + 8 * k, (i + 1 + (uint64_t)k) * 0x9e3779b97f4a7c15u);
 }
 
-static void swallow(void *context, const char *line, unsigned length)
-{
-}
+static void swallow(void *context, const char *line, unsigned length) {}
 
 static void make_templates(void)
 {
@@ -202,7 +214,8 @@ static void sign_segment(uint8_t *bytes, size_t length)
 	size_t data = (size_t)(table - bytes);
 	for (size_t b = 0; b < blocks; b++) {
 		size_t start = b * HF_SEGMENT_BLOCK_BYTES, left = data - start;
-		hf_store_le32(table + b * 4, hf_crc32c(0, bytes + start, left < HF_SEGMENT_BLOCK_BYTES ? left : HF_SEGMENT_BLOCK_BYTES));
+		hf_store_le32(table + b * 4,
+			hf_crc32c(0, bytes + start, left < HF_SEGMENT_BLOCK_BYTES ? left : HF_SEGMENT_BLOCK_BYTES));
 	}
 	hf_store_le32(footer + HF_FOOTER_TABLE_CRC, hf_crc32c(0, table, blocks * 4));
 	hf_store_le32(footer + HF_FOOTER_CRC, hf_crc32c(0, footer, HF_FOOTER_CRC));
@@ -251,7 +264,8 @@ static void ask(struct hf_index *index)
 	struct hf_query q = {.rank_max = UINT64_MAX};
 	struct hf_index_view *view = hf_index_acquire(index);
 	query(view, &q);
-	q = (struct hf_query){.rank_min = 5010, .rank_max = 5190, .clause_count = 2, .clauses = {{terms, 1}, {terms + 1, 4}}};
+	q = (struct hf_query){
+		.rank_min = 5010, .rank_max = 5190, .clause_count = 2, .clauses = {{terms, 1}, {terms + 1, 4}}};
 	query(view, &q);
 	q = (struct hf_query){.rank_max = UINT64_MAX, .clause_count = 2, .clauses = {{terms + 1, 2}, {terms + 2, 4}}};
 	query(view, &q);

@@ -53,9 +53,7 @@ static uint32_t fixture_number(void *context)
 	return atomic_fetch_add(&((struct fixture *)context)->next_number, 1) + 1;
 }
 
-static void fixture_nothing(void *context)
-{
-}
+static void fixture_nothing(void *context) {}
 
 UNUSED static struct model_doc *model_at(struct fixture *f, uint64_t position)
 {
@@ -109,9 +107,16 @@ UNUSED static void fixture_start(struct fixture *f, uint32_t memtable_docs_max, 
 	f->doc_max = doc_max;
 	f->docs = calloc(doc_max, sizeof *f->docs);
 	assert_non_null(f->docs);
-	f->options = (struct hf_index_options){.env = &f->env, .directory = f->directory, .collection = 3,
-		.memtable_docs_max = memtable_docs_max, .seed = 0x1234567890abcdef ^ seed, .next_number = fixture_number,
-		.work_ready = fixture_nothing, .changed = fixture_nothing, .context = f, .read_id = fixture_read_id};
+	f->options = (struct hf_index_options){.env = &f->env,
+		.directory = f->directory,
+		.collection = 3,
+		.memtable_docs_max = memtable_docs_max,
+		.seed = 0x1234567890abcdef ^ seed,
+		.next_number = fixture_number,
+		.work_ready = fixture_nothing,
+		.changed = fixture_nothing,
+		.context = f,
+		.read_id = fixture_read_id};
 	struct hf_failure failure = {0};
 	assert_int_equal(hf_index_open(&f->index, &f->options, NULL, 0, &failure), HF_OK);
 }
@@ -145,7 +150,9 @@ UNUSED static void model_fill(struct fixture *f, struct model_doc *doc, uint64_t
 	doc->term_count = (uint32_t)(next_random(f) % MODEL_TERMS_MAX);
 	for (uint32_t i = 0; i < doc->term_count; i++) {
 		uint64_t pick = next_random(f) % 100;
-		uint64_t term = pick < 40 ? next_random(f) % 3 : pick < 80 ? 10 + next_random(f) % 40 : 100 + next_random(f) % 5000;
+		uint64_t term = pick < 40   ? next_random(f) % 3
+				: pick < 80 ? 10 + next_random(f) % 40
+					    : 100 + next_random(f) % 5000;
 		bool known = false;
 		for (uint32_t k = 0; k < i; k++)
 			known = known || doc->terms[k] == term;
@@ -195,7 +202,8 @@ UNUSED static int model_order(const void *a, const void *b)
 }
 
 /* The model's answer; to free. */
-UNUSED static struct model_doc **model_query(struct fixture *f, const struct hf_query *query, uint64_t before, size_t *count)
+UNUSED static struct model_doc **model_query(
+	struct fixture *f, const struct hf_query *query, uint64_t before, size_t *count)
 {
 	struct model_doc **found = calloc(f->doc_count + 1, sizeof *found);
 	assert_non_null(found);
@@ -207,7 +215,8 @@ UNUSED static struct model_doc **model_query(struct fixture *f, const struct hf_
 	return found;
 }
 
-UNUSED static void random_query(struct fixture *f, struct hf_query *query, uint64_t terms[static 128], uint32_t rank_spread)
+UNUSED static void random_query(
+	struct fixture *f, struct hf_query *query, uint64_t terms[static 128], uint32_t rank_spread)
 {
 	memset(query, 0, sizeof *query);
 	query->collection = 3;
@@ -223,7 +232,9 @@ UNUSED static void random_query(struct fixture *f, struct hf_query *query, uint6
 		query->clauses[c].term_count = 1 + (uint32_t)(next_random(f) % (next_random(f) % 4 ? 4 : 40));
 		for (uint32_t t = 0; t < query->clauses[c].term_count; t++) {
 			uint64_t pick = next_random(f) % 100;
-			terms[used++] = pick < 40 ? next_random(f) % 3 : pick < 80 ? 10 + next_random(f) % 40 : 100 + next_random(f) % 5000;
+			terms[used++] = pick < 40   ? next_random(f) % 3
+					: pick < 80 ? 10 + next_random(f) % 40
+						    : 100 + next_random(f) % 5000;
 		}
 	}
 }

@@ -1,5 +1,5 @@
-/* The index against a naive model: random documents, kills, aborts, seals, merges and reopenings, and whatever is asked in between
- * must be answered as the model answers it. */
+/* The index against a naive model: random documents, kills, aborts, seals, merges and reopenings, and whatever is asked
+ * in between must be answered as the model answers it. */
 #include "index_fixture.h"
 
 static void check_queries(struct fixture *f, unsigned count, uint32_t rank_spread)
@@ -127,7 +127,9 @@ static void reopen(struct fixture *f, uint32_t rank_spread)
 	assert_int_equal(hf_index_open(&f->index, &f->options, infos, count, &failure), HF_OK);
 	for (size_t i = 0; i < count; i++)
 		if (saved[i].dead_generation)
-			assert_int_equal(hf_index_load_dead(f->index, infos[i].number, saved[i].dead_generation, &failure), HF_OK);
+			assert_int_equal(
+				hf_index_load_dead(f->index, infos[i].number, saved[i].dead_generation, &failure),
+				HF_OK);
 	for (size_t i = 0; i < f->doc_count; i++) {
 		if (f->docs[i].position < position)
 			continue;
@@ -308,7 +310,8 @@ static int kill_then_sync(struct hf_file *file)
 		for (size_t i = 0; i < dying->doc_count; i++) {
 			if (dying->docs[i].dead || i % 3)
 				continue;
-			assert_int_equal(hf_index_kill(dying->index, dying->docs[i].id, dying->docs[i].position), HF_OK);
+			assert_int_equal(
+				hf_index_kill(dying->index, dying->docs[i].id, dying->docs[i].position), HF_OK);
 			dying->docs[i].dead = true;
 			break;
 		}

@@ -1,20 +1,21 @@
-/* Every allocation of the index fails once: the call says HF_ENOMEM, nothing leaks, and the same call works afterwards. */
+/* Every allocation of the index fails once: the call says HF_ENOMEM, nothing leaks, and the same call works afterwards.
+ */
 #include "index_fixture.h"
 #include "support/fail_alloc.h"
 
 /* Runs the statement with the n-th allocation failing, for all n until none fails. */
-#define EACH_FAILURE(expression, success)                                                         \
-	for (uint64_t n = 1;; n++) {                                                              \
-		fail_alloc_arm(n, false);                                                         \
-		int result = (expression);                                                        \
-		if (!fail_alloc_disarm()) {                                                       \
-			assert_int_equal(result, success);                                        \
-			break;                                                                    \
-		}                                                                                 \
-		if (result != HF_ENOMEM && result != (success))                                   \
-			fail_msg("allocation %u gave %d", (unsigned)n, result);                   \
-		if (result == (success))                                                          \
-			break; /* one that could be done without */                               \
+#define EACH_FAILURE(expression, success)                                                                              \
+	for (uint64_t n = 1;; n++) {                                                                                   \
+		fail_alloc_arm(n, false);                                                                              \
+		int result = (expression);                                                                             \
+		if (!fail_alloc_disarm()) {                                                                            \
+			assert_int_equal(result, success);                                                             \
+			break;                                                                                         \
+		}                                                                                                      \
+		if (result != HF_ENOMEM && result != (success))                                                        \
+			fail_msg("allocation %u gave %d", (unsigned)n, result);                                        \
+		if (result == (success))                                                                               \
+			break; /* one that could be done without */                                                    \
 	}
 
 static int open_again(struct fixture *f, const struct hf_index_segment_info *infos, size_t count)
@@ -70,7 +71,8 @@ static void test_failed_allocations_change_nothing(void **state)
 	EACH_FAILURE(open_again(&f, infos, count), HF_OK)
 	for (size_t i = 0; i < count; i++)
 		if (saved[i].dead_generation)
-			EACH_FAILURE(hf_index_load_dead(f.index, infos[i].number, saved[i].dead_generation, NULL), HF_OK)
+			EACH_FAILURE(
+				hf_index_load_dead(f.index, infos[i].number, saved[i].dead_generation, NULL), HF_OK)
 	EACH_FAILURE(query_all(&f, &got), HF_OK)
 	assert_int_equal(got, expected);
 	fixture_stop(&f);

@@ -14,8 +14,8 @@ struct shared {
 	bool killed[DOCS]; /* the writer's */
 };
 
-/* Document i is at position 64 + 8 i; its rank wanders; terms: all, its remainder by 7, itself. Those with i % 10 == 3 may be
- * killed at any time, all others live. */
+/* Document i is at position 64 + 8 i; its rank wanders; terms: all, its remainder by 7, itself. Those with i % 10 == 3
+ * may be killed at any time, all others live. */
 static void doc_key(uint32_t i, struct hf_doc_key *key, uint64_t terms[static 3])
 {
 	uint64_t hash = (i + 1) * 0x9e3779b97f4a7c15u;

@@ -12,9 +12,7 @@ struct saved {
 	size_t length;
 };
 
-static void swallow(void *context, const char *line, unsigned length)
-{
-}
+static void swallow(void *context, const char *line, unsigned length) {}
 
 /* Fills an index, seals it into segments of at most `docs` documents and closes it. */
 static void make_segments(struct fixture *f, struct saved *saved, uint32_t docs, uint32_t segments)
@@ -206,7 +204,7 @@ static void sign_again(uint8_t *bytes, size_t length)
 	for (uint32_t b = 0; b < blocks; b++) {
 		size_t left = data - (size_t)b * HF_SEGMENT_BLOCK_BYTES;
 		hf_store_le32(table + b * 4, hf_crc32c(0, bytes + (size_t)b * HF_SEGMENT_BLOCK_BYTES,
-			left < HF_SEGMENT_BLOCK_BYTES ? left : HF_SEGMENT_BLOCK_BYTES));
+						     left < HF_SEGMENT_BLOCK_BYTES ? left : HF_SEGMENT_BLOCK_BYTES));
 	}
 	hf_store_le32(footer + HF_FOOTER_TABLE_CRC, hf_crc32c(0, table, (size_t)blocks * 4));
 	hf_store_le32(footer + HF_FOOTER_CRC, hf_crc32c(0, footer, HF_FOOTER_CRC));
@@ -248,7 +246,8 @@ static void test_wrong_bytes_with_good_checksums_do_no_harm(void **state)
 		for (unsigned n = 0; n < 1 + i % 20; n++)
 			bytes[next_random(&f) % data] = (uint8_t)(next_random(&f) % 3 ? next_random(&f) : 0xff);
 		if (i % 4 == 0)
-			bytes[data + 8 + next_random(&f) % (HF_FOOTER_SECTIONS + 16 * HF_SECTION_COUNT - 8)] = (uint8_t)next_random(&f);
+			bytes[data + 8 + next_random(&f) % (HF_FOOTER_SECTIONS + 16 * HF_SECTION_COUNT - 8)] =
+				(uint8_t)next_random(&f);
 		uint32_t blocks = hf_load_le32(bytes + data + HF_FOOTER_BLOCK_COUNT);
 		if (blocks != hf_load_le32(saved.bytes + data + HF_FOOTER_BLOCK_COUNT))
 			continue;
@@ -293,7 +292,9 @@ static void test_resident_reads_wait_until_blocks_are_checked(void **state)
 	assert_int_equal(open_index(&f, &saved), HF_OK);
 	struct hf_index_view *view = hf_index_acquire(f.index);
 	struct confirm confirm = {&f, f.docs[7].id};
-	assert_int_equal(hf_index_find(view, f.docs[7].id, UINT64_MAX, HF_READ_RESIDENT, fixture_confirm, &confirm, &hit), HF_EWAIT);
+	assert_int_equal(
+		hf_index_find(view, f.docs[7].id, UINT64_MAX, HF_READ_RESIDENT, fixture_confirm, &confirm, &hit),
+		HF_EWAIT);
 	assert_int_equal(hf_index_iterate(&it, view, &all, UINT64_MAX, HF_READ_RESIDENT), HF_OK);
 	assert_int_equal(hf_index_next(it, &hit), HF_EWAIT);
 	assert_int_equal(hf_index_next(it, &hit), HF_EWAIT);
@@ -302,7 +303,9 @@ static void test_resident_reads_wait_until_blocks_are_checked(void **state)
 	compare_query(&f, &all, UINT64_MAX);
 	assert_int_equal(hf_index_warm(f.index), HF_OK);
 	assert_true(hf_index_estimate(view, 1) < 5000);
-	assert_int_equal(hf_index_find(view, f.docs[7].id, UINT64_MAX, HF_READ_RESIDENT, fixture_confirm, &confirm, &hit), HF_OK);
+	assert_int_equal(
+		hf_index_find(view, f.docs[7].id, UINT64_MAX, HF_READ_RESIDENT, fixture_confirm, &confirm, &hit),
+		HF_OK);
 	hf_index_view_release(view);
 	end(&f, &saved);
 }
