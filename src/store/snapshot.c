@@ -170,12 +170,17 @@ uint64_t hf_snapshot_doc_count(struct hf_snapshot *snapshot, uint32_t collection
 
 /* ---- Cursors ---- */
 
+/* Hits are taken from the index some ahead of the records read, so that the memory of several records is asked for at
+ * once; the first by itself, then twice as many each time, so that a query that wants few finds few. */
+#define AHEAD_MAX 16
+
 struct hf_cursor {
 	struct hf_snapshot *snapshot;
 	struct hf_index_iterator *iterator; /* NULL: the collection is empty */
 	enum hf_read_mode mode;
-	bool pending; /* hit was found but not read */
-	struct hf_index_hit hit;
+	uint32_t at, count, next_count;
+	int status; /* HF_ECORRUPT that ended the last look ahead: told when its hits are used up */
+	struct hf_index_hit ahead[AHEAD_MAX];
 };
 
 int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const struct hf_query *query, enum hf_read_mode mode)
@@ -194,6 +199,7 @@ int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const s
 		return HF_ENOMEM;
 	cursor->snapshot = snapshot;
 	cursor->mode = mode;
+	cursor->next_count = 1;
 	if (view != NULL)
 		status = hf_index_iterate(&cursor->iterator, view, query, snapshot->position, mode);
 	if (status != HF_OK) {
@@ -204,27 +210,50 @@ int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const s
 	return HF_OK;
 }
 
-int hf_cursor_next(struct hf_cursor *cursor, struct hf_buffer *scratch, struct hf_doc *doc)
+static int look_ahead(struct hf_cursor *cursor)
 {
 	struct hf_snapshot *snapshot = cursor->snapshot;
+	int status = cursor->status;
+
+	cursor->status = HF_OK;
+	cursor->at = cursor->count = 0;
+	while (status == HF_OK && cursor->count < cursor->next_count) {
+		struct hf_index_hit *hit = &cursor->ahead[cursor->count];
+
+		status = hf_index_next(cursor->iterator, hit);
+		if (status != HF_OK || (snapshot->tx != NULL && hf_tx_is_killed(snapshot->tx, hit->position, false)))
+			continue;
+		hf_log_prefetch(snapshot->set, hit->position);
+		cursor->count++;
+	}
+	if (cursor->next_count < AHEAD_MAX)
+		cursor->next_count *= 2;
+	if (cursor->count == 0)
+		return status;
+	/* Told once by the index, so it is kept; anything else shows again. */
+	cursor->status = status == HF_ECORRUPT ? status : HF_OK;
+	return HF_OK;
+}
+
+int hf_cursor_next(struct hf_cursor *cursor, struct hf_buffer *scratch, struct hf_doc *doc)
+{
 	struct hf_log_record record;
 	int status;
 
 	if (cursor->iterator == NULL)
 		return HF_ENOTFOUND;
-	while (!cursor->pending) {
-		status = hf_index_next(cursor->iterator, &cursor->hit);
-		if (status != HF_OK)
-			return status;
-		cursor->pending = snapshot->tx == NULL || !hf_tx_is_killed(snapshot->tx, cursor->hit.position, false);
-	}
-	status = hf_snapshot_read(snapshot, cursor->hit.position, cursor->mode, scratch, &record);
+	status = cursor->at < cursor->count ? HF_OK : look_ahead(cursor);
+	if (status != HF_OK)
+		return status;
+	const struct hf_index_hit *hit = &cursor->ahead[cursor->at];
+
+	status = hf_snapshot_read(cursor->snapshot, hit->position, cursor->mode, scratch, &record);
 	if (status == HF_EWAIT || status == HF_EIO || status == HF_ENOMEM)
 		return status;
-	cursor->pending = false;
+	cursor->at++;
 	if (status != HF_OK || record.type != HF_RECORD_DOC)
 		return HF_ECORRUPT;
-	*doc = (struct hf_doc){.position = cursor->hit.position, .rank = cursor->hit.rank, .payload = record.payload};
+	*doc = (struct hf_doc){.position = hit->position, .rank = hit->rank, .payload = record.payload};
 	return HF_OK;
 }
 
