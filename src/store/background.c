@@ -7,6 +7,7 @@
 #include <time.h>
 
 #define RETRY_MS 1000          /* after an error, and the longest sleep */
+#define SEAL_WAIT_MS 10
 #define CHECKPOINT_EVERY_BYTES (64u << 20)
 
 struct worker {
@@ -196,7 +197,11 @@ void hf_background_wait_sealed(struct hf_store *store)
 	if (background == NULL)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += RETRY_MS / 1000;
+	until.tv_nsec += SEAL_WAIT_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
 	pthread_mutex_lock(&background->lock);
 	if (!background->stopping)
 		pthread_cond_timedwait(&background->sealed, &background->lock, &until);

@@ -264,17 +264,13 @@ static int set_add(struct hf_log *log, struct hf_log_segment *segment)
 	if (set != NULL) {
 		set->segments[set->count - 1] = segment;
 		log->set = set;
+		log->last = segment;
 	}
 	pthread_mutex_unlock(&log->lock);
 	if (set == NULL)
 		return HF_ENOMEM;
 	hf_log_unpin(old);
 	return HF_OK;
-}
-
-static struct hf_log_segment *last_segment(const struct hf_log *log)
-{
-	return log->set->segments[log->set->count - 1];
 }
 
 /* ---- Open ---- */
@@ -351,7 +347,7 @@ static bool is_unborn(struct hf_log_segment *segment)
 /* Adds the segment after the last when its file is there. HF_ENOTFOUND: there is none. */
 static int open_next(struct hf_log *log, struct hf_failure *failure)
 {
-	struct hf_log_segment *last = last_segment(log), *segment;
+	struct hf_log_segment *last = log->last, *segment;
 	struct hf_log_segment_info info = {.number = last->number + 1}, found;
 	char name[32], path[HF_PATH_BYTES_MAX];
 	int status = hf_log_segment_new(&segment, log, &info, HF_FILE_READ | (log->options.read_only ? 0 : HF_FILE_WRITE));
@@ -401,7 +397,7 @@ static int open_segments(struct hf_log *log, const struct hf_log_segment_info *s
 	while (status == HF_OK);
 	if (status != HF_ENOTFOUND)
 		return status;
-	last = last_segment(log);
+	last = log->last;
 	status = hf_file_size(&last->file, &size);
 	if (status != HF_OK)
 		return hf_fail(failure, status, "the size of the last log segment cannot be read");
@@ -535,7 +531,7 @@ static int make_room(struct hf_log *log, struct hf_log_segment *segment, uint64_
 /* Begins the next segment. The present one is synced whole before. */
 static int roll(struct hf_log *log)
 {
-	struct hf_log_segment *last = last_segment(log), *segment;
+	struct hf_log_segment *last = log->last, *segment;
 	struct hf_log_segment_info info = {.number = last->number + 1, .base = last->base + last->length};
 	char path[HF_PATH_BYTES_MAX];
 	int status = hf_log_sync(log);
@@ -562,12 +558,12 @@ static int roll(struct hf_log *log)
 
 int hf_log_roll(struct hf_log *log)
 {
-	return last_segment(log)->length == 0 ? HF_OK : roll(log);
+	return log->last->length == 0 ? HF_OK : roll(log);
 }
 
 int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
 {
-	struct hf_log_segment *last = last_segment(log);
+	struct hf_log_segment *last = log->last;
 	uint64_t written = last->length;
 	int status = HF_OK;
 
@@ -575,7 +571,7 @@ int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
 		return HF_EIO;
 	if (last->generation > 0 || (written > 0 && written + length > log->options.segment_bytes_max)) {
 		status = roll(log);
-		last = last_segment(log);
+		last = log->last;
 		written = last->length;
 	}
 	if (status == HF_OK)
@@ -618,16 +614,9 @@ int hf_log_sync(struct hf_log *log)
 	return HF_OK;
 }
 
-void hf_log_start_writeback(struct hf_log *log)
-{
-	struct hf_log_segment *last = last_segment(log);
-
-	last->file.fs->start_writeback(&last->file, 0, hf_log_segment_end(last));
-}
-
 int hf_log_cut(struct hf_log *log, uint64_t position)
 {
-	struct hf_log_segment *last = last_segment(log);
+	struct hf_log_segment *last = log->last;
 	int status = HF_OK;
 
 	if (last->generation == 0) {

@@ -94,8 +94,6 @@ int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length);
 int hf_log_roll(struct hf_log *log);
 /* fdatasync of what was appended so far. After a failure the log refuses appends with HF_EIO: the kernel may have dropped the pages. */
 int hf_log_sync(struct hf_log *log);
-/* Hands written bytes to the disk without waiting. */
-void hf_log_start_writeback(struct hf_log *log);
 /* Forgets everything from position on, and gives back space taken ahead: truncates and syncs. Only at open and at close. */
 int hf_log_cut(struct hf_log *log, uint64_t position);
 

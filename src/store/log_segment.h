@@ -38,6 +38,7 @@ struct hf_log {
 	char directory[HF_PATH_BYTES_MAX];
 	pthread_mutex_t lock;    /* set */
 	struct hf_log_set *set;
+	struct hf_log_segment *last; /* the writer's; in the set, and never collected */
 	uint32_t sum_start;      /* crc32c of the uuid */
 	_Atomic uint64_t end, synced;
 	_Atomic bool failed;     /* a sync failed, or bytes that should not be there could not be removed */

@@ -232,7 +232,7 @@ int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct
 	if (!next_line(&rest, &raw) || !split_line(raw, &line) || line.count != 1 || !hf_slice_equal(line.word, HF_SLICE_LITERAL("holdfast-store")))
 		return hf_fail(failure, HF_ECORRUPT, "MANIFEST does not begin with the format line at offset 0; restore the store from a backup");
 	if (line.numbers[0] != HF_STORE_FORMAT_VERSION)
-		return hf_fail(failure, HF_EVERSION, "the store has format version %llu; this program knows version %d",
+		return hf_fail(failure, HF_EVERSION, "MANIFEST names format version %llu; this program knows version %d",
 			(unsigned long long)line.numbers[0], HF_STORE_FORMAT_VERSION);
 	char sum[16];
 

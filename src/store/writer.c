@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define FROZEN_WAITS_MAX 100
 #define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
 
 struct job {
@@ -415,7 +416,9 @@ static void freeze_full(struct hf_writer *writer)
 		    (collection->memtable_docs + expected > store->memtable_docs_max &&
 		     collection->memtable_docs > store->memtable_docs_max / 2))
 			hf_collection_freeze(collection);
-		if (!store->no_background && hf_index_frozen_count(collection->index) > HF_STORE_FROZEN_MAX)
+		/* Not for ever: when sealing fails, the disk is full and refuses the next group anyway. */
+		for (int waits = 0; waits < FROZEN_WAITS_MAX && !store->no_background &&
+		     hf_index_frozen_count(collection->index) > HF_STORE_FROZEN_MAX; waits++)
 			hf_background_wait_sealed(store);
 	}
 }

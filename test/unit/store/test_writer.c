@@ -1,0 +1,281 @@
+/* The writer under several threads: groups, order, staged state, and readers beside it. */
+#include "store_test.h"
+
+#include "base/log.h"
+
+#include <pthread.h>
+
+#define WRITERS 3
+#define READERS 2
+#define COMMITS 400
+
+static struct hf_env env;
+
+static struct hf_store *open_store(const char *directory, uint32_t memtable_docs)
+{
+	struct hf_store_options options = test_options(&env, directory);
+	struct hf_failure failure;
+	struct hf_store *store;
+
+	options.memtable_docs_max = memtable_docs;
+	options.log_segment_bytes = 128 << 10;
+	options.sync_interval_ms = 2;
+	if (hf_store_open(&store, &options, &failure) != HF_OK)
+		fail_msg("%s", failure.text);
+	return store;
+}
+
+/* ---- What a group shows its own commits ---- */
+
+struct chained {
+	struct hf_commit commit;
+	int (*stage)(struct hf_tx *tx);
+	int status;
+	bool over;
+	pthread_mutex_t *lock;
+	pthread_cond_t *wake;
+	unsigned *left;
+};
+
+static int chained_stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	return ((struct chained *)commit)->stage(tx);
+}
+
+static void chained_done(struct hf_commit *commit, int status)
+{
+	struct chained *chained = (struct chained *)commit;
+
+	pthread_mutex_lock(chained->lock);
+	chained->status = status;
+	if (--*chained->left == 0)
+		pthread_cond_signal(chained->wake);
+	pthread_mutex_unlock(chained->lock);
+}
+
+/* Submits the stages as one chain, so that they are one group, and gives their outcomes. */
+static void run_chain(struct hf_store *store, int (*const *stages)(struct hf_tx *tx), unsigned count, int *outcomes)
+{
+	struct chained chain[16];
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+	unsigned left = count;
+
+	for (unsigned i = 0; i < count; i++)
+		chain[i] = (struct chained){
+			.commit = {.next = i + 1 < count ? &chain[i + 1].commit : NULL, .stage = chained_stage, .done = chained_done,
+				.durability = i % 2 == 0 ? HF_DURABLE_DISK : HF_DURABLE_OS},
+			.stage = stages[i], .lock = &lock, .wake = &wake, .left = &left,
+		};
+	hf_store_submit_chain(store, &chain[0].commit, &chain[count - 1].commit);
+	pthread_mutex_lock(&lock);
+	while (left > 0)
+		pthread_cond_wait(&wake, &lock);
+	pthread_mutex_unlock(&lock);
+	for (unsigned i = 0; i < count; i++)
+		outcomes[i] = chain[i].status;
+}
+
+static int put_one(struct hf_tx *tx)
+{
+	assert_int_equal(test_get(hf_tx_snapshot(tx), 0, 1), HF_ENOTFOUND);
+	return test_stage(&(struct test_change){0, 1, 1, false}, tx);
+}
+static int put_again(struct hf_tx *tx)
+{
+	assert_int_equal(test_get(hf_tx_snapshot(tx), 0, 1), HF_OK);
+	assert_int_equal(test_query(hf_tx_snapshot(tx), 0, 10001), 1);
+	return test_stage(&(struct test_change){0, 1, 1, false}, tx);
+}
+static int fail_after_put(struct hf_tx *tx)
+{
+	assert_int_equal(test_stage(&(struct test_change){0, 2, 1, false}, tx), HF_OK);
+	assert_int_equal(hf_tx_table_put(tx, 1, HF_SLICE_LITERAL("a"), HF_SLICE_LITERAL("wrong")), HF_OK);
+	return HF_EDENIED;
+}
+static int put_row(struct hf_tx *tx)
+{
+	assert_int_equal(test_get(hf_tx_snapshot(tx), 0, 2), HF_ENOTFOUND);
+	return hf_tx_table_put(tx, 1, HF_SLICE_LITERAL("a"), HF_SLICE_LITERAL("right"));
+}
+static int remove_one(struct hf_tx *tx)
+{
+	struct hf_buffer value = {0};
+
+	assert_int_equal(hf_tx_table_get(tx, 1, HF_SLICE_LITERAL("a"), &value), HF_OK);
+	assert_true(hf_slice_equal(hf_buffer_slice(&value), HF_SLICE_LITERAL("right")));
+	hf_buffer_free(&value);
+	return test_stage(&(struct test_change){0, 1, 1, true}, tx);
+}
+static int remove_again(struct hf_tx *tx)
+{
+	assert_int_equal(test_get(hf_tx_snapshot(tx), 0, 1), HF_ENOTFOUND);
+	assert_int_equal(test_query(hf_tx_snapshot(tx), 0, 10001), 0);
+	return test_stage(&(struct test_change){0, 1, 1, true}, tx);
+}
+static int put_back(struct hf_tx *tx)
+{
+	return test_stage(&(struct test_change){0, 1, 1, false}, tx);
+}
+static int nothing(struct hf_tx *tx)
+{
+	(void)tx;
+	return HF_OK;
+}
+
+static void test_commits_of_a_group_see_those_before_them(void **state)
+{
+	int (*const stages[])(struct hf_tx *) = {put_one, put_again, fail_after_put, put_row, remove_one, remove_again, put_back, put_again, nothing};
+	const int expected[] = {HF_OK, HF_EEXISTS, HF_EDENIED, HF_OK, HF_OK, HF_ENOTFOUND, HF_OK, HF_EEXISTS, HF_OK};
+	int outcomes[9];
+	char directory[64];
+	struct hf_store *store;
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 64);
+	run_chain(store, stages, 9, outcomes);
+	for (int i = 0; i < 9; i++)
+		assert_int_equal(outcomes[i], expected[i]);
+	for (int round = 0; round < 2; round++) {
+		struct hf_snapshot *snapshot = hf_store_snapshot(store);
+
+		assert_int_equal(test_get(snapshot, 0, 1), HF_OK);
+		assert_int_equal(test_get(snapshot, 0, 2), HF_ENOTFOUND);
+		assert_int_equal(test_query(snapshot, 0, 0), 1);
+		hf_snapshot_release(snapshot);
+		hf_store_abandon(store);
+		store = open_store(directory, 64);
+	}
+	assert_int_equal(hf_store_verify(store, NULL, NULL), HF_OK);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+/* ---- Beside each other ---- */
+
+struct crowd {
+	struct hf_store *store;
+	_Atomic uint64_t acknowledged[WRITERS]; /* commits of each writer that are done */
+	_Atomic bool over;
+};
+
+struct member {
+	struct crowd *crowd;
+	unsigned number;
+	pthread_t thread;
+};
+
+static uint64_t first_doc(unsigned writer, uint64_t commit)
+{
+	return writer * 1000000ull + commit * 2;
+}
+
+/* Puts two documents, and takes back one of an earlier commit. */
+static int crowd_stage(void *context, struct hf_tx *tx)
+{
+	const uint64_t *what = context;
+	int status = test_stage(&(struct test_change){0, first_doc((unsigned)what[0], what[1]), 2, false}, tx);
+
+	if (status == HF_OK && what[1] >= 10)
+		status = test_stage(&(struct test_change){0, first_doc((unsigned)what[0], what[1] - 10), 1, true}, tx);
+	return status;
+}
+
+static void *crowd_writer(void *argument)
+{
+	struct member *member = argument;
+
+	for (uint64_t commit = 0; commit < COMMITS; commit++) {
+		uint64_t what[2] = {member->number, commit};
+
+		if (hf_store_commit_wait(member->crowd->store, commit % 3 == 0 ? HF_DURABLE_DISK : HF_DURABLE_OS, crowd_stage, what) != HF_OK)
+			abort();
+		atomic_store(&member->crowd->acknowledged[member->number], commit + 1);
+	}
+	return NULL;
+}
+
+/* Whatever was acknowledged before the snapshot is in it. */
+static void *crowd_reader(void *argument)
+{
+	struct member *member = argument;
+	struct crowd *crowd = member->crowd;
+
+	while (!atomic_load(&crowd->over)) {
+		uint64_t known[WRITERS];
+
+		for (unsigned w = 0; w < WRITERS; w++)
+			known[w] = atomic_load(&crowd->acknowledged[w]);
+		struct hf_snapshot *snapshot = hf_store_snapshot(crowd->store);
+
+		for (unsigned w = 0; w < WRITERS; w++) {
+			uint64_t last = known[w];
+
+			if (last > 0 && test_get(snapshot, 0, first_doc(w, last - 1) + 1) != HF_OK)
+				abort();
+			if (last > 10 && test_get(snapshot, 0, first_doc(w, last - 11)) != HF_ENOTFOUND)
+				abort();
+		}
+		if (test_query(snapshot, 0, 0) < known[0])
+			abort();
+		hf_snapshot_release(snapshot);
+	}
+	return NULL;
+}
+
+static void test_readers_see_what_was_acknowledged_before(void **state)
+{
+	char directory[64];
+	struct crowd crowd = {0};
+	struct member writers[WRITERS], readers[READERS];
+	struct hf_failure failure;
+
+	(void)state;
+	test_directory(directory);
+	crowd.store = open_store(directory, 128);
+	for (unsigned i = 0; i < READERS; i++) {
+		readers[i] = (struct member){&crowd, i, 0};
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, crowd_reader, &readers[i]), 0);
+	}
+	for (unsigned i = 0; i < WRITERS; i++) {
+		writers[i] = (struct member){&crowd, i, 0};
+		assert_int_equal(pthread_create(&writers[i].thread, NULL, crowd_writer, &writers[i]), 0);
+	}
+	assert_int_equal(hf_store_compact(crowd.store, &failure), HF_OK);
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_join(writers[i].thread, NULL);
+	assert_int_equal(hf_store_compact(crowd.store, &failure), HF_OK);
+	atomic_store(&crowd.over, true);
+	for (unsigned i = 0; i < READERS; i++)
+		pthread_join(readers[i].thread, NULL);
+	assert_int_equal(hf_store_verify(crowd.store, NULL, NULL), HF_OK);
+	hf_store_close(crowd.store);
+	crowd.store = open_store(directory, 128);
+	struct hf_snapshot *snapshot = hf_store_snapshot(crowd.store);
+
+	assert_int_equal(test_query(snapshot, 0, 0), WRITERS * (COMMITS * 2 - (COMMITS - 10)));
+	hf_snapshot_release(snapshot);
+	hf_store_close(crowd.store);
+	test_remove(directory);
+}
+
+static void forget_line(void *context, const char *line, unsigned length)
+{
+	(void)context;
+	(void)line;
+	(void)length;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commits_of_a_group_see_those_before_them),
+		cmocka_unit_test(test_readers_see_what_was_acknowledged_before),
+	};
+
+	hf_env_system(&env);
+	if (getenv("TEST_LOG") == NULL)
+		hf_log_set_sink(forget_line, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
