@@ -239,8 +239,10 @@ bool hf_bench_row_paced(struct hf_bench_run *run)
 	hf_bench_server_settle(&run->server, 3000000);
 	live.live = true;
 	hf_bench_server_sample(&run->server, false, &before);
+	hf_bench_busy_begin(run);
 	publish_paced(&live);
 	done = hf_bench_await(run, &live.delivered, goal);
+	hf_bench_busy_end(run);
 	hf_bench_server_sample(&run->server, false, &after);
 	if (!done)
 		goto out;

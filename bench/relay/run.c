@@ -48,19 +48,34 @@ static double own_cpu_us(void)
 	return (double)cpu.tv_sec * 1e6 + (double)cpu.tv_nsec / 1e3;
 }
 
-bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal)
+void hf_bench_busy_begin(struct hf_bench_run *run)
 {
-	struct hf_bench_sample before, after;
-	hf_bench_server_sample(&run->server, false, &before);
-	double own_us = own_cpu_us(), machine_us = machine_cpu_us();
-	bool reached = await(run, progress, goal);
-	own_us = own_cpu_us() - own_us;
-	machine_us = machine_cpu_us() - machine_us;
-	hf_bench_server_sample(&run->server, false, &after);
-	double elapsed_us = (double)(after.at_us - before.at_us) + 1,
-	       others_us = machine_us - own_us - after.cpu_us + before.cpu_us;
+	struct hf_bench_sample sample;
+	hf_bench_server_sample(&run->server, false, &sample);
+	run->busy = (struct hf_bench_busy){sample.at_us, own_cpu_us(), sample.cpu_us, machine_cpu_us(), true};
+}
+
+void hf_bench_busy_end(struct hf_bench_run *run)
+{
+	const struct hf_bench_busy *begun = &run->busy;
+	struct hf_bench_sample sample;
+	hf_bench_server_sample(&run->server, false, &sample);
+	double elapsed_us = (double)(sample.at_us - begun->at_us) + 1;
+	double own_us = own_cpu_us() - begun->own_us;
+	double others_us = machine_cpu_us() - begun->machine_us - own_us - (sample.cpu_us - begun->server_us);
 	run->client_busy = own_us / elapsed_us;
 	run->others_busy = others_us > 0 ? others_us / elapsed_us : 0;
+	run->busy.is_begun = false;
+}
+
+bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal)
+{
+	bool within = run->busy.is_begun;
+	if (!within)
+		hf_bench_busy_begin(run);
+	bool reached = await(run, progress, goal);
+	if (!within)
+		hf_bench_busy_end(run);
 	return reached;
 }
 

@@ -62,6 +62,15 @@ enum hf_bench_metric_id {
 	HF_METRIC_COUNT
 };
 
+/* CPU time used so far by this program, the server and the whole machine. */
+struct hf_bench_busy {
+	int64_t at_us;
+	double own_us;
+	double server_us;
+	double machine_us;
+	bool is_begun;
+};
+
 struct hf_bench_run {
 	struct hf_bench_server server;
 	struct hf_bench_hub hub;
@@ -73,7 +82,8 @@ struct hf_bench_run {
 	const char *load_command; /* fills {dir} from JSON lines on standard input, server down; may be NULL */
 	size_t loaded_count;      /* events of the file's beginning in the database */
 	size_t reserve_next;      /* next unused event of the reserve */
-	/* Of the last wait, in cores: this program's own CPU, and that of everything but it and the server. */
+	struct hf_bench_busy busy;
+	/* Of the last span, in cores: this program's own CPU, and that of everything but it and the server. */
 	double client_busy;
 	double others_busy;
 	double values[HF_METRIC_COUNT]; /* NAN: not measured */
@@ -105,6 +115,10 @@ bool hf_bench_publish(struct hf_bench_run *run, struct hf_bench_publish *publish
 
 /* Sorts and returns the value below which `fraction` of them lie. */
 double hf_bench_percentile(double *values, size_t count, double fraction);
+
+/* The span for which client_busy and others_busy are taken; every wait outside one is a span of its own. */
+void hf_bench_busy_begin(struct hf_bench_run *run);
+void hf_bench_busy_end(struct hf_bench_run *run);
 
 /* Polls until *progress reaches `goal`; false after HF_BENCH_STALL_US without any, or when a connection was lost. */
 bool hf_bench_await(struct hf_bench_run *run, const size_t *progress, size_t goal);
