@@ -272,6 +272,8 @@ int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handle
 		hf_http_exchange_answered(x);
 		return HF_ECLOSED;
 	}
+	if (x->has_peer_ended)
+		return refuse_upgrade(x, 400, "a WebSocket needs both ways\n", NULL, HF_ECLOSED);
 	if (x->server->is_draining)
 		return refuse_upgrade(x, 503, "going away\n", NULL, HF_ECLOSED);
 	if (!hf_http_wants_websocket(x) || m->minor_version == 0 || !hf_http_name_equal(m->method, "GET"))

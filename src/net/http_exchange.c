@@ -8,6 +8,8 @@
 #include "net/http_private.h"
 
 #define LEFTOVER_BYTES_MAX 65536
+/* A client that asks and does not read gets no further answers above this. */
+#define PENDING_BYTES_MAX (1u << 20)
 
 const struct hf_http_message *hf_http_exchange_message(const struct hf_http_exchange *x)
 {
@@ -198,11 +200,16 @@ static void watch_progress(struct hf_http_exchange *x, bool was_in_head, bool wa
 		hf_stream_set_timeout(x->stream, o->body_timeout_ms);
 }
 
+static bool may_eat(const struct hf_http_exchange *x)
+{
+	return x->stream && !x->is_busy && hf_stream_pending_bytes(x->stream) < PENDING_BYTES_MAX;
+}
+
 /* Eats requests until one has to wait; returns how many bytes were eaten. */
 static size_t eat(struct hf_http_exchange *x, const uint8_t *data, size_t length)
 {
 	size_t eaten = 0;
-	while (x->stream && !x->is_busy && eaten < length) {
+	while (may_eat(x) && eaten < length) {
 		bool in_head = hf_http_session_in_head(x->session), in_body = hf_http_session_in_body(x->session);
 		size_t consumed;
 		int result = hf_http_session_recv(x->session, hf_slice(data + eaten, length - eaten), &consumed);
@@ -244,7 +251,7 @@ static void pass_on(struct hf_http_exchange *x, struct hf_stream *stream, uint8_
 static void eat_leftover(struct hf_http_exchange *x)
 {
 	x->is_eating = true;
-	while (x->stream && !x->is_busy && x->leftover.length) {
+	while (may_eat(x) && x->leftover.length) {
 		struct hf_buffer bytes = x->leftover;
 		struct hf_stream *stream = x->stream;
 		x->leftover = (struct hf_buffer){0};
@@ -253,7 +260,7 @@ static void eat_leftover(struct hf_http_exchange *x)
 		hf_buffer_free(&bytes);
 	}
 	x->is_eating = false;
-	if (x->stream && !x->is_busy && x->has_peer_ended)
+	if (x->stream && !x->is_busy && x->has_peer_ended && x->leftover.length == 0)
 		end_connection(x, true);
 	else if (x->stream && x->leftover.length <= LEFTOVER_BYTES_MAX)
 		hf_stream_start_reading(x->stream);
@@ -276,7 +283,7 @@ static void on_read(void *owner, uint8_t *data, size_t length)
 static void on_end(void *owner, int error)
 {
 	struct hf_http_exchange *x = owner;
-	if (error == HF_ECLOSED && x->is_busy) {
+	if (error == HF_ECLOSED && (x->is_busy || x->leftover.length)) {
 		x->has_peer_ended = true; /* it may only have stopped asking, and still want the answer */
 		return;
 	}
@@ -306,6 +313,14 @@ static void on_timeout(void *owner)
 	free_if_done(x);
 }
 
+static void on_progress(void *owner)
+{
+	struct hf_http_exchange *x = owner;
+	if (may_eat(x) && x->leftover.length)
+		eat_leftover(x);
+	free_if_done(x);
+}
+
 static void on_drain(void *owner)
 {
 	struct hf_http_exchange *x = owner;
@@ -316,7 +331,9 @@ static void on_drain(void *owner)
 	free_if_done(x);
 }
 
-static const struct hf_stream_events stream_events = {.read = on_read, .end = on_end, .timeout = on_timeout, .drain = on_drain};
+static const struct hf_stream_events stream_events = {
+	.read = on_read, .end = on_end, .timeout = on_timeout, .progress = on_progress, .drain = on_drain,
+};
 
 int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream)
 {
@@ -343,7 +360,7 @@ int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream
 void hf_http_exchange_answered(struct hf_http_exchange *x)
 {
 	x->is_busy = false;
-	if (x->stream && (!x->keep_alive || (x->has_peer_ended && x->leftover.length == 0)))
+	if (x->stream && !x->keep_alive)
 		end_connection(x, true);
 	if (x->stream) {
 		hf_http_session_next(x->session);

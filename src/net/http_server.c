@@ -149,28 +149,50 @@ void hf_http_count_status(struct hf_http_server *server, int status)
 
 /* ---- Accepting ---- */
 
+/* Who counts as one: an IPv4 address, or the /64 that an IPv6 subscriber has to itself. */
+static struct hf_address_range neighbourhood(const struct hf_address *address)
+{
+	static const struct hf_address_range ipv4 = {{[10] = 0xff, 0xff}, 96};
+	struct hf_address_range range = {.prefix_bits = 128};
+	memcpy(range.ip, address->ip, sizeof range.ip);
+	if (!hf_address_in_range(address, &ipv4))
+		memset(range.ip + 8, 0, 8);
+	return range;
+}
+
+/* A proxy brings many. */
+static bool is_limited(struct hf_http_server *server, const struct hf_address *address)
+{
+	const struct hf_http_server_options *o = &server->options;
+	for (size_t i = 0; i < o->trusted_proxy_count; i++)
+		if (hf_address_in_range(address, &o->trusted_proxies[i]))
+			return false;
+	return o->connections_per_address_max > 0;
+}
+
 /* Counts one more connection of an address; false at the limit. */
 static bool enter_address(struct hf_http_server *server, const struct hf_address *address)
 {
-	struct address_count *entry = hf_map_get(&server->addresses, hf_slice(address->ip, 16));
+	struct hf_address_range key = neighbourhood(address);
+	struct address_count *entry = hf_map_get(&server->addresses, hf_slice(key.ip, 16));
 	if (!entry) {
 		entry = calloc(1, sizeof *entry);
 		if (!entry)
 			return false;
-		memcpy(entry->ip, address->ip, 16);
+		memcpy(entry->ip, key.ip, 16);
 		if (hf_map_put(&server->addresses, hf_slice(entry->ip, 16), entry, NULL)) {
 			free(entry);
 			return false;
 		}
 	}
 	entry->connection_count++;
-	uint32_t max = server->options.connections_per_address_max;
-	return max == 0 || entry->connection_count <= max;
+	return !is_limited(server, address) || entry->connection_count <= server->options.connections_per_address_max;
 }
 
 static void leave_address(struct hf_http_server *server, const struct hf_address *address)
 {
-	struct address_count *entry = hf_map_get(&server->addresses, hf_slice(address->ip, 16));
+	struct hf_address_range key = neighbourhood(address);
+	struct address_count *entry = hf_map_get(&server->addresses, hf_slice(key.ip, 16));
 	if (!entry || --entry->connection_count)
 		return;
 	hf_map_remove(&server->addresses, hf_slice(entry->ip, 16));

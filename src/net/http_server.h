@@ -42,7 +42,7 @@ struct hf_http_server_options {
 	const struct hf_address_range *trusted_proxies;  /* X-Forwarded-For is believed from these only; borrowed */
 	size_t trusted_proxy_count;
 	uint32_t connection_count_max;                   /* 0: 50,000; further ones are refused with 503 and closed */
-	uint32_t connections_per_address_max;            /* 0: none */
+	uint32_t connections_per_address_max;            /* of an IPv4 address or IPv6 /64, trusted proxies aside; 0: none */
 	uint32_t header_bytes_max;                       /* 0: 16 KiB */
 	uint32_t body_bytes_max;                         /* 0: 1 MiB */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s, 60 s */

@@ -312,6 +312,12 @@ static int encrypt(struct hf_stream *s)
 	return error ? error : hf_tls_session_take(s->tls, &s->out->cipher);
 }
 
+static void report_progress(struct hf_stream *s)
+{
+	if (s->events && s->events->progress)
+		s->events->progress(s->owner);
+}
+
 static void on_written(uv_write_t *request, int status)
 {
 	struct hf_stream *s = stream_of(request->handle);
@@ -325,6 +331,8 @@ static void on_written(uv_write_t *request, int status)
 	}
 	consume(s, bytes);
 	flush(s);
+	if (!uv_is_closing(&s->uv.handle) && s->out)
+		report_progress(s);
 }
 
 static void count_write(struct hf_stream *s)
@@ -366,8 +374,8 @@ static void all_sent(struct hf_stream *s)
 	s->out = NULL;
 	if (s->is_finishing)
 		shut_down(s);
-	else if (s->events && s->events->drained)
-		s->events->drained(s->owner);
+	else
+		report_progress(s);
 }
 
 static void flush(struct hf_stream *s)

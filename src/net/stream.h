@@ -25,7 +25,7 @@ struct hf_stream_events {
 	void (*read)(void *owner, uint8_t *data, size_t length); /* bytes may be written to */
 	void (*end)(void *owner, int error);      /* HF_ECLOSED: no more will come; else the socket is broken */
 	void (*timeout)(void *owner);             /* hf_stream_set_timeout */
-	void (*drained)(void *owner);             /* the queue is empty again; may be NULL */
+	void (*progress)(void *owner);            /* some or all of the queue was sent; may be NULL */
 	void (*drain)(void *owner);               /* the server is going away; may be NULL */
 };
 

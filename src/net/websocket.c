@@ -165,10 +165,10 @@ static void on_timeout(void *owner)
 	hf_stream_set_timeout(ws->stream, ws->ping_interval_ms);
 }
 
-static void on_drained(void *owner)
+static void on_progress(void *owner)
 {
 	struct hf_websocket *ws = owner;
-	if (!ws->is_full || ws->is_closing)
+	if (!ws->is_full || ws->is_closing || hf_stream_pending_bytes(ws->stream) >= ws->send_queue_bytes_max / 2)
 		return;
 	ws->is_full = false;
 	if (ws->handler->writable)
@@ -181,7 +181,7 @@ static void on_drain(void *owner)
 }
 
 static const struct hf_stream_events stream_events = {
-	.read = on_read, .end = on_end, .timeout = on_timeout, .drained = on_drained, .drain = on_drain,
+	.read = on_read, .end = on_end, .timeout = on_timeout, .progress = on_progress, .drain = on_drain,
 };
 
 static void hand_in_early(struct hf_loop_deferred *deferred)

@@ -71,6 +71,7 @@ void hf_http_session_next(struct hf_http_session *s)
 	hf_buffer_free(&s->head);
 	hf_buffer_free(&s->path);
 	hf_buffer_free(&s->body);
+	s->message = (struct hf_http_message){0};
 	s->state = HEAD;
 	s->scanned_bytes = 0;
 	s->overhead_bytes = 0;

@@ -238,6 +238,44 @@ static void test_slow_and_idle_clients_are_closed(void **state)
 	fixture_close(&f);
 }
 
+static void test_a_client_that_asks_and_does_not_read_is_bounded(void **state)
+{
+	struct fixture f = {0};
+	struct hf_buffer out = {0};
+	static const char request[] = "GET /show/x HTTP/1.1\r\n" HOST "\r\n";
+	enum { REQUEST_COUNT = 60000 };
+	bool closed;
+	open_server(&f);
+	int fd = dial(&f);
+	char *all = malloc(REQUEST_COUNT * (sizeof request - 1));
+	for (size_t i = 0; i < REQUEST_COUNT; i++)
+		memcpy(all + i * (sizeof request - 1), request, sizeof request - 1);
+	/* The server stops reading, so the sockets fill up; then everything is answered after all. */
+	size_t sent = 0, length = REQUEST_COUNT * (sizeof request - 1), stuck = 0;
+	while (sent < length && stuck < 100) {
+		ssize_t n = send(fd, all + sent, length - sent, MSG_NOSIGNAL);
+		stuck = n > 0 ? 0 : stuck + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		hf_loop_poll(f.loop, false);
+	}
+	while (sent < length) {
+		ssize_t n = send(fd, all + sent, length - sent, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		hear(&f, fd, &out, NULL, NULL, 2, &closed);
+	}
+	shutdown(fd, SHUT_WR);
+	hear(&f, fd, &out, NULL, NULL, 20000, &closed);
+	size_t answers = 0;
+	for (uint8_t *at = out.data; (at = memmem(at, (size_t)(out.data + out.length - at), "[/show/x]", 9)); at += 9)
+		answers++;
+	assert_true(closed);
+	assert_int_equal(answers, REQUEST_COUNT);
+	hf_buffer_free(&out);
+	free(all);
+	close(fd);
+	fixture_close(&f);
+}
+
 static void test_large_answers_arrive_whole(void **state)
 {
 	struct fixture f = {0};
@@ -588,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_expect_continue_is_answered),
 		cmocka_unit_test(test_refused_requests_are_answered_and_end_the_connection),
 		cmocka_unit_test(test_slow_and_idle_clients_are_closed),
+		cmocka_unit_test(test_a_client_that_asks_and_does_not_read_is_bounded),
 		cmocka_unit_test(test_large_answers_arrive_whole),
 		cmocka_unit_test(test_static_content_has_tags_and_ranges),
 		cmocka_unit_test(test_files_stay_below_their_directory),
