@@ -125,7 +125,7 @@ static void make(struct made *m, uint64_t n, uint64_t event_count)
 	author_of(bytes, parent_of(n));
 	hf_hex_encode(p, bytes, 32);
 	int length = mix(n, 4) % 100 < 70 ?
-		sprintf(m->tags, "[[\"e\",\"%s\",\"\",\"root\"],[\"p\",\"%s\"],[\"t\",\"%s%u\"]]", e, p, "topic", popular(n, 5, 1000)) :
+		sprintf(m->tags, "[[\"e\",\"%s\",\"\",\"root\"],[\"p\",\"%s\"],[\"t\",\"topic%u\"]]", e, p, popular(n, 5, 1000)) :
 		sprintf(m->tags, "[[\"t\",\"topic%u\"]]", popular(n, 5, 1000));
 	m->event.tags = hf_slice(m->tags, (size_t)length);
 	size_t target = 20 + popular(n, 6, 600), at = 0;
@@ -421,8 +421,8 @@ static void measure_live(uint64_t event_count)
 	start = now_us();
 	for (uint64_t n = 0; n < EVENTS; n++)
 		hf_subscriptions_match(set, &made[n % 64].event, n, count_hit, &hits);
-	printf("live: %u subscriptions of %u authors: %.3f us an event, %.1f matches; adding one %.2f us\n", SUBSCRIPTION_COUNT,
-		AUTHORS_EACH, (now_us() - start) / EVENTS, (double)hits / EVENTS, adding / SUBSCRIPTION_COUNT);
+	printf("live: %u subscriptions of %u authors: %.3f us an event, %.1f matches; adding one %.2f us\n",
+		SUBSCRIPTION_COUNT, AUTHORS_EACH, (now_us() - start) / EVENTS, (double)hits / EVENTS, adding / SUBSCRIPTION_COUNT);
 	start = now_us();
 	for (uint32_t s = 0; s < SUBSCRIPTION_COUNT; s++)
 		hf_subscriptions_remove(set, &subscriptions[s]);

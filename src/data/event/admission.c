@@ -1,8 +1,8 @@
 /* admission: the stage function and what it looks up.
  *
- * Invariants that keep it cheap: at most one live version of a replaceable or addressable event exists, as every version
- * was admitted here, so the first live hit of its term is the one to compare with. A deletion is looked for only where the
- * index counts say that its author has deleted something, and something that names this event.
+ * Invariants that keep it cheap: at most one live version of a replaceable or addressable event exists, as every
+ * version was admitted here, so the first live hit of its term is the one to compare with. A deletion is looked for
+ * only where the index counts say that its author has deleted something, and that something names this event.
  *
  * What a commit removes is collected first and distinct: a stage does not see its own operations. */
 #include "data/event/admission.h"
@@ -298,8 +298,8 @@ static int replace_version(struct hf_admission *a, struct hf_tx *tx)
 }
 
 /* Appends the id that the tag gives cause to delete, if any, to victims. */
-static int find_victim(const struct hf_admission *a, struct hf_tx *tx, const struct hf_tag *tag, struct hf_buffer *payload,
-	struct hf_buffer *victims)
+static int find_victim(const struct hf_admission *a, struct hf_tx *tx, const struct hf_tag *tag,
+	struct hf_buffer *payload, struct hf_buffer *victims)
 {
 	struct found found;
 	struct address address;
@@ -436,7 +436,8 @@ static int sweep_stage(void *context, struct hf_tx *tx)
 	return HF_OK;
 }
 
-int hf_admission_sweep_expired(struct hf_store *store, uint32_t collection, uint64_t now_s, uint64_t *hour_from, uint32_t batch)
+int hf_admission_sweep_expired(struct hf_store *store, uint32_t collection, uint64_t now_s, uint64_t *hour_from,
+	uint32_t batch)
 {
 	struct sweep s = {.store = store, .collection = collection, .now_s = now_s, .batch = batch};
 	struct hf_snapshot *snapshot = hf_store_snapshot(store);

@@ -2,9 +2,9 @@
  *
  * The decision is made on the store's writer thread, where it sees every earlier event, so two versions of a
  * replaceable event can never both stay. In order: deleted by its author (NIP-09: by id, or by address up to the
- * deletion's created_at); replaceable or addressable and an equal or newer version is kept (created_at, then lowest id);
- * known already (HF_EDUPLICATE); else it is put, the older version is deleted, and a kind 5 deletes what it names: of
- * the same author only, never other deletions, `a` for addressable and replaceable kinds up to its own created_at.
+ * deletion's created_at); replaceable or addressable and an equal or newer version is kept (created_at, then lowest
+ * id); known already (HF_EDUPLICATE); else it is put, the older version is deleted, and a kind 5 deletes what it names:
+ * of the same author only, never other deletions, `a` for addressable and replaceable kinds up to its own created_at.
  * It does not matter which comes first, a deletion or what it deletes.
  *
  * A missing d tag is an empty d value. A deletion stays in force when it has an expiration that passed.
@@ -49,9 +49,10 @@ int hf_admission_prepare(struct hf_admission *admission, const struct hf_store *
 /* Frees what prepare made. Fine after init, and twice. */
 void hf_admission_clear(struct hf_admission *admission);
 
-/* Deletes up to `batch` events that expired at or before now_s (NIP-40), looking through the hours from *hour_from (0 at
- * first) to now's, and sets *hour_from on. Waits; for a worker thread. Returns the number deleted or a store error. A
- * full batch means that there may be more. */
-int hf_admission_sweep_expired(struct hf_store *store, uint32_t collection, uint64_t now_s, uint64_t *hour_from, uint32_t batch);
+/* Deletes up to `batch` events that expired at or before now_s (NIP-40), looking through the hours from *hour_from
+ * (0 at first) to now's, and sets *hour_from on. Waits; for a worker thread. Returns the number deleted or a store
+ * error. A full batch means that there may be more. */
+int hf_admission_sweep_expired(struct hf_store *store, uint32_t collection, uint64_t now_s, uint64_t *hour_from,
+	uint32_t batch);
 
 #endif

@@ -13,7 +13,16 @@
 #include "data/event/filter.h"
 #include "store/store.h"
 
-enum hf_plan { HF_PLAN_IDS, HF_PLAN_AUTHOR_KIND, HF_PLAN_TAG, HF_PLAN_AUTHOR, HF_PLAN_KIND, HF_PLAN_TIME, HF_PLAN_NOTHING, HF_PLAN_COUNT };
+enum hf_plan {
+	HF_PLAN_IDS,
+	HF_PLAN_AUTHOR_KIND,
+	HF_PLAN_TAG,
+	HF_PLAN_AUTHOR,
+	HF_PLAN_KIND,
+	HF_PLAN_TIME,
+	HF_PLAN_NOTHING,
+	HF_PLAN_COUNT
+};
 const char *hf_plan_name(enum hf_plan plan);
 
 struct hf_event_query_options {

@@ -1,9 +1,9 @@
 /* subscription: live filters, indexed so that an event costs by its matches and not by their number.
  *
  * Each filter is filed under one of its members: every id, else every author, else every value of the tag letter that
- * has the fewest, else every kind; filters with none of these are in the list of those that look at everything. An event
- * looks up its id, author, kind and single-letter tags; what is found there is checked against all its filters, once an
- * event. 32 bytes an entry and 8 to 16 a bucket. Not thread-safe: belongs to one loop. */
+ * has the fewest, else every kind; filters with none of these are in the list of those that look at everything. An
+ * event looks up its id, author, kind and single-letter tags; what is found there is checked against all its filters,
+ * once an event. 32 bytes an entry and 8 to 16 a bucket. Not thread-safe: belongs to one loop. */
 #ifndef HF_DATA_EVENT_SUBSCRIPTION_H
 #define HF_DATA_EVENT_SUBSCRIPTION_H
 

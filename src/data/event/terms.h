@@ -4,7 +4,7 @@
  *   kind               le32
  *   author+kind        pubkey, le32
  *   tag x              the letter is part of the term's name space; the value's canonical text. Values of any length.
- *   address            of addressable kinds: pubkey, le32 kind, the d value's canonical text (empty when there is no d tag)
+ *   address            of addressable kinds: pubkey, le32 kind, the d value's canonical text (empty without a d tag)
  *   expiry hour, era   of events with an expiration: its hour, and its era of 4,096 hours, so that a sweep finds what
  *                      expired without scanning (NIP-40)
  * A document's id is the event's id; its rank is created_at. What a term is made of is part of the index format: a

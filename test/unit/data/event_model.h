@@ -61,7 +61,8 @@ struct model {
 };
 
 static const uint32_t model_kinds[] = {1, 1, 1, 1, 7, 0, 3, 10002, 30023, 30023, 30000, 1059};
-static const char *const model_words[] = {"a", "b", "nostr", "with \\\"quotes\\\"", "back\\\\slash", "\xc3\xa4", "", "longer than sixteen bytes"};
+static const char *const model_words[] = {
+	"a", "b", "nostr", "with \\\"quotes\\\"", "back\\\\slash", "\xc3\xa4", "", "longer than sixteen bytes"};
 #define MODEL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static inline void model_hex(char *out, const uint8_t *data, size_t length)
@@ -114,7 +115,8 @@ static inline const struct model_event *model_any(struct model *m)
 /* An address that often is one of an event here, and sometimes a malformed one. */
 static inline void model_random_address(struct model *m, const struct model_event *own, char *out, size_t size)
 {
-	static const char *const forms[] = {"%u:%s:%s", "%u:%s:%s", "%u:%s:%s", "%u:%s:%s", "0%u:%s:%s", "%u:%s%s", "%u;%s:%s"};
+	static const char *const forms[] = {
+		"%u:%s:%s", "%u:%s:%s", "%u:%s:%s", "%u:%s:%s", "0%u:%s:%s", "%u:%s%s", "%u;%s:%s"};
 	uint8_t author[32];
 	char hex[65];
 	memcpy(author, own->event.pubkey, 32);
@@ -349,7 +351,8 @@ static inline int model_compare_slice(const void *a, const void *b)
 	return hf_slice_compare(*x, *y);
 }
 
-static inline uint32_t model_distinct(void *items, uint32_t count, size_t size, int (*compare)(const void *, const void *))
+static inline uint32_t model_distinct(void *items, uint32_t count, size_t size,
+	int (*compare)(const void *, const void *))
 {
 	uint8_t *at = items;
 	uint32_t kept = 0;

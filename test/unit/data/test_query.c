@@ -51,14 +51,16 @@ static uint32_t sorted_events(const struct model *m, const struct model_event **
 	return count;
 }
 
-static uint32_t naive(const struct model_event *const *list, uint32_t count, const struct hf_event_query_options *options,
-	struct answer *answer)
+static uint32_t naive(const struct model_event *const *list, uint32_t count,
+	const struct hf_event_query_options *options, struct answer *answer)
 {
 	bool given[MODEL_EVENT_COUNT_MAX] = {false};
 	uint32_t total = 0;
 	for (uint32_t f = 0; f < options->filter_count; f++) {
 		const struct hf_filter *filter = &options->filters[f];
-		uint64_t limit = options->count_only ? UINT64_MAX : filter->limit < options->limit_max ? filter->limit : options->limit_max;
+		uint64_t limit = filter->limit < options->limit_max ? filter->limit : options->limit_max;
+		if (options->count_only)
+			limit = UINT64_MAX;
 		for (uint32_t i = 0; i < count && limit > 0; i++) {
 			if (given[i] || list[i]->expiration <= options->now_s || (options->readable && list[i]->event.kind == 1059) ||
 				!model_matches(filter, list[i]))

@@ -57,7 +57,8 @@ static void test_an_address_is_the_first_d_or_empty(void **state)
 	static const struct {
 		const char *tags, *d;
 	} cases[] = {
-		{"[]", ""}, {"[[\"d\"]]", ""}, {"[[\"d\",\"\"]]", ""}, {"[[\"t\",\"x\"],[\"d\",\"first\"],[\"d\",\"second\"]]", "first"},
+		{"[]", ""}, {"[[\"d\"]]", ""}, {"[[\"d\",\"\"]]", ""},
+		{"[[\"t\",\"x\"],[\"d\",\"first\"],[\"d\",\"second\"]]", "first"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct hf_event event;
