@@ -2,8 +2,8 @@
  *
  *     echo [--seconds N] [--idle N]
  *
- * prints messages per second and CPU of the server's thread per echoed message (700 bytes, 8 connections, 64 in flight),
- * per delivery of one shared message to 1,000 connections, and the memory that an idle connection holds.
+ * prints messages per second and CPU of the server's thread per echoed message (700 bytes, 8 connections, 64 in
+ * flight), per delivery of one shared message to 1,000 connections, and the memory that an idle connection holds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,9 @@
 #define CONNECTION_COUNT 8
 #define IN_FLIGHT 64
 #define BROADCAST_COUNT 1000
-#define HANDSHAKE "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" \
+#define HANDSHAKE                                                                                                      \
+	"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "                \
+	"dGhlIHNhbXBsZSBub25jZQ==\r\n"                                                                                 \
 	"Sec-WebSocket-Version: 13\r\n%s\r\n"
 
 struct server {
@@ -134,7 +136,11 @@ static void start_server(void)
 	hf_env_system(&server.env);
 	hf_loop_new(&server.loop, &server.env);
 	struct hf_http_server_options options = {
-		.size = sizeof options, .loop = server.loop, .routes = routes, .route_count = 1, .websocket.deflate = true,
+		.size = sizeof options,
+		.loop = server.loop,
+		.routes = routes,
+		.route_count = 1,
+		.websocket.deflate = true,
 	};
 	hf_http_server_new(&server.http, &options);
 	hf_address_parse("127.0.0.1:0", &server.address, &failure);
@@ -224,7 +230,7 @@ static void bench_echo(void)
 		pthread_join(threads[i], NULL);
 	uint64_t count = __atomic_load_n(&server.message_count, __ATOMIC_RELAXED);
 	printf("echo: %.0f messages/s, %.2f us CPU of the loop per message\n",
-	       (double)count / (seconds(CLOCK_MONOTONIC) - start), (server_cpu() - cpu) * 1e6 / (double)count);
+		(double)count / (seconds(CLOCK_MONOTONIC) - start), (server_cpu() - cpu) * 1e6 / (double)count);
 }
 
 static void drain_sockets(int *fds, size_t count, uint64_t bytes)
@@ -263,7 +269,8 @@ static void bench_broadcast(void)
 	uint64_t deliveries = (uint64_t)rounds * BROADCAST_COUNT;
 	drain_sockets(fds, BROADCAST_COUNT, deliveries * (4 + MESSAGE_BYTES));
 	printf("broadcast to %d: %.0f deliveries/s, %.2f us CPU of the loop per delivery\n", BROADCAST_COUNT,
-	       (double)deliveries / (seconds(CLOCK_MONOTONIC) - start), (server_cpu() - cpu) * 1e6 / (double)deliveries);
+		(double)deliveries / (seconds(CLOCK_MONOTONIC) - start),
+		(server_cpu() - cpu) * 1e6 / (double)deliveries);
 	for (size_t i = 0; i < BROADCAST_COUNT; i++)
 		close(fds[i]);
 }
@@ -280,7 +287,8 @@ static long anonymous_kilobytes(void)
 	return kilobytes;
 }
 
-/* The clients live in a child, so that only the server's memory is counted. With deflate each one says something first. */
+/* The clients live in a child, so that only the server's memory is counted. With deflate each one says something first.
+ */
 static void bench_idle(size_t count, bool deflate)
 {
 	int ready[2], done[2];
@@ -297,7 +305,9 @@ static void bench_idle(size_t count, bool deflate)
 		for (size_t i = 0; i < count; i++) {
 			fds[i] = dial(deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
 			uint8_t frame[14 + MESSAGE_BYTES] = {0}, answer[1000];
-			size_t length = hf_websocket_frame_header(frame, HF_WEBSOCKET_TEXT, false, MESSAGE_BYTES, mask) + MESSAGE_BYTES;
+			size_t length =
+				hf_websocket_frame_header(frame, HF_WEBSOCKET_TEXT, false, MESSAGE_BYTES, mask) +
+				MESSAGE_BYTES;
 			write_all(fds[i], frame, length);
 			if (read(fds[i], answer, sizeof answer) <= 0)
 				die("read");
@@ -310,7 +320,7 @@ static void bench_idle(size_t count, bool deflate)
 		die("pipe");
 	usleep(300000);
 	printf("idle%s: %zu connections, %.0f bytes each\n", deflate ? " with deflate used" : "", count,
-	       (double)(anonymous_kilobytes() - before) * 1024 / (double)count);
+		(double)(anonymous_kilobytes() - before) * 1024 / (double)count);
 	if (write(done[1], "d", 1) != 1)
 		die("pipe");
 	waitpid(child, NULL, 0);

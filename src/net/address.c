@@ -27,14 +27,16 @@ int hf_address_parse(const char *text, struct hf_address *address, struct hf_fai
 	const char *colon = strrchr(text, ':');
 	uint64_t port;
 	if (!colon || (size_t)(colon - text) >= sizeof host)
-		return hf_fail(failure, HF_EADDR, "\"%.64s\" is not an address: write HOST:PORT, such as 127.0.0.1:7777", text);
+		return hf_fail(failure, HF_EADDR,
+			"\"%.64s\" is not an address: write HOST:PORT, such as 127.0.0.1:7777", text);
 	size_t length = (size_t)(colon - text);
 	const char *start = text;
 	if (length >= 2 && text[0] == '[' && colon[-1] == ']') {
 		start++;
 		length -= 2;
 	} else if (memchr(text, ':', length)) {
-		return hf_fail(failure, HF_EADDR, "\"%.64s\" is not an address: put IPv6 addresses in brackets, such as [::1]:7777", text);
+		return hf_fail(failure, HF_EADDR,
+			"\"%.64s\" is not an address: put IPv6 addresses in brackets, such as [::1]:7777", text);
 	}
 	memcpy(host, start, length);
 	host[length] = 0;
@@ -47,7 +49,8 @@ int hf_address_parse(const char *text, struct hf_address *address, struct hf_fai
 	if (strcmp(host, "localhost") == 0)
 		memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
 	if (!parse_ip(host, address->ip))
-		return hf_fail(failure, HF_EADDR, "\"%.64s\" is not an IP address: names are not looked up here, write 127.0.0.1 or [::1]", host);
+		return hf_fail(failure, HF_EADDR,
+			"\"%.64s\" is not an IP address: names are not looked up here, write 127.0.0.1 or [::1]", host);
 	return HF_OK;
 }
 
@@ -81,7 +84,10 @@ bool hf_address_in_range(const struct hf_address *address, const struct hf_addre
 
 enum hf_address_class hf_address_class(const struct hf_address *address)
 {
-	static const struct { struct hf_address_range range; enum hf_address_class class; } classes[] = {
+	static const struct {
+		struct hf_address_range range;
+		enum hf_address_class class;
+	} classes[] = {
 		{{{[10] = 0xff, 0xff, 127}, 104}, HF_ADDRESS_LOOPBACK},
 		{{{[15] = 1}, 128}, HF_ADDRESS_LOOPBACK},
 		{{{[10] = 0xff, 0xff, 10}, 104}, HF_ADDRESS_PRIVATE},
@@ -171,8 +177,8 @@ static bool parse_forwarded(struct hf_slice item, struct hf_address *address)
 	return text[0] != ':' && hf_address_parse(text, address, NULL) == HF_OK;
 }
 
-void hf_address_forwarded(struct hf_address *client, struct hf_slice header, const struct hf_address_range *trusted,
-			  size_t trusted_count)
+void hf_address_forwarded(
+	struct hf_address *client, struct hf_slice header, const struct hf_address_range *trusted, size_t trusted_count)
 {
 	while (header.length && is_trusted(client, trusted, trusted_count)) {
 		size_t start = header.length;

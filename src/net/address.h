@@ -28,6 +28,7 @@ char *hf_address_text(const struct hf_address *address, bool with_port, char out
 void hf_address_from_sockaddr(struct hf_address *address, const struct sockaddr *from);
 socklen_t hf_address_to_sockaddr(const struct hf_address *address, struct sockaddr_storage *to);
 /* X-Forwarded-For: walks the list from the right while the hop is trusted; the first untrusted one is the client. */
-void hf_address_forwarded(struct hf_address *client, struct hf_slice header, const struct hf_address_range *trusted, size_t trusted_count);
+void hf_address_forwarded(struct hf_address *client, struct hf_slice header, const struct hf_address_range *trusted,
+	size_t trusted_count);
 
 #endif

@@ -17,13 +17,13 @@ struct hf_connect {
 	struct hf_tls *tls;
 	char host[HF_URL_HOST_BYTES_MAX + 1];
 	bool is_over;
-	unsigned request_count;        /* out at libuv */
+	unsigned request_count; /* out at libuv */
 	uv_getaddrinfo_t lookup;
 	uv_connect_t request;
 	struct addrinfo *found, *candidate;
-	struct hf_stream *stream;      /* being connected */
+	struct hf_stream *stream; /* being connected */
 	struct hf_timer timer;
-	int last_error;                /* libuv's */
+	int last_error; /* libuv's */
 	void (*done)(void *context, struct hf_stream *stream, int error, const char *detail);
 	void *context;
 };
@@ -40,8 +40,14 @@ static bool host_is_clean(const char *host)
 
 int hf_url_parse(struct hf_url *url, const char *text, struct hf_failure *failure)
 {
-	static const struct { const char *scheme; bool is_secure, is_websocket; } schemes[] = {
-		{"http://", false, false}, {"https://", true, false}, {"ws://", false, true}, {"wss://", true, true},
+	static const struct {
+		const char *scheme;
+		bool is_secure, is_websocket;
+	} schemes[] = {
+		{"http://", false, false},
+		{"https://", true, false},
+		{"ws://", false, true},
+		{"wss://", true, true},
 	};
 	const char *rest = NULL;
 	*url = (struct hf_url){0};
@@ -52,7 +58,8 @@ int hf_url_parse(struct hf_url *url, const char *text, struct hf_failure *failur
 			url->is_websocket = schemes[i].is_websocket;
 		}
 	if (!rest)
-		return hf_fail(failure, HF_EADDR, "\"%.128s\" is not a URL: it begins with http://, https://, ws:// or wss://", text);
+		return hf_fail(failure, HF_EADDR,
+			"\"%.128s\" is not a URL: it begins with http://, https://, ws:// or wss://", text);
 	size_t length = strcspn(rest, "/?#");
 	url->target = rest + length;
 	const char *start = rest, *end = rest + length, *port = NULL;
@@ -74,17 +81,20 @@ int hf_url_parse(struct hf_url *url, const char *text, struct hf_failure *failur
 		if (count < sizeof digits)
 			memcpy(digits, port, count);
 		if (hf_text_to_u64(digits, &number) || number == 0 || number > 65535)
-			return hf_fail(failure, HF_EADDR, "\"%.128s\" has no port from 1 to 65535 behind its colon", text);
+			return hf_fail(
+				failure, HF_EADDR, "\"%.128s\" has no port from 1 to 65535 behind its colon", text);
 	}
 	if (end <= start || (size_t)(end - start) > HF_URL_HOST_BYTES_MAX)
 		return hf_fail(failure, HF_EADDR, "\"%.128s\" names no host", text);
 	memcpy(url->host, start, (size_t)(end - start));
 	url->port = (uint16_t)number;
 	if (!host_is_clean(url->host))
-		return hf_fail(failure, HF_EADDR, "\"%.128s\" has characters in its host that do not belong there", text);
+		return hf_fail(
+			failure, HF_EADDR, "\"%.128s\" has characters in its host that do not belong there", text);
 	for (const char *c = url->target; *c; c++)
 		if ((unsigned char)*c <= ' ' || *c == 0x7f || *c == '#')
-			return hf_fail(failure, HF_EADDR, "\"%.128s\" has a space, '#' or control character in its path", text);
+			return hf_fail(failure, HF_EADDR,
+				"\"%.128s\" has a space, '#' or control character in its path", text);
 	int written = snprintf(url->authority, sizeof url->authority, has_brackets ? "[%s]" : "%s", url->host);
 	if (!is_usual)
 		snprintf(url->authority + written, sizeof url->authority - (size_t)written, ":%u", url->port);
@@ -154,7 +164,8 @@ static void try_next(struct hf_connect *c)
 	struct addrinfo *candidate = c->candidate;
 	if (!candidate) {
 		char detail[160];
-		snprintf(detail, sizeof detail, "cannot connect: %s", c->last_error ? uv_strerror(c->last_error) : "no address");
+		snprintf(detail, sizeof detail, "cannot connect: %s",
+			c->last_error ? uv_strerror(c->last_error) : "no address");
 		conclude(c, NULL, HF_EADDR, detail);
 		return;
 	}
@@ -224,8 +235,8 @@ static void fire_timer(struct hf_timer *timer)
 }
 
 int hf_connect_start(struct hf_connect **out, struct hf_loop *loop, const struct hf_url *url, const char *unix_path,
-		     struct hf_tls *tls, uint32_t timeout_ms,
-		     void (*done)(void *context, struct hf_stream *stream, int error, const char *detail), void *context)
+	struct hf_tls *tls, uint32_t timeout_ms,
+	void (*done)(void *context, struct hf_stream *stream, int error, const char *detail), void *context)
 {
 	struct hf_connect *c = calloc(1, sizeof *c);
 	if (!c)

@@ -8,12 +8,12 @@
 #define HF_URL_HOST_BYTES_MAX 255
 
 struct hf_url {
-	bool is_secure;              /* https, wss */
-	bool is_websocket;           /* ws, wss */
-	char host[HF_URL_HOST_BYTES_MAX + 1]; /* without brackets */
+	bool is_secure;                             /* https, wss */
+	bool is_websocket;                          /* ws, wss */
+	char host[HF_URL_HOST_BYTES_MAX + 1];       /* without brackets */
 	char authority[HF_URL_HOST_BYTES_MAX + 10]; /* for the Host field: brackets, and the port unless it is usual */
 	uint16_t port;
-	const char *target;          /* path and query, within the text that was parsed; "" is "/" */
+	const char *target; /* path and query, within the text that was parsed; "" is "/" */
 };
 
 /* http, https, ws and wss; no user names. HF_EADDR. */

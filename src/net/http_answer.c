@@ -29,7 +29,7 @@ static bool is_head_request(struct hf_http_exchange *x)
 }
 
 static int build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type,
-		      size_t length, const char *extra_fields)
+	size_t length, const char *extra_fields)
 {
 	hf_buffer_printf(head, "HTTP/1.1 %d %s\r\n", status, hf_http_reason(status));
 	append_date(x->server, head);
@@ -57,7 +57,7 @@ static int build_head(struct hf_http_exchange *x, struct hf_buffer *head, int st
 
 /* body is copied, or referred to when it is static. */
 static void answer(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
-		   const char *extra_fields, bool is_static)
+	const char *extra_fields, bool is_static)
 {
 	hf_http_count_status(x->server, status);
 	if (!x->stream) {
@@ -71,14 +71,15 @@ static void answer(struct hf_http_exchange *x, int status, const char *content_t
 	hf_buffer_free(&head);
 	bool has_body = body.length && status != 204 && status != 304 && !is_head_request(x);
 	if (!error && has_body)
-		error = is_static ? hf_stream_send_shared(x->stream, body, NULL, NULL) : hf_stream_send_copy(x->stream, body);
+		error = is_static ? hf_stream_send_shared(x->stream, body, NULL, NULL)
+				  : hf_stream_send_copy(x->stream, body);
 	if (error)
 		x->keep_alive = false;
 	hf_http_exchange_answered(x);
 }
 
 void hf_http_respond(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
-		     const char *extra_headers)
+	const char *extra_headers)
 {
 	answer(x, status, content_type, body, extra_headers, false);
 }
@@ -96,7 +97,8 @@ static bool cut_number(struct hf_slice *text, uint64_t *number)
 	return count > 0;
 }
 
-/* One range of bytes: "bytes=1-2", "bytes=1-", "bytes=-2". (RFC 9110, 14.1.2) False: not one that we take, send everything. */
+/* One range of bytes: "bytes=1-2", "bytes=1-", "bytes=-2". (RFC 9110, 14.1.2) False: not one that we take, send
+ * everything. */
 static bool parse_range(struct hf_slice field, size_t length, size_t *first, size_t *last, bool *is_satisfiable)
 {
 	uint64_t from, to;
@@ -129,7 +131,7 @@ static bool tag_matches(struct hf_slice field, const char *tag)
 
 /* keep: body lives for ever. */
 static void answer_content(struct hf_http_exchange *x, const char *content_type, struct hf_slice body,
-			   const char *cache_control, bool keep)
+	const char *cache_control, bool keep)
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
 	char tag[36], fields[320];
@@ -141,36 +143,49 @@ static void answer_content(struct hf_http_exchange *x, const char *content_type,
 	tag[34] = 0;
 	size_t first, last;
 	bool is_satisfiable;
-	int length = snprintf(fields, sizeof fields, "ETag: %s\r\nAccept-Ranges: bytes\r\nCache-Control: %.128s\r\n", tag,
-			      cache_control ? cache_control : "no-cache");
+	int length = snprintf(fields, sizeof fields, "ETag: %s\r\nAccept-Ranges: bytes\r\nCache-Control: %.128s\r\n",
+		tag, cache_control ? cache_control : "no-cache");
 	struct hf_slice if_range = hf_http_header(x, "If-Range");
 	bool range_applies = !if_range.data || hf_slice_equal(if_range, hf_slice_text(tag));
 	if (tag_matches(hf_http_header(x, "If-None-Match"), tag)) {
 		answer(x, 304, NULL, hf_slice(NULL, 0), fields, false);
-	} else if (!range_applies || !parse_range(hf_http_header(x, "Range"), body.length, &first, &last, &is_satisfiable)) {
+	} else if (!range_applies ||
+		   !parse_range(hf_http_header(x, "Range"), body.length, &first, &last, &is_satisfiable)) {
 		answer(x, 200, content_type, body, fields, keep);
 	} else if (!is_satisfiable) {
-		snprintf(fields + length, sizeof fields - (size_t)length, "Content-Range: bytes */%zu\r\n", body.length);
+		snprintf(
+			fields + length, sizeof fields - (size_t)length, "Content-Range: bytes */%zu\r\n", body.length);
 		answer(x, 416, content_type, hf_slice(NULL, 0), fields, false);
 	} else {
-		snprintf(fields + length, sizeof fields - (size_t)length, "Content-Range: bytes %zu-%zu/%zu\r\n", first, last, body.length);
+		snprintf(fields + length, sizeof fields - (size_t)length, "Content-Range: bytes %zu-%zu/%zu\r\n", first,
+			last, body.length);
 		answer(x, 206, content_type, hf_slice(body.data + first, last - first + 1), fields, keep);
 	}
 }
 
-void hf_http_respond_static(struct hf_http_exchange *x, const char *content_type, struct hf_slice body,
-			    const char *cache_control)
+void hf_http_respond_static(
+	struct hf_http_exchange *x, const char *content_type, struct hf_slice body, const char *cache_control)
 {
 	answer_content(x, content_type, body, cache_control, true);
 }
 
 static const char *type_of(const char *name)
 {
-	static const struct { const char *ending, *type; } types[] = {
-		{".html", "text/html; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-		{".js", "text/javascript; charset=utf-8"}, {".json", "application/json"}, {".svg", "image/svg+xml"},
-		{".png", "image/png"}, {".jpg", "image/jpeg"}, {".ico", "image/x-icon"}, {".txt", "text/plain; charset=utf-8"},
-		{".woff2", "font/woff2"}, {".wasm", "application/wasm"}, {".webmanifest", "application/manifest+json"},
+	static const struct {
+		const char *ending, *type;
+	} types[] = {
+		{".html", "text/html; charset=utf-8"},
+		{".css", "text/css; charset=utf-8"},
+		{".js", "text/javascript; charset=utf-8"},
+		{".json", "application/json"},
+		{".svg", "image/svg+xml"},
+		{".png", "image/png"},
+		{".jpg", "image/jpeg"},
+		{".ico", "image/x-icon"},
+		{".txt", "text/plain; charset=utf-8"},
+		{".woff2", "font/woff2"},
+		{".wasm", "application/wasm"},
+		{".webmanifest", "application/manifest+json"},
 	};
 	const char *ending = strrchr(name, '.');
 	for (size_t i = 0; ending && i < sizeof types / sizeof *types; i++)
@@ -232,7 +247,8 @@ void hf_http_respond_file(struct hf_http_exchange *x, const char *directory, str
 	}
 	if (error)
 		hf_http_respond(x, error == HF_ENOTFOUND ? 404 : 500, "text/plain; charset=utf-8",
-				error == HF_ENOTFOUND ? HF_SLICE_LITERAL("not found\n") : HF_SLICE_LITERAL("cannot be read\n"), NULL);
+			error == HF_ENOTFOUND ? HF_SLICE_LITERAL("not found\n") : HF_SLICE_LITERAL("cannot be read\n"),
+			NULL);
 	else
 		answer_content(x, type_of(name), hf_buffer_slice(&bytes), NULL, false);
 	hf_buffer_free(&bytes);
@@ -264,7 +280,7 @@ static bool key_is_valid(struct hf_slice key)
 }
 
 int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handler *handler, void *context,
-		    struct hf_websocket **out)
+	struct hf_websocket **out)
 {
 	const struct hf_http_message *m = hf_http_exchange_message(x);
 	struct hf_slice key = hf_http_message_field(m, "Sec-WebSocket-Key");
@@ -277,24 +293,28 @@ int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handle
 	if (x->server->is_draining)
 		return refuse_upgrade(x, 503, "going away\n", NULL, HF_ECLOSED);
 	if (!hf_http_wants_websocket(x) || m->minor_version == 0 || !hf_http_name_equal(m->method, "GET"))
-		return refuse_upgrade(x, 426, "this is a WebSocket address\n", "Upgrade: websocket\r\nConnection: Upgrade\r\n", HF_EMALFORMED);
+		return refuse_upgrade(x, 426, "this is a WebSocket address\n",
+			"Upgrade: websocket\r\nConnection: Upgrade\r\n", HF_EMALFORMED);
 	if (!hf_http_name_equal(hf_http_message_field(m, "Sec-WebSocket-Version"), "13"))
-		return refuse_upgrade(x, 426, "only WebSocket version 13\n", "Sec-WebSocket-Version: 13\r\n", HF_EVERSION);
+		return refuse_upgrade(
+			x, 426, "only WebSocket version 13\n", "Sec-WebSocket-Version: 13\r\n", HF_EVERSION);
 	if (!key_is_valid(key) || m->body.length)
 		return refuse_upgrade(x, 400, "bad WebSocket handshake\n", NULL, HF_EMALFORMED);
 	const char *extension = NULL;
 	struct hf_slice offers = hf_http_message_field(m, "Sec-WebSocket-Extensions");
-	bool deflate = x->server->options.websocket.deflate && offers.length && hf_websocket_deflate_accept(offers, &extension);
+	bool deflate = x->server->options.websocket.deflate && offers.length &&
+		       hf_websocket_deflate_accept(offers, &extension);
 	char accept[HF_WEBSOCKET_ACCEPT_BYTES], head[400];
 	hf_websocket_accept_key(key, accept);
 	int length = snprintf(head, sizeof head,
-			      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s%s%s\r\n",
-			      accept, deflate ? "Sec-WebSocket-Extensions: " : "", deflate ? extension : "", deflate ? "\r\n" : "");
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
+		"Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s%s%s\r\n",
+		accept, deflate ? "Sec-WebSocket-Extensions: " : "", deflate ? extension : "", deflate ? "\r\n" : "");
 	struct hf_stream *stream = x->stream;
 	/* Within a handler, the eating loop hands over what is left; otherwise it waits here. */
 	struct hf_slice early = hf_buffer_slice(&x->leftover);
-	int error = hf_websocket_new(out, stream, HF_WEBSOCKET_SERVER, deflate, &x->server->options.websocket, handler, context,
-				     &x->client, early, &x->server->websocket_counters);
+	int error = hf_websocket_new(out, stream, HF_WEBSOCKET_SERVER, deflate, &x->server->options.websocket, handler,
+		context, &x->client, early, &x->server->websocket_counters);
 	if (error)
 		return refuse_upgrade(x, 503, "out of memory\n", NULL, error);
 	if (hf_stream_send_copy(stream, hf_slice(head, (size_t)length)))

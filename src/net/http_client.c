@@ -53,10 +53,10 @@ static void succeed(struct hf_http_client *c)
 {
 	const struct hf_http_message *m = hf_http_session_message(c->session);
 	conclude(c, &(struct hf_http_client_answer){
-		.status = m->status,
-		.content_type = hf_http_message_field(m, "Content-Type"),
-		.body = m->body,
-	});
+			    .status = m->status,
+			    .content_type = hf_http_message_field(m, "Content-Type"),
+			    .body = m->body,
+		    });
 }
 
 static void on_read(void *owner, uint8_t *data, size_t length)
@@ -115,11 +115,13 @@ static void on_connected(void *context, struct hf_stream *stream, int error, con
 		fail(c, HF_ENOMEM, "out of memory");
 }
 
-static int build_request(struct hf_http_client *c, const struct hf_http_client_request *request, const struct hf_url *url)
+static int build_request(
+	struct hf_http_client *c, const struct hf_http_client_request *request, const struct hf_url *url)
 {
 	const char *slash = *url->target == '/' ? "" : "/";
-	hf_buffer_printf(&c->request, "%s %s%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nAccept: */*\r\nUser-Agent: holdfast\r\n",
-			 request->method ? request->method : "GET", slash, url->target, url->authority);
+	hf_buffer_printf(&c->request,
+		"%s %s%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nAccept: */*\r\nUser-Agent: holdfast\r\n",
+		request->method ? request->method : "GET", slash, url->target, url->authority);
 	if (request->content_type)
 		hf_buffer_printf(&c->request, "Content-Type: %s\r\n", request->content_type);
 	if (request->body.length)
@@ -131,8 +133,8 @@ static int build_request(struct hf_http_client *c, const struct hf_http_client_r
 }
 
 int hf_http_client_start(struct hf_http_client **out, struct hf_loop *loop, const struct hf_http_client_request *given,
-			 void (*done)(void *context, const struct hf_http_client_answer *answer), void *context,
-			 struct hf_failure *failure)
+	void (*done)(void *context, const struct hf_http_client_answer *answer), void *context,
+	struct hf_failure *failure)
 {
 	struct hf_http_client_request request = {0};
 	struct hf_url url;
@@ -147,7 +149,8 @@ int hf_http_client_start(struct hf_http_client **out, struct hf_loop *loop, cons
 	if (!c)
 		return hf_fail(failure, HF_ENOMEM, "cannot ask %s: out of memory", request.url);
 	uint32_t timeout_ms = request.timeout_ms ? request.timeout_ms : TIMEOUT_MS_DEFAULT;
-	struct hf_http_limits limits = {HEADER_BYTES_MAX, request.body_bytes_max ? request.body_bytes_max : BODY_BYTES_MAX_DEFAULT};
+	struct hf_http_limits limits = {
+		HEADER_BYTES_MAX, request.body_bytes_max ? request.body_bytes_max : BODY_BYTES_MAX_DEFAULT};
 	c->loop = loop;
 	c->done = done;
 	c->context = context;
@@ -193,11 +196,14 @@ static void on_fetched(void *context, const struct hf_http_client_answer *answer
 }
 
 int hf_http_client_fetch(struct hf_env *env, const struct hf_http_client_request *request, unsigned *status,
-			 struct hf_buffer *body, struct hf_failure *failure)
+	struct hf_buffer *body, struct hf_failure *failure)
 {
 	struct hf_loop *loop;
 	struct hf_http_client *client;
-	struct fetch f = {.status = status, .body = body, .failure = failure, .url = request->unix_path ? request->unix_path : request->url};
+	struct fetch f = {.status = status,
+		.body = body,
+		.failure = failure,
+		.url = request->unix_path ? request->unix_path : request->url};
 	int error = hf_loop_new(&loop, env);
 	if (error)
 		return hf_fail(failure, error, "cannot ask %s: out of memory", f.url);

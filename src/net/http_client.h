@@ -15,24 +15,26 @@ struct hf_http_client_request {
 	const char *content_type;  /* of the body; may be NULL */
 	const char *extra_headers; /* "Name: value\r\n"…, or NULL */
 	struct hf_slice body;
-	struct hf_tls *tls;        /* NULL: the system's trust */
-	uint32_t timeout_ms;       /* for all of it; 0: 30 s */
-	uint32_t body_bytes_max;   /* of the answer; 0: 16 MiB */
+	struct hf_tls *tls;      /* NULL: the system's trust */
+	uint32_t timeout_ms;     /* for all of it; 0: 30 s */
+	uint32_t body_bytes_max; /* of the answer; 0: 16 MiB */
 };
 
 struct hf_http_client_answer {
-	int error;                 /* 0, or HF_EINVAL, HF_EADDR, HF_ETIMEOUT, HF_EMALFORMED, HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM, … */
-	const char *detail;        /* with an error: a sentence */
-	unsigned status;           /* without */
+	int error; /* 0, or HF_EINVAL, HF_EADDR, HF_ETIMEOUT, HF_EMALFORMED, HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM, … */
+	const char *detail; /* with an error: a sentence */
+	unsigned status;    /* without */
 	struct hf_slice content_type, body;
 };
 
 struct hf_http_client;
 
-/* All of *request is copied. done is called once, from the loop; the answer is borrowed until it returns, and the client is
- * gone after it. An error that is returned here is not reported again. */
-int hf_http_client_start(struct hf_http_client **out, struct hf_loop *loop, const struct hf_http_client_request *request,
-	void (*done)(void *context, const struct hf_http_client_answer *answer), void *context, struct hf_failure *failure);
+/* All of *request is copied. done is called once, from the loop; the answer is borrowed until it returns, and the
+ * client is gone after it. An error that is returned here is not reported again. */
+int hf_http_client_start(struct hf_http_client **out, struct hf_loop *loop,
+	const struct hf_http_client_request *request,
+	void (*done)(void *context, const struct hf_http_client_answer *answer), void *context,
+	struct hf_failure *failure);
 /* done is not called any more. */
 void hf_http_client_cancel(struct hf_http_client *client);
 

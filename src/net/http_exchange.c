@@ -1,6 +1,6 @@
-/* A connection reads one request at a time. While it is being answered, what comes behind it waits in `leftover`, and past
- * a bound the socket is not read. An exchange is freed when its connection is gone and nobody has it in hand: neither a
- * handler that may still answer (is_busy) nor the loop that eats bytes (is_eating).
+/* A connection reads one request at a time. While it is being answered, what comes behind it waits in `leftover`, and
+ * past a bound the socket is not read. An exchange is freed when its connection is gone and nobody has it in hand:
+ * neither a handler that may still answer (is_busy) nor the loop that eats bytes (is_eating).
  *
  * The time for a head runs from its first byte and is not extended by more bytes, so that trickling gains nothing. */
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static bool route_has_path(const struct hf_http_route *route, struct hf_slice pa
 static bool route_has_method(const struct hf_http_route *route, struct hf_slice method)
 {
 	return hf_http_name_equal(method, route->method) ||
-		(hf_http_name_equal(method, "HEAD") && strcmp(route->method, "GET") == 0);
+	       (hf_http_name_equal(method, "HEAD") && strcmp(route->method, "GET") == 0);
 }
 
 /* A page elsewhere can make a browser ask 127.0.0.1 under a name of its own (DNS rebinding): what is local answers
@@ -80,8 +80,9 @@ static bool is_local(struct hf_http_exchange *x)
 	const struct hf_http_message *m = hf_http_exchange_message(x);
 	if (x->is_unix)
 		return true;
-	return hf_address_class(&x->stream->peer) == HF_ADDRESS_LOOPBACK && !hf_http_message_field(m, "X-Forwarded-For").data &&
-		!hf_http_message_field(m, "Forwarded").data && host_is_local(hf_http_message_field(m, "Host"));
+	return hf_address_class(&x->stream->peer) == HF_ADDRESS_LOOPBACK &&
+	       !hf_http_message_field(m, "X-Forwarded-For").data && !hf_http_message_field(m, "Forwarded").data &&
+	       host_is_local(hf_http_message_field(m, "Host"));
 }
 
 /* 0, or the status that refuses. */
@@ -117,8 +118,8 @@ static void answer_method(struct hf_http_exchange *x, struct hf_slice path)
 		const char *method = o->routes[i].method;
 		if (!route_has_path(&o->routes[i], path) || length + strlen(method) + 16 > sizeof allow)
 			continue;
-		length += (size_t)snprintf(allow + length, sizeof allow - length, "%s%s%s", length > 7 ? ", " : "", method,
-					   strcmp(method, "GET") == 0 ? ", HEAD" : "");
+		length += (size_t)snprintf(allow + length, sizeof allow - length, "%s%s%s", length > 7 ? ", " : "",
+			method, strcmp(method, "GET") == 0 ? ", HEAD" : "");
 	}
 	snprintf(allow + length, sizeof allow - length, "\r\n");
 	bool is_options = hf_http_name_equal(hf_http_exchange_message(x)->method, "OPTIONS");
@@ -164,7 +165,8 @@ static void find_client(struct hf_http_exchange *x)
 		return;
 	for (size_t i = m->field_count; i-- > 0;)
 		if (hf_http_name_equal(m->fields[i].name, "X-Forwarded-For"))
-			hf_address_forwarded(&x->client, m->fields[i].value, o->trusted_proxies, o->trusted_proxy_count);
+			hf_address_forwarded(
+				&x->client, m->fields[i].value, o->trusted_proxies, o->trusted_proxy_count);
 }
 
 static void begin_exchange(struct hf_http_exchange *x)
@@ -220,7 +222,8 @@ static size_t eat(struct hf_http_exchange *x, const uint8_t *data, size_t length
 			begin_exchange(x);
 		else
 			watch_progress(x, in_head, in_body);
-		if (result == HF_HTTP_CONTINUE && hf_stream_send_copy(x->stream, HF_SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")))
+		if (result == HF_HTTP_CONTINUE &&
+			hf_stream_send_copy(x->stream, HF_SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")))
 			end_connection(x, false);
 	}
 	return eaten;
@@ -332,7 +335,11 @@ static void on_drain(void *owner)
 }
 
 static const struct hf_stream_events stream_events = {
-	.read = on_read, .end = on_end, .timeout = on_timeout, .progress = on_progress, .drain = on_drain,
+	.read = on_read,
+	.end = on_end,
+	.timeout = on_timeout,
+	.progress = on_progress,
+	.drain = on_drain,
 };
 
 int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream)

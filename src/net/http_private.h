@@ -15,7 +15,13 @@
 
 struct hf_http_listener;
 
-enum { HF_HTTP_REFUSED_FULL, HF_HTTP_REFUSED_ADDRESS, HF_HTTP_REFUSED_MEMORY, HF_HTTP_REFUSED_ACCEPT, HF_HTTP_REFUSED_COUNT };
+enum {
+	HF_HTTP_REFUSED_FULL,
+	HF_HTTP_REFUSED_ADDRESS,
+	HF_HTTP_REFUSED_MEMORY,
+	HF_HTTP_REFUSED_ACCEPT,
+	HF_HTTP_REFUSED_COUNT
+};
 
 struct hf_http_counters {
 	struct hf_counter requests[5]; /* by class of status, 1xx to 5xx */
@@ -29,7 +35,7 @@ struct hf_http_server {
 	struct hf_http_listener *listeners;
 	struct hf_stream *streams;
 	uint32_t stream_count;
-	struct hf_map addresses;               /* how many connections an address has */
+	struct hf_map addresses; /* how many connections an address has */
 	bool is_draining;
 	struct hf_timer drain_timer;
 	void (*drained)(void *context);
@@ -42,9 +48,9 @@ struct hf_http_server {
 /* One connection that speaks HTTP, and its request: there is one at a time. */
 struct hf_http_exchange {
 	struct hf_http_server *server;
-	struct hf_stream *stream;       /* NULL: gone, or not ours any more */
+	struct hf_stream *stream; /* NULL: gone, or not ours any more */
 	struct hf_http_session *session;
-	struct hf_buffer leftover;      /* read behind the request being answered */
+	struct hf_buffer leftover; /* read behind the request being answered */
 	struct hf_address client;
 	const char *allow_origin;
 	size_t last_pending_bytes;

@@ -26,7 +26,7 @@ struct hf_http_listener {
 		uv_stream_t stream;
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
-	} spare;               /* takes a connection that there is no memory for: libuv offers no other before */
+	} spare; /* takes a connection that there is no memory for: libuv offers no other before */
 	struct hf_http_server *server;
 	struct hf_tls *tls;
 	bool is_unix, is_spare_busy, is_closed;
@@ -56,31 +56,43 @@ static void set_options(struct hf_http_server *server, const struct hf_http_serv
 /* Adds every metric to the registry, or takes it out. */
 static void register_counters(struct hf_http_server *server, bool add)
 {
-	static const char *const classes[] = {"class=\"1xx\"", "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
-	static const char *const reasons[] = {"reason=\"full\"", "reason=\"address\"", "reason=\"memory\"", "reason=\"accept\""};
+	static const char *const classes[] = {
+		"class=\"1xx\"", "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
+	static const char *const reasons[] = {
+		"reason=\"full\"", "reason=\"address\"", "reason=\"memory\"", "reason=\"accept\""};
 	struct hf_metrics *m = server->options.metrics;
-	struct { struct hf_counter *counter; const char *name, *labels, *help; } list[] = {
+	struct {
+		struct hf_counter *counter;
+		const char *name, *labels, *help;
+	} list[] = {
 		{&server->counters.accepted, "hf_sockets_accepted_total", "", "Connections accepted"},
 		{&server->counters.timeouts, "hf_http_timeouts_total", "", "Connections closed for being slow or idle"},
 		{&server->stream_counters.writes, "hf_socket_writes_total", "", "writev calls"},
 		{&server->stream_counters.sent_bytes, "hf_socket_sent_bytes_total", "", "Bytes sent to clients"},
-		{&server->stream_counters.received_bytes, "hf_socket_received_bytes_total", "", "Bytes received from clients"},
-		{&server->websocket_counters.messages_in, "hf_websocket_messages_received_total", "", "WebSocket messages received"},
-		{&server->websocket_counters.messages_out, "hf_websocket_messages_sent_total", "", "WebSocket messages queued for sending"},
-		{&server->websocket_counters.slow_readers, "hf_websocket_slow_readers_total", "", "Connections closed because their send queue was full"},
-		{&server->websocket_counters.timeouts, "hf_websocket_timeouts_total", "", "Connections closed because a ping was not answered"},
+		{&server->stream_counters.received_bytes, "hf_socket_received_bytes_total", "",
+			"Bytes received from clients"},
+		{&server->websocket_counters.messages_in, "hf_websocket_messages_received_total", "",
+			"WebSocket messages received"},
+		{&server->websocket_counters.messages_out, "hf_websocket_messages_sent_total", "",
+			"WebSocket messages queued for sending"},
+		{&server->websocket_counters.slow_readers, "hf_websocket_slow_readers_total", "",
+			"Connections closed because their send queue was full"},
+		{&server->websocket_counters.timeouts, "hf_websocket_timeouts_total", "",
+			"Connections closed because a ping was not answered"},
 	};
 	for (size_t i = 0; i < 5; i++) {
 		struct hf_counter *c = &server->counters.requests[i];
 		if (add)
-			hf_counter_register(m, c, "hf_http_requests_total", classes[i], "HTTP requests answered, by class of status");
+			hf_counter_register(m, c, "hf_http_requests_total", classes[i],
+				"HTTP requests answered, by class of status");
 		else
 			hf_metric_unregister(m, &c->link);
 	}
 	for (size_t i = 0; i < HF_HTTP_REFUSED_COUNT; i++) {
 		struct hf_counter *c = &server->counters.refused[i];
 		if (add)
-			hf_counter_register(m, c, "hf_sockets_refused_total", reasons[i], "Connections refused at once, by reason");
+			hf_counter_register(
+				m, c, "hf_sockets_refused_total", reasons[i], "Connections refused at once, by reason");
 		else
 			hf_metric_unregister(m, &c->link);
 	}
@@ -92,7 +104,8 @@ static void register_counters(struct hf_http_server *server, bool add)
 	}
 	if (add) {
 		hf_gauge_register(m, &server->counters.sockets, "hf_sockets", "", "Open client sockets");
-		hf_gauge_register(m, &server->websocket_counters.open, "hf_websockets", "", "Open WebSocket connections");
+		hf_gauge_register(
+			m, &server->websocket_counters.open, "hf_websockets", "", "Open WebSocket connections");
 	} else {
 		hf_metric_unregister(m, &server->counters.sockets.link);
 		hf_metric_unregister(m, &server->websocket_counters.open.link);
@@ -243,7 +256,8 @@ static void enlist(struct hf_http_server *server, struct hf_stream *stream)
 /* Says why in one write without waiting for it, so that a flood costs nothing. */
 static void refuse(struct hf_http_server *server, struct hf_stream *stream, bool is_plain, int reason)
 {
-	static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 10\r\nContent-Length: 0\r\n\r\n";
+	static const char answer[] =
+		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 10\r\nContent-Length: 0\r\n\r\n";
 	hf_counter_add(&server->counters.refused[reason], 1);
 	uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)answer, sizeof answer - 1);
 	if (is_plain)
@@ -311,7 +325,8 @@ static void on_connection(uv_stream_t *handle, int status)
 		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_FULL);
 	} else if (!is_welcome) {
 		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_ADDRESS);
-	} else if ((listener->tls && hf_stream_start_tls(stream, listener->tls, NULL)) || hf_http_exchange_new(server, stream)) {
+	} else if ((listener->tls && hf_stream_start_tls(stream, listener->tls, NULL)) ||
+		   hf_http_exchange_new(server, stream)) {
 		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_MEMORY);
 	} else {
 		hf_counter_add(&server->counters.accepted, 1);
@@ -366,14 +381,14 @@ static const char *listen_advice(int uv_error)
 }
 
 static int accept_on(struct hf_http_server *server, struct hf_http_listener *listener, int uv_error, const char *where,
-		     struct hf_failure *failure)
+	struct hf_failure *failure)
 {
 	if (!uv_error)
 		uv_error = uv_listen(&listener->uv.stream, BACKLOG, on_connection);
 	if (uv_error) {
 		close_listener(&listener->uv.handle);
-		return hf_fail(failure, uv_error == UV_EACCES ? HF_EDENIED : HF_EADDR, "cannot listen on %s: %s; %s", where,
-			       uv_strerror(uv_error), listen_advice(uv_error));
+		return hf_fail(failure, uv_error == UV_EACCES ? HF_EDENIED : HF_EADDR, "cannot listen on %s: %s; %s",
+			where, uv_strerror(uv_error), listen_advice(uv_error));
 	}
 	listener->next = server->listeners;
 	server->listeners = listener;
@@ -381,7 +396,7 @@ static int accept_on(struct hf_http_server *server, struct hf_http_listener *lis
 }
 
 int hf_http_server_listen(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
-			  struct hf_address *bound, struct hf_failure *failure)
+	struct hf_address *bound, struct hf_failure *failure)
 {
 	char text[HF_ADDRESS_TEXT_BYTES];
 	struct sockaddr_storage name;
@@ -408,7 +423,8 @@ static void remove_stale_socket(const char *path)
 		unlink(path);
 }
 
-int hf_http_server_listen_unix(struct hf_http_server *server, const char *path, unsigned mode, struct hf_failure *failure)
+int hf_http_server_listen_unix(
+	struct hf_http_server *server, const char *path, unsigned mode, struct hf_failure *failure)
 {
 	struct hf_http_listener *listener = new_listener(server, NULL, true);
 	if (!listener)
@@ -446,7 +462,8 @@ static void fire_drain_timer(struct hf_timer *timer)
 	break_off((struct hf_http_server *)(void *)((char *)timer - offsetof(struct hf_http_server, drain_timer)));
 }
 
-void hf_http_server_drain(struct hf_http_server *server, uint32_t timeout_ms, void (*drained)(void *context), void *context)
+void hf_http_server_drain(
+	struct hf_http_server *server, uint32_t timeout_ms, void (*drained)(void *context), void *context)
 {
 	server->is_draining = true;
 	server->drained = drained;

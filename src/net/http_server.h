@@ -1,4 +1,5 @@
-/* http_server: HTTP/1.1 on a listener, TLS or not, with routes, static files and the door to WebSocket. (RFC 9110, 9112)
+/* http_server: HTTP/1.1 on a listener, TLS or not, with routes, static files and the door to WebSocket. (RFC 9110,
+ * 9112)
  *
  * One loop. Keep-alive, pipelining in order, chunked bodies both ways, limits and timeouts on everything,
  * ranges and ETag for static content, CORS as the route asks, HEAD from GET, 405 with Allow.
@@ -17,34 +18,38 @@ struct hf_http_server;
 struct hf_http_exchange; /* one request and its answer */
 
 enum hf_access {
-	HF_ACCESS_PUBLIC = 1,   /* anybody */
-	HF_ACCESS_LOCAL,        /* loopback peers without a forwarding header, and admin.sock */
-	HF_ACCESS_ADMIN,        /* admin.sock, or whom options.authorize lets in */
+	HF_ACCESS_PUBLIC = 1, /* anybody */
+	HF_ACCESS_LOCAL,      /* loopback peers without a forwarding header, and admin.sock */
+	HF_ACCESS_ADMIN,      /* admin.sock, or whom options.authorize lets in */
 };
 
 struct hf_http_route {
 	const char *method;
-	const char *path;        /* exact, or a prefix when it ends in "/…" written as "/" "*" */
+	const char *path; /* exact, or a prefix when it ends in "/…" written as "/" "*" */
 	enum hf_access access;
 	void (*handle)(void *context, struct hf_http_exchange *exchange);
 };
-#define HF_ROUTE(method_, path_, access_, handle_)                                                    \
-	{.method = (method_), .path = (path_), .access = (access_) + 0 * sizeof(char[(access_) ? 1 : -1]), .handle = (handle_)}
+#define HF_ROUTE(method_, path_, access_, handle_)                                                                     \
+	{                                                                                                              \
+		.method = (method_), .path = (path_), .access = (access_) + 0 * sizeof(char[(access_) ? 1 : -1]),      \
+		.handle = (handle_)                                                                                    \
+	}
 
 struct hf_http_server_options {
 	size_t size;
 	struct hf_loop *loop;
-	struct hf_metrics *metrics;                      /* may be NULL */
-	const struct hf_http_route *routes;              /* borrowed */
+	struct hf_metrics *metrics;         /* may be NULL */
+	const struct hf_http_route *routes; /* borrowed */
 	size_t route_count;
-	void *context;                                   /* for handlers */
-	bool (*authorize)(void *context, struct hf_http_exchange *exchange); /* for HF_ACCESS_ADMIN; NULL: only admin.sock */
-	const struct hf_address_range *trusted_proxies;  /* X-Forwarded-For is believed from these only; borrowed */
+	void *context; /* for handlers */
+	bool (*authorize)(
+		void *context, struct hf_http_exchange *exchange); /* for HF_ACCESS_ADMIN; NULL: only admin.sock */
+	const struct hf_address_range *trusted_proxies; /* X-Forwarded-For is believed from these only; borrowed */
 	size_t trusted_proxy_count;
-	uint32_t connection_count_max;                   /* 0: 50,000; further ones are refused with 503 and closed */
-	uint32_t connections_per_address_max;            /* of an IPv4 address or IPv6 /64, trusted proxies aside; 0: none */
-	uint32_t header_bytes_max;                       /* 0: 16 KiB */
-	uint32_t body_bytes_max;                         /* 0: 1 MiB */
+	uint32_t connection_count_max;        /* 0: 50,000; further ones are refused with 503 and closed */
+	uint32_t connections_per_address_max; /* of an IPv4 address or IPv6 /64, trusted proxies aside; 0: none */
+	uint32_t header_bytes_max;            /* 0: 16 KiB */
+	uint32_t body_bytes_max;              /* 0: 1 MiB */
 	uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms; /* 0: 10 s, 30 s, 60 s */
 	struct hf_websocket_limits websocket;
 };
@@ -53,30 +58,37 @@ int hf_http_server_new(struct hf_http_server **out, const struct hf_http_server_
 /* tls may be NULL. Several listeners per server. *bound (may be NULL) gets the real port. */
 int hf_http_server_listen(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
 	struct hf_address *bound, struct hf_failure *failure);
-int hf_http_server_listen_unix(struct hf_http_server *server, const char *path, unsigned mode, struct hf_failure *failure);
+int hf_http_server_listen_unix(
+	struct hf_http_server *server, const char *path, unsigned mode, struct hf_failure *failure);
 /* Stops accepting, finishes exchanges, closes WebSockets with 1001, then calls drained (within timeout_ms). */
-void hf_http_server_drain(struct hf_http_server *server, uint32_t timeout_ms, void (*drained)(void *context), void *context);
+void hf_http_server_drain(
+	struct hf_http_server *server, uint32_t timeout_ms, void (*drained)(void *context), void *context);
 void hf_http_server_free(struct hf_http_server *server);
 /* New limits and proxies take effect for new connections. */
 void hf_http_server_reconfigure(struct hf_http_server *server, const struct hf_http_server_options *options);
 
 /* ---- Inside a handler. All slices live until the exchange is answered. ---- */
 struct hf_slice hf_http_method(struct hf_http_exchange *x);
-struct hf_slice hf_http_path(struct hf_http_exchange *x);   /* decoded, without the query; no "..", no NUL */
-struct hf_slice hf_http_query(struct hf_http_exchange *x);  /* raw, without '?' */
-struct hf_slice hf_http_header(struct hf_http_exchange *x, const char *name); /* case-insensitive; data NULL when absent */
+struct hf_slice hf_http_path(struct hf_http_exchange *x);  /* decoded, without the query; no "..", no NUL */
+struct hf_slice hf_http_query(struct hf_http_exchange *x); /* raw, without '?' */
+struct hf_slice hf_http_header(
+	struct hf_http_exchange *x, const char *name); /* case-insensitive; data NULL when absent */
 struct hf_slice hf_http_body(struct hf_http_exchange *x);
 const struct hf_address *hf_http_client(struct hf_http_exchange *x); /* behind trusted proxies: the real one */
-bool hf_http_is_local_socket(struct hf_http_exchange *x);   /* came through admin.sock */
+bool hf_http_is_local_socket(struct hf_http_exchange *x);            /* came through admin.sock */
 /* Answers. body is copied. May be called later than the handler returns. extra_headers: "Name: value\r\n"… or NULL. */
-void hf_http_respond(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body, const char *extra_headers);
-/* Static content: ETag (strong, of the bytes), If-None-Match, Range (one range), HEAD, Cache-Control. Bytes are borrowed for ever. */
-void hf_http_respond_static(struct hf_http_exchange *x, const char *content_type, struct hf_slice body, const char *cache_control);
+void hf_http_respond(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
+	const char *extra_headers);
+/* Static content: ETag (strong, of the bytes), If-None-Match, Range (one range), HEAD, Cache-Control. Bytes are
+ * borrowed for ever. */
+void hf_http_respond_static(
+	struct hf_http_exchange *x, const char *content_type, struct hf_slice body, const char *cache_control);
 /* A file of a directory through the same rules; refuses anything outside it. */
 void hf_http_respond_file(struct hf_http_exchange *x, const char *directory, struct hf_slice relative_path);
 void hf_http_allow_origin(struct hf_http_exchange *x, const char *origin); /* CORS headers on the answer */
 bool hf_http_wants_websocket(struct hf_http_exchange *x);
 /* Answers 101 and turns the connection into a WebSocket. On error an HTTP error was answered. */
-int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handler *handler, void *context, struct hf_websocket **out);
+int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handler *handler, void *context,
+	struct hf_websocket **out);
 
 #endif

@@ -258,8 +258,8 @@ static void on_signal(uv_signal_t *handle, int signal_number)
 	s->on_signal(s->context, signal_number);
 }
 
-int hf_loop_on_signal(struct hf_loop *loop, int signal_number, void (*callback)(void *context, int signal_number),
-		      void *context)
+int hf_loop_on_signal(
+	struct hf_loop *loop, int signal_number, void (*callback)(void *context, int signal_number), void *context)
 {
 	struct hf_loop_signal *s = loop->signals;
 	while (s && s->handle.signum != signal_number)

@@ -30,7 +30,7 @@ void hf_loop_stop(struct hf_loop *loop); /* any thread; run returns after the cu
 int hf_loop_poll(struct hf_loop *loop, bool wait);
 void hf_loop_free(struct hf_loop *loop); /* ends what is left; servers are freed before */
 struct hf_env *hf_loop_env(struct hf_loop *loop);
-uint64_t hf_loop_now_us(struct hf_loop *loop); /* monotonic, as of this iteration */
+uint64_t hf_loop_now_us(struct hf_loop *loop);                      /* monotonic, as of this iteration */
 void hf_loop_post(struct hf_loop *loop, struct hf_loop_mail *mail); /* any thread */
 void hf_loop_post_chain(struct hf_loop *loop, struct hf_loop_mail *first, struct hf_loop_mail *last);
 void hf_loop_defer(struct hf_loop *loop, struct hf_loop_deferred *deferred);
@@ -38,6 +38,7 @@ void hf_loop_cancel_deferred(struct hf_loop *loop, struct hf_loop_deferred *defe
 int hf_loop_timer_set(struct hf_loop *loop, struct hf_timer *timer, uint64_t delay_ms);
 void hf_loop_timer_cancel(struct hf_loop *loop, struct hf_timer *timer);
 /* Calls on_signal on the loop for SIGTERM, SIGINT, SIGHUP, …; replaces an earlier handler of that signal. */
-int hf_loop_on_signal(struct hf_loop *loop, int signal_number, void (*on_signal)(void *context, int signal_number), void *context);
+int hf_loop_on_signal(
+	struct hf_loop *loop, int signal_number, void (*on_signal)(void *context, int signal_number), void *context);
 
 #endif

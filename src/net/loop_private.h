@@ -24,16 +24,16 @@ struct hf_loop {
 	uv_async_t wake;
 	uv_prepare_t before_wait;
 	uv_check_t after_wait;
-	uv_idle_t busy;          /* active while deferred work is left over: do not wait then */
+	uv_idle_t busy; /* active while deferred work is left over: do not wait then */
 	uv_timer_t clock;
 	uint64_t clock_deadline_us; /* what clock is set to; UINT64_MAX when idle */
 	struct hf_timers timers;
 	struct hf_loop_deferred *deferred_first, **deferred_last;
-	uint64_t now_us;         /* 0: not read in this iteration */
+	uint64_t now_us; /* 0: not read in this iteration */
 	_Atomic bool stop_asked;
-	bool is_ending;          /* nothing new is opened any more */
+	bool is_ending; /* nothing new is opened any more */
 	struct hf_loop_signal *signals;
-	uint8_t *read_buffer;    /* shared: bytes are handled before the next read */
+	uint8_t *read_buffer;                 /* shared: bytes are handled before the next read */
 	struct hf_websocket_deflate *deflate; /* made at the first negotiation */
 	struct hf_tls *client_tls;            /* trusts the system's certificates; made at first use */
 	struct hf_stream_pool *pool;

@@ -1,7 +1,7 @@
-/* Life of a stream: open, then `finish` or `close`. Both detach the owner at once; finish goes on by itself: flush, shut
- * down, read and forget what the peer still sends until it closes or LINGER_MS pass (closing with unread bytes would make
- * the kernel reset the connection and lose the last answer). The struct is freed when libuv has closed the handle, and
- * deferred work always runs before that.
+/* Life of a stream: open, then `finish` or `close`. Both detach the owner at once; finish goes on by itself: flush,
+ * shut down, read and forget what the peer still sends until it closes or LINGER_MS pass (closing with unread bytes
+ * would make the kernel reset the connection and lose the last answer). The struct is freed when libuv has closed the
+ * handle, and deferred work always runs before that.
  *
  * Only one uv_write is out at a time, for what the socket did not take in a uv_try_write; it ends with its callback,
  * cancelled or not, before the handle is closed, so the queue outlives it.

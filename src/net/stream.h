@@ -1,7 +1,7 @@
 /* stream: one connected socket, TCP or Unix, with TLS or without, and all that is pending for it. Private to net/.
  *
- * Nothing is allocated for an idle stream but the struct. What is sent is queued by reference, or copied into a tail that
- * many small pieces share, and goes out in one writev at the end of the loop's iteration.
+ * Nothing is allocated for an idle stream but the struct. What is sent is queued by reference, or copied into a tail
+ * that many small pieces share, and goes out in one writev at the end of the loop's iteration.
  *
  * No call here calls back at once: callbacks come from the loop only, so an owner may close or finish its stream and
  * free itself in any of them.
@@ -23,15 +23,15 @@ struct hf_tls_session;
 
 struct hf_stream_events {
 	void (*read)(void *owner, uint8_t *data, size_t length); /* bytes may be written to */
-	void (*end)(void *owner, int error);      /* HF_ECLOSED: no more will come; else the socket is broken */
-	void (*timeout)(void *owner);             /* hf_stream_set_timeout */
-	void (*progress)(void *owner);            /* some or all of the queue was sent; may be NULL */
-	void (*drain)(void *owner);               /* the server is going away; may be NULL */
+	void (*end)(void *owner, int error); /* HF_ECLOSED: no more will come; else the socket is broken */
+	void (*timeout)(void *owner);        /* hf_stream_set_timeout */
+	void (*progress)(void *owner);       /* some or all of the queue was sent; may be NULL */
+	void (*drain)(void *owner);          /* the server is going away; may be NULL */
 };
 
 /* What a server counts over all its streams. */
 struct hf_stream_counters {
-	struct hf_counter writes;       /* writev calls */
+	struct hf_counter writes; /* writev calls */
 	struct hf_counter sent_bytes, received_bytes;
 };
 
@@ -47,10 +47,10 @@ struct hf_stream {
 	void *owner;
 	void (*gone)(struct hf_stream *stream); /* once, before the struct is freed; may be NULL */
 	void *server;
-	struct hf_stream *previous, *next;      /* in the server's list */
-	struct hf_stream_counters *counters;    /* may be NULL */
+	struct hf_stream *previous, *next;   /* in the server's list */
+	struct hf_stream_counters *counters; /* may be NULL */
 	struct hf_tls_session *tls;
-	struct hf_stream_out *out;              /* NULL: nothing is pending */
+	struct hf_stream_out *out; /* NULL: nothing is pending */
 	struct hf_loop_deferred flush;
 	struct hf_timer timer;
 	struct hf_address peer;

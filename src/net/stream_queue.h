@@ -1,7 +1,7 @@
 /* stream_queue: what is pending for one socket: references to shared bytes, and chunks of copied ones. Private to net/.
  *
- * Queues and chunks come from a pool of the loop and go back when they are empty. Bytes are taken off the front by count,
- * so that pieces may still be added to the last chunk while earlier bytes are on their way.
+ * Queues and chunks come from a pool of the loop and go back when they are empty. Bytes are taken off the front by
+ * count, so that pieces may still be added to the last chunk while earlier bytes are on their way.
  */
 #ifndef HF_NET_STREAM_QUEUE_H
 #define HF_NET_STREAM_QUEUE_H
@@ -28,10 +28,10 @@ struct hf_stream_item {
 };
 
 struct hf_stream_out {
-	uv_write_t request;         /* for what the socket did not take at once */
+	uv_write_t request; /* for what the socket did not take at once */
 	size_t bytes;
-	size_t in_flight_bytes;     /* given to request */
-	struct hf_buffer cipher;    /* TLS: encrypted, not yet sent */
+	size_t in_flight_bytes;       /* given to request */
+	struct hf_buffer cipher;      /* TLS: encrypted, not yet sent */
 	struct hf_stream_chunk *tail; /* where copies go on; one reference */
 	struct hf_stream_item *items;
 	uint32_t first, count, capacity;
@@ -39,7 +39,7 @@ struct hf_stream_out {
 	struct hf_stream_item inline_items[HF_STREAM_QUEUE_INLINE];
 };
 
-struct hf_stream_out *hf_stream_out_new(struct hf_stream_pool *pool); /* NULL when out of memory */
+struct hf_stream_out *hf_stream_out_new(struct hf_stream_pool *pool);            /* NULL when out of memory */
 void hf_stream_out_free(struct hf_stream_pool *pool, struct hf_stream_out *out); /* releases what is queued */
 int hf_stream_out_push(struct hf_stream_out *out, struct hf_slice bytes, void *owner, void (*release)(void *owner));
 int hf_stream_out_copy(struct hf_stream_pool *pool, struct hf_stream_out *out, struct hf_slice bytes);

@@ -1,5 +1,5 @@
-/* A session is an SSL object between two memory BIOs. A reload makes a whole new SSL_CTX and swaps it in when it is good;
- * connections that live hold a reference to the old one. Records' buffers are given back when they are empty
+/* A session is an SSL object between two memory BIOs. A reload makes a whole new SSL_CTX and swaps it in when it is
+ * good; connections that live hold a reference to the old one. Records' buffers are given back when they are empty
  * (SSL_MODE_RELEASE_BUFFERS), as most connections are idle. */
 #include "net/tls.h"
 
@@ -32,7 +32,7 @@ static const char *openssl_reason(void)
 }
 
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
-		       unsigned in_length, void *unused)
+	unsigned in_length, void *unused)
 {
 	static const unsigned char ours[] = "\x08http/1.1";
 	(void)ssl;
@@ -50,13 +50,14 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
 	if (!context)
 		return NULL;
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(context,
+		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	return context;
 }
 
-static int load_server_context(SSL_CTX **out, const char *certificate_path, const char *key_path,
-			       struct hf_failure *failure)
+static int load_server_context(
+	SSL_CTX **out, const char *certificate_path, const char *key_path, struct hf_failure *failure)
 {
 	ERR_clear_error();
 	SSL_CTX *context = new_context(TLS_server_method());
@@ -64,11 +65,12 @@ static int load_server_context(SSL_CTX **out, const char *certificate_path, cons
 		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
 	int error = HF_OK;
 	if (SSL_CTX_use_certificate_chain_file(context, certificate_path) != 1)
-		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS certificate %s: %s; it must be a PEM file with the whole chain",
-				certificate_path, openssl_reason());
+		error = hf_fail(failure, HF_EINVAL,
+			"cannot use the TLS certificate %s: %s; it must be a PEM file with the whole chain",
+			certificate_path, openssl_reason());
 	else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
-		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s", key_path,
-				openssl_reason(), certificate_path);
+		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s",
+			key_path, openssl_reason(), certificate_path);
 	if (error) {
 		SSL_CTX_free(context);
 		ERR_clear_error();
@@ -81,7 +83,8 @@ static int load_server_context(SSL_CTX **out, const char *certificate_path, cons
 	return HF_OK;
 }
 
-int hf_tls_server_new(struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure)
+int hf_tls_server_new(
+	struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure)
 {
 	struct hf_tls *tls = calloc(1, sizeof *tls);
 	if (!tls)
@@ -89,7 +92,9 @@ int hf_tls_server_new(struct hf_tls **out, const char *certificate_path, const c
 	tls->is_server = true;
 	tls->certificate_path = strdup(certificate_path);
 	tls->key_path = strdup(key_path);
-	int error = tls->certificate_path && tls->key_path ? HF_OK : hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	int error = tls->certificate_path && tls->key_path
+			    ? HF_OK
+			    : hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
 	if (!error)
 		error = load_server_context(&tls->context, certificate_path, key_path, failure);
 	if (error) {
@@ -128,7 +133,7 @@ int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failur
 			     : SSL_CTX_set_default_verify_paths(tls->context);
 	if (loaded != 1) {
 		int error = hf_fail(failure, HF_EINVAL, "cannot read the trusted certificates in %s: %s",
-				    ca_path ? ca_path : "the system's store", openssl_reason());
+			ca_path ? ca_path : "the system's store", openssl_reason());
 		ERR_clear_error();
 		hf_tls_free(tls);
 		return error;

@@ -6,7 +6,8 @@
 
 struct hf_tls;
 
-int hf_tls_server_new(struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure);
+int hf_tls_server_new(
+	struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure);
 /* On failure the old certificate stays in use. */
 int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure);
 /* ca_path NULL: the system's. */

@@ -1,8 +1,9 @@
-/* A connection is a protocol session on a stream. Callers' calls only queue; a connection ends in `end_connection`, which
- * is reached from the stream's callbacks alone, never from inside a caller's callback, so nothing needs counting.
+/* A connection is a protocol session on a stream. Callers' calls only queue; a connection ends in `end_connection`,
+ * which is reached from the stream's callbacks alone, never from inside a caller's callback, so nothing needs counting.
  *
  * One timer serves in turn: silence (then a ping, then the end), the wait for the other side's close frame, and the end
- * of a connection that was doomed inside a caller's call. Activity only notes the time; the timer looks when it fires. */
+ * of a connection that was doomed inside a caller's call. Activity only notes the time; the timer looks when it fires.
+ */
 #include "net/websocket.h"
 
 #include <openssl/evp.h>
@@ -29,13 +30,13 @@ struct hf_websocket {
 	struct hf_websocket_counters *counters;
 	struct early *early;
 	uint32_t send_queue_bytes_max, ping_interval_ms;
-	uint32_t active_ms;      /* when bytes last came, of the monotonic clock, wrapping */
+	uint32_t active_ms; /* when bytes last came, of the monotonic clock, wrapping */
 	struct hf_address client;
-	bool is_closing : 1;     /* a close frame was queued, or the connection is doomed */
-	bool is_doomed : 1;      /* ends as soon as the loop gets to it */
+	bool is_closing : 1; /* a close frame was queued, or the connection is doomed */
+	bool is_doomed : 1;  /* ends as soon as the loop gets to it */
 	bool is_pinged : 1;
 	bool is_paused : 1;
-	bool is_full : 1;        /* `writable` is owed */
+	bool is_full : 1; /* `writable` is owed */
 };
 
 /* Bytes that came with the handshake, to be handed in when the caller has its pointer. */
@@ -181,7 +182,11 @@ static void on_drain(void *owner)
 }
 
 static const struct hf_stream_events stream_events = {
-	.read = on_read, .end = on_end, .timeout = on_timeout, .progress = on_progress, .drain = on_drain,
+	.read = on_read,
+	.end = on_end,
+	.timeout = on_timeout,
+	.progress = on_progress,
+	.drain = on_drain,
 };
 
 static void hand_in_early(struct hf_loop_deferred *deferred)
@@ -228,8 +233,8 @@ static int keep_early(struct hf_websocket *ws, struct hf_slice bytes)
 }
 
 int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum hf_websocket_role role, bool deflate,
-		     const struct hf_websocket_limits *limits, const struct hf_websocket_handler *handler, void *context,
-		     const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters)
+	const struct hf_websocket_limits *limits, const struct hf_websocket_handler *handler, void *context,
+	const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters)
 {
 	struct hf_websocket *ws = calloc(1, sizeof *ws);
 	if (!ws)
@@ -241,7 +246,8 @@ int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum h
 	ws->context = context;
 	ws->counters = counters;
 	ws->client = *client;
-	ws->send_queue_bytes_max = limits->send_queue_bytes_max ? limits->send_queue_bytes_max : SEND_QUEUE_BYTES_MAX_DEFAULT;
+	ws->send_queue_bytes_max =
+		limits->send_queue_bytes_max ? limits->send_queue_bytes_max : SEND_QUEUE_BYTES_MAX_DEFAULT;
 	ws->ping_interval_ms = limits->ping_interval_ms ? limits->ping_interval_ms : PING_INTERVAL_MS_DEFAULT;
 	ws->active_ms = now_ms(ws);
 	if (deflate)

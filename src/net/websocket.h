@@ -14,10 +14,10 @@
 struct hf_websocket;
 
 struct hf_websocket_limits {
-	uint32_t message_bytes_max;   /* incoming, after inflating; 0: 1 MiB */
+	uint32_t message_bytes_max;    /* incoming, after inflating; 0: 1 MiB */
 	uint32_t send_queue_bytes_max; /* 0: 4 MiB */
-	uint32_t ping_interval_ms;    /* 0: 45 s of silence, then a ping; as long again without an answer closes */
-	bool deflate;                 /* offer permessage-deflate without context takeover */
+	uint32_t ping_interval_ms;     /* 0: 45 s of silence, then a ping; as long again without an answer closes */
+	bool deflate;                  /* offer permessage-deflate without context takeover */
 };
 
 struct hf_websocket_handler {
@@ -25,7 +25,8 @@ struct hf_websocket_handler {
 	void (*message)(void *context, struct hf_websocket *ws, bool is_text, struct hf_slice message);
 	/* Last call for this connection; ws is gone after it. code: RFC 6455 close code, 1006 without a close frame. */
 	void (*closed)(void *context, struct hf_websocket *ws, uint16_t code);
-	/* All that had been read from the socket at once was handed in as messages: time to send on batches. May be NULL. */
+	/* All that had been read from the socket at once was handed in as messages: time to send on batches. May be
+	 * NULL. */
 	void (*read_end)(void *context, struct hf_websocket *ws);
 	/* The send queue fell under half of its limit after hf_websocket_send_room said 0. May be NULL. */
 	void (*writable)(void *context, struct hf_websocket *ws);
@@ -33,13 +34,15 @@ struct hf_websocket_handler {
 
 /* A message built once for many: raw frame, and compressed frame made at most once when somebody has negotiated it. */
 struct hf_websocket_message;
-struct hf_websocket_message *hf_websocket_message_new(const struct hf_slice *parts, size_t part_count); /* text; one reference */
+struct hf_websocket_message *hf_websocket_message_new(
+	const struct hf_slice *parts, size_t part_count); /* text; one reference */
 struct hf_websocket_message *hf_websocket_message_ref(struct hf_websocket_message *message);
 void hf_websocket_message_unref(struct hf_websocket_message *message);
 
 /* Queue for sending. HF_ECLOSED when closing; HF_EBUSY when the queue was full: the connection is being closed then. */
-int hf_websocket_send_shared(struct hf_websocket *ws, struct hf_websocket_message *message); /* takes its own reference */
-int hf_websocket_send_text(struct hf_websocket *ws, struct hf_slice text);                   /* copies */
+int hf_websocket_send_shared(
+	struct hf_websocket *ws, struct hf_websocket_message *message);    /* takes its own reference */
+int hf_websocket_send_text(struct hf_websocket *ws, struct hf_slice text); /* copies */
 /* Bytes that may still be queued before the queue is full (soft bound for senders that can wait: half the limit). */
 size_t hf_websocket_send_room(struct hf_websocket *ws);
 /* Stops and restarts reading from the socket: back-pressure towards the client. */
@@ -49,10 +52,10 @@ void hf_websocket_close(struct hf_websocket *ws, uint16_t code, const char *reas
 const struct hf_address *hf_websocket_client(struct hf_websocket *ws);
 void *hf_websocket_context(struct hf_websocket *ws);
 
-/* Client: ws:// or wss://; tls NULL is the system's trust. opened is called once, later: with ws and HF_OK, or with NULL, an
- * error and a sentence. HF_EADDR for a bad URL, which is not reported again. */
-int hf_websocket_connect(struct hf_loop *loop, const char *url, struct hf_tls *tls, const struct hf_websocket_limits *limits,
-	const struct hf_websocket_handler *handler, void *context,
+/* Client: ws:// or wss://; tls NULL is the system's trust. opened is called once, later: with ws and HF_OK, or with
+ * NULL, an error and a sentence. HF_EADDR for a bad URL, which is not reported again. */
+int hf_websocket_connect(struct hf_loop *loop, const char *url, struct hf_tls *tls,
+	const struct hf_websocket_limits *limits, const struct hf_websocket_handler *handler, void *context,
 	void (*opened)(void *context, struct hf_websocket *ws, int status, const char *detail));
 
 #endif

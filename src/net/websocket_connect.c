@@ -48,7 +48,8 @@ static const char *check_answer(struct opening *o, const struct hf_http_message 
 	hf_websocket_accept_key(hf_slice_text(o->key), accept);
 	if (m->status != 101)
 		return "the server does not upgrade to WebSocket";
-	if (!hf_http_message_has_token(m, "Upgrade", "websocket") || !hf_http_message_has_token(m, "Connection", "upgrade"))
+	if (!hf_http_message_has_token(m, "Upgrade", "websocket") ||
+		!hf_http_message_has_token(m, "Connection", "upgrade"))
 		return "the server upgraded to something else";
 	if (!hf_slice_equal(hf_http_message_field(m, "Sec-WebSocket-Accept"), hf_slice_text(accept)))
 		return "the server did not prove that it speaks WebSocket";
@@ -72,7 +73,7 @@ static void finish_opening(struct opening *o, struct hf_slice early)
 	}
 	struct hf_websocket *ws;
 	int error = hf_websocket_new(&ws, o->stream, HF_WEBSOCKET_CLIENT, deflate, &o->limits, o->handler, o->context,
-				     &o->stream->peer, early, NULL);
+		&o->stream->peer, early, NULL);
 	if (error) {
 		fail(o, error, "out of memory");
 		return;
@@ -131,15 +132,15 @@ static int build_request(struct opening *o, const struct hf_url *url)
 	env->random(env, nonce, sizeof nonce);
 	EVP_EncodeBlock((unsigned char *)o->key, nonce, sizeof nonce);
 	return hf_buffer_printf(&o->request,
-				"GET %s%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-				"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nUser-Agent: holdfast\r\n%s\r\n",
-				*url->target == '/' ? "" : "/", url->target, url->authority, o->key,
-				o->limits.deflate ? "Sec-WebSocket-Extensions: " HF_WEBSOCKET_DEFLATE_OFFER "\r\n" : "");
+		"GET %s%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nUser-Agent: holdfast\r\n%s\r\n",
+		*url->target == '/' ? "" : "/", url->target, url->authority, o->key,
+		o->limits.deflate ? "Sec-WebSocket-Extensions: " HF_WEBSOCKET_DEFLATE_OFFER "\r\n" : "");
 }
 
-int hf_websocket_connect(struct hf_loop *loop, const char *text, struct hf_tls *tls, const struct hf_websocket_limits *limits,
-			 const struct hf_websocket_handler *handler, void *context,
-			 void (*opened)(void *context, struct hf_websocket *ws, int status, const char *detail))
+int hf_websocket_connect(struct hf_loop *loop, const char *text, struct hf_tls *tls,
+	const struct hf_websocket_limits *limits, const struct hf_websocket_handler *handler, void *context,
+	void (*opened)(void *context, struct hf_websocket *ws, int status, const char *detail))
 {
 	struct hf_url url;
 	struct hf_http_limits http_limits = {HEADER_BYTES_MAX, REFUSAL_BYTES_MAX};

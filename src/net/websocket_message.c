@@ -1,5 +1,6 @@
 /* A message is its whole frame, header and payload, in one allocation; the compressed frame is made by the first
- * connection that wants it and shared from then on. Messages belong to the loop's thread, so the count is a plain one. */
+ * connection that wants it and shared from then on. Messages belong to the loop's thread, so the count is a plain one.
+ */
 #include <stdlib.h>
 
 #include "net/websocket_message.h"

@@ -12,15 +12,15 @@
 
 enum state {
 	HEAD,
-	BODY_LENGTH,    /* remaining bytes by Content-Length */
-	BODY_CLOSE,     /* a response until the connection closes */
-	CHUNK_SIZE,     /* hexadecimal digits */
+	BODY_LENGTH, /* remaining bytes by Content-Length */
+	BODY_CLOSE,  /* a response until the connection closes */
+	CHUNK_SIZE,  /* hexadecimal digits */
 	CHUNK_EXTENSION,
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
 	CHUNK_DATA_CR,
 	CHUNK_DATA_LF,
-	TRAILER_START,  /* the first byte of a line after the last chunk */
+	TRAILER_START, /* the first byte of a line after the last chunk */
 	TRAILER_LINE,
 	TRAILER_LF,
 	TRAILER_END_LF,
@@ -35,9 +35,9 @@ struct hf_http_session {
 	unsigned status;
 	bool expects_no_body, continue_due;
 	struct hf_buffer head, path, body;
-	size_t scanned_bytes;   /* of head, known to hold no empty line */
-	uint64_t remaining;     /* of the body or the chunk */
-	unsigned digit_count;   /* of the chunk size */
+	size_t scanned_bytes;    /* of head, known to hold no empty line */
+	uint64_t remaining;      /* of the body or the chunk */
+	unsigned digit_count;    /* of the chunk size */
 	uint32_t overhead_bytes; /* chunk extensions and trailers */
 	struct hf_http_head parsed;
 	struct hf_http_message message;
@@ -231,7 +231,7 @@ static int finish_request_head(struct hf_http_session *s)
 	if (error)
 		return error;
 	s->continue_due = s->state != COMPLETE && message->minor_version == 1 &&
-		hf_http_name_equal(hf_http_message_field(message, "Expect"), "100-continue");
+			  hf_http_name_equal(hf_http_message_field(message, "Expect"), "100-continue");
 	return HF_OK;
 }
 
@@ -352,7 +352,11 @@ static bool is_line_character(uint8_t c)
 /* One byte of chunk framing. */
 static int recv_chunk_byte(struct hf_http_session *s, uint8_t c)
 {
-	static const struct { enum state state; uint8_t byte; enum state next; } fixed[] = {
+	static const struct {
+		enum state state;
+		uint8_t byte;
+		enum state next;
+	} fixed[] = {
 		{CHUNK_DATA_CR, '\r', CHUNK_DATA_LF},
 		{CHUNK_DATA_LF, '\n', CHUNK_SIZE},
 		{TRAILER_LF, '\n', TRAILER_START},
@@ -373,7 +377,9 @@ static int recv_chunk_byte(struct hf_http_session *s, uint8_t c)
 	if (++s->overhead_bytes > s->limits.header_bytes_max)
 		return refuse(s, 431, HF_ETOOBIG);
 	if (c == '\r')
-		s->state = s->state == CHUNK_EXTENSION ? CHUNK_SIZE_LF : s->state == TRAILER_START ? TRAILER_END_LF : TRAILER_LF;
+		s->state = s->state == CHUNK_EXTENSION ? CHUNK_SIZE_LF
+			   : s->state == TRAILER_START ? TRAILER_END_LF
+						       : TRAILER_LF;
 	else if (!is_line_character(c))
 		return refuse(s, 400, HF_EMALFORMED);
 	else if (s->state == TRAILER_START)
@@ -500,24 +506,54 @@ static bool list_has_token(struct hf_slice list, const char *token)
 bool hf_http_message_has_token(const struct hf_http_message *message, const char *name, const char *token)
 {
 	for (size_t i = 0; i < message->field_count; i++)
-		if (hf_http_name_equal(message->fields[i].name, name) && list_has_token(message->fields[i].value, token))
+		if (hf_http_name_equal(message->fields[i].name, name) &&
+			list_has_token(message->fields[i].value, token))
 			return true;
 	return false;
 }
 
 const char *hf_http_reason(int status)
 {
-	static const struct { int status; const char *reason; } reasons[] = {
-		{101, "Switching Protocols"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
-		{206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"},
-		{304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"}, {400, "Bad Request"},
-		{401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-		{408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {411, "Length Required"},
-		{413, "Content Too Large"}, {414, "URI Too Long"}, {415, "Unsupported Media Type"},
-		{416, "Range Not Satisfiable"}, {422, "Unprocessable Content"}, {426, "Upgrade Required"},
-		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-		{501, "Not Implemented"}, {502, "Bad Gateway"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"},
-		{505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+	static const struct {
+		int status;
+		const char *reason;
+	} reasons[] = {
+		{101, "Switching Protocols"},
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{206, "Partial Content"},
+		{301, "Moved Permanently"},
+		{302, "Found"},
+		{303, "See Other"},
+		{304, "Not Modified"},
+		{307, "Temporary Redirect"},
+		{308, "Permanent Redirect"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{408, "Request Timeout"},
+		{409, "Conflict"},
+		{410, "Gone"},
+		{411, "Length Required"},
+		{413, "Content Too Large"},
+		{414, "URI Too Long"},
+		{415, "Unsupported Media Type"},
+		{416, "Range Not Satisfiable"},
+		{422, "Unprocessable Content"},
+		{426, "Upgrade Required"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
+		{507, "Insufficient Storage"},
 	};
 	for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
 		if (reasons[i].status == status)

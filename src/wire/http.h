@@ -32,14 +32,14 @@ struct hf_http_field {
 
 /* A whole message. Everything lives until hf_http_session_next or _free. */
 struct hf_http_message {
-	struct hf_slice method;      /* requests */
-	struct hf_slice target;      /* as it came */
-	struct hf_slice path;        /* percent-decoded; begins with '/' (or is "*"); no NUL, no ".." segment */
-	struct hf_slice query;       /* raw, without '?' */
-	unsigned status;             /* responses */
-	unsigned minor_version;      /* 0 or 1 */
+	struct hf_slice method; /* requests */
+	struct hf_slice target; /* as it came */
+	struct hf_slice path;   /* percent-decoded; begins with '/' (or is "*"); no NUL, no ".." segment */
+	struct hf_slice query;  /* raw, without '?' */
+	unsigned status;        /* responses */
+	unsigned minor_version; /* 0 or 1 */
 	bool keep_alive;
-	bool upgrade;                /* "Connection: upgrade" and an Upgrade field */
+	bool upgrade; /* "Connection: upgrade" and an Upgrade field */
 	const struct hf_http_field *fields;
 	size_t field_count;
 	struct hf_slice body;
@@ -68,7 +68,7 @@ void hf_http_session_next(struct hf_http_session *session);
 /* Client: the next response answers HEAD and has no body. */
 void hf_http_session_expect_no_body(struct hf_http_session *session);
 unsigned hf_http_session_status(const struct hf_http_session *session); /* 400, 413, 414, 431, 500, 501 or 505 */
-bool hf_http_session_in_head(const struct hf_http_session *session); /* a head has begun and is not whole */
+bool hf_http_session_in_head(const struct hf_http_session *session);    /* a head has begun and is not whole */
 bool hf_http_session_in_body(const struct hf_http_session *session);
 size_t hf_http_session_bytes(const struct hf_http_session *session); /* read for the message so far */
 
@@ -78,7 +78,7 @@ struct hf_slice hf_http_message_field(const struct hf_http_message *message, con
 bool hf_http_message_has_token(const struct hf_http_message *message, const char *name, const char *token);
 
 bool hf_http_name_equal(struct hf_slice name, const char *text); /* ASCII, in any case */
-const char *hf_http_reason(int status); /* "Not Found" */
+const char *hf_http_reason(int status);                          /* "Not Found" */
 /* Percent-decodes a path. HF_EMALFORMED for bad escapes, NUL, and segments that are ".." before or after decoding. */
 int hf_http_decode_path(struct hf_slice raw, struct hf_buffer *out);
 

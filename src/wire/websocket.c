@@ -14,7 +14,7 @@
 #include "wire/websocket_deflate.h"
 
 void hf_websocket_session_init(struct hf_websocket_session *s, enum hf_websocket_role role, uint32_t message_bytes_max,
-			       const struct hf_websocket_events *events, void *context)
+	const struct hf_websocket_events *events, void *context)
 {
 	*s = (struct hf_websocket_session){
 		.events = events,
@@ -33,7 +33,7 @@ void hf_websocket_session_free(struct hf_websocket_session *s)
 /* ---- Frames out ---- */
 
 size_t hf_websocket_frame_header(uint8_t out[static HF_WEBSOCKET_HEADER_BYTES_MAX], enum hf_websocket_opcode opcode,
-				 bool is_compressed, uint64_t payload_length, const uint8_t *mask)
+	bool is_compressed, uint64_t payload_length, const uint8_t *mask)
 {
 	size_t length = 2;
 	out[0] = (uint8_t)(0x80 | (is_compressed ? 0x40 : 0) | opcode);
@@ -72,7 +72,8 @@ void hf_websocket_mask(uint8_t *data, size_t length, const uint8_t mask[static 4
 		data[i] ^= mask[i & 3];
 }
 
-static void put_control(struct hf_websocket_session *s, enum hf_websocket_opcode opcode, const void *payload, size_t length)
+static void put_control(
+	struct hf_websocket_session *s, enum hf_websocket_opcode opcode, const void *payload, size_t length)
 {
 	uint8_t mask[4];
 	uint8_t frame[HF_WEBSOCKET_HEADER_BYTES_MAX + HF_WEBSOCKET_CONTROL_BYTES_MAX];
@@ -184,7 +185,8 @@ static int begin_frame(struct hf_websocket_session *s, const uint8_t *header)
 	if ((s->frame_opcode & 7) > 2)
 		return fail(s, HF_WEBSOCKET_CLOSE_PROTOCOL, "unknown opcode", HF_EMALFORMED);
 	if (s->is_masked == s->is_client)
-		return fail(s, HF_WEBSOCKET_CLOSE_PROTOCOL, s->is_client ? "masked frame" : "unmasked frame", HF_EMALFORMED);
+		return fail(s, HF_WEBSOCKET_CLOSE_PROTOCOL, s->is_client ? "masked frame" : "unmasked frame",
+			HF_EMALFORMED);
 	if (short_length == 126) {
 		s->remaining = hf_load_be16(header + 2);
 		place = 4;

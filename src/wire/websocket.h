@@ -55,19 +55,19 @@ struct hf_websocket_session {
 	const struct hf_websocket_events *events;
 	void *context;
 	struct hf_websocket_deflate *deflate; /* shared by all sessions of a loop; NULL: not negotiated */
-	struct hf_buffer message;  /* payload of earlier pieces; a partial control payload lies behind it */
-	uint64_t remaining;        /* payload bytes of the current frame still to come */
+	struct hf_buffer message;             /* payload of earlier pieces; a partial control payload lies behind it */
+	uint64_t remaining;                   /* payload bytes of the current frame still to come */
 	uint32_t message_bytes_max;
 	uint32_t utf8_state;
 	uint8_t mask[4];
 	uint8_t header[HF_WEBSOCKET_HEADER_BYTES_MAX];
 	uint8_t header_length;
-	uint8_t message_opcode;    /* of the message in progress, 0: none */
+	uint8_t message_opcode; /* of the message in progress, 0: none */
 	uint8_t frame_opcode;
-	uint8_t control_length;    /* bytes of a partial control payload */
+	uint8_t control_length; /* bytes of a partial control payload */
 	bool is_client : 1, in_frame : 1, is_final : 1, is_masked : 1, is_compressed : 1;
 	bool close_sent : 1, close_received : 1;
-	uint16_t close_code;       /* received, or of the error found; 1006 before either */
+	uint16_t close_code; /* received, or of the error found; 1006 before either */
 };
 
 void hf_websocket_session_init(struct hf_websocket_session *session, enum hf_websocket_role role,

@@ -25,7 +25,7 @@ int hf_websocket_deflate_new(struct hf_websocket_deflate **out)
 	if (inflateInit2(&d->in, -15) != Z_OK)
 		goto out_struct;
 	if (deflateInit2(&d->out, DEFLATE_LEVEL, Z_DEFLATED, -DEFLATE_WINDOW_BITS, DEFLATE_MEMORY_LEVEL,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
+		    Z_DEFAULT_STRATEGY) != Z_OK)
 		goto out_inflate;
 	*out = d;
 	return HF_OK;
@@ -84,8 +84,8 @@ static int inflate_piece(struct hf_websocket_deflate *d, struct hf_slice piece, 
 	}
 }
 
-int hf_websocket_inflate(struct hf_websocket_deflate *d, struct hf_slice compressed, size_t length_bytes_max,
-			 struct hf_slice *message)
+int hf_websocket_inflate(
+	struct hf_websocket_deflate *d, struct hf_slice compressed, size_t length_bytes_max, struct hf_slice *message)
 {
 	static const uint8_t tail[] = {0x00, 0x00, 0xff, 0xff};
 	d->inflated.length = 0;
@@ -157,9 +157,14 @@ enum { SERVER_NO_TAKEOVER = 1, CLIENT_NO_TAKEOVER = 2, SERVER_BITS = 4, CLIENT_B
 /* One of the four parameters of RFC 7692, 7.1; 0 for anything else. *bits is 15 when none are given. */
 static unsigned parse_parameter(struct hf_slice parameter, unsigned *bits)
 {
-	static const struct { const char *name; unsigned flag; } parameters[] = {
-		{"server_no_context_takeover", SERVER_NO_TAKEOVER}, {"client_no_context_takeover", CLIENT_NO_TAKEOVER},
-		{"server_max_window_bits", SERVER_BITS}, {"client_max_window_bits", CLIENT_BITS},
+	static const struct {
+		const char *name;
+		unsigned flag;
+	} parameters[] = {
+		{"server_no_context_takeover", SERVER_NO_TAKEOVER},
+		{"client_no_context_takeover", CLIENT_NO_TAKEOVER},
+		{"server_max_window_bits", SERVER_BITS},
+		{"client_max_window_bits", CLIENT_BITS},
 	};
 	bool has_value = memchr(parameter.data, '=', parameter.length) != NULL;
 	struct hf_slice name = cut(&parameter, '='), value = trim(parameter);

@@ -1,8 +1,8 @@
 /* websocket_deflate: permessage-deflate without context takeover. (RFC 7692)
  *
- * We always answer with server_no_context_takeover and client_no_context_takeover, so that a connection holds no window:
- * one struct hf_websocket_deflate serves all connections of a loop, and a compressed message can be shared by all of
- * them. Made at the first negotiation: about 300 kB.
+ * We always answer with server_no_context_takeover and client_no_context_takeover, so that a connection holds no
+ * window: one struct hf_websocket_deflate serves all connections of a loop, and a compressed message can be shared by
+ * all of them. Made at the first negotiation: about 300 kB.
  */
 #ifndef HF_WIRE_WEBSOCKET_DEFLATE_H
 #define HF_WIRE_WEBSOCKET_DEFLATE_H
@@ -26,7 +26,8 @@ int hf_websocket_deflate(struct hf_websocket_deflate *deflate, struct hf_slice m
 /* Gives back buffers that one large message made grow. */
 void hf_websocket_deflate_trim(struct hf_websocket_deflate *deflate);
 
-/* Server: whether any offer in the value of Sec-WebSocket-Extensions can be accepted; *answer gets the value to answer. */
+/* Server: whether any offer in the value of Sec-WebSocket-Extensions can be accepted; *answer gets the value to answer.
+ */
 bool hf_websocket_deflate_accept(struct hf_slice offers, const char **answer);
 /* Client: what to offer, and whether the server's answer keeps to it. */
 #define HF_WEBSOCKET_DEFLATE_OFFER "permessage-deflate; server_no_context_takeover; client_no_context_takeover"

@@ -1,5 +1,5 @@
-/* Requests and responses from bytes, fed whole and cut; both ways must come to the same end, and a path that is handed on
- * is clean.
+/* Requests and responses from bytes, fed whole and cut; both ways must come to the same end, and a path that is handed
+ * on is clean.
  *
  * Covers: src/wire/http.c src/wire/http_head.c
  */
@@ -30,7 +30,8 @@ static uint64_t parse(const uint8_t *data, size_t size, enum hf_http_role role, 
 			continue;
 		const struct hf_http_message *m = hf_http_session_message(s);
 		FUZZ_CHECK(role == HF_HTTP_CLIENT || m->path.length > 0);
-		FUZZ_CHECK(m->path.length == 0 || (!memchr(m->path.data, 0, m->path.length) && (m->path.data[0] == '/' || m->path.data[0] == '*')));
+		FUZZ_CHECK(m->path.length == 0 || (!memchr(m->path.data, 0, m->path.length) &&
+							  (m->path.data[0] == '/' || m->path.data[0] == '*')));
 		FUZZ_CHECK(m->body.length <= limits.body_bytes_max);
 		for (size_t i = 0; i < m->body.length; i++)
 			digest = (digest ^ m->body.data[i]) * 1099511628211u;

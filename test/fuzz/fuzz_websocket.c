@@ -38,8 +38,8 @@ static void on_mask(void *context, uint8_t mask[static 4])
 
 static const struct hf_websocket_events events = {.message = on_message, .output = on_output, .mask = on_mask};
 
-static int run(const uint8_t *data, size_t size, enum hf_websocket_role role, struct hf_websocket_deflate *deflate, size_t step,
-	       struct heard *h)
+static int run(const uint8_t *data, size_t size, enum hf_websocket_role role, struct hf_websocket_deflate *deflate,
+	size_t step, struct heard *h)
 {
 	struct hf_websocket_session s;
 	int result = HF_OK;

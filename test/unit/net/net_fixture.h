@@ -1,5 +1,5 @@
-/* net_fixture: a server on a loopback port and plain sockets as its clients, in one thread: the loop is turned while a client
- * waits. */
+/* net_fixture: a server on a loopback port and plain sockets as its clients, in one thread: the loop is turned while a
+ * client waits. */
 #ifndef HF_TEST_NET_FIXTURE_H
 #define HF_TEST_NET_FIXTURE_H
 
@@ -89,8 +89,8 @@ static inline void say_text(struct fixture *f, int fd, const char *text)
 }
 
 /* Reads what comes within `ms`, until `enough` says so or the server closes (*closed). */
-static inline void hear(struct fixture *f, int fd, struct hf_buffer *out, bool (*enough)(const struct hf_buffer *out, const void *what),
-	const void *what, unsigned ms, bool *closed)
+static inline void hear(struct fixture *f, int fd, struct hf_buffer *out,
+	bool (*enough)(const struct hf_buffer *out, const void *what), const void *what, unsigned ms, bool *closed)
 {
 	uint64_t until = hf_env_monotonic_ms(&f->env) + ms;
 	*closed = false;
@@ -126,7 +126,8 @@ static inline void expect(struct fixture *f, int fd, const char *text)
 	bool closed;
 	hear(f, fd, &out, holds, text, 3000, &closed);
 	if (!holds(&out, text))
-		fail_msg("expected \"%s\", got \"%.*s\"%s", text, (int)out.length, (char *)out.data, closed ? " and the end" : "");
+		fail_msg("expected \"%s\", got \"%.*s\"%s", text, (int)out.length, (char *)out.data,
+			closed ? " and the end" : "");
 	hf_buffer_free(&out);
 }
 
@@ -148,7 +149,8 @@ static inline void ask(struct fixture *f, const char *request, const char *text)
 	close(fd);
 }
 
-#define UPGRADE_HEAD "Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+#define UPGRADE_HEAD                                                                                                   \
+	"Host: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                                             \
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 
 /* A WebSocket client on a plain socket, its handshake done. */

@@ -22,8 +22,8 @@ static void show(void *context, struct hf_http_exchange *x)
 {
 	char text[HF_ADDRESS_TEXT_BYTES], line[400];
 	struct hf_slice path = hf_http_path(x), query = hf_http_query(x);
-	int length = snprintf(line, sizeof line, "[%.*s][%.*s][%s]", (int)path.length, (const char *)path.data, (int)query.length,
-			      (const char *)query.data, hf_address_text(hf_http_client(x), false, text));
+	int length = snprintf(line, sizeof line, "[%.*s][%.*s][%s]", (int)path.length, (const char *)path.data,
+		(int)query.length, (const char *)query.data, hf_address_text(hf_http_client(x), false, text));
 	hf_http_respond(x, 200, "text/plain", hf_slice(line, (size_t)length), NULL);
 }
 static void park(void *context, struct hf_http_exchange *x)
@@ -46,11 +46,16 @@ static void file(void *context, struct hf_http_exchange *x)
 	hf_http_respond_file(x, directory, hf_slice(path.data + 7, path.length - 7));
 }
 static const struct hf_http_route routes[] = {
-	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, hello),        HF_ROUTE("POST", "/echo", HF_ACCESS_PUBLIC, echo),
-	HF_ROUTE("GET", "/show/*", HF_ACCESS_PUBLIC, show),   HF_ROUTE("GET", "/park", HF_ACCESS_PUBLIC, park),
-	HF_ROUTE("GET", "/fixed", HF_ACCESS_PUBLIC, fixed),   HF_ROUTE("GET", "/large", HF_ACCESS_PUBLIC, large),
-	HF_ROUTE("GET", "/local", HF_ACCESS_LOCAL, hello),    HF_ROUTE("GET", "/admin", HF_ACCESS_ADMIN, hello),
-	HF_ROUTE("GET", "/files/*", HF_ACCESS_PUBLIC, file),  HF_ROUTE("PUT", "/echo", HF_ACCESS_PUBLIC, echo),
+	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, hello),
+	HF_ROUTE("POST", "/echo", HF_ACCESS_PUBLIC, echo),
+	HF_ROUTE("GET", "/show/*", HF_ACCESS_PUBLIC, show),
+	HF_ROUTE("GET", "/park", HF_ACCESS_PUBLIC, park),
+	HF_ROUTE("GET", "/fixed", HF_ACCESS_PUBLIC, fixed),
+	HF_ROUTE("GET", "/large", HF_ACCESS_PUBLIC, large),
+	HF_ROUTE("GET", "/local", HF_ACCESS_LOCAL, hello),
+	HF_ROUTE("GET", "/admin", HF_ACCESS_ADMIN, hello),
+	HF_ROUTE("GET", "/files/*", HF_ACCESS_PUBLIC, file),
+	HF_ROUTE("PUT", "/echo", HF_ACCESS_PUBLIC, echo),
 };
 
 static void open_server(struct fixture *f)
@@ -74,7 +79,8 @@ static void test_routes_are_found_by_path_and_method(void **state)
 	ask(&f, "GET /show/a%20b?q=1 HTTP/1.1\r\n" HOST "\r\n", "[/show/a b][q=1][127.0.0.1]");
 	ask(&f, "GET /showx HTTP/1.1\r\n" HOST "\r\n", " 404 ");
 	ask(&f, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4\r\n\r\nabcd", "\r\n\r\nabcd");
-	ask(&f, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n", "\r\n\r\nabcd");
+	ask(&f, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n",
+		"\r\n\r\nabcd");
 	fixture_close(&f);
 }
 
@@ -100,14 +106,17 @@ static void test_pipelined_answers_keep_their_order(void **state)
 	struct fixture f = {0};
 	open_server(&f);
 	int fd = dial(&f);
-	say_text(&f, fd, "GET /park HTTP/1.1\r\n" HOST "\r\nGET /show/2 HTTP/1.1\r\n" HOST "\r\nGET /show/3 HTTP/1.1\r\n" HOST "\r\n");
+	say_text(&f, fd,
+		"GET /park HTTP/1.1\r\n" HOST "\r\nGET /show/2 HTTP/1.1\r\n" HOST "\r\nGET /show/3 HTTP/1.1\r\n" HOST
+		"\r\n");
 	turn(&f, 30);
 	assert_non_null(parked);
 	hf_http_respond(parked, 200, NULL, HF_SLICE_LITERAL("[first]"), NULL);
 	struct hf_buffer out = {0};
 	bool closed;
 	hear(&f, fd, &out, holds, "[/show/3]", 3000, &closed);
-	char *first = memmem(out.data, out.length, "[first]", 7), *second = memmem(out.data, out.length, "[/show/2]", 9),
+	char *first = memmem(out.data, out.length, "[first]", 7),
+	     *second = memmem(out.data, out.length, "[/show/2]", 9),
 	     *third = memmem(out.data, out.length, "[/show/3]", 9);
 	assert_true(first && second && third && first < second && second < third);
 	hf_buffer_free(&out);
@@ -166,8 +175,12 @@ static void test_refused_requests_are_answered_and_end_the_connection(void **sta
 {
 	struct fixture f = {.options = {.header_bytes_max = 2000, .body_bytes_max = 1000}};
 	open_server(&f);
-	static const struct { const char *request, *answer; } table[] = {
-		{"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n", " 400 "},
+	static const struct {
+		const char *request, *answer;
+	} table[] = {
+		{"POST /echo HTTP/1.1\r\n" HOST
+		 "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nGET / HTTP/1.1\r\n" HOST "\r\n",
+			" 400 "},
 		{"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", " 413 "},
 		{"GET /../etc/passwd HTTP/1.1\r\n" HOST "\r\n", " 400 "},
 		{"GET / HTTP/3.0\r\n" HOST "\r\n", " 505 "},
@@ -206,7 +219,8 @@ static void test_slow_and_idle_clients_are_closed(void **state)
 	struct hf_buffer out = {0};
 	bool closed = false;
 	uint64_t start = hf_env_monotonic_ms(&f.env);
-	for (const char *c = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; *c && !closed; c++) {
+	for (const char *c = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+		*c && !closed; c++) {
 		say(&f, fd, c, 1);
 		hear(&f, fd, &out, NULL, NULL, 20, &closed);
 	}
@@ -215,7 +229,8 @@ static void test_slow_and_idle_clients_are_closed(void **state)
 	assert_true(hf_env_monotonic_ms(&f.env) - start < 1000);
 	close(fd);
 	/* A silent one, one stuck in its body, and one idle after an answer. */
-	static const char *const beginnings[] = {"", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc", "GET / HTTP/1.1\r\n" HOST "\r\n"};
+	static const char *const beginnings[] = {
+		"", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\nabc", "GET / HTTP/1.1\r\n" HOST "\r\n"};
 	for (size_t i = 0; i < 3; i++) {
 		fd = dial(&f);
 		say_text(&f, fd, beginnings[i]);
@@ -305,11 +320,24 @@ static void test_static_content_has_tags_and_ranges(void **state)
 	char request[256];
 	snprintf(request, sizeof request, "GET /fixed HTTP/1.1\r\n" HOST "If-None-Match: W/\"x\", %s\r\n\r\n", tag);
 	ask(&f, request, "HTTP/1.1 304 ");
-	static const struct { const char *range, *answer; } table[] = {
-		{"bytes=2-4", "Content-Range: bytes 2-4/10\r\n"}, {"bytes=2-4", "\r\n\r\n234"}, {"bytes=7-", "\r\n\r\n789"},
-		{"bytes=-3", "\r\n\r\n789"}, {"bytes=-30", "\r\n\r\n0123456789"}, {"bytes=8-100", "bytes 8-9/10"},
-		{"bytes=10-", " 416 "}, {"bytes=-0", " 416 "}, {"bytes=4-2", " 200 "}, {"bytes=1-2,4-5", " 200 "}, {"lines=1-2", " 200 "},
-		{"bytes=99999999999999999999999-", " 416 "}, {"bytes=--1", " 200 "}, {"bytes=-", " 200 "}, {"bytes=1-2-3", " 200 "},
+	static const struct {
+		const char *range, *answer;
+	} table[] = {
+		{"bytes=2-4", "Content-Range: bytes 2-4/10\r\n"},
+		{"bytes=2-4", "\r\n\r\n234"},
+		{"bytes=7-", "\r\n\r\n789"},
+		{"bytes=-3", "\r\n\r\n789"},
+		{"bytes=-30", "\r\n\r\n0123456789"},
+		{"bytes=8-100", "bytes 8-9/10"},
+		{"bytes=10-", " 416 "},
+		{"bytes=-0", " 416 "},
+		{"bytes=4-2", " 200 "},
+		{"bytes=1-2,4-5", " 200 "},
+		{"lines=1-2", " 200 "},
+		{"bytes=99999999999999999999999-", " 416 "},
+		{"bytes=--1", " 200 "},
+		{"bytes=-", " 200 "},
+		{"bytes=1-2-3", " 200 "},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		snprintf(request, sizeof request, "GET /fixed HTTP/1.1\r\n" HOST "Range: %s\r\n\r\n", table[i].range);
@@ -344,7 +372,8 @@ static void test_files_stay_below_their_directory(void **state)
 	ask(&f, "GET /files/page.html HTTP/1.1\r\n" HOST "\r\n", "Content-Type: text/html; charset=utf-8\r\n");
 	ask(&f, "GET /files/page.html HTTP/1.1\r\n" HOST "\r\n", "<p>page</p>");
 	ask(&f, "GET /files/sub/a.css HTTP/1.1\r\n" HOST "\r\n", "a{}");
-	static const char *const absent[] = {"/files/.hidden", "/files/link", "/files/sub", "/files/", "/files/sub/", "/files/%2fetc%2fpasswd", "/files//etc/passwd", "/files/no"};
+	static const char *const absent[] = {"/files/.hidden", "/files/link", "/files/sub", "/files/", "/files/sub/",
+		"/files/%2fetc%2fpasswd", "/files//etc/passwd", "/files/no"};
 	for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
 		snprintf(path, sizeof path, "GET %s HTTP/1.1\r\n" HOST "\r\n", absent[i]);
 		ask(&f, path, " 404 ");
@@ -391,7 +420,8 @@ static void test_forwarded_addresses_are_believed_from_trusted_proxies_only(void
 	hf_http_server_reconfigure(f.server, &f.options);
 	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: 9.9.9.9\r\n\r\n", "[9.9.9.9]");
 	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: 1.1.1.1, 9.9.9.9, 10.1.2.3\r\n\r\n", "[9.9.9.9]");
-	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n", "[9.9.9.9]");
+	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 9.9.9.9\r\n\r\n",
+		"[9.9.9.9]");
 	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: 1.1.1.1, nonsense\r\n\r\n", "[127.0.0.1]");
 	ask(&f, "GET /show/ HTTP/1.1\r\n" HOST "X-Forwarded-For: [2001:db8::1]:99\r\n\r\n", "[2001:db8::1]");
 	fixture_close(&f);
@@ -509,7 +539,8 @@ static void test_client_gets_answers_over_tcp_and_unix_sockets(void **state)
 	char url[128];
 	open_server(&f);
 	snprintf(url, sizeof url, "http://127.0.0.1:%u/echo", f.address.port);
-	struct answer a = fetch(&f, (struct hf_http_client_request){.url = url, .method = "POST", .body = HF_SLICE_LITERAL("ping")});
+	struct answer a = fetch(
+		&f, (struct hf_http_client_request){.url = url, .method = "POST", .body = HF_SLICE_LITERAL("ping")});
 	assert_int_equal(a.error, HF_OK);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.body, "ping");
@@ -523,7 +554,8 @@ static void test_client_gets_answers_over_tcp_and_unix_sockets(void **state)
 	assert_string_equal(a.body, "hello");
 	/* A stale socket is in nobody's way. */
 	assert_int_equal(hf_http_server_listen_unix(f.server, path, 0600, &failure), HF_OK);
-	a = fetch(&f, (struct hf_http_client_request){.url = url, .method = "POST", .body = HF_SLICE_LITERAL("ping"), .body_bytes_max = 2});
+	a = fetch(&f, (struct hf_http_client_request){
+			      .url = url, .method = "POST", .body = HF_SLICE_LITERAL("ping"), .body_bytes_max = 2});
 	assert_int_equal(a.error, HF_ETOOBIG);
 	snprintf(url, sizeof url, "http://127.0.0.1:%u/park", f.address.port);
 	parked = NULL;
@@ -533,10 +565,12 @@ static void test_client_gets_answers_over_tcp_and_unix_sockets(void **state)
 	a = fetch(&f, (struct hf_http_client_request){.url = "http://127.0.0.1:1/"});
 	assert_int_equal(a.error, HF_EADDR);
 	assert_string_equal(a.detail, "cannot connect: connection refused");
-	a = fetch(&f, (struct hf_http_client_request){.url = "http://localhost/", .unix_path = "/tmp/hf-net-nothing.sock"});
+	a = fetch(&f,
+		(struct hf_http_client_request){.url = "http://localhost/", .unix_path = "/tmp/hf-net-nothing.sock"});
 	assert_int_equal(a.error, HF_EADDR);
 	struct hf_http_client *client;
-	static const char *const bad[] = {"nonsense", "http://", "http://a:0/", "http://a:99999/", "http://[::1/", "http://a b/", "http://a/b c", "http://a/\r\nX: y"};
+	static const char *const bad[] = {"nonsense", "http://", "http://a:0/", "http://a:99999/", "http://[::1/",
+		"http://a b/", "http://a/b c", "http://a/\r\nX: y"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct hf_http_client_request request = {.size = sizeof request, .url = bad[i]};
 		assert_int_equal(hf_http_client_start(&client, f.loop, &request, on_answer, &a, &failure), HF_EADDR);

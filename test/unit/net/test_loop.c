@@ -56,7 +56,8 @@ static struct hf_loop *open_loop(struct step *steps, size_t count)
 	hf_env_system(&env);
 	assert_int_equal(hf_loop_new(&loop, &env), HF_OK);
 	for (size_t i = 0; i < count; i++)
-		steps[i] = (struct step){.deferred.run = run_step, .timer.fire = fire_step, .loop = loop, .name = (char)('a' + i)};
+		steps[i] = (struct step){
+			.deferred.run = run_step, .timer.fire = fire_step, .loop = loop, .name = (char)('a' + i)};
 	order_length = 0;
 	order[0] = 0;
 	return loop;

@@ -1,5 +1,5 @@
-/* Allocation failures: each n-th allocation fails while a client asks, upgrades, talks and leaves; nothing leaks, nothing
- * crashes, and the server serves the next one. */
+/* Allocation failures: each n-th allocation fails while a client asks, upgrades, talks and leaves; nothing leaks,
+ * nothing crashes, and the server serves the next one. */
 #include "net_fixture.h"
 
 #include "support/fail_alloc.h"
@@ -32,14 +32,18 @@ static void on_upgrade(void *context, struct hf_http_exchange *x)
 		open_count++;
 }
 static const struct hf_http_route routes[] = {
-	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, on_page), HF_ROUTE("GET", "/ws", HF_ACCESS_PUBLIC, on_upgrade),
+	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, on_page),
+	HF_ROUTE("GET", "/ws", HF_ACCESS_PUBLIC, on_upgrade),
 };
 
 /* Writes what a client would say in one go, in two parts, and reads until the end. */
 static void converse(struct fixture *f)
 {
-	static const char requests[] = "POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /?a HTTP/1.1\r\nHost: a\r\n\r\n"
-				       "GET /ws HTTP/1.1\r\n" UPGRADE_HEAD "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\x81\x85\0\0\0\0hello\x01\xfe\1\0\0\0\0\0";
+	static const char requests[] =
+		"POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /?a "
+		"HTTP/1.1\r\nHost: a\r\n\r\n"
+		"GET /ws HTTP/1.1\r\n" UPGRADE_HEAD
+		"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n\x81\x85\0\0\0\0hello\x01\xfe\1\0\0\0\0\0";
 	static char fragment[256 + 6 + 8];
 	memset(fragment, 'x', sizeof fragment);
 	memcpy(fragment + 256, "\x80\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8", 14);

@@ -70,9 +70,7 @@ static void ws_message(void *context, struct hf_websocket *ws, bool is_text, str
 {
 	hf_websocket_send_text(ws, message);
 }
-static void ws_closed(void *context, struct hf_websocket *ws, uint16_t code)
-{
-}
+static void ws_closed(void *context, struct hf_websocket *ws, uint16_t code) {}
 static const struct hf_websocket_handler echo_handler = {.message = ws_message, .closed = ws_closed};
 static void upgrade(void *context, struct hf_http_exchange *x)
 {
@@ -80,8 +78,10 @@ static void upgrade(void *context, struct hf_http_exchange *x)
 	hf_http_upgrade(x, &echo_handler, NULL, &ws);
 }
 static const struct hf_http_route routes[] = {
-	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, hello), HF_ROUTE("GET", "/large", HF_ACCESS_PUBLIC, large),
-	HF_ROUTE("POST", "/echo", HF_ACCESS_PUBLIC, echo), HF_ROUTE("GET", "/ws", HF_ACCESS_PUBLIC, upgrade),
+	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, hello),
+	HF_ROUTE("GET", "/large", HF_ACCESS_PUBLIC, large),
+	HF_ROUTE("POST", "/echo", HF_ACCESS_PUBLIC, echo),
+	HF_ROUTE("GET", "/ws", HF_ACCESS_PUBLIC, upgrade),
 };
 
 struct secure {
@@ -135,7 +135,11 @@ static struct answer fetch(struct secure *s, const char *host, const char *path,
 	char url[128];
 	snprintf(url, sizeof url, "https://%s:%u%s", host, s->address.port, path);
 	struct hf_http_client_request request = {
-		.size = sizeof request, .url = url, .tls = s->client_tls, .body = body, .method = body.length ? "POST" : "GET",
+		.size = sizeof request,
+		.url = url,
+		.tls = s->client_tls,
+		.body = body,
+		.method = body.length ? "POST" : "GET",
 	};
 	assert_int_equal(hf_http_client_start(&client, s->f.loop, &request, on_answer, &a, NULL), HF_OK);
 	while (!a.is_done)
@@ -238,7 +242,8 @@ static void test_websockets_outlive_a_reload(void **state)
 	char url[64];
 	open_secure(&s);
 	snprintf(url, sizeof url, "wss://localhost:%u/ws", s.address.port);
-	assert_int_equal(hf_websocket_connect(s.f.loop, url, s.client_tls, &limits, &guest_handler, &g, guest_opened), HF_OK);
+	assert_int_equal(
+		hf_websocket_connect(s.f.loop, url, s.client_tls, &limits, &guest_handler, &g, guest_opened), HF_OK);
 	while (!g.is_opened)
 		hf_loop_poll(s.f.loop, true);
 	write_certificate(3);

@@ -50,7 +50,10 @@ static void on_writable(void *context, struct hf_websocket *ws)
 }
 
 static const struct hf_websocket_handler handler = {
-	.message = on_message, .closed = on_closed, .read_end = on_read_end, .writable = on_writable,
+	.message = on_message,
+	.closed = on_closed,
+	.read_end = on_read_end,
+	.writable = on_writable,
 };
 
 static void enter(void *context, struct hf_http_exchange *x)
@@ -69,7 +72,8 @@ static void enter_later(void *context, struct hf_http_exchange *x)
 }
 
 static const struct hf_http_route routes[] = {
-	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, enter), HF_ROUTE("GET", "/later", HF_ACCESS_PUBLIC, enter_later),
+	HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, enter),
+	HF_ROUTE("GET", "/later", HF_ACCESS_PUBLIC, enter_later),
 };
 
 static void open_room(struct room *r)
@@ -96,7 +100,9 @@ static void test_messages_are_echoed(void **state)
 	say_frame(&r.f, fd, 0x01, "in ", 3);
 	say_frame(&r.f, fd, 0x89, "are you there", 13);
 	say_frame(&r.f, fd, 0x80, "two", 3);
-	expect(&r.f, fd, "\x8a\x0d" "are you there\x81\x06in two");
+	expect(&r.f, fd,
+		"\x8a\x0d"
+		"are you there\x81\x06in two");
 	say_frame(&r.f, fd, 0x88, "\x03\xe9", 2);
 	expect(&r.f, fd, "\x88\x02\x03\xe9");
 	expect_closed(&r.f, fd);
@@ -112,10 +118,18 @@ static void test_handshakes_are_checked(void **state)
 	open_room(&r);
 	/* The key and its answer of RFC 6455, 1.3. */
 	ask(&r.f, "GET / HTTP/1.1\r\n" UPGRADE_HEAD "\r\n", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
-	static const struct { const char *request, *answer; } table[] = {
-		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n", "Sec-WebSocket-Version: 13\r\n"},
-		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n", " 400 "},
-		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\nSec-WebSocket-Version: 13\r\n\r\n", " 400 "},
+	static const struct {
+		const char *request, *answer;
+	} table[] = {
+		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
+		 "dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\n\r\n",
+			"Sec-WebSocket-Version: 13\r\n"},
+		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+		 "13\r\n\r\n",
+			" 400 "},
+		{"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: "
+		 "dGhlIHNhbXBsZSBub25jZQ=\r\nSec-WebSocket-Version: 13\r\n\r\n",
+			" 400 "},
 		{"GET / HTTP/1.0\r\n" UPGRADE_HEAD "\r\n", " 426 "},
 		{"HEAD / HTTP/1.1\r\n" UPGRADE_HEAD "\r\n", " 426 "},
 		{"GET / HTTP/1.1\r\n" UPGRADE_HEAD "Content-Length: 2\r\n\r\nab", " 400 "},
@@ -132,11 +146,14 @@ static void test_frames_sent_with_the_handshake_are_not_lost(void **state)
 	static const char early[] = "GET / HTTP/1.1\r\n" UPGRADE_HEAD "\r\n\x81\x85\0\0\0\0early";
 	int fd = dial(&r.f);
 	say(&r.f, fd, early, sizeof early - 1);
-	expect(&r.f, fd, "\x81\x05" "early");
+	expect(&r.f, fd,
+		"\x81\x05"
+		"early");
 	close(fd);
 	/* Also when the handler upgrades later, and when the client is closed by then. */
 	for (int round = 0; round < 2; round++) {
-		static const char later[] = "GET /later HTTP/1.1\r\n" UPGRADE_HEAD "\r\n\x81\x85\0\0\0\0early\x81\x83\0\0\0\0two";
+		static const char later[] =
+			"GET /later HTTP/1.1\r\n" UPGRADE_HEAD "\r\n\x81\x85\0\0\0\0early\x81\x83\0\0\0\0two";
 		fd = dial(&r.f);
 		say(&r.f, fd, later, sizeof later - 1);
 		if (round)
@@ -146,7 +163,9 @@ static void test_frames_sent_with_the_handshake_are_not_lost(void **state)
 		r.member_count += error == HF_OK;
 		if (!round) {
 			assert_int_equal(error, HF_OK);
-			expect(&r.f, fd, "\x81\x05" "early\x81\x03two");
+			expect(&r.f, fd,
+				"\x81\x05"
+				"early\x81\x03two");
 			close(fd);
 		}
 		turn(&r.f, 20);
@@ -161,7 +180,9 @@ static void test_a_callback_may_close_its_connection(void **state)
 	int fd = dial_websocket(&r.f, "/", "");
 	static const uint8_t batch[] = "\x81\x85\0\0\0\0close\x81\x85\0\0\0\0close\x81\x84\0\0\0\0more";
 	say(&r.f, fd, batch, sizeof batch - 1);
-	expect(&r.f, fd, "\x88\x0a\x0b\xb8" "as asked");
+	expect(&r.f, fd,
+		"\x88\x0a\x0b\xb8"
+		"as asked");
 	assert_int_equal(r.message_count, 1);
 	assert_int_equal(r.closed_count, 0);
 	say_frame(&r.f, fd, 0x88, "\x0b\xb8", 2);
@@ -175,9 +196,15 @@ static void test_malformed_frames_close_with_their_code(void **state)
 {
 	struct room r = {0};
 	open_room(&r);
-	static const struct { const char *bytes; size_t length; const char *close; } table[] = {
-		{"\x81\x02hi", 4, "\x88\x10\x03\xea"}, {"\x81\x81\0\0\0\0\xff", 7, "\x88\x13\x03\xef"},
-		{"\x81\xff\x7f\0\0\0\0\0\0\0\0\0\0\0", 14, "\x88\x11\x03\xf1"}, {"\xff\xff\xff\xff", 4, "\x88"},
+	static const struct {
+		const char *bytes;
+		size_t length;
+		const char *close;
+	} table[] = {
+		{"\x81\x02hi", 4, "\x88\x10\x03\xea"},
+		{"\x81\x81\0\0\0\0\xff", 7, "\x88\x13\x03\xef"},
+		{"\x81\xff\x7f\0\0\0\0\0\0\0\0\0\0\0", 14, "\x88\x11\x03\xf1"},
+		{"\xff\xff\xff\xff", 4, "\x88"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		int fd = dial_websocket(&r.f, "/", "");
@@ -308,7 +335,10 @@ static void test_a_shared_message_reaches_all_and_is_freed(void **state)
 		hf_websocket_message_unref(message);
 		for (size_t i = 0; i < 40; i++) {
 			bool closed, is_packed = i % 2 && lengths[k] >= HF_WEBSOCKET_DEFLATE_BYTES_MIN;
-			size_t head = lengths[k] < 126 ? 2 : lengths[k] < 65536 ? 4 : 10, enough = is_packed ? 4 : head + lengths[k];
+			size_t head = lengths[k] < 126     ? 2
+				      : lengths[k] < 65536 ? 4
+							   : 10,
+			       enough = is_packed ? 4 : head + lengths[k];
 			struct hf_buffer out = {0};
 			hear(&r.f, fds[i], &out, has_length, &enough, 3000, &closed);
 			assert_int_equal(out.data[0], is_packed ? 0xc1 : 0x81);
@@ -414,8 +444,11 @@ static void test_failed_connects_are_reported(void **state)
 	assert_string_equal(g.detail, "the server does not upgrade to WebSocket (HTTP status 404)");
 	g = (struct guest){0};
 	struct hf_websocket_limits limits = {0};
-	assert_int_equal(hf_websocket_connect(r.f.loop, "http://a/", NULL, &limits, &guest_handler, &g, guest_opened), HF_EADDR);
-	assert_int_equal(hf_websocket_connect(r.f.loop, "ws://127.0.0.1:1/", NULL, &limits, &guest_handler, &g, guest_opened), HF_OK);
+	assert_int_equal(
+		hf_websocket_connect(r.f.loop, "http://a/", NULL, &limits, &guest_handler, &g, guest_opened), HF_EADDR);
+	assert_int_equal(
+		hf_websocket_connect(r.f.loop, "ws://127.0.0.1:1/", NULL, &limits, &guest_handler, &g, guest_opened),
+		HF_OK);
 	while (!g.is_opened)
 		hf_loop_poll(r.f.loop, true);
 	assert_int_equal(g.status, HF_EADDR);

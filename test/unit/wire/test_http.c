@@ -47,7 +47,8 @@ static void assert_slice(struct hf_slice slice, const char *text)
 
 static void test_request_is_read_however_it_is_cut(void **state)
 {
-	static const char text[] = "POST /a%20b/c?x=1&y HTTP/1.1\r\nHost: example\r\nX-One:  padded \t\r\nEmpty:\r\nContent-Length: 5\r\n\r\nhello";
+	static const char text[] = "POST /a%20b/c?x=1&y HTTP/1.1\r\nHost: example\r\nX-One:  padded "
+				   "\t\r\nEmpty:\r\nContent-Length: 5\r\n\r\nhello";
 	for (size_t step = 1; step <= sizeof text; step++) {
 		struct hf_http_session *s;
 		assert_int_equal(parse(HF_HTTP_SERVER, text, step, &s), HF_HTTP_MESSAGE);
@@ -79,8 +80,9 @@ static void test_chunked_body_is_joined_however_it_is_cut(void **state)
 
 static void test_pipelined_requests_come_one_by_one(void **state)
 {
-	static const char text[] = "GET /1 HTTP/1.1\r\n" HOST "\r\nPOST /2 HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab"
-				   "\r\nGET /3 HTTP/1.0\r\n\r\n";
+	static const char text[] =
+		"GET /1 HTTP/1.1\r\n" HOST "\r\nPOST /2 HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab"
+		"\r\nGET /3 HTTP/1.0\r\n\r\n";
 	static const char *const paths[] = {"/1", "/2", "/3"};
 	for (size_t step = 1; step <= sizeof text; step += step < 40 ? 1 : 13) {
 		struct hf_http_session *s;
@@ -103,7 +105,10 @@ static void test_pipelined_requests_come_one_by_one(void **state)
 /* Everything that two parsers could take for two things. */
 static void test_smuggling_and_nonsense_are_refused(void **state)
 {
-	static const struct { const char *text; unsigned status; } table[] = {
+	static const struct {
+		const char *text;
+		unsigned status;
+	} table[] = {
 		{"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
 		{"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", 400},
 		{"POST / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n\r\n", 400},
@@ -123,7 +128,9 @@ static void test_smuggling_and_nonsense_are_refused(void **state)
 		{"POST / HTTP/1.1\r\n" HOST "X: a\r\n Transfer-Encoding: chunked\r\n\r\n", 400},
 		{"POST / HTTP/1.1\r\n" HOST "X: a\r\n\tfolded\r\n\r\n", 400},
 		{"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-		{"GET / HTTP/1.1\n" "Host: a\n\n", 400},
+		{"GET / HTTP/1.1\n"
+		 "Host: a\n\n",
+			400},
 		{"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400},
 		{"GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", 400},
 		{"GET / HTTP/1.1\r\nHost: a\x01\r\n\r\n", 400},
@@ -165,18 +172,32 @@ static void test_smuggling_and_nonsense_are_refused(void **state)
 
 static void test_bad_chunks_are_refused(void **state)
 {
-	static const struct { const char *body; unsigned status; } table[] = {
-		{"5\nhello\r\n0\r\n\r\n", 400},        {"5\r\nhelloX\r\n0\r\n\r\n", 400}, {"5\r\nhello\n0\r\n\r\n", 400},
-		{"5 \r\nhello\r\n0\r\n\r\n", 400},      {"\r\nhello\r\n", 400},            {"0x5\r\nhello\r\n", 400},
-		{"-5\r\nhello\r\n", 400},               {"5\rXhello\r\n", 400},            {";x\r\n", 400},
-		{"ffffffffffffffffffff\r\n", 413},      {"fffffffffffffff\r\n", 413},      {"1001\r\n", 413},
-		{"0\r\nTrailer: a\nb\r\n\r\n", 400},    {"5;\x01\r\nhello", 400},           {"0\r\n\rX", 400},
+	static const struct {
+		const char *body;
+		unsigned status;
+	} table[] = {
+		{"5\nhello\r\n0\r\n\r\n", 400},
+		{"5\r\nhelloX\r\n0\r\n\r\n", 400},
+		{"5\r\nhello\n0\r\n\r\n", 400},
+		{"5 \r\nhello\r\n0\r\n\r\n", 400},
+		{"\r\nhello\r\n", 400},
+		{"0x5\r\nhello\r\n", 400},
+		{"-5\r\nhello\r\n", 400},
+		{"5\rXhello\r\n", 400},
+		{";x\r\n", 400},
+		{"ffffffffffffffffffff\r\n", 413},
+		{"fffffffffffffff\r\n", 413},
+		{"1001\r\n", 413},
+		{"0\r\nTrailer: a\nb\r\n\r\n", 400},
+		{"5;\x01\r\nhello", 400},
+		{"0\r\n\rX", 400},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		for (size_t step = 1; step < 150; step += 37) {
 			char text[256];
 			struct hf_http_session *s;
-			snprintf(text, sizeof text, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s", table[i].body);
+			snprintf(text, sizeof text, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%s",
+				table[i].body);
 			int result = parse(HF_HTTP_SERVER, text, step, &s);
 			if (result >= 0 || hf_http_session_status(s) != table[i].status)
 				fail_msg("%s: result %d, status %u", table[i].body, result, hf_http_session_status(s));
@@ -214,7 +235,8 @@ static void test_limits_hold(void **state)
 	assert_int_equal(hf_http_session_status(s), 431);
 	hf_http_session_free(s);
 
-	length = sprintf(text, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n40\r\n%064d\r\n40\r\n%064d\r\n", 0, 0);
+	length = sprintf(text,
+		"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n40\r\n%064d\r\n40\r\n%064d\r\n", 0, 0);
 	hf_http_session_new(&s, HF_HTTP_SERVER, &wide);
 	assert_int_equal(feed(s, text, (size_t)length, 7, &total), HF_ETOOBIG);
 	assert_int_equal(hf_http_session_status(s), 413);
@@ -248,7 +270,8 @@ static void test_continue_is_asked_for_once_and_only_when_needed(void **state)
 static void test_responses_end_where_their_framing_says(void **state)
 {
 	struct hf_http_session *s;
-	assert_int_equal(parse(HF_HTTP_CLIENT, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 5, &s), HF_HTTP_MESSAGE);
+	assert_int_equal(
+		parse(HF_HTTP_CLIENT, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 5, &s), HF_HTTP_MESSAGE);
 	assert_int_equal(hf_http_session_message(s)->status, 200);
 	assert_slice(hf_http_session_message(s)->body, "abc");
 	hf_http_session_free(s);
@@ -258,7 +281,8 @@ static void test_responses_end_where_their_framing_says(void **state)
 	assert_slice(hf_http_session_message(s)->body, "until the end");
 	hf_http_session_free(s);
 
-	assert_int_equal(parse(HF_HTTP_CLIENT, "HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", 5, &s), HF_HTTP_MESSAGE);
+	assert_int_equal(parse(HF_HTTP_CLIENT, "HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n", 5, &s),
+		HF_HTTP_MESSAGE);
 	hf_http_session_free(s);
 	assert_int_equal(parse(HF_HTTP_CLIENT, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", 5, &s), HF_HTTP_MORE);
 	assert_int_equal(hf_http_session_end(s), HF_ECLOSED);
@@ -269,14 +293,23 @@ static void test_responses_end_where_their_framing_says(void **state)
 
 static void test_targets_are_split(void **state)
 {
-	static const struct { const char *target, *path, *query; } table[] = {
-		{"/", "/", ""}, {"/a?b?c", "/a", "b?c"}, {"/%41", "/A", ""}, {"/...", "/...", ""}, {"/a..b/..c", "/a..b/..c", ""},
-		{"http://host:80/x?y", "/x", "y"}, {"*", "*", ""}, {"/%3f", "/?", ""},
+	static const struct {
+		const char *target, *path, *query;
+	} table[] = {
+		{"/", "/", ""},
+		{"/a?b?c", "/a", "b?c"},
+		{"/%41", "/A", ""},
+		{"/...", "/...", ""},
+		{"/a..b/..c", "/a..b/..c", ""},
+		{"http://host:80/x?y", "/x", "y"},
+		{"*", "*", ""},
+		{"/%3f", "/?", ""},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		char text[256];
 		struct hf_http_session *s;
-		snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n" HOST "\r\n", table[i].target[0] == '*' ? "OPTIONS" : "GET", table[i].target);
+		snprintf(text, sizeof text, "%s %s HTTP/1.1\r\n" HOST "\r\n",
+			table[i].target[0] == '*' ? "OPTIONS" : "GET", table[i].target);
 		assert_int_equal(parse(HF_HTTP_SERVER, text, 1000, &s), HF_HTTP_MESSAGE);
 		assert_slice(hf_http_session_message(s)->path, table[i].path);
 		assert_slice(hf_http_session_message(s)->query, table[i].query);
@@ -287,7 +320,8 @@ static void test_targets_are_split(void **state)
 /* Random edits of a good request: never a crash, and the verdict does not depend on how the bytes are cut. */
 static void test_verdict_does_not_depend_on_the_cut(void **state)
 {
-	static const char good[] = "POST /p%41th?q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+	static const char good[] =
+		"POST /p%41th?q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
 	unsigned seed = 7;
 	for (int round = 0; round < 20000; round++) {
 		char text[sizeof good];

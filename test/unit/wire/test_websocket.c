@@ -46,7 +46,8 @@ static void on_mask(void *context, uint8_t mask[static 4])
 	memcpy(mask, "\x01\x02\x03\x04", 4);
 }
 
-static const struct hf_websocket_events events = {.message = on_message, .output = on_output, .pong = on_pong, .mask = on_mask};
+static const struct hf_websocket_events events = {
+	.message = on_message, .output = on_output, .pong = on_pong, .mask = on_mask};
 
 static void begin(struct recorder *r, enum hf_websocket_role role, struct hf_websocket_deflate *deflate)
 {
@@ -207,10 +208,14 @@ struct bad_frame {
 	size_t length;
 	uint16_t code;
 };
-#define BAD(text, code_) {text, sizeof(text) - 1, code_}
+#define BAD(text, code_)                                                                                               \
+	{                                                                                                              \
+		text, sizeof(text) - 1, code_                                                                          \
+	}
 #define MASK0 "\0\0\0\0"
 
-static void assert_refused(const struct bad_frame *bad, enum hf_websocket_role role, struct hf_websocket_deflate *deflate)
+static void assert_refused(
+	const struct bad_frame *bad, enum hf_websocket_role role, struct hf_websocket_deflate *deflate)
 {
 	for (size_t step = 1; step <= bad->length; step++) {
 		struct recorder r;
@@ -222,8 +227,8 @@ static void assert_refused(const struct bad_frame *bad, enum hf_websocket_role r
 		if (role == HF_WEBSOCKET_CLIENT)
 			code ^= 0x0102;
 		if (result >= 0 || result == HF_ECLOSED || code != bad->code || r.session.close_code != bad->code)
-			fail_msg("frame %02x %02x, step %zu: result %d, code %u", (uint8_t)bad->bytes[0], (uint8_t)bad->bytes[1], step,
-				 result, code);
+			fail_msg("frame %02x %02x, step %zu: result %d, code %u", (uint8_t)bad->bytes[0],
+				(uint8_t)bad->bytes[1], step, result, code);
 		assert_true(hf_websocket_session_is_over(&r.session));
 		uint8_t more[] = {0x81, 0x80, 0, 0, 0, 0};
 		unsigned count = r.message_count;
@@ -236,45 +241,63 @@ static void assert_refused(const struct bad_frame *bad, enum hf_websocket_role r
 static void test_every_malformed_frame_is_refused(void **state)
 {
 	static const struct bad_frame table[] = {
-		BAD("\x81\x00", 1002),                                 /* unmasked from a client */
-		BAD("\xc1\x80" MASK0, 1002),                           /* reserved bits without an extension */
+		BAD("\x81\x00", 1002),       /* unmasked from a client */
+		BAD("\xc1\x80" MASK0, 1002), /* reserved bits without an extension */
 		BAD("\xa1\x80" MASK0, 1002),
 		BAD("\x91\x80" MASK0, 1002),
 		BAD("\xf1\x80" MASK0, 1002),
-		BAD("\x83\x80" MASK0, 1002),                           /* opcodes that do not exist */
-		BAD("\x84\x80" MASK0, 1002), BAD("\x85\x80" MASK0, 1002), BAD("\x86\x80" MASK0, 1002), BAD("\x87\x80" MASK0, 1002),
-		BAD("\x8b\x80" MASK0, 1002), BAD("\x8c\x80" MASK0, 1002), BAD("\x8d\x80" MASK0, 1002), BAD("\x8e\x80" MASK0, 1002),
+		BAD("\x83\x80" MASK0, 1002), /* opcodes that do not exist */
+		BAD("\x84\x80" MASK0, 1002),
+		BAD("\x85\x80" MASK0, 1002),
+		BAD("\x86\x80" MASK0, 1002),
+		BAD("\x87\x80" MASK0, 1002),
+		BAD("\x8b\x80" MASK0, 1002),
+		BAD("\x8c\x80" MASK0, 1002),
+		BAD("\x8d\x80" MASK0, 1002),
+		BAD("\x8e\x80" MASK0, 1002),
 		BAD("\x8f\x80" MASK0, 1002),
-		BAD("\x80\x80" MASK0, 1002),                           /* continuation of nothing */
+		BAD("\x80\x80" MASK0, 1002), /* continuation of nothing */
 		BAD("\x00\x80" MASK0, 1002),
-		BAD("\x01\x80" MASK0 "\x81\x80" MASK0, 1002),          /* a message inside a message */
+		BAD("\x01\x80" MASK0 "\x81\x80" MASK0, 1002), /* a message inside a message */
 		BAD("\x01\x80" MASK0 "\x82\x80" MASK0, 1002),
-		BAD("\x09\x80" MASK0, 1002),                           /* fragmented control frames */
-		BAD("\x08\x80" MASK0, 1002), BAD("\x0a\x80" MASK0, 1002),
-		BAD("\x89\xfe\x00\x7e" MASK0, 1002),                   /* long control frames */
-		BAD("\x88\xfe\x01\x00" MASK0, 1002), BAD("\x8a\xff\0\0\0\0\0\1\0\0" MASK0, 1002),
-		BAD("\xc9\x80" MASK0, 1002),                           /* compressed control frame */
-		BAD("\x81\xfe\x00\x7d" MASK0, 1002),                   /* lengths not in their shortest form */
-		BAD("\x81\xfe\x00\x00" MASK0, 1002), BAD("\x81\xff\0\0\0\0\0\0\xff\xff" MASK0, 1002),
+		BAD("\x09\x80" MASK0, 1002), /* fragmented control frames */
+		BAD("\x08\x80" MASK0, 1002),
+		BAD("\x0a\x80" MASK0, 1002),
+		BAD("\x89\xfe\x00\x7e" MASK0, 1002), /* long control frames */
+		BAD("\x88\xfe\x01\x00" MASK0, 1002),
+		BAD("\x8a\xff\0\0\0\0\0\1\0\0" MASK0, 1002),
+		BAD("\xc9\x80" MASK0, 1002),         /* compressed control frame */
+		BAD("\x81\xfe\x00\x7d" MASK0, 1002), /* lengths not in their shortest form */
+		BAD("\x81\xfe\x00\x00" MASK0, 1002),
+		BAD("\x81\xff\0\0\0\0\0\0\xff\xff" MASK0, 1002),
 		BAD("\x81\xff\0\0\0\0\0\0\0\x01" MASK0, 1002),
-		BAD("\x81\xff\x80\0\0\0\0\0\0\0" MASK0, 1009),         /* beyond every limit */
+		BAD("\x81\xff\x80\0\0\0\0\0\0\0" MASK0, 1009), /* beyond every limit */
 		BAD("\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff" MASK0, 1009),
-		BAD("\x81\xff\0\0\0\0\0\1\x86\xa1" MASK0, 1009),       /* one more than 100,000 */
-		BAD("\x81\x81" MASK0 "\xff", 1007),                    /* not UTF-8 */
-		BAD("\x81\x82" MASK0 "\xc0\x80", 1007), BAD("\x81\x83" MASK0 "\xed\xa0\x80", 1007),
-		BAD("\x81\x84" MASK0 "\xf4\x90\x80\x80", 1007), BAD("\x81\x82" MASK0 "\xe2\x82", 1007),
-		BAD("\x01\x82" MASK0 "\xe2\x82\x80\x80" MASK0, 1007),  /* cut off in the last fragment */
+		BAD("\x81\xff\0\0\0\0\0\1\x86\xa1" MASK0, 1009), /* one more than 100,000 */
+		BAD("\x81\x81" MASK0 "\xff", 1007),              /* not UTF-8 */
+		BAD("\x81\x82" MASK0 "\xc0\x80", 1007),
+		BAD("\x81\x83" MASK0 "\xed\xa0\x80", 1007),
+		BAD("\x81\x84" MASK0 "\xf4\x90\x80\x80", 1007),
+		BAD("\x81\x82" MASK0 "\xe2\x82", 1007),
+		BAD("\x01\x82" MASK0 "\xe2\x82\x80\x80" MASK0, 1007), /* cut off in the last fragment */
 		BAD("\x01\x82" MASK0 "\xe2\x82\x80\x81" MASK0 "a", 1007),
-		BAD("\x01\x81" MASK0 "\xff", 1007),                    /* refused before the message is whole */
-		BAD("\x88\x81" MASK0 "\x03", 1002),                    /* close frames */
-		BAD("\x88\x82" MASK0 "\x03\xec", 1002), BAD("\x88\x82" MASK0 "\x03\xed", 1002), BAD("\x88\x82" MASK0 "\x03\xee", 1002),
-		BAD("\x88\x82" MASK0 "\x03\xf7", 1002), BAD("\x88\x82" MASK0 "\x03\xe7", 1002), BAD("\x88\x82" MASK0 "\x00\x00", 1002),
-		BAD("\x88\x82" MASK0 "\x0b\xb7", 1002), BAD("\x88\x82" MASK0 "\x13\x88", 1002), BAD("\x88\x82" MASK0 "\xff\xff", 1002),
+		BAD("\x01\x81" MASK0 "\xff", 1007), /* refused before the message is whole */
+		BAD("\x88\x81" MASK0 "\x03", 1002), /* close frames */
+		BAD("\x88\x82" MASK0 "\x03\xec", 1002),
+		BAD("\x88\x82" MASK0 "\x03\xed", 1002),
+		BAD("\x88\x82" MASK0 "\x03\xee", 1002),
+		BAD("\x88\x82" MASK0 "\x03\xf7", 1002),
+		BAD("\x88\x82" MASK0 "\x03\xe7", 1002),
+		BAD("\x88\x82" MASK0 "\x00\x00", 1002),
+		BAD("\x88\x82" MASK0 "\x0b\xb7", 1002),
+		BAD("\x88\x82" MASK0 "\x13\x88", 1002),
+		BAD("\x88\x82" MASK0 "\xff\xff", 1002),
 		BAD("\x88\x83" MASK0 "\x03\xe8\xff", 1007),
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		assert_refused(&table[i], HF_WEBSOCKET_SERVER, NULL);
-	static const struct bad_frame client_table[] = {BAD("\x81\x80" MASK0, 1002), BAD("\x89\x80" MASK0, 1002), BAD("\xc1\x01x", 1002)};
+	static const struct bad_frame client_table[] = {
+		BAD("\x81\x80" MASK0, 1002), BAD("\x89\x80" MASK0, 1002), BAD("\xc1\x01x", 1002)};
 	for (size_t i = 0; i < sizeof client_table / sizeof *client_table; i++)
 		assert_refused(&client_table[i], HF_WEBSOCKET_CLIENT, NULL);
 }
@@ -297,7 +320,8 @@ static void test_fragments_together_keep_the_limit(void **state)
 
 static void test_close_is_echoed_and_ends_everything(void **state)
 {
-	static const unsigned codes[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999};
+	static const unsigned codes[] = {
+		1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4999};
 	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
 		struct recorder r;
 		struct hf_buffer bytes = {0};
@@ -382,7 +406,8 @@ static void test_compressed_messages_are_inflated(void **state)
 			size_t at = 0;
 			begin(&r, HF_WEBSOCKET_SERVER, deflate);
 			assert_int_equal(hf_websocket_deflate(deflate, hf_slice(text, length), &packed), HF_OK);
-			/* Twice, to see that no context is carried over; in two fragments, of which only the first is marked. */
+			/* Twice, to see that no context is carried over; in two fragments, of which only the first is
+			 * marked. */
 			put(&bytes, 0xc1, packed.data, packed.length, mask);
 			put(&bytes, 0x41, packed.data, packed.length / 2, mask);
 			put(&bytes, 0x80, packed.data + packed.length / 2, packed.length - packed.length / 2, mask);
@@ -418,13 +443,15 @@ static void test_zip_bombs_and_broken_streams_are_refused(void **state)
 		hf_websocket_deflate(deflate, hf_slice(zeros, length), &packed);
 		struct hf_buffer copy = {0};
 		hf_buffer_append(&copy, packed.data, packed.length);
-		assert_int_equal(hf_websocket_inflate(deflate, hf_buffer_slice(&copy), 4096, &message), length <= 4096 ? HF_OK : HF_ETOOBIG);
+		assert_int_equal(hf_websocket_inflate(deflate, hf_buffer_slice(&copy), 4096, &message),
+			length <= 4096 ? HF_OK : HF_ETOOBIG);
 		hf_buffer_free(&copy);
 	}
 	free(zeros);
 	hf_buffer_free(&bytes);
 	static const struct bad_frame table[] = {
-		BAD("\xc1\x84" MASK0 "\xff\xff\xff\xff", 1007), BAD("\xc1\x81" MASK0 "\x07", 1007),
+		BAD("\xc1\x84" MASK0 "\xff\xff\xff\xff", 1007),
+		BAD("\xc1\x81" MASK0 "\x07", 1007),
 		BAD("\x41\x80" MASK0 "\xc0\x80" MASK0, 1002), /* marked in the middle */
 		BAD("\xc1\x87" MASK0 "\xfa\xff\xff\xff\xff\xff\xff", 1007),
 	};
@@ -443,7 +470,10 @@ static void test_zip_bombs_and_broken_streams_are_refused(void **state)
 
 static void test_offers_are_judged(void **state)
 {
-	static const struct { const char *offer; bool is_accepted; } table[] = {
+	static const struct {
+		const char *offer;
+		bool is_accepted;
+	} table[] = {
 		{"permessage-deflate", true},
 		{"permessage-deflate; client_max_window_bits", true},
 		{"permessage-deflate; client_max_window_bits=10; server_no_context_takeover", true},
