@@ -351,10 +351,8 @@ int hf_config_read_file(struct hf_config *config, const char *path, struct hf_fa
 		hf_buffer_free(&text);
 		return hf_fail(failure, r, "The configuration file %s cannot be read: %s.", path, hf_error_text(r));
 	}
-	struct file_reader f = {.config = config, .failure = failure, .path = path, .at = (const char *)text.data,
-		.end = (const char *)text.data + text.length};
-	if (text.length == 0)
-		f.at = f.end = "";
+	struct file_reader f = {.config = config, .failure = failure, .path = path, .at = text.length ? (const char *)text.data : ""};
+	f.end = f.at + text.length;
 	int line = ini_parse_stream(read_line, &f, on_entry, &f);
 	if (f.status == HF_OK && line > 0)
 		f.status = hf_fail(failure, HF_EINVAL, "%s:%d: this is neither a [section] nor name = value.", path, line);

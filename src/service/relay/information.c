@@ -22,7 +22,7 @@ static json_t *limitation(const struct hf_config *config, const struct hf_config
 	json_object_set_new(l, "max_filters", json_integer((json_int_t)settings->filters_max));
 	json_object_set_new(l, "max_limit", json_integer((json_int_t)settings->limit_max));
 	json_object_set_new(l, "default_limit", json_integer((json_int_t)settings->limit_max));
-	json_object_set_new(l, "max_subid_length", json_integer(HF_NOSTR_SUBSCRIPTION_ID_BYTES_MAX));
+	json_object_set_new(l, "max_subid_length", json_integer(HF_NOSTR_SUBSCRIPTION_ID_CHARACTERS_MAX));
 	json_object_set_new(l, "max_event_tags", json_integer(HF_EVENT_TAG_COUNT_MAX));
 	json_object_set_new(l, "max_content_length", json_integer((json_int_t)settings->event_bytes_max));
 	json_object_set_new(l, "min_pow_difficulty", json_integer(0));
