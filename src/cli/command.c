@@ -202,10 +202,11 @@ static int fail_command(int argc, char **argv)
 	}
 	bool of_family = family > 0 && (argc < 3 || argv[2][0] == '-');
 	if (of_family) {
+		bool is_asked = argc > 2 && is_help(argv[2]);
 		for (size_t i = 0; i < count; i++)
 			if (strncmp(names[i], argv[1], length) == 0 && names[i][length] == ' ')
-				fprintf(stderr, "  holdfast %-16s %s\n", names[i], hf_cli_commands[i].summary);
-		return argc > 2 && is_help(argv[2]) ? HF_CLI_OK : HF_CLI_USAGE;
+				fprintf(is_asked ? stdout : stderr, "  holdfast %-16s %s\n", names[i], hf_cli_commands[i].summary);
+		return is_asked ? HF_CLI_OK : HF_CLI_USAGE;
 	}
 	snprintf(given, sizeof given, "%.30s%s%.30s", argv[1], argc > 2 && argv[2][0] != '-' ? " " : "", argc > 2 && argv[2][0] != '-' ? argv[2] : "");
 	return fail_usage("command", given, hf_text_nearest(given, names, count));
