@@ -208,7 +208,8 @@ static int fail_command(int argc, char **argv)
 				fprintf(is_asked ? stdout : stderr, "  holdfast %-16s %s\n", names[i], hf_cli_commands[i].summary);
 		return is_asked ? HF_CLI_OK : HF_CLI_USAGE;
 	}
-	snprintf(given, sizeof given, "%.30s%s%.30s", argv[1], argc > 2 && argv[2][0] != '-' ? " " : "", argc > 2 && argv[2][0] != '-' ? argv[2] : "");
+	bool has_second = argc > 2 && argv[2][0] != '-';
+	snprintf(given, sizeof given, "%.30s%s%.30s", argv[1], has_second ? " " : "", has_second ? argv[2] : "");
 	return fail_usage("command", given, hf_text_nearest(given, names, count));
 }
 

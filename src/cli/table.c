@@ -30,7 +30,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"relay export", hf_cli_relay_export, "", 0, relay_options, true, "Write all events to standard output, in order of arrival",
 		"  holdfast relay export --data data > events.jsonl\n"
 		"  holdfast relay export --data data | zstd > events.jsonl.zst"},
-	{"relay scan", hf_cli_relay_scan, "[FILTER...]", HF_CLI_ARGUMENT_COUNT_MAX, scan_options, true, "Write the events that match, newest first",
+	{"relay scan", hf_cli_relay_scan, "[FILTER...]", HF_CLI_ARGUMENT_COUNT_MAX, scan_options, true,
+		"Write the events that match, newest first",
 		"  holdfast relay scan --data data '{\"kinds\":[1],\"limit\":10}'"},
 	{"relay count", hf_cli_relay_count, "[FILTER...]", HF_CLI_ARGUMENT_COUNT_MAX, relay_options, true, "Count the events that match",
 		"  holdfast relay count --data data '{\"kinds\":[1],\"since\":1735689600}'"},

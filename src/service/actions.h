@@ -40,7 +40,8 @@ struct hf_action_call {
 	struct hf_failure failure;
 };
 
-/* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result. HF_ENOTFOUND: there is no such action or relay. */
+/* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result.
+ * HF_ENOTFOUND: there is no such action or relay. */
 int hf_action_run(const char *name, struct hf_action_call *call);
 
 #endif

@@ -42,6 +42,31 @@ static void respond_failure(struct hf_http_exchange *exchange, const struct hf_f
 	free(text);
 }
 
+static json_t *relay_facts(const struct hf_relay *relay)
+{
+	struct hf_relay_stats s;
+	hf_relay_stats(relay, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)s.connection_count,
+		"subscriptions", (json_int_t)s.subscription_count, "in_flight", (json_int_t)s.in_flight_count, "stored", (json_int_t)s.stored_count,
+		"duplicates", (json_int_t)s.duplicate_count, "ephemeral", (json_int_t)s.ephemeral_count, "refused", (json_int_t)s.refused_count,
+		"delivered", (json_int_t)s.delivered_count, "queries", (json_int_t)s.query_count);
+}
+
+/* What happened since the start, a relay each. */
+static void handle_stats(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	json_t *relays = json_object();
+	for (size_t i = 0; i < g->relay_count; i++)
+		json_object_set_new(relays, hf_relay_instance(g->relays[i]), relay_facts(g->relays[i]));
+	json_t *body = json_pack("{s:s, s:I, s:b, s:o}", "version", HF_VERSION, "up_ms",
+		(json_int_t)((hf_env_monotonic_us(&g->env) - g->started_us) / 1000), "draining", g->is_draining, "relays", relays);
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	json_decref(body);
+	hf_http_respond(exchange, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
+	free(text);
+}
+
 static void handle_config(void *context, struct hf_http_exchange *exchange)
 {
 	const struct hf_gateway *g = context;
@@ -121,6 +146,7 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 
 const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, hf_gateway_handle_metrics),
+	HF_ROUTE("GET", "/admin/stats", HF_ACCESS_ADMIN, handle_stats),
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),

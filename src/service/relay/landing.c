@@ -10,7 +10,8 @@ static const char style[] =
 	"main{max-width:42rem;margin:0 auto;padding:clamp(1.5rem,6vw,5rem) 1.25rem}"
 	"h1{font-size:clamp(1.8rem,6vw,2.6rem);line-height:1.15;margin:0 0 .5rem;overflow-wrap:anywhere}"
 	"h2{font-size:1.1rem;margin:2.5rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft)}"
-	".address{display:flex;flex-wrap:wrap;gap:.75rem;align-items:center;margin:1.5rem 0;padding:1rem;border:1px solid var(--line);border-radius:.6rem}"
+	".address{display:flex;flex-wrap:wrap;gap:.75rem;align-items:center;margin:1.5rem 0;padding:1rem;"
+	"border:1px solid var(--line);border-radius:.6rem}"
 	"code{font:1rem/1.4 ui-monospace,monospace;overflow-wrap:anywhere}.address code{flex:1 1 14rem}"
 	"button{font:inherit;padding:.45rem 1.1rem;border:0;border-radius:.4rem;background:var(--accent);color:var(--on);cursor:pointer}"
 	"a{color:var(--accent)}:focus-visible{outline:3px solid var(--accent);outline-offset:2px}"
@@ -22,7 +23,8 @@ static const char script[] =
 	"(function(){var a=document.getElementById('address'),b=document.getElementById('copy'),s=document.getElementById('said');"
 	"if(location.protocol==='https:')a.textContent=a.textContent.replace(/^ws:/,'wss:');"
 	"if(!navigator.clipboard)return;b.hidden=false;b.addEventListener('click',function(){"
-	"navigator.clipboard.writeText(a.textContent).then(function(){s.textContent='Copied.'},function(){s.textContent='Copying was refused; select the address instead.'})})})()";
+	"navigator.clipboard.writeText(a.textContent).then(function(){s.textContent='Copied.'},function(){"
+	"s.textContent='Copying was refused; select the address instead.'})})})()";
 
 static int escaped(struct hf_buffer *out, const char *text)
 {
@@ -87,7 +89,8 @@ static int append_facts(const struct hf_config_relay *settings, struct hf_buffer
 	return r == HF_OK ? hf_buffer_append_text(out, "</dl>") : r;
 }
 
-int hf_relay_landing_build(const struct hf_config_relay *settings, const struct hf_relay *relay, struct hf_buffer *head, struct hf_buffer *tail)
+int hf_relay_landing_build(const struct hf_config_relay *settings, const struct hf_relay *relay,
+	struct hf_buffer *head, struct hf_buffer *tail)
 {
 	int r = append_head(settings, head);
 	if (r == HF_OK)

@@ -63,7 +63,8 @@ static void register_reading(struct hf_relay_metrics *m, struct labels *l)
 	hf_histogram_register(r, &m->query_time, "holdfast_relay_query_seconds", label(l, NULL, NULL),
 		"Time from a request to its EOSE or COUNT, the reader's slowness included.");
 	hf_gauge_register(r, &m->turns, "holdfast_relay_queries_waiting", label(l, NULL, NULL), "Queries that wait for their turn on a worker.");
-	hf_counter_register(r, &m->delivered, "holdfast_relay_deliveries_total", label(l, NULL, NULL), "Live events sent or held, by subscription.");
+	hf_counter_register(r, &m->delivered, "holdfast_relay_deliveries_total", label(l, NULL, NULL),
+		"Live events sent or held, by subscription.");
 	hf_counter_register(r, &m->held, "holdfast_relay_held_total", label(l, NULL, NULL), "Live events that waited for an EOSE.");
 	hf_counter_register(r, &m->held_overflows, "holdfast_relay_held_overflows_total", label(l, NULL, NULL),
 		"Subscriptions closed because too many live events came before their EOSE.");
