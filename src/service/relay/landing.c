@@ -10,7 +10,7 @@ static const char style[] =
 	"main{max-width:42rem;margin:0 auto;padding:clamp(1.5rem,6vw,5rem) 1.25rem}"
 	"h1{font-size:clamp(1.8rem,6vw,2.6rem);line-height:1.15;margin:0 0 .5rem;overflow-wrap:anywhere}"
 	"h2{font-size:1.1rem;margin:2.5rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft)}"
-	".address{display:flex;flex-wrap:wrap;gap:.75rem;align-items:center;margin:1.5rem 0;padding:1rem;"
+	".address{display:flex;flex-wrap:wrap;gap:0 .75rem;align-items:center;margin:1.5rem 0;padding:1rem;"
 	"border:1px solid var(--line);border-radius:.6rem}"
 	"code{font:1rem/1.4 ui-monospace,monospace;overflow-wrap:anywhere}.address code{flex:1 1 14rem}"
 	"button{font:inherit;padding:.45rem 1.1rem;border:0;border-radius:.4rem;background:var(--accent);color:var(--on);cursor:pointer}"

@@ -30,8 +30,8 @@ static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 	static const char *const stages[] = {"decode", "verify", "commit", "total"};
 	static const char *const refusals[] = {
 		"invalid", "blocked", "duplicate", "restricted", "auth-required", "rate-limited", "unsupported", "error"};
-	static const char messages[] = "holdfast_relay_messages_total", messages_help[] = "Messages from clients.";
-	static const char events[] = "holdfast_relay_events_total", events_help[] = "Events that were accepted, by what became of them.";
+	static const char messages[] = "holdfast_relay_messages_total", messages_help[] = "Messages from clients";
+	static const char events[] = "holdfast_relay_events_total", events_help[] = "Events that were accepted, by what became of them";
 	struct hf_metrics *r = m->registry;
 	for (size_t i = 0; i < 5; i++)
 		hf_counter_register(r, &m->messages[i], messages, label(l, "type", types[i]), messages_help);
@@ -41,14 +41,14 @@ static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 	hf_counter_register(r, &m->ephemeral, events, label(l, "result", "ephemeral"), events_help);
 	for (size_t i = 0; i < HF_REFUSED_COUNT; i++)
 		hf_counter_register(r, &m->refused[i], "holdfast_relay_refused_total", label(l, "reason", refusals[i]),
-			"Refusals of events, requests and messages, by their prefix.");
+			"Refusals of events, requests and messages, by their prefix");
 	for (size_t i = 0; i < HF_STAGE_COUNT; i++)
 		hf_histogram_register(r, &m->stages[i], "holdfast_relay_ingest_seconds", label(l, "stage", stages[i]),
-			"Time an event spent in each stage on its way to its OK.");
-	hf_gauge_register(r, &m->in_flight, "holdfast_relay_in_flight", label(l, NULL, NULL), "Events on their way to the disk.");
+			"Time an event spent in each stage on its way to its OK");
+	hf_gauge_register(r, &m->in_flight, "holdfast_relay_in_flight", label(l, NULL, NULL), "Events on their way to the disk");
 	hf_gauge_register(r, &m->stalled, "holdfast_relay_stalled_connections", label(l, NULL, NULL),
-		"Publishers that are not read from because the ingest queue is full.");
-	hf_counter_register(r, &m->swept, "holdfast_relay_expired_total", label(l, NULL, NULL), "Events deleted after their expiration.");
+		"Publishers that are not read from because the ingest queue is full");
+	hf_counter_register(r, &m->swept, "holdfast_relay_expired_total", label(l, NULL, NULL), "Events deleted after their expiration");
 }
 
 static void register_reading(struct hf_relay_metrics *m, struct labels *l)
@@ -56,21 +56,21 @@ static void register_reading(struct hf_relay_metrics *m, struct labels *l)
 	struct hf_metrics *r = m->registry;
 	for (size_t i = 0; i < HF_PLAN_COUNT; i++)
 		hf_counter_register(r, &m->plans[i], "holdfast_relay_queries_total", label(l, "plan", hf_plan_name((enum hf_plan)i)),
-			"REQ and COUNT, by the plan of their first filter.");
-	hf_counter_register(r, &m->on_loop, "holdfast_relay_queries_run_total", label(l, "where", "loop"), "Queries by where they ran.");
-	hf_counter_register(r, &m->on_worker, "holdfast_relay_queries_run_total", label(l, "where", "worker"), "Queries by where they ran.");
-	hf_counter_register(r, &m->query_events, "holdfast_relay_query_events_total", label(l, NULL, NULL), "Stored events given or counted.");
+			"REQ and COUNT, by the plan of their first filter");
+	hf_counter_register(r, &m->on_loop, "holdfast_relay_queries_run_total", label(l, "where", "loop"), "Queries by where they ran");
+	hf_counter_register(r, &m->on_worker, "holdfast_relay_queries_run_total", label(l, "where", "worker"), "Queries by where they ran");
+	hf_counter_register(r, &m->query_events, "holdfast_relay_query_events_total", label(l, NULL, NULL), "Stored events given or counted");
 	hf_histogram_register(r, &m->query_time, "holdfast_relay_query_seconds", label(l, NULL, NULL),
-		"Time from a request to its EOSE or COUNT, the reader's slowness included.");
-	hf_gauge_register(r, &m->turns, "holdfast_relay_queries_waiting", label(l, NULL, NULL), "Queries that wait for their turn on a worker.");
+		"Time from a request to its EOSE or COUNT, the reader's slowness included");
+	hf_gauge_register(r, &m->turns, "holdfast_relay_queries_waiting", label(l, NULL, NULL), "Queries that wait for their turn on a worker");
 	hf_counter_register(r, &m->delivered, "holdfast_relay_deliveries_total", label(l, NULL, NULL),
-		"Live events sent or held, by subscription.");
-	hf_counter_register(r, &m->held, "holdfast_relay_held_total", label(l, NULL, NULL), "Live events that waited for an EOSE.");
+		"Live events sent or held, by subscription");
+	hf_counter_register(r, &m->held, "holdfast_relay_held_total", label(l, NULL, NULL), "Live events that waited for an EOSE");
 	hf_counter_register(r, &m->held_overflows, "holdfast_relay_held_overflows_total", label(l, NULL, NULL),
-		"Subscriptions closed because too many live events came before their EOSE.");
-	hf_gauge_register(r, &m->connections, "holdfast_relay_connections", label(l, NULL, NULL), "WebSocket connections.");
-	hf_gauge_register(r, &m->subscriptions, "holdfast_relay_subscriptions", label(l, NULL, NULL), "Live subscriptions.");
-	hf_gauge_register(r, &m->entries, "holdfast_relay_subscription_entries", label(l, NULL, NULL), "Entries in the index of subscriptions.");
+		"Subscriptions closed because too many live events came before their EOSE");
+	hf_gauge_register(r, &m->connections, "holdfast_relay_connections", label(l, NULL, NULL), "WebSocket connections");
+	hf_gauge_register(r, &m->subscriptions, "holdfast_relay_subscriptions", label(l, NULL, NULL), "Live subscriptions");
+	hf_gauge_register(r, &m->entries, "holdfast_relay_subscription_entries", label(l, NULL, NULL), "Entries in the index of subscriptions");
 }
 
 static int64_t read_in_flight(void *context)
