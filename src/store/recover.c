@@ -226,9 +226,12 @@ static bool pass_damage(struct recovery *r, struct hf_log_reader *reader, bool l
 		return false;
 	if (last && position >= r->synced)
 		r->synced = synced_behind(r, reader);
-	if (last && position >= r->synced)
-		return false;
 	hf_log_set_name(r->set, reader->segment, name);
+	if (last && position >= r->synced) {
+		hf_log_warn(&hf_store_module, "the last group of the log is not whole and is cut off; a crash tears it so",
+			"file=%s offset=%llu position=%llu", name, (unsigned long long)reader->offset, (unsigned long long)position);
+		return false;
+	}
 	atomic_fetch_add(&r->store->corrupt_count, 1);
 	hf_log_error(&hf_store_module, "stored bytes do not match their checksum; the record is left out",
 		"file=%s offset=%llu position=%llu", name, (unsigned long long)reader->offset, (unsigned long long)position);

@@ -358,8 +358,15 @@ static int split_group(struct hf_writer *writer, struct hf_collection *full)
 	return HF_OK;
 }
 
-static bool only_frees(const struct hf_tx *tx)
+/* What gives back more than it takes is let in past the quota: else a full store could not be emptied. */
+static bool frees_space(const struct hf_tx *tx)
 {
+	uint64_t freed = 0;
+
+	for (size_t i = tx->commit_kill; i < tx->kill_count; i++)
+		freed += tx->kills[i].record_bytes;
+	if (freed > tx->buffer.length - tx->commit_start)
+		return true;
 	for (size_t at = tx->commit_start; at < tx->buffer.length;) {
 		const uint8_t *data = tx->buffer.data + at;
 
@@ -380,7 +387,7 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 	status = commit->stage(commit, tx);
 	if (status == HF_OK)
 		status = tx->error;
-	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !only_frees(tx))
+	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx))
 		status = HF_ENOSPC;
 	if (status == HF_OK)
 		status = hf_tx_finish_commit(tx);
