@@ -15,8 +15,8 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	bool poked;
+	void (*begin)(struct hf_store *store); /* may be NULL */
 	bool (*round)(struct hf_store *store); /* true: there may be more to do at once */
-	const char *name;
 };
 
 struct hf_background {
@@ -46,6 +46,20 @@ static bool work_all(struct hf_store *store, enum hf_index_job job)
 		hf_collection_unref(collection);
 	}
 	return more;
+}
+
+/* The first thing that the upkeep thread does: until a block of a segment was checked, reads that may not wait
+ * cannot use it. */
+static void warm_all(struct hf_store *store)
+{
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++) {
+		struct hf_collection *collection = hf_collection_ref(store, i);
+
+		if (collection == NULL)
+			continue;
+		hf_index_warm(collection->index); /* what is damaged was logged, and is refused when it is read */
+		hf_collection_unref(collection);
+	}
 }
 
 static bool checkpoint_if_wanted(struct hf_store *store)
@@ -114,6 +128,8 @@ static void *worker_main(void *argument)
 	struct worker *worker = argument;
 	struct hf_background *background = worker->background;
 
+	if (worker->begin != NULL)
+		worker->begin(background->store);
 	while (!is_stopping(background))
 		if (!worker->round(background->store))
 			sleep_until_poked(background, worker);
@@ -150,6 +166,7 @@ int hf_background_start(struct hf_store *store)
 	pthread_cond_init(&background->sealed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	store->background = background;
+	background->upkeep.begin = warm_all;
 	status = worker_start(&background->seal, background, seal_round, "hf-seal");
 	if (status == HF_OK)
 		status = worker_start(&background->upkeep, background, upkeep_round, "hf-merge");
