@@ -14,9 +14,13 @@ static struct hf_log_segment *segment_of(const struct hf_log_reader *reader)
 void hf_log_reader_start(struct hf_log_reader *reader, struct hf_log_set *set, size_t segment, uint64_t position)
 {
 	struct hf_log_segment *in = set->segments[segment];
+	uint64_t size;
 
 	*reader = (struct hf_log_reader){.set = set, .segment = segment, .offset = HF_LOG_FILE_HEADER_BYTES};
 	reader->end = in->unreadable ? reader->offset : hf_log_segment_end(in);
+	/* A file that was cut short has nothing to look for behind its end. */
+	if (hf_file_size(&in->file, &size) == HF_OK && size < reader->end)
+		reader->end = size < reader->offset ? reader->offset : size;
 	if (position <= in->base)
 		return;
 	if (in->generation == 0) {

@@ -175,6 +175,16 @@ static int replay_range(struct recovery *r, size_t segment, uint64_t from, uint6
 
 /* ---- Reading ---- */
 
+/* What a GROUP record says was synced before it; 0 for other records. */
+static uint64_t synced_before(const struct hf_log_record *record)
+{
+	if (record->type != HF_RECORD_GROUP || record->payload.length != HF_RECORD_GROUP_BYTES)
+		return 0;
+	uint64_t synced = hf_load_le64(record->payload.data);
+
+	return synced <= record->position ? synced : 0;
+}
+
 /* The highest synced position that any group behind the damaged place tells of. */
 static uint64_t synced_behind(struct recovery *r, const struct hf_log_reader *at)
 {
@@ -187,9 +197,8 @@ static uint64_t synced_behind(struct recovery *r, const struct hf_log_reader *at
 	status = hf_log_reader_resync(&reader);
 	while (status == HF_OK) {
 		status = hf_log_reader_next(&reader, &record);
-		if (status == HF_OK && record.type == HF_RECORD_GROUP && record.payload.length == HF_RECORD_GROUP_BYTES &&
-		    hf_load_le64(record.payload.data) > synced)
-			synced = hf_load_le64(record.payload.data);
+		if (status == HF_OK && synced_before(&record) > synced)
+			synced = synced_before(&record);
 		if (status == HF_ECORRUPT)
 			status = hf_log_reader_resync(&reader);
 	}
@@ -199,9 +208,8 @@ static uint64_t synced_behind(struct recovery *r, const struct hf_log_reader *at
 
 static void take_record(struct recovery *r, size_t segment, const struct hf_log_record *record, uint64_t next)
 {
-	if (record->type == HF_RECORD_GROUP && record->payload.length == HF_RECORD_GROUP_BYTES &&
-	    hf_load_le64(record->payload.data) > r->synced)
-		r->synced = hf_load_le64(record->payload.data);
+	if (synced_before(record) > r->synced)
+		r->synced = synced_before(record);
 	if (r->batch == 0) {
 		r->batch = record->position;
 		r->batch_segment = segment;
@@ -393,6 +401,13 @@ static int rebuild(struct hf_store *store, void *context)
 	hf_log_unpin(b->r.set);
 	free(b->r.terms);
 	return status;
+}
+
+int hf_store_rebuild_at_open(struct hf_store *store, uint32_t collection)
+{
+	struct rebuild b = {.r = {.store = store}, .number = collection};
+
+	return rebuild(store, &b);
 }
 
 int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,

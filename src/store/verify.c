@@ -86,6 +86,8 @@ static int read_segment(struct verify *v, size_t segment, bool report)
 	int status;
 
 	hf_log_set_name(v->set, segment, name);
+	if (report && hf_log_set_check(v->set, segment) != HF_OK)
+		fault(v, "%s: its header or its extent map does not match its checksum", name);
 	hf_log_reader_start(&reader, v->set, segment, v->from);
 	for (;;) {
 		status = hf_log_reader_next(&reader, &record);
@@ -101,6 +103,10 @@ static int read_segment(struct verify *v, size_t segment, bool report)
 		if (status != HF_OK)
 			break;
 	}
+	struct hf_log_segment_info info = hf_log_set_info(v->set, segment);
+
+	if (report && status == HF_ENOTFOUND && info.generation == 0 && reader.end < HF_LOG_FILE_HEADER_BYTES + info.length)
+		fault(v, "%s: the file ends at offset %llu, before the last of its records", name, (unsigned long long)reader.end);
 	hf_log_reader_free(&reader);
 	return status == HF_ENOTFOUND ? HF_OK : status;
 }
