@@ -677,6 +677,17 @@ struct hf_log_segment_info hf_log_set_info(const struct hf_log_set *set, size_t 
 	return info_of(set->segments[segment]);
 }
 
+int hf_log_set_check(const struct hf_log_set *set, size_t segment)
+{
+	struct hf_log_segment *s = set->segments[segment];
+	struct hf_log_segment_info info = info_of(s), found;
+	int status = s->unreadable ? HF_ECORRUPT : check_header(s, &found);
+
+	if (status == HF_OK && (found.number != info.number || found.generation != info.generation || found.base != info.base))
+		status = HF_ECORRUPT;
+	return status;
+}
+
 void hf_log_set_name(const struct hf_log_set *set, size_t segment, char name[static 32])
 {
 	char file[32];

@@ -130,6 +130,8 @@ struct hf_log_reader {
 };
 size_t hf_log_set_count(const struct hf_log_set *set);
 struct hf_log_segment_info hf_log_set_info(const struct hf_log_set *set, size_t segment);
+/* Reads the header of the segment's file again. HF_ECORRUPT: it does not match its checksum, or the extent map did not. */
+int hf_log_set_check(const struct hf_log_set *set, size_t segment);
 /* "log/00000001-0.log", for sentences. */
 void hf_log_set_name(const struct hf_log_set *set, size_t segment, char name[static 32]);
 /* From position on (raised to the segment's base). Borrows the set. */

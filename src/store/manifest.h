@@ -18,6 +18,8 @@
  *   blocks <file number>                   of a run; oldest first
  *   crc <8 hex digits>                     crc32c of all lines before it
  *
+ * MANIFEST.copy is the same once more, written after it; it is used when MANIFEST does not match its checksum or is missing.
+ *
  * Unknown words are refused: a later format has a higher version.
  */
 #ifndef HF_STORE_MANIFEST_H

@@ -95,6 +95,7 @@ struct hf_store {
 	_Atomic uint64_t disk_bytes;   /* as of the last count, for the quota */
 	_Atomic uint64_t index_bytes, index_segment_count;
 	_Atomic bool manifest_wanted;  /* a set of index segments changed */
+	bool rebuild_wanted[HF_STORE_COLLECTION_COUNT_MAX]; /* at open: the index was damaged */
 	uint64_t replayed_records, replay_us;
 
 	pthread_mutex_t collect_lock; /* one collection of a log segment at a time; taken before the next */
@@ -126,6 +127,8 @@ int hf_store_identify(struct hf_store *store, uint32_t collection, struct hf_sli
 /* ---- recover.c ---- */
 /* Reads the log from `from` on, cuts off a torn tail, and brings all derived parts up to its end. */
 int hf_store_recover(struct hf_store *store, uint64_t from, uint64_t synced, uint64_t counted, struct hf_failure *failure);
+/* A new index for the collection, before the store's threads run. */
+int hf_store_rebuild_at_open(struct hf_store *store, uint32_t collection);
 /* Applies what a committed record means for tables, blocks and collections; documents and dead marks are not its affair. */
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record);
 

@@ -271,6 +271,23 @@ static int open_collection(struct hf_store *store, const struct hf_manifest *m, 
 	return status;
 }
 
+/* An index that cannot be opened costs time, not documents: it begins empty and is made anew once the log is read. */
+static int begin_anew(struct hf_store *store, uint32_t number, struct hf_failure *failure)
+{
+	struct hf_collection *collection;
+	int status;
+
+	atomic_fetch_add(&store->corrupt_count, 1);
+	hf_log_error(&hf_store_module, "an index cannot be read and is made anew from the log", "collection=%u reason=\"%s\"", number,
+		failure->text);
+	status = hf_collection_new(&collection, store, number, NULL, 0, failure);
+	if (status != HF_OK)
+		return status;
+	hf_collection_publish(store, number, collection);
+	store->rebuild_wanted[number] = true;
+	return HF_OK;
+}
+
 static int open_parts(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
 {
 	int status;
@@ -288,8 +305,15 @@ static int open_parts(struct hf_store *store, const struct hf_manifest *m, struc
 	if (status == HF_OK)
 		status = open_tables(store, m, failure);
 	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX && status == HF_OK; i++)
-		if (m->collection_present[i])
-			status = open_collection(store, m, i, failure);
+		if (m->collection_present[i]) {
+			struct hf_failure reason = {0};
+
+			status = open_collection(store, m, i, &reason);
+			if (status == HF_ECORRUPT || status == HF_ENOTFOUND)
+				status = begin_anew(store, i, &reason);
+			if (status != HF_OK)
+				hf_fail(failure, status, "%s", reason.text[0] ? reason.text : hf_error_text(status));
+		}
 	return status;
 }
 
@@ -411,18 +435,51 @@ static int create_store(struct hf_store *store, struct hf_failure *failure)
 	return status == HF_OK ? HF_OK : hf_fail(failure, status, "the new store in %s cannot be written (%s)", store->directory, hf_error_text(status));
 }
 
-static int load_store(struct hf_store *store, struct hf_slice text, struct hf_failure *failure)
+static int load_store(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
+{
+	int status = open_parts(store, m, failure);
+
+	if (status == HF_OK)
+		status = hf_store_recover(store, m->replay, m->synced, m->counted, failure);
+	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX && status == HF_OK; i++)
+		if (store->rebuild_wanted[i]) {
+			status = hf_store_rebuild_at_open(store, i);
+			if (status != HF_OK)
+				hf_fail(failure, status, "the index of collection %u cannot be made anew (%s)", i, hf_error_text(status));
+		}
+	return status;
+}
+
+static int read_manifest(struct hf_store *store, const char *name, struct hf_manifest *m, struct hf_failure *failure)
+{
+	char path[HF_PATH_BYTES_MAX];
+	struct hf_buffer text = {0};
+	int status = hf_path_join(path, store->directory, name);
+
+	if (status == HF_OK)
+		status = hf_fs_read_all(store->env->fs, path, HF_MANIFEST_BYTES_MAX, &text);
+	if (status == HF_OK)
+		status = hf_manifest_parse(m, hf_buffer_slice(&text), failure);
+	else
+		hf_fail(failure, status, "%s cannot be read (%s)", path, hf_error_text(status));
+	hf_buffer_free(&text);
+	return status;
+}
+
+/* The copy stands in for a MANIFEST that rotted. It may be one write behind, so nothing is deleted on its word. */
+static int open_by_copy(struct hf_store *store, int status, struct hf_failure *failure)
 {
 	struct hf_manifest m;
-	int status = hf_manifest_parse(&m, text, failure);
 
-	if (status != HF_OK)
-		return status;
-	sweep_all(store, &m);
-	status = open_parts(store, &m, failure);
-	if (status == HF_OK)
-		status = hf_store_recover(store, m.replay, m.synced, m.counted, failure);
+	if (read_manifest(store, "MANIFEST.copy", &m, NULL) != HF_OK)
+		return status == HF_ENOTFOUND ? create_store(store, failure) : status;
+	atomic_fetch_add(&store->corrupt_count, 1);
+	hf_log_error(&hf_store_module, "MANIFEST cannot be read; its copy is used", "reason=\"%s\"", failure ? failure->text : "");
+	if (failure != NULL)
+		*failure = (struct hf_failure){0};
+	status = load_store(store, &m, failure);
 	hf_manifest_free(&m);
+	atomic_store(&store->manifest_wanted, true);
 	return status;
 }
 
@@ -486,22 +543,19 @@ static void store_free(struct hf_store *store)
 
 static int start(struct hf_store *store, struct hf_failure *failure)
 {
-	char path[HF_PATH_BYTES_MAX];
-	struct hf_buffer text = {0};
+	struct hf_manifest m;
 	int status = store->read_only ? HF_OK : make_directories(store, failure);
 
 	if (status != HF_OK)
 		return status;
-	status = hf_path_join(path, store->directory, "MANIFEST");
-	if (status == HF_OK)
-		status = hf_fs_read_all(store->env->fs, path, HF_MANIFEST_BYTES_MAX, &text);
-	if (status == HF_ENOTFOUND)
-		status = create_store(store, failure);
-	else if (status == HF_OK)
-		status = load_store(store, hf_buffer_slice(&text), failure);
-	else
-		status = hf_fail(failure, status, "%s cannot be read (%s)", path, hf_error_text(status));
-	hf_buffer_free(&text);
+	status = read_manifest(store, "MANIFEST", &m, failure);
+	if (status == HF_OK) {
+		sweep_all(store, &m);
+		status = load_store(store, &m, failure);
+		hf_manifest_free(&m);
+	} else if (status == HF_ECORRUPT || status == HF_ENOTFOUND) {
+		status = open_by_copy(store, status, failure);
+	}
 	if (status == HF_OK)
 		status = hf_writer_start(store);
 	if (status == HF_OK)

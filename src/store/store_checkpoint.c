@@ -154,6 +154,15 @@ static int add_logs(struct checkpoint *c)
 	return status;
 }
 
+/* A second MANIFEST, for when the first rots. Without it the store is whole, so a failure here is none of the checkpoint's. */
+static void write_copy(struct hf_store *store, struct hf_slice text)
+{
+	char path[HF_PATH_BYTES_MAX];
+
+	if (hf_path_join(path, store->directory, "MANIFEST.copy") == HF_OK)
+		hf_fs_replace(store->env->fs, path, text.data, text.length);
+}
+
 static int write_manifest(struct checkpoint *c)
 {
 	struct hf_store *store = c->store;
@@ -175,6 +184,8 @@ static int write_manifest(struct checkpoint *c)
 		status = hf_path_join(path, store->directory, "MANIFEST");
 	if (status == HF_OK)
 		status = hf_fs_replace(store->env->fs, path, text.data, text.length);
+	if (status == HF_OK)
+		write_copy(store, hf_buffer_slice(&text));
 	hf_buffer_free(&text);
 	return status;
 }

@@ -1,5 +1,6 @@
 /* Two readings of the log: the first checks every record and notes what was deleted, the second looks every document up by its id.
  * What is found nowhere and was not deleted, also not meanwhile, is a fault of the index. */
+#include "store/manifest.h"
 #include "store/place_map.h"
 #include "store/state.h"
 
@@ -203,6 +204,30 @@ static int verify_table_file(struct verify *v)
 	return status == HF_ECORRUPT || status == HF_ENOTFOUND ? HF_OK : status;
 }
 
+static int verify_manifest(struct verify *v, const char *name)
+{
+	struct hf_store *store = v->store;
+	struct hf_failure failure = {0};
+	struct hf_buffer text = {0};
+	struct hf_manifest m;
+	char path[HF_PATH_BYTES_MAX];
+	int status = hf_path_join(path, store->directory, name);
+
+	pthread_mutex_lock(&store->checkpoint_lock);
+	if (status == HF_OK)
+		status = hf_fs_read_all(store->env->fs, path, HF_MANIFEST_BYTES_MAX, &text);
+	pthread_mutex_unlock(&store->checkpoint_lock);
+	if (status == HF_OK) {
+		status = hf_manifest_parse(&m, hf_buffer_slice(&text), &failure);
+		if (status == HF_OK)
+			hf_manifest_free(&m);
+		else if (status != HF_ENOMEM)
+			fault(v, "%s is damaged: %s", name, failure.text);
+	}
+	hf_buffer_free(&text);
+	return status == HF_ENOMEM ? status : HF_OK;
+}
+
 static int verify_all(struct verify *v)
 {
 	int status = read_log(v, note_deletion, true);
@@ -215,6 +240,10 @@ static int verify_all(struct verify *v)
 		status = verify_indexes(v);
 	if (status == HF_OK)
 		status = verify_table_file(v);
+	if (status == HF_OK)
+		status = verify_manifest(v, "MANIFEST");
+	if (status == HF_OK)
+		status = verify_manifest(v, "MANIFEST.copy"); /* may be missing in a store that was only just made */
 	if (status != HF_OK)
 		return status;
 	status = hf_blocks_verify(v->store->blocks, v->report, v->context);
