@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES_MIN 4096
+#define CHUNK_BYTES_MIN 1024
 #define CHUNK_BYTES_MAX 65536
 #define ALIGNMENT_BYTES 16
 

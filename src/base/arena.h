@@ -1,4 +1,4 @@
-/* arena: memory that is freed all at once. Allocation is a pointer bump in 4 KiB-and-up chunks. */
+/* arena: memory that is freed all at once. Allocation is a pointer bump in chunks of 1 KiB and up. */
 #ifndef HF_BASE_ARENA_H
 #define HF_BASE_ARENA_H
 
