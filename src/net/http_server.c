@@ -65,25 +65,25 @@ static void register_counters(struct hf_http_server *server, bool add)
 		struct hf_counter *counter;
 		const char *name, *labels, *help;
 	} list[] = {
-		{&server->counters.accepted, "hf_sockets_accepted_total", "", "Connections accepted"},
-		{&server->counters.timeouts, "hf_http_timeouts_total", "", "Connections closed for being slow or idle"},
-		{&server->stream_counters.writes, "hf_socket_writes_total", "", "writev calls"},
-		{&server->stream_counters.sent_bytes, "hf_socket_sent_bytes_total", "", "Bytes sent to clients"},
-		{&server->stream_counters.received_bytes, "hf_socket_received_bytes_total", "",
+		{&server->counters.accepted, "holdfast_sockets_accepted_total", "", "Connections accepted"},
+		{&server->counters.timeouts, "holdfast_http_timeouts_total", "", "Connections closed for being slow or idle"},
+		{&server->stream_counters.writes, "holdfast_socket_writes_total", "", "writev calls"},
+		{&server->stream_counters.sent_bytes, "holdfast_socket_sent_bytes_total", "", "Bytes sent to clients"},
+		{&server->stream_counters.received_bytes, "holdfast_socket_received_bytes_total", "",
 			"Bytes received from clients"},
-		{&server->websocket_counters.messages_in, "hf_websocket_messages_received_total", "",
+		{&server->websocket_counters.messages_in, "holdfast_websocket_messages_received_total", "",
 			"WebSocket messages received"},
-		{&server->websocket_counters.messages_out, "hf_websocket_messages_sent_total", "",
+		{&server->websocket_counters.messages_out, "holdfast_websocket_messages_sent_total", "",
 			"WebSocket messages queued for sending"},
-		{&server->websocket_counters.slow_readers, "hf_websocket_slow_readers_total", "",
+		{&server->websocket_counters.slow_readers, "holdfast_websocket_slow_readers_total", "",
 			"Connections closed because their send queue was full"},
-		{&server->websocket_counters.timeouts, "hf_websocket_timeouts_total", "",
+		{&server->websocket_counters.timeouts, "holdfast_websocket_timeouts_total", "",
 			"Connections closed because a ping was not answered"},
 	};
 	for (size_t i = 0; i < 5; i++) {
 		struct hf_counter *c = &server->counters.requests[i];
 		if (add)
-			hf_counter_register(m, c, "hf_http_requests_total", classes[i],
+			hf_counter_register(m, c, "holdfast_http_requests_total", classes[i],
 				"HTTP requests answered, by class of status");
 		else
 			hf_metric_unregister(m, &c->link);
@@ -92,7 +92,7 @@ static void register_counters(struct hf_http_server *server, bool add)
 		struct hf_counter *c = &server->counters.refused[i];
 		if (add)
 			hf_counter_register(
-				m, c, "hf_sockets_refused_total", reasons[i], "Connections refused at once, by reason");
+				m, c, "holdfast_sockets_refused_total", reasons[i], "Connections refused at once, by reason");
 		else
 			hf_metric_unregister(m, &c->link);
 	}
@@ -103,9 +103,9 @@ static void register_counters(struct hf_http_server *server, bool add)
 			hf_metric_unregister(m, &list[i].counter->link);
 	}
 	if (add) {
-		hf_gauge_register(m, &server->counters.sockets, "hf_sockets", "", "Open client sockets");
+		hf_gauge_register(m, &server->counters.sockets, "holdfast_sockets", "", "Open client sockets");
 		hf_gauge_register(
-			m, &server->websocket_counters.open, "hf_websockets", "", "Open WebSocket connections");
+			m, &server->websocket_counters.open, "holdfast_websockets", "", "Open WebSocket connections");
 	} else {
 		hf_metric_unregister(m, &server->counters.sockets.link);
 		hf_metric_unregister(m, &server->websocket_counters.open.link);

@@ -157,7 +157,8 @@ int hf_datadir_open_store(const struct hf_datadir *d, const struct hf_config *co
 	if (r < 0)
 		return hf_fail(failure, r, "The path %s is too long.", d->path);
 	struct hf_store_options options = {
-		.size = sizeof options, .directory = path, .env = d->env, .schema = {.describe = hf_event_describe, .identify = hf_event_identify}, .metrics = metrics,
+		.size = sizeof options, .directory = path, .env = d->env, .metrics = metrics,
+		.schema = {.describe = hf_event_describe, .identify = hf_event_identify},
 		.quota_bytes = config->quota_bytes, .sync_interval_ms = (uint32_t)config->sync_interval_ms,
 		.log_segment_bytes = (uint32_t)config->log_segment_bytes, .memtable_docs_max = (uint32_t)config->memtable_docs_max,
 		.read_only = read_only,

@@ -170,7 +170,8 @@ static struct run_set *set_with(const struct run_set *from, size_t first, struct
 	return set;
 }
 
-static int runs_state(const struct run_set *set, struct hf_block_page *page, uint64_t log, enum hf_read_mode mode, struct hf_block_item *state)
+static int runs_state(const struct run_set *set, struct hf_block_page *page, uint64_t log, enum hf_read_mode mode,
+	struct hf_block_item *state)
 {
 	for (size_t i = set->count; i-- > 0;) {
 		int status = hf_block_run_floor(set->runs[i], page, log, HF_BLOCK_STATE, 0, mode, state);

@@ -229,7 +229,8 @@ int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct
 	int status = HF_OK;
 
 	memset(manifest, 0, sizeof *manifest);
-	if (!next_line(&rest, &raw) || !split_line(raw, &line) || line.count != 1 || !hf_slice_equal(line.word, HF_SLICE_LITERAL("holdfast-store")))
+	if (!next_line(&rest, &raw) || !split_line(raw, &line) || line.count != 1 ||
+	    !hf_slice_equal(line.word, HF_SLICE_LITERAL("holdfast-store")))
 		return hf_fail(failure, HF_ECORRUPT, "MANIFEST does not begin with the format line at offset 0; restore the store from a backup");
 	if (line.numbers[0] != HF_STORE_FORMAT_VERSION)
 		return hf_fail(failure, HF_EVERSION, "MANIFEST names format version %llu; this program knows version %d",
@@ -256,7 +257,8 @@ int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct
 		status = HF_ECORRUPT;
 	if (status != HF_OK) {
 		hf_manifest_free(manifest);
-		return hf_fail(failure, status, status == HF_ENOMEM ? "out of memory" : "MANIFEST has a line that cannot be read; restore the store from a backup");
+		return hf_fail(failure, status, status == HF_ENOMEM ? "out of memory" :
+			"MANIFEST has a line that cannot be read; restore the store from a backup");
 	}
 	return HF_OK;
 }

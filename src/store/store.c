@@ -432,7 +432,8 @@ static int create_store(struct hf_store *store, struct hf_failure *failure)
 		return status;
 	store->committed = store->applied = store->replay_position = hf_log_end(store->log);
 	status = hf_store_checkpoint(store, false);
-	return status == HF_OK ? HF_OK : hf_fail(failure, status, "the new store in %s cannot be written (%s)", store->directory, hf_error_text(status));
+	return status == HF_OK ? HF_OK : hf_fail(failure, status, "the new store in %s cannot be written (%s)",
+		store->directory, hf_error_text(status));
 }
 
 static int load_store(struct hf_store *store, const struct hf_manifest *m, struct hf_failure *failure)
@@ -494,17 +495,18 @@ static void register_metrics(struct hf_store *store)
 
 	m->corrupt.read = read_corrupt;
 	m->corrupt.context = store;
-	hf_histogram_register(store->metrics, &m->commit_seconds, "hf_store_commit_seconds", "", "Time to write and sync a group of commits");
-	hf_histogram_register(store->metrics, &m->sync_seconds, "hf_store_sync_seconds", "", "Time of a sync of the log");
-	hf_counter_register(store->metrics, &m->groups, "hf_store_groups_total", "", "Groups written");
-	hf_counter_register(store->metrics, &m->commits, "hf_store_commits_total", "", "Commits ended, failed ones too");
-	hf_counter_register(store->metrics, &m->failed_groups, "hf_store_failed_groups_total", "", "Groups that could not be written");
-	hf_counter_register(store->metrics, &m->written_bytes, "hf_store_written_bytes_total", "", "Bytes appended to the log");
-	hf_gauge_register(store->metrics, &m->corrupt, "hf_store_corrupt", "", "Records and blocks that failed their checksum since open");
-	hf_gauge_register(store->metrics, &m->log_bytes, "hf_store_log_bytes", "", "Bytes of log files at the last checkpoint");
-	hf_gauge_register(store->metrics, &m->index_bytes, "hf_store_index_bytes", "", "Bytes of index files at the last checkpoint");
-	hf_gauge_register(store->metrics, &m->frozen, "hf_store_frozen_memtables", "", "Memtables that wait to be sealed");
-	hf_gauge_register(store->metrics, &m->live_permille, "hf_store_live_permille", "", "Live share of the log at the last checkpoint");
+	hf_histogram_register(store->metrics, &m->commit_seconds, "holdfast_store_commit_seconds", "",
+		"Time to write and sync a group of commits");
+	hf_histogram_register(store->metrics, &m->sync_seconds, "holdfast_store_sync_seconds", "", "Time of a sync of the log");
+	hf_counter_register(store->metrics, &m->groups, "holdfast_store_groups_total", "", "Groups written");
+	hf_counter_register(store->metrics, &m->commits, "holdfast_store_commits_total", "", "Commits ended, failed ones too");
+	hf_counter_register(store->metrics, &m->failed_groups, "holdfast_store_failed_groups_total", "", "Groups that could not be written");
+	hf_counter_register(store->metrics, &m->written_bytes, "holdfast_store_written_bytes_total", "", "Bytes appended to the log");
+	hf_gauge_register(store->metrics, &m->corrupt, "holdfast_store_corrupt", "", "Records and blocks that failed their checksum since open");
+	hf_gauge_register(store->metrics, &m->log_bytes, "holdfast_store_log_bytes", "", "Bytes of log files at the last checkpoint");
+	hf_gauge_register(store->metrics, &m->index_bytes, "holdfast_store_index_bytes", "", "Bytes of index files at the last checkpoint");
+	hf_gauge_register(store->metrics, &m->frozen, "holdfast_store_frozen_memtables", "", "Memtables that wait to be sealed");
+	hf_gauge_register(store->metrics, &m->live_permille, "holdfast_store_live_permille", "", "Live share of the log at the last checkpoint");
 }
 
 static void unregister_metrics(struct hf_store *store)

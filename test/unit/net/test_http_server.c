@@ -639,9 +639,9 @@ static void test_metrics_are_counted_and_taken_back(void **state)
 	ask(&f, "GET / HTTP/1.1\r\n" HOST "\r\n", "hello");
 	ask(&f, "GET /no HTTP/1.1\r\n" HOST "\r\n", "404");
 	assert_int_equal(hf_metrics_print(metrics, &text), HF_OK);
-	assert_true(holds(&text, "hf_http_requests_total{class=\"2xx\"} 1\n"));
-	assert_true(holds(&text, "hf_http_requests_total{class=\"4xx\"} 1\n"));
-	assert_true(holds(&text, "hf_sockets_accepted_total 2\n"));
+	assert_true(holds(&text, "holdfast_http_requests_total{class=\"2xx\"} 1\n"));
+	assert_true(holds(&text, "holdfast_http_requests_total{class=\"4xx\"} 1\n"));
+	assert_true(holds(&text, "holdfast_sockets_accepted_total 2\n"));
 	fixture_close(&f);
 	text.length = 0;
 	hf_metrics_print(metrics, &text);
