@@ -58,6 +58,8 @@ static void send_reply(struct hf_relay_connection *c, int status)
 	struct hf_buffer *reply = &c->relay->reply;
 	if (status == HF_OK && c->ws)
 		hf_websocket_send_text(c->ws, hf_buffer_slice(reply));
+	else if (c->ws)
+		hf_websocket_close(c->ws, 1011, "out of memory"); /* who waits for the answer must not wait for ever */
 	hf_buffer_clear(reply);
 }
 

@@ -51,8 +51,10 @@ static void each(void *context, struct hf_subscription *subscription)
 		return;
 	struct hf_slice id = hf_slice(request->id, request->id_length);
 	struct hf_websocket_message *message = message_for(round, id);
-	if (!message)
+	if (!message) {
+		hf_websocket_close(c->ws, 1011, "out of memory"); /* better than a gap that nobody sees */
 		return;
+	}
 	hf_relay_query_deliver(request, message, round->relay->json.length);
 	round->delivered_count++;
 }
