@@ -42,6 +42,21 @@ static int note_table_record(struct hf_store *store, const struct hf_log_record 
 	return status;
 }
 
+/* Puts the new index of a collection in the old one's place. First it is published, so that no checkpoint from then on names the
+ * old files; only then may they go. */
+static int replace_collection(struct hf_store *store, uint32_t number, struct hf_collection *collection)
+{
+	struct hf_collection *old = hf_collection_ref(store, number);
+	int status = HF_OK;
+
+	hf_collection_publish(store, number, collection);
+	if (old != NULL)
+		status = hf_store_forget_files(store, old);
+	hf_collection_unref(old);
+	atomic_store(&store->manifest_wanted, true);
+	return status;
+}
+
 static int drop_collection(struct hf_store *store, const struct hf_log_record *record)
 {
 	struct hf_collection *collection;
@@ -52,12 +67,7 @@ static int drop_collection(struct hf_store *store, const struct hf_log_record *r
 	if (store->collections[record->stream] == NULL)
 		return HF_OK;
 	status = hf_collection_new(&collection, store, record->stream, NULL, 0, NULL);
-	if (status != HF_OK)
-		return status;
-	status = hf_store_forget_files(store, store->collections[record->stream]);
-	hf_collection_publish(store, record->stream, collection);
-	atomic_store(&store->manifest_wanted, true);
-	return status;
+	return status != HF_OK ? status : replace_collection(store, record->stream, collection);
 }
 
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
@@ -378,7 +388,6 @@ static int rebuild_segment(struct rebuild *b, size_t segment)
 static int rebuild(struct hf_store *store, void *context)
 {
 	struct rebuild *b = context;
-	struct hf_collection *old = store->collections[b->number];
 	int status = hf_collection_new(&b->target, store, b->number, NULL, 0, NULL);
 
 	b->r.set = hf_log_pin(store->log);
@@ -390,12 +399,9 @@ static int rebuild(struct hf_store *store, void *context)
 		if (b->progress != NULL)
 			b->progress(b->context, i + 1, hf_log_set_count(b->r.set));
 	}
-	if (status == HF_OK && old != NULL)
-		status = hf_store_forget_files(store, old);
 	if (status == HF_OK) {
-		hf_collection_publish(store, b->number, b->target);
+		status = replace_collection(store, b->number, b->target);
 		b->target = NULL;
-		atomic_store(&store->manifest_wanted, true);
 	}
 	hf_collection_unref(b->target);
 	hf_log_unpin(b->r.set);
