@@ -77,6 +77,25 @@ static const char *own_option(const struct hf_cli_command *command, const char *
 	return NULL;
 }
 
+#define OPTION_NAMES_MAX 8
+
+/* Says what is meant, if it is near one of the command's own options. */
+static bool guess_own(const struct hf_cli_command *command, const char *given)
+{
+	char names[OPTION_NAMES_MAX][32];
+	const char *pointers[OPTION_NAMES_MAX];
+	size_t count = 0;
+	for (const char *const *option = command->options; option && *option && count < OPTION_NAMES_MAX; option++, count++) {
+		snprintf(names[count], sizeof names[count], "%.*s", (int)name_length(*option), *option);
+		pointers[count] = names[count];
+	}
+	const char *near = hf_text_nearest(given, pointers, count);
+	if (near)
+		fprintf(stderr, "holdfast: There is no flag --%s; did you mean --%s? `holdfast %s --help` lists the options.\n", given, near,
+			command->words);
+	return near != NULL;
+}
+
 /* One option at argv[*at], which begins with --. Moves *at past a value that stands on its own. */
 static int take_option(struct hf_cli *cli, const struct hf_config *names, int argc, char **argv, int *at)
 {
@@ -89,6 +108,8 @@ static int take_option(struct hf_cli *cli, const struct hf_config *names, int ar
 	const struct hf_setting *setting = own || !cli->command->wants_config ? NULL : hf_config_find_flag(names, copy);
 	bool is_config = !own && cli->command->wants_config && strcmp(copy, "config") == 0;
 	bool is_json = !own && strcmp(copy, "json") == 0;
+	if (!own && !setting && !is_config && !is_json && guess_own(cli->command, copy))
+		return HF_CLI_USAGE;
 	if (!own && !setting && !is_config && !is_json) {
 		struct hf_failure failure = {0};
 		struct hf_config *scratch = NULL;
