@@ -33,26 +33,29 @@ struct merge {
 	struct head heap[HF_MERGE_INPUTS_MAX];
 	uint32_t heap_count;
 	struct hf_postings lists[HF_MERGE_INPUTS_MAX];
+	bool out_of_memory; /* while ids were compared: the order cannot be trusted */
 };
 
 /* ---- Heap ---- */
 
 /* Full ids decide where rank and first bytes are equal. An id that cannot be read leaves the order of the inputs. */
-static bool id_before(const struct merge *m, const struct head *a, const struct head *b)
+static bool id_before(struct merge *m, const struct head *a, const struct head *b)
 {
 	uint64_t at[2];
 	uint8_t id[2][HF_STORE_ID_BYTES];
 	const struct head *heads[2] = {a, b};
 	for (int i = 0; i < 2; i++) {
 		struct hf_segment *s = m->inputs[heads[i]->input].segment;
-		if (hf_segment_value(s, HF_SECTION_POSITION, m->walks[heads[i]->input].doc, HF_READ_BLOCKING, &at[i]) ||
-			m->target->read_id(m->target->context, at[i], id[i]))
+		int r = hf_segment_value(s, HF_SECTION_POSITION, m->walks[heads[i]->input].doc, HF_READ_BLOCKING, &at[i]);
+		r = r ? r : m->target->read_id(m->target->context, at[i], id[i]);
+		m->out_of_memory |= r == HF_ENOMEM;
+		if (r)
 			return a->input < b->input;
 	}
 	return memcmp(id[0], id[1], HF_STORE_ID_BYTES) < 0;
 }
 
-static inline bool before(const struct merge *m, const struct head *a, const struct head *b)
+static inline bool before(struct merge *m, const struct head *a, const struct head *b)
 {
 	if (a->key != b->key)
 		return a->key < b->key;
@@ -143,6 +146,8 @@ static int merge_docs(struct merge *m)
 			r = head_load(m, i, &m->heap[0]);
 		if (!r && m->heap_count > 1)
 			sift_down(m, 0);
+		if (m->out_of_memory)
+			r = HF_ENOMEM;
 	}
 	return r ? r : hf_segment_builder_end_column(&m->builder, HF_SECTION_RANK);
 }
