@@ -13,7 +13,7 @@ all: $(BUILD)/build.ninja
 	@ln -sf src/cli/holdfast $(BUILD)/holdfast
 
 $(BUILD)/build.ninja:
-	@tools/setup
+	@tools/setup build
 	meson setup $(BUILD) --buildtype=release $(MESON_FLAGS)
 
 setup:
