@@ -65,7 +65,7 @@ struct hf_store_options {
 	struct hf_env *env;         /* executor is not used; clock, random and files are */
 	struct hf_store_schema schema;
 	struct hf_metrics *metrics; /* may be NULL */
-	uint64_t quota_bytes;       /* 0: none. Commits that would pass it fail with HF_ENOSPC */
+	uint64_t quota_bytes;       /* 0: none. Commits that would pass it fail with HF_ENOSPC, unless they free more than they take */
 	uint32_t sync_interval_ms;  /* HF_DURABLE_OS commits reach the disk within this; 0: 1000 */
 	uint32_t log_segment_bytes; /* 0: 256 MiB */
 	uint32_t memtable_docs_max; /* 0: 8192; tests use small ones to reach seals and merges */

@@ -432,6 +432,13 @@ test('X-Forwarded-For counts from trusted proxies only', { timeout }, async () =
   await withGateway({ args: ['--gateway-connections-per-address-max', '3'] }, async gateway => {
     assert.notEqual(await connectMany(gateway, i => ({ 'X-Forwarded-For': `203.0.113.${i}` })), 'all', 'a spoofed header opens no door')
   })
+  // Behind a trusted proxy all come from one address: the proxy's. It is not counted as one client.
+  await withGateway({ args: ['--gateway-connections-per-address-max', '3', '--gateway-trusted-proxies', '127.0.0.1'] }, async gateway => {
+    assert.equal(await connectMany(gateway, i => ({ 'X-Forwarded-For': `203.0.113.${i}` })), 'all')
+    for (const headers of [{ 'X-Forwarded-For': '127.0.0.1' }, { 'X-Forwarded-For': '203.0.113.9, 127.0.0.1' }]) {
+      assert.equal((await ask(`${gateway.http}/metrics`, { headers })).status, 403, 'who came through a proxy is not local, whatever the list says')
+    }
+  })
 })
 
 // ---- TLS ----
