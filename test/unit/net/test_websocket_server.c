@@ -527,7 +527,7 @@ static void test_replies_of_one_read_go_out_together(void **state)
 	assert_int_equal(r.message_count, 200);
 	assert_int_equal(r.read_end_count, 1);
 	hf_metrics_print(metrics, &text);
-	assert_true(holds(&text, "hf_socket_writes_total 2\n")); /* the handshake and the replies */
+	assert_true(holds(&text, "holdfast_socket_writes_total 2\n")); /* the handshake and the replies */
 	hf_buffer_free(&batch);
 	hf_buffer_free(&text);
 	hf_buffer_free(&out);
