@@ -3,9 +3,12 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "service/gateway/internal.h"
+
+#define DESCRIPTORS_BESIDE_CONNECTIONS 256 /* listeners, the store's files, spare */
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
@@ -128,6 +131,20 @@ static int watch_signals(struct hf_gateway *g)
 	return r == HF_OK ? hf_loop_on_signal(g->loop, SIGHUP, on_reload_signal, g) : r;
 }
 
+/* Many systems start a program with 1,024 descriptors and let it ask for more; each connection takes one. */
+static void raise_descriptor_limit(const struct hf_config *config)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)config->connections_max + DESCRIPTORS_BESIDE_CONNECTIONS;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted)
+		hf_log_info(&log_module, "the limit of open files is under connections_max; further connections are refused there",
+			"open_files=%llu connections_max=%llu", (unsigned long long)limit.rlim_cur, (unsigned long long)config->connections_max);
+}
+
 static void log_start(const struct hf_gateway *g)
 {
 	struct hf_store_stats stats;
@@ -147,6 +164,7 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 	g->options = options;
 	g->config = g->first_config = options->config;
 	g->directory.lock_descriptor = -1;
+	raise_descriptor_limit(g->config);
 	int r = hf_gateway_open(g, failure);
 	if (r == HF_OK && (r = watch_signals(g)) < 0)
 		hf_fail(failure, r, "Watching for signals failed: %s.", hf_error_text(r));
