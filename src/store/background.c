@@ -49,7 +49,7 @@ static bool work_all(struct hf_store *store, enum hf_index_job job)
 }
 
 /* The first thing that the upkeep thread does: until a block of a segment was checked, reads that may not wait
- * cannot use it. */
+ * cannot use it. An index is derived: a damaged one is made anew from the log, which takes the writer's time once. */
 static void warm_all(struct hf_store *store)
 {
 	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++) {
@@ -57,8 +57,17 @@ static void warm_all(struct hf_store *store)
 
 		if (collection == NULL)
 			continue;
-		hf_index_warm(collection->index); /* what is damaged was logged, and is refused when it is read */
+		int status = hf_index_warm(collection->index);
+
 		hf_collection_unref(collection);
+		if (status != HF_ECORRUPT)
+			continue;
+		status = hf_store_rebuild_index(store, i, NULL, NULL);
+		if (status == HF_OK)
+			hf_log_warn(&hf_store_module, "a damaged index was made anew from the log", "collection=%u", i);
+		else
+			hf_log_error(&hf_store_module, "a damaged index could not be made anew; what it lists is partly out of reach",
+				"collection=%u error=%s", i, hf_error_name(status));
 	}
 }
 
