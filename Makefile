@@ -9,7 +9,7 @@ MESON_FLAGS ?=
 .PHONY: all setup run test unit interop crash bench soak fuzz asan tsan lint format install clean
 
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) holdfast
+	@ninja -C $(BUILD) src/cli/holdfast
 	@ln -sf src/cli/holdfast $(BUILD)/holdfast
 
 $(BUILD)/build.ninja:
