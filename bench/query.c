@@ -7,12 +7,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/map.h"
 #include "codec/hex.h"
@@ -20,6 +17,8 @@
 #include "data/event/query.h"
 #include "data/event/subscription.h"
 #include "data/event/terms.h"
+#include "group.h"
+#include "measure.h"
 
 #define COLLECTION 1
 #define AUTHOR_COUNT 20000u
@@ -32,28 +31,6 @@ static void die(const char *what, int code)
 {
 	fprintf(stderr, "query: %s: %s\n", what, hf_error_text(code));
 	exit(1);
-}
-
-static double now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-/* Of this thread: the machines are shared. */
-static double thread_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static double cpu_us(void)
-{
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 /* ---- Events: everything about number n follows from n ---- */
@@ -139,37 +116,23 @@ static void make(struct made *m, uint64_t n, uint64_t event_count)
 struct chunk {
 	struct hf_admission list[CHUNK_COUNT];
 	struct made made[CHUNK_COUNT];
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	uint32_t left;
-	int status;
+	struct hf_group group;
 };
 
 static struct chunk *chunk_in_flight; /* one at a time; done has no other way to it */
 
 static void done(struct hf_commit *commit, int status)
 {
-	struct chunk *c = chunk_in_flight;
-	pthread_mutex_lock(&c->lock);
-	if (status < 0)
-		c->status = status;
-	if (--c->left == 0)
-		pthread_cond_signal(&c->changed);
-	pthread_mutex_unlock(&c->lock);
+	hf_group_done(&chunk_in_flight->group, status);
 }
 
 static void admit_chunk(struct hf_store *store, struct chunk *c, uint32_t count)
 {
-	c->left = count;
 	for (uint32_t i = 0; i + 1 < count; i++)
 		c->list[i].commit.next = &c->list[i + 1].commit;
-	hf_store_submit_chain(store, &c->list[0].commit, &c->list[count - 1].commit);
-	pthread_mutex_lock(&c->lock);
-	while (c->left > 0)
-		pthread_cond_wait(&c->changed, &c->lock);
-	pthread_mutex_unlock(&c->lock);
-	if (c->status < 0)
-		die("admission", c->status);
+	int r = hf_group_run(&c->group, store, &c->list[0].commit, &c->list[count - 1].commit, count);
+	if (r < 0)
+		die("admission", r);
 }
 
 static void load(struct hf_store *store, uint64_t from, uint64_t event_count)
@@ -177,17 +140,16 @@ static void load(struct hf_store *store, uint64_t from, uint64_t event_count)
 	struct chunk *c = calloc(1, sizeof *c);
 	if (!c)
 		die("memory", HF_ENOMEM);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_cond_init(&c->changed, NULL);
+	hf_group_init(&c->group);
 	chunk_in_flight = c;
-	double wall = now_us(), cpu = cpu_us(), making = 0, preparing = 0;
+	double wall = hf_measure_wall_us(), cpu = hf_measure_cpu_us(), making = 0, preparing = 0;
 	for (uint64_t n = from; n < event_count; n += CHUNK_COUNT) {
 		uint32_t count = event_count - n < CHUNK_COUNT ? (uint32_t)(event_count - n) : CHUNK_COUNT;
-		double start = now_us();
+		double start = hf_measure_wall_us();
 		for (uint32_t i = 0; i < count; i++)
 			make(&c->made[i], n + i, event_count);
-		making += now_us() - start;
-		start = now_us();
+		making += hf_measure_wall_us() - start;
+		start = hf_measure_wall_us();
 		for (uint32_t i = 0; i < count; i++) {
 			struct hf_admission *a = &c->list[i];
 			*a = (struct hf_admission){.collection = COLLECTION, .event = &c->made[i].event, .meta = {.received_ms = 1}};
@@ -197,7 +159,7 @@ static void load(struct hf_store *store, uint64_t from, uint64_t event_count)
 			if (r < 0)
 				die("prepare", r);
 		}
-		preparing += now_us() - start;
+		preparing += hf_measure_wall_us() - start;
 		admit_chunk(store, c, count);
 		for (uint32_t i = 0; i < count; i++)
 			hf_admission_clear(&c->list[i]);
@@ -205,7 +167,7 @@ static void load(struct hf_store *store, uint64_t from, uint64_t event_count)
 	double events = (double)(event_count - from);
 	if (events > 0)
 		printf("admitted %.0f events: %.2f us each, CPU %.2f (prepare %.2f), making them not counted\n", events,
-			(now_us() - wall - making) / events, (cpu_us() - cpu - making) / events, preparing / events);
+			(hf_measure_wall_us() - wall - making) / events, (hf_measure_cpu_us() - cpu - making) / events, preparing / events);
 	free(c);
 }
 
@@ -375,10 +337,10 @@ static void measure(struct bench *b, const char *name, void (*ask)(struct asked 
 			ask(&asked[j], ask == ask_mixed ? mix(i + j, 9) % (b->event_count / 5) * 5 + j % 5 : mix(i + j, 9) % b->event_count,
 				b->event_count);
 		}
-		double start = thread_us();
+		double start = hf_measure_thread_us();
 		for (uint64_t j = 0; j < ASKED_COUNT; j++)
 			run(b, &asked[j].filter);
-		total += thread_us() - start;
+		total += hf_measure_thread_us() - start;
 	}
 	rounds = (rounds + ASKED_COUNT - 1) / ASKED_COUNT * ASKED_COUNT;
 	printf("%-28s %9.2f us, %7.1f events, %5.2f us an event, %5.0f B\n", name, total / (double)rounds,
@@ -404,7 +366,7 @@ static void measure_live(uint64_t event_count)
 	uint64_t hits = 0;
 	if (hf_subscriptions_new(&set, 1) < 0)
 		die("memory", HF_ENOMEM);
-	double start = now_us();
+	double start = hf_measure_wall_us();
 	for (uint32_t s = 0; s < SUBSCRIPTION_COUNT; s++) {
 		for (uint32_t a = 0; a < AUTHORS_EACH; a++)
 			author_of(authors[s][a], mix(s * AUTHORS_EACH + a, 30));
@@ -415,18 +377,18 @@ static void measure_live(uint64_t event_count)
 		if (hf_subscriptions_add(set, &subscriptions[s]) < 0)
 			die("memory", HF_ENOMEM);
 	}
-	double adding = now_us() - start;
+	double adding = hf_measure_wall_us() - start;
 	for (uint64_t n = 0; n < 64; n++)
 		make(&made[n], mix(n, 31) % event_count, event_count);
-	start = now_us();
+	start = hf_measure_wall_us();
 	for (uint64_t n = 0; n < EVENTS; n++)
 		hf_subscriptions_match(set, &made[n % 64].event, n, count_hit, &hits);
 	printf("live: %u subscriptions of %u authors: %.3f us an event, %.1f matches; adding one %.2f us\n",
-		SUBSCRIPTION_COUNT, AUTHORS_EACH, (now_us() - start) / EVENTS, (double)hits / EVENTS, adding / SUBSCRIPTION_COUNT);
-	start = now_us();
+		SUBSCRIPTION_COUNT, AUTHORS_EACH, (hf_measure_wall_us() - start) / EVENTS, (double)hits / EVENTS, adding / SUBSCRIPTION_COUNT);
+	start = hf_measure_wall_us();
 	for (uint32_t s = 0; s < SUBSCRIPTION_COUNT; s++)
 		hf_subscriptions_remove(set, &subscriptions[s]);
-	printf("live: removing one %.2f us\n", (now_us() - start) / SUBSCRIPTION_COUNT);
+	printf("live: removing one %.2f us\n", (hf_measure_wall_us() - start) / SUBSCRIPTION_COUNT);
 	hf_subscriptions_free(set);
 }
 
@@ -458,12 +420,12 @@ int main(int argc, char **argv)
 	struct hf_failure failure = {0};
 	struct hf_store_options store = {.size = sizeof store, .directory = directory, .env = &env,
 		.schema = {NULL, hf_event_describe, hf_event_identify}};
-	double start = now_us();
+	double start = hf_measure_wall_us();
 	if (hf_store_open(&b.store, &store, &failure) < 0) {
 		fprintf(stderr, "query: %s\n", failure.text);
 		return 1;
 	}
-	printf("open: %.1f ms\n", (now_us() - start) / 1e3);
+	printf("open: %.1f ms\n", (hf_measure_wall_us() - start) / 1e3);
 	struct hf_snapshot *snapshot = hf_store_snapshot(b.store);
 	uint64_t have = snapshot ? hf_snapshot_doc_count(snapshot, COLLECTION) : 0;
 	hf_snapshot_release(snapshot);

@@ -9,11 +9,10 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
 #include "store/index.h"
 
 #define AUTHORS 50000
@@ -82,28 +81,6 @@ static void describe(uint32_t i, struct hf_doc_key *key, uint64_t terms[static 1
 	key->term_count = n;
 }
 
-static double now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static double thread_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static double cpu_us(void)
-{
-	struct rusage u;
-	getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
-}
-
 static uint32_t next_number(void *context)
 {
 	return atomic_fetch_add(&((struct bench *)context)->number, 1) + 1;
@@ -154,14 +131,14 @@ static void ingest(struct bench *b, double *insert_us)
 		uint32_t n = b->count - i < 64 ? b->count - i : 64;
 		for (uint32_t k = 0; k < n; k++)
 			describe(i + k, &keys[k], all[k]);
-		double start = thread_us();
+		double start = hf_measure_thread_us();
 		for (uint32_t k = 0; k < n; k++) {
 			if (!hf_index_has_room(b->index, keys[k].term_count) && hf_index_freeze(b->index))
 				abort();
 			if (hf_index_insert(b->index, &keys[k], (uint64_t)(i + k + 1) * EVENT_BYTES))
 				abort();
 		}
-		spent += thread_us() - start;
+		spent += hf_measure_thread_us() - start;
 		i += n;
 		while (hf_index_frozen_count(b->index) > 16)
 			usleep(500);
@@ -196,7 +173,7 @@ static void bench_find(struct bench *b, bool hit)
 			positions[k] = (uint64_t)(i + 1) * EVENT_BYTES;
 			keys[k].id[31] ^= !hit;
 		}
-		double start = thread_us();
+		double start = hf_measure_thread_us();
 		for (uint32_t k = 0; k < 64; k++) {
 			struct hf_index_hit found;
 			struct hf_index_view *view = hf_index_acquire(b->index);
@@ -206,7 +183,7 @@ static void bench_find(struct bench *b, bool hit)
 			if ((r == HF_OK) != hit)
 				abort();
 		}
-		spent += thread_us() - start;
+		spent += hf_measure_thread_us() - start;
 	}
 	printf("find, %s: %.2f us\n", hit ? "hit" : "miss", spent / (TURNS / 64 * 64));
 }
@@ -271,10 +248,10 @@ static void bench_queries(struct bench *b)
 	for (int what = 0; what < QUERY_KINDS; what++) {
 		uint32_t turns = what == BY_THOUSAND_AUTHORS ? 200 : what == NEWEST ? 4000 : 20000;
 		uint64_t got = 0;
-		double start = thread_us();
+		double start = hf_measure_thread_us();
 		for (uint32_t i = 0; i < turns; i++)
 			got += query_once(b, what, terms);
-		double each = (thread_us() - start) / turns;
+		double each = (hf_measure_thread_us() - start) / turns;
 		printf("%s (%.1f): %.2f us\n", names[what], (double)got / turns, each);
 	}
 }
@@ -302,16 +279,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", failure.text);
 		return 1;
 	}
-	double start = now_us(), cpu = cpu_us();
+	double start = hf_measure_wall_us(), cpu = hf_measure_cpu_us();
 	struct hf_doc_key key;
 	uint64_t terms[12], term_sum = 0;
 	for (uint32_t i = 0; i < b.count; i++) {
 		describe(i, &key, terms);
 		term_sum += key.term_count;
 	}
-	double describe_us = cpu_us() - cpu;
-	start = now_us();
-	cpu = cpu_us();
+	double describe_us = hf_measure_cpu_us() - cpu;
+	start = hf_measure_wall_us();
+	cpu = hf_measure_cpu_us();
 	pthread_create(&threads[0], NULL, sealer, &b);
 	pthread_create(&threads[1], NULL, merger, &b);
 	ingest(&b, &insert_us);
@@ -319,16 +296,16 @@ int main(int argc, char **argv)
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
 	printf("%u documents, %.2f terms each: %.3f us CPU insert, %.3f us with seals and merges, %.2f s wall\n",
-		b.count, (double)term_sum / b.count, insert_us / b.count, (cpu_us() - cpu - describe_us) / b.count,
-		(now_us() - start) / 1e6);
+		b.count, (double)term_sum / b.count, insert_us / b.count, (hf_measure_cpu_us() - cpu - describe_us) / b.count,
+		(hf_measure_wall_us() - start) / 1e6);
 	sizes(&b);
 	bench_find(&b, true);
 	bench_find(&b, false);
 	bench_queries(&b);
-	start = now_us();
+	start = hf_measure_wall_us();
 	if (hf_index_merge_all(b.index))
 		abort();
-	printf("merge of all: %.2f s\n", (now_us() - start) / 1e6);
+	printf("merge of all: %.2f s\n", (hf_measure_wall_us() - start) / 1e6);
 	sizes(&b);
 	bench_find(&b, true);
 	bench_find(&b, false);
