@@ -114,15 +114,10 @@ int hf_log_rewrite_install(struct hf_log_rewrite *rewrite)
 
 void hf_log_rewrite_free(struct hf_log_rewrite *rewrite)
 {
-	char path[HF_PATH_BYTES_MAX], name[32];
-
 	if (rewrite == NULL)
 		return;
-	if (rewrite->segment != NULL && !rewrite->finished) {
-		hf_log_file_name(rewrite->segment->number, rewrite->segment->generation, name);
-		if (hf_path_join(path, rewrite->log->directory, name) == HF_OK)
-			rewrite->log->options.fs->unlink(rewrite->log->options.fs, path);
-	}
+	if (rewrite->segment != NULL && !rewrite->finished)
+		hf_log_segment_unlink(rewrite->segment);
 	hf_log_segment_unref(rewrite->segment);
 	hf_buffer_free(&rewrite->buffer);
 	hf_buffer_free(&rewrite->map);

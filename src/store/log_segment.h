@@ -1,4 +1,4 @@
-/* log_segment: what log.c, log_reader.c and log_rewrite.c share. (Private to the log.) */
+/* log_segment: what the files of the log share: a segment, the set of them, the log. (Private to the log.) */
 #ifndef HF_STORE_LOG_SEGMENT_H
 #define HF_STORE_LOG_SEGMENT_H
 
@@ -44,13 +44,35 @@ struct hf_log {
 	_Atomic bool failed;     /* a sync failed, or bytes that should not be there could not be removed */
 };
 
+/* ---- log_segment.c ---- */
+/* Opens the segment's file with those HF_FILE_ flags. The caller's reference. */
 int hf_log_segment_new(struct hf_log_segment **out, struct hf_log *log, const struct hf_log_segment_info *info, int flags);
 void hf_log_segment_unref(struct hf_log_segment *segment);
+void hf_log_segment_unlink(const struct hf_log_segment *segment);
 /* Writes the file header and syncs it with the directory. */
 int hf_log_segment_write_header(struct hf_log_segment *segment);
+/* Number, generation and base as the file's header has them. HF_ECORRUPT: it is no header of this store's log. */
+int hf_log_segment_read_header(struct hf_log_segment *segment, struct hf_log_segment_info *info);
+/* The same, and HF_ECORRUPT when it is the header of another segment. */
+int hf_log_segment_check_header(struct hf_log_segment *segment);
+/* The map at the end of a squeezed segment. HF_ECORRUPT, HF_ENOMEM, HF_EIO. */
+int hf_log_segment_load_extents(struct hf_log_segment *segment);
 uint64_t hf_log_segment_end(const struct hf_log_segment *segment); /* file offset where records end */
 /* The file offset of a position, and where in the file the run of records it is in ends. */
 int hf_log_segment_locate(const struct hf_log_segment *segment, uint64_t position, uint64_t *offset, uint64_t *end);
+struct hf_log_segment_info hf_log_segment_describe(const struct hf_log_segment *segment);
+/* Counts what failed its checksum, and says where it is. */
+void hf_log_count_corrupt(const struct hf_log_segment *segment, uint64_t offset, const char *what);
+
+/* ---- log_set.c ---- */
+struct hf_log_set *hf_log_set_new(size_t count); /* NULL when out of memory */
+/* Puts segment behind the last; the set has its reference then. HF_ENOMEM. */
+int hf_log_add_segment(struct hf_log *log, struct hf_log_segment *segment);
+/* Puts segment in the place of the one with its number. dead_before: the garbage that was known when its writing began. */
+int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment, uint64_t dead_before);
+/* The segment that a position is in, NULL when nothing is written there. */
+struct hf_log_segment *hf_log_set_find(const struct hf_log_set *set, uint64_t position);
+
 /* ---- log_window.c: reads that need no call, of pages that were read before ---- */
 /* A call has read these bytes. */
 void hf_log_window_note(struct hf_log_segment *segment, uint64_t offset, size_t length);
@@ -61,9 +83,8 @@ size_t hf_log_window_record_bytes(struct hf_log_segment *segment, uint64_t offse
 void hf_log_window_prefetch(struct hf_log_segment *segment, uint64_t offset);
 void hf_log_window_close(struct hf_log_segment *segment);
 
-void hf_log_count_corrupt(const struct hf_log_segment *segment, uint64_t offset, const char *what);
+/* ---- log.c ---- */
+/* The sum of the record whose bytes, with header and gap, are data, at position. */
 uint32_t hf_log_record_sum(const struct hf_log *log, const uint8_t *data, size_t length, uint64_t position);
-/* Puts segment in the place of the one with its number. dead_before: the garbage that was known when its writing began. */
-int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment, uint64_t dead_before);
 
 #endif
