@@ -124,6 +124,11 @@ int hf_store_describe(struct hf_store *store, uint32_t collection, struct hf_sli
 /* Fills id from a payload. */
 int hf_store_identify(struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES]);
 
+/* ---- store_stats.c ---- */
+/* Puts store->metric into store->metrics, which may be NULL, and takes it out again. */
+void hf_store_register_metrics(struct hf_store *store);
+void hf_store_unregister_metrics(struct hf_store *store);
+
 /* ---- recover.c ---- */
 /* Reads the log from `from` on, cuts off a torn tail, and brings all derived parts up to its end. */
 int hf_store_recover(struct hf_store *store, uint64_t from, uint64_t synced, uint64_t counted, struct hf_failure *failure);
