@@ -1,69 +1,14 @@
-/* A node stands for a file, whatever its name. It keeps its unsynced changes with what they overwrote: a cut undoes
- * all, the newest first, and does again the ones that survive. Changes of names are kept in one list in their
- * order and undone from its end. A removed file is moved to a directory of its own, so that it can come back. */
-#include "support/power_fs.h"
+/* Recording: what passes to the real files is remembered until a sync makes it durable. A node stands for a file, whatever
+ * its name, and keeps its unsynced changes with what they overwrote, the newest first. Changes of names are kept in one
+ * list in their order. A removed file is moved to a directory of its own, so that it can come back. */
+#include "support/power_fs_private.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "support/scratch.h"
-
-enum change_kind { WRITE, TRUNCATE };
-
-struct change {
-	struct change *older;
-	enum change_kind kind;
-	bool at_risk; /* a sync failed since: no later one makes it durable */
-	bool durable; /* synced, but kept here because an older one is at risk */
-	uint64_t offset, length;    /* what was written; for TRUNCATE offset is the new size */
-	uint64_t size_before;
-	uint64_t old_offset, old_length;
-	uint8_t *data, *old;
-};
-
-struct node {
-	struct node *next;
-	char *path; /* where the file is now */
-	int descriptor;
-	struct change *newest;
-};
-
-enum name_kind { CREATE, REMOVE, RENAME, MAKE_DIRECTORY };
-
-struct name_change {
-	struct name_change *older;
-	enum name_kind kind;
-	char *directory, *from, *to; /* to: the new name of RENAME */
-	char *grave;                 /* where the removed or replaced file is, or NULL */
-	bool kept;
-};
-
-struct handle {
-	struct node *node; /* NULL for a directory */
-	char *directory;
-	unsigned life;
-};
-
-struct power_fs {
-	struct hf_fs fs;
-	pthread_mutex_t mutex;
-	struct node *nodes;
-	struct node *former_nodes; /* from before a cut; handles may still point to them */
-	struct name_change *newest_name;
-	char graveyard[SCRATCH_PATH_BYTES];
-	uint64_t grave_count;
-	_Atomic unsigned life; /* counts cuts */
-	_Atomic bool dead;
-	uint64_t sync_count, write_count, written_bytes;
-	uint64_t die_in_syncs, fail_in_writes, fail_in_syncs; /* 0: never */
-	uint64_t bytes_left;
-};
 
 /* reallocarray and strdup allocate inside libc, which fail_alloc does not reach. */
 static void *allocate_zeroed(size_t length)
@@ -150,7 +95,7 @@ static int node_for(struct power_fs *power, const char *path, struct node **out)
 	return HF_OK;
 }
 
-static void free_change(struct change *change)
+void power_fs_free_change(struct change *change)
 {
 	free(change->data);
 	free(change->old);
@@ -161,7 +106,7 @@ static void free_changes(struct node *node)
 {
 	while (node->newest) {
 		struct change *older = node->newest->older;
-		free_change(node->newest);
+		power_fs_free_change(node->newest);
 		node->newest = older;
 	}
 }
@@ -179,7 +124,7 @@ static void free_nodes(struct node *node)
 	}
 }
 
-static void free_name(struct name_change *name)
+void power_fs_free_name(struct name_change *name)
 {
 	free(name->directory);
 	free(name->from);
@@ -200,14 +145,14 @@ static void remember_name(struct power_fs *power, enum name_kind kind, const cha
 	power->newest_name = name;
 }
 
-static uint64_t size_of(int descriptor)
+uint64_t power_fs_size_of(int descriptor)
 {
 	off_t end = lseek(descriptor, 0, SEEK_END);
 	return end < 0 ? 0 : (uint64_t)end;
 }
 
-static bool transfer_all(ssize_t (*transfer)(int, void *, size_t, off_t), int descriptor, void *data, uint64_t length,
-			 uint64_t offset)
+bool power_fs_transfer_all(ssize_t (*transfer)(int, void *, size_t, off_t), int descriptor, void *data,
+			   uint64_t length, uint64_t offset)
 {
 	uint64_t done = 0;
 	while (done < length) {
@@ -219,7 +164,7 @@ static bool transfer_all(ssize_t (*transfer)(int, void *, size_t, off_t), int de
 	return true;
 }
 
-static ssize_t write_at(int descriptor, void *data, size_t length, off_t offset)
+ssize_t power_fs_write_at(int descriptor, void *data, size_t length, off_t offset)
 {
 	return pwrite(descriptor, data, length, offset);
 }
@@ -228,7 +173,7 @@ static ssize_t write_at(int descriptor, void *data, size_t length, off_t offset)
 static struct change *remember(struct node *node, enum change_kind kind, uint64_t offset, uint64_t length)
 {
 	struct change *change = allocate_zeroed(sizeof *change);
-	uint64_t size = size_of(node->descriptor);
+	uint64_t size = power_fs_size_of(node->descriptor);
 	uint64_t end = kind == WRITE && offset + length < size ? offset + length : size;
 	change->kind = kind;
 	change->offset = offset;
@@ -237,7 +182,7 @@ static struct change *remember(struct node *node, enum change_kind kind, uint64_
 	change->old_offset = offset;
 	change->old_length = end > offset ? end - offset : 0;
 	change->old = allocate_zeroed(change->old_length);
-	if (!transfer_all(pread, node->descriptor, change->old, change->old_length, offset))
+	if (!power_fs_transfer_all(pread, node->descriptor, change->old, change->old_length, offset))
 		abort();
 	change->older = node->newest;
 	node->newest = change;
@@ -264,7 +209,7 @@ static int power_pwritev_locked(struct power_fs *power, struct node *node, const
 			memcpy(change->data + filled, slices[i].iov_base, slices[i].iov_len);
 		filled += slices[i].iov_len;
 	}
-	if (!transfer_all(write_at, node->descriptor, change->data, fitting, offset))
+	if (!power_fs_transfer_all(power_fs_write_at, node->descriptor, change->data, fitting, offset))
 		return HF_EIO;
 	power->written_bytes += fitting;
 	return fitting < length ? HF_ENOSPC : HF_OK;
@@ -325,7 +270,7 @@ static void make_names_durable(struct power_fs *power, const char *directory)
 		*at = name->older;
 		if (name->grave)
 			unlink(name->grave);
-		free_name(name);
+		power_fs_free_name(name);
 	}
 }
 
@@ -378,7 +323,7 @@ static int open_locked(struct power_fs *power, struct hf_file *file, const char 
 	if (!existed)
 		remember_name(power, CREATE, path, NULL, NULL);
 	error = node_for(power, path, &handle->node);
-	if (!error && (flags & HF_FILE_TRUNCATE) && size_of(handle->node->descriptor) > 0)
+	if (!error && (flags & HF_FILE_TRUNCATE) && power_fs_size_of(handle->node->descriptor) > 0)
 		error = truncate_node(handle->node, 0);
 	if (error)
 		hf_file_close(file);
@@ -432,7 +377,7 @@ static int power_allocate(struct hf_file *file, uint64_t offset, uint64_t length
 	uint64_t left = power->bytes_left;
 	pthread_mutex_unlock(&power->mutex);
 	/* What is allocated already does not need room again; what lies past the size is taken as new. */
-	uint64_t size = size_of(((struct handle *)file->layer)->node->descriptor);
+	uint64_t size = power_fs_size_of(((struct handle *)file->layer)->node->descriptor);
 	uint64_t end = offset + length;
 	if (left != UINT64_MAX && end > size && end - (offset > size ? offset : size) > left)
 		return HF_ENOSPC;
@@ -474,8 +419,7 @@ static void retarget_nodes(struct power_fs *power, const char *from, const char 
 		retarget_text(&node->path, from, to);
 }
 
-/* A renamed directory takes along the names that changed in it. */
-static void retarget_below(struct name_change *names, const char *from, const char *to)
+void power_fs_retarget_below(struct name_change *names, const char *from, const char *to)
 {
 	for (struct name_change *name = names; name; name = name->older) {
 		size_t length = strlen(from);
@@ -518,7 +462,7 @@ static int rename_locked(struct power_fs *power, const char *from, const char *t
 		return error;
 	}
 	retarget_nodes(power, from, to);
-	retarget_below(power->newest_name, from, to);
+	power_fs_retarget_below(power->newest_name, from, to);
 	remember_name(power, RENAME, from, to, grave);
 	return HF_OK;
 }
@@ -621,7 +565,7 @@ static void free_names(struct power_fs *power)
 {
 	while (power->newest_name) {
 		struct name_change *older = power->newest_name->older;
-		free_name(power->newest_name);
+		power_fs_free_name(power->newest_name);
 		power->newest_name = older;
 	}
 }
@@ -708,174 +652,10 @@ int power_fs_flip_bit(struct power_fs *power, const char *path, uint64_t offset,
 		return HF_ENOTFOUND;
 	uint8_t byte;
 	int error = HF_EINVAL;
-	if (transfer_all(pread, descriptor, &byte, 1, offset)) {
+	if (power_fs_transfer_all(pread, descriptor, &byte, 1, offset)) {
 		byte ^= (uint8_t)(1u << (bit & 7));
-		error = transfer_all(write_at, descriptor, &byte, 1, offset) ? HF_OK : HF_EIO;
+		error = power_fs_transfer_all(power_fs_write_at, descriptor, &byte, 1, offset) ? HF_OK : HF_EIO;
 	}
 	close(descriptor);
 	return error;
-}
-
-/* splitmix64 */
-static uint64_t draw(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-static bool undo(const struct node *node, const struct change *change)
-{
-	/* First to the size before, so that what lay behind a lowered end is there to be written. */
-	return ftruncate(node->descriptor, (off_t)change->size_before) == 0 &&
-	       transfer_all(write_at, node->descriptor, change->old, change->old_length, change->old_offset);
-}
-
-static bool redo_sectors(const struct node *node, const struct change *change, uint64_t *random, bool garbage)
-{
-	uint64_t end = change->offset + change->length;
-	for (uint64_t at = change->offset; at < end;) {
-		uint64_t sector_end = (at / POWER_FS_SECTOR_BYTES + 1) * POWER_FS_SECTOR_BYTES;
-		uint64_t length = (sector_end < end ? sector_end : end) - at;
-		uint8_t noise[POWER_FS_SECTOR_BYTES], *from = change->data + (at - change->offset);
-		uint64_t lot = draw(random) % 8;
-		if (lot == 0 && garbage) {
-			for (size_t i = 0; i < sizeof noise; i++)
-				noise[i] = (uint8_t)draw(random);
-			from = noise;
-		}
-		if ((lot == 0 ? garbage : lot < 5) &&
-		    !transfer_all(write_at, node->descriptor, from, length, at))
-			return false;
-		at += length;
-	}
-	return true;
-}
-
-static bool redo(const struct node *node, const struct change *change, uint64_t *random, enum power_fs_mode mode)
-{
-	uint64_t lot = draw(random) % 4;
-	if (mode == POWER_FS_KEEP_ALL || change->durable)
-		lot = 0;
-	else if (mode == POWER_FS_DROP_ALL)
-		lot = 2;
-	if (change->kind == TRUNCATE)
-		return lot > 1 || ftruncate(node->descriptor, (off_t)change->offset) == 0;
-	if (lot < 2)
-		return transfer_all(write_at, node->descriptor, change->data, change->length, change->offset);
-	if (mode == POWER_FS_DROP_ALL)
-		return true;
-	/* The new size may be there although the bytes are not. */
-	uint64_t end = change->offset + change->length;
-	if (draw(random) % 2 && end > size_of(node->descriptor) && ftruncate(node->descriptor, (off_t)end) < 0)
-		return false;
-	return lot == 2 || redo_sectors(node, change, random, mode == POWER_FS_GARBAGE);
-}
-
-static bool cut_node(struct node *node, uint64_t *random, enum power_fs_mode mode)
-{
-	struct change *oldest = NULL;
-	while (node->newest) {
-		struct change *change = node->newest;
-		if (!undo(node, change))
-			return false;
-		node->newest = change->older;
-		change->older = oldest;
-		oldest = change;
-	}
-	bool ok = true;
-	while (oldest) {
-		struct change *newer = oldest->older;
-		ok = ok && redo(node, oldest, random, mode);
-		free_change(oldest);
-		oldest = newer;
-	}
-	return ok;
-}
-
-/* Draws for the directory of `name` how many of its changes survive, the oldest first. */
-static void choose_prefix(struct power_fs *power, const char *directory, uint64_t *random, enum power_fs_mode mode)
-{
-	uint64_t count = 0;
-	for (struct name_change *name = power->newest_name; name; name = name->older)
-		count += strcmp(name->directory, directory) == 0;
-	uint64_t lost = mode == POWER_FS_KEEP_ALL ? 0 : mode == POWER_FS_DROP_ALL ? count : draw(random) % (count + 1);
-	for (struct name_change *name = power->newest_name; name; name = name->older) {
-		if (strcmp(name->directory, directory) != 0)
-			continue;
-		name->kept = lost == 0;
-		lost -= lost > 0;
-	}
-}
-
-static bool first_of_directory(const struct power_fs *power, const struct name_change *name)
-{
-	for (const struct name_change *other = power->newest_name; other != name; other = other->older) {
-		if (strcmp(other->directory, name->directory) == 0)
-			return false;
-	}
-	return true;
-}
-
-static bool undo_name(struct power_fs *power, struct name_change *name)
-{
-	switch (name->kind) {
-	case CREATE:
-		return unlink(name->from) == 0;
-	case REMOVE:
-		return rename(name->grave, name->from) == 0;
-	case MAKE_DIRECTORY:
-		scratch_remove(name->from);
-		return true;
-	case RENAME:
-		retarget_below(name->older, name->to, name->from);
-		return rename(name->to, name->from) == 0 && (!name->grave || rename(name->grave, name->to) == 0);
-	}
-	return false;
-}
-
-static bool cut_names(struct power_fs *power, uint64_t *random, enum power_fs_mode mode)
-{
-	for (struct name_change *name = power->newest_name; name; name = name->older) {
-		if (first_of_directory(power, name))
-			choose_prefix(power, name->directory, random, mode);
-	}
-	bool ok = true;
-	while (power->newest_name) {
-		struct name_change *name = power->newest_name;
-		ok &= name->kept || undo_name(power, name);
-		power->newest_name = name->older;
-		free_name(name);
-	}
-	return ok;
-}
-
-int power_fs_cut(struct power_fs *power, uint64_t seed, enum power_fs_mode mode)
-{
-	uint64_t random = seed;
-	pthread_mutex_lock(&power->mutex);
-	bool ok = true;
-	for (struct node *node = power->nodes; node; node = node->next)
-		ok &= cut_node(node, &random, mode);
-	ok &= cut_names(power, &random, mode);
-
-	struct node **end = &power->former_nodes;
-	while (*end)
-		end = &(*end)->next;
-	*end = power->nodes;
-	power->nodes = NULL;
-	for (struct node *node = power->former_nodes; node; node = node->next) {
-		if (node->descriptor >= 0)
-			close(node->descriptor);
-		node->descriptor = -1;
-	}
-	scratch_remove(power->graveyard);
-	scratch_make(power->graveyard);
-	power->die_in_syncs = power->fail_in_writes = power->fail_in_syncs = 0;
-	power->bytes_left = UINT64_MAX;
-	atomic_fetch_add(&power->life, 1);
-	atomic_store(&power->dead, false);
-	pthread_mutex_unlock(&power->mutex);
-	return ok ? HF_OK : HF_EIO;
 }
