@@ -326,6 +326,11 @@ int hf_event_query_open(struct hf_event_query **out, struct hf_store *store, str
 	return HF_OK;
 }
 
+void hf_event_query_set_now(struct hf_event_query *q, uint64_t now_s)
+{
+	q->options.now_s = now_s;
+}
+
 uint64_t hf_event_query_count(const struct hf_event_query *q)
 {
 	return q->count;

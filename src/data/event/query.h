@@ -48,6 +48,8 @@ int hf_event_query_open(struct hf_event_query **out, struct hf_store *store, str
  * is not resident in resident mode (HF_EWAIT: call again in blocking mode), or until emit refuses. Steps may run on
  * different threads, one at a time. HF_ENOMEM may be tried again; HF_EIO. */
 int hf_event_query_step(struct hf_event_query *query, enum hf_read_mode mode, uint32_t visits_max);
+/* Between steps: what has expired by now_s is left out from here on. */
+void hf_event_query_set_now(struct hf_event_query *query, uint64_t now_s);
 uint64_t hf_event_query_count(const struct hf_event_query *query); /* emitted or counted so far */
 enum hf_plan hf_event_query_plan(const struct hf_event_query *query); /* of the current filter, at the end the last */
 /* A guess of documents to visit, from index counts: small ones run on the loop at once. */

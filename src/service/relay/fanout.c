@@ -14,6 +14,7 @@ struct round {
 	struct hf_relay *relay;
 	const struct hf_event *event;
 	bool is_private;
+	uint64_t expires_s;
 	size_t delivered_count;
 	struct slot slots[MESSAGE_SLOT_COUNT];
 };
@@ -55,7 +56,7 @@ static void each(void *context, struct hf_subscription *subscription)
 		hf_websocket_close(c->ws, 1011, "out of memory"); /* better than a gap that nobody sees */
 		return;
 	}
-	hf_relay_query_deliver(request, message, round->relay->json.length);
+	hf_relay_query_deliver(request, message, round->relay->json.length, round->expires_s);
 	round->delivered_count++;
 }
 
@@ -64,6 +65,9 @@ void hf_relay_fan_out(struct hf_relay *relay, const struct hf_event *event, uint
 	if (hf_subscriptions_count(relay->subscriptions) == 0)
 		return;
 	struct round round;
+	round.expires_s = hf_event_expiration(event);
+	if (round.expires_s <= hf_env_wall_s(relay->env)) /* on its way to the disk */
+		return;
 	round.relay = relay;
 	round.event = event;
 	round.is_private = relay->policy.private_reads && hf_relay_kind_is_private(event->kind);

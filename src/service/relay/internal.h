@@ -31,6 +31,7 @@
 #define HF_RELAY_READ_VISITS_MAX 4096     /* and all queries of one read together */
 #define HF_RELAY_SLICE_VISITS_MAX 4096    /* documents that one turn on a worker may look at */
 #define HF_RELAY_SLICE_BYTES_MAX (256u << 10)
+#define HF_RELAY_FILTER_BYTES_MAX (16u << 20) /* that the filters of one connection's requests may take */
 #define HF_RELAY_HELD_COUNT_MAX 1024      /* live events that wait for one subscription's EOSE */
 #define HF_RELAY_HELD_BYTES_MAX (1u << 20)
 #define HF_RELAY_WRITER_COUNT_MAX 64
@@ -55,10 +56,17 @@ struct hf_relay_connection {
 	uint32_t references;
 	uint32_t in_flight_count;
 	uint32_t request_count;
+	size_t filter_bytes;                   /* of its requests' filters */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
 	bool paused, stalled;
 	uint8_t source;                        /* enum hf_event_source */
 	uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
+};
+
+/* A live event that waits for EOSE. */
+struct hf_relay_held {
+	struct hf_websocket_message *message;
+	uint64_t expires_s;                    /* UINT64_MAX: never */
 };
 
 /* A REQ or a COUNT. */
@@ -76,7 +84,7 @@ struct hf_relay_request {
 	uint32_t filter_count;
 	struct hf_buffer out;                  /* messages from a worker: le32 length, text */
 	size_t out_at;
-	struct hf_websocket_message **held;
+	struct hf_relay_held *held;
 	uint32_t held_count, held_capacity, held_bytes;
 	uint64_t started_us;
 	int status;                            /* of the last step */
@@ -208,8 +216,10 @@ void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message
 void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id);
 void hf_relay_query_writable(struct hf_relay_connection *c);
 void hf_relay_query_cancel_all(struct hf_relay_connection *c);
-/* A live event for a subscription: sent, or held until EOSE. */
-void hf_relay_query_deliver(struct hf_relay_request *request, struct hf_websocket_message *message, size_t bytes);
+/* The client has said something: ends what waits too long for its reader. */
+void hf_relay_query_read_end(struct hf_relay_connection *c);
+/* A live event for a subscription: sent, or held until EOSE, and dropped when it expires before. */
+void hf_relay_query_deliver(struct hf_relay_request *request, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s);
 
 /* ---- metrics.c ---- */
 int hf_relay_metrics_register(struct hf_relay *relay, struct hf_metrics *registry);

@@ -4,7 +4,8 @@
  *
  * The stored part runs at once on the loop when it is small and its pages are resident. Else it runs on a worker in turns of
  * bounded visits and bytes; a connection has one turn at a time there, so one with many long queries takes
- * its share and not theirs. What a turn gave is sent as the socket has room, then the next turn is asked for.
+ * its share and not theirs. What a turn gave is sent as the socket has room, then the next turn is asked for; a
+ * connection without room has no turn, so that what waits for a reader is one turn's output and not each query's.
  *
  * A request belongs to the loop, but query, out and status to the worker while is_on_worker is set. CLOSE unlinks it
  * and sets canceled; a turn that is away brings it back to be freed. */
@@ -12,6 +13,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+static const char REASON_LATE[] = "error: the query took too long; ask for less";
 
 #define MESSAGE_BYTES_MORE 512 /* of an EVENT message around its event, about */
 
@@ -24,9 +27,10 @@ static void free_request(struct hf_relay_request *q)
 	struct hf_relay *relay = q->connection->relay;
 	hf_event_query_close(q->query);
 	for (uint32_t i = 0; i < q->held_count; i++)
-		hf_websocket_message_unref(q->held[i]);
+		hf_websocket_message_unref(q->held[i].message);
 	free(q->held);
 	hf_buffer_free(&q->out);
+	q->connection->filter_bytes -= q->arena.used_bytes;
 	hf_relay_auth_unref(q->auth);
 	if (!relay->arena.chunk) {
 		hf_arena_reset(&q->arena);
@@ -166,15 +170,17 @@ static void turn_over(struct hf_loop_mail *mail);
 static void run_turn(struct hf_work *work)
 {
 	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)work - offsetof(struct hf_relay_request, work));
+	struct hf_relay *relay = q->connection->relay;
+	hf_event_query_set_now(q->query, hf_env_wall_s(relay->env));
 	q->status = q->canceled ? HF_ECANCELED : hf_event_query_step(q->query, HF_READ_BLOCKING, HF_RELAY_SLICE_VISITS_MAX);
-	hf_loop_post(q->connection->relay->loop, &q->mail);
+	hf_loop_post(relay->loop, &q->mail);
 }
 
-/* Sends the connection's next request to the worker when none of it is there. */
+/* Sends the connection's next request to the worker when none of it is there and there is room for what it will give. */
 static void next_turn(struct hf_relay_connection *c)
 {
 	struct hf_relay *relay = c->relay;
-	while (!c->on_worker && c->turn_first) {
+	while (!c->on_worker && c->turn_first && c->ws && hf_websocket_send_room(c->ws) > 0) {
 		struct hf_relay_request *q = c->turn_first;
 		c->turn_first = q->next_turn;
 		if (!c->turn_first)
@@ -258,10 +264,11 @@ static void finish(struct hf_relay_request *q)
 	if (r == HF_OK && c->ws)
 		hf_websocket_send_text(c->ws, hf_buffer_slice(&relay->reply));
 	hf_buffer_clear(&relay->reply);
+	uint64_t now_s = hf_env_wall_s(relay->env);
 	for (uint32_t i = 0; i < q->held_count; i++) {
-		if (c->ws)
-			hf_websocket_send_shared(c->ws, q->held[i]);
-		hf_websocket_message_unref(q->held[i]);
+		if (c->ws && q->held[i].expires_s > now_s)
+			hf_websocket_send_shared(c->ws, q->held[i].message);
+		hf_websocket_message_unref(q->held[i].message);
 	}
 	free(q->held);
 	q->held = NULL;
@@ -292,23 +299,26 @@ static const char *reason_of(int status)
 	return status == HF_ENOMEM ? "error: out of memory" : "error: stored events cannot be read";
 }
 
+static bool is_late(const struct hf_relay_request *q)
+{
+	const struct hf_relay *relay = q->connection->relay;
+	return hf_env_monotonic_us(relay->env) - q->started_us > relay->policy.query_timeout_us;
+}
+
 /* After a step, or when there is room again: sends, goes on, or ends. */
 static void proceed(struct hf_relay_request *q)
 {
-	struct hf_relay_connection *c = q->connection;
-	struct hf_relay *relay = c->relay;
 	q->waits_for_room = false;
-	if (!c->ws)
+	if (!q->connection->ws)
 		return;
 	if (!flush(q)) {
 		q->waits_for_room = true;
 		return;
 	}
-	bool late = hf_env_monotonic_us(relay->env) - q->started_us > relay->policy.query_timeout_us;
 	if (q->status == HF_OK)
 		finish(q);
-	else if (late)
-		refuse(q, "error: the query took too long; ask for less");
+	else if (is_late(q))
+		refuse(q, REASON_LATE);
 	else if (q->status == HF_EBUSY || q->status == HF_EWAIT || q->status == HF_ETOOBIG)
 		take_turn(q);
 	else
@@ -346,12 +356,25 @@ void hf_relay_query_writable(struct hf_relay_connection *c)
 			q = q->next;
 		}
 	}
+	next_turn(c);
 	hf_relay_connection_unref(c);
+}
+
+/* One that says nothing either is ended by an unanswered ping, so nobody can hold a snapshot for long. */
+void hf_relay_query_read_end(struct hf_relay_connection *c)
+{
+	if (!c->requests || !c->ws || hf_websocket_send_room(c->ws) > 0)
+		return;
+	for (struct hf_relay_request *q = c->requests, *next; q; q = next) {
+		next = q->next;
+		if (q->query && !q->is_on_worker && is_late(q))
+			refuse(q, REASON_LATE);
+	}
 }
 
 /* ---- Live events ---- */
 
-static void hold(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes)
+static void hold(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
 {
 	struct hf_relay_metrics *metrics = &q->connection->relay->metrics;
 	if (q->held_overflow)
@@ -359,7 +382,7 @@ static void hold(struct hf_relay_request *q, struct hf_websocket_message *messag
 	bool full = q->held_count == HF_RELAY_HELD_COUNT_MAX || q->held_bytes + bytes > HF_RELAY_HELD_BYTES_MAX;
 	if (!full && q->held_count == q->held_capacity) {
 		uint32_t capacity = q->held_capacity ? 2 * q->held_capacity : 8;
-		struct hf_websocket_message **more = realloc(q->held, capacity * sizeof *more);
+		struct hf_relay_held *more = realloc(q->held, capacity * sizeof *more);
 		full = !more;
 		if (more) {
 			q->held = more;
@@ -371,15 +394,15 @@ static void hold(struct hf_relay_request *q, struct hf_websocket_message *messag
 		hf_counter_add(&metrics->held_overflows, 1);
 		return;
 	}
-	q->held[q->held_count++] = hf_websocket_message_ref(message);
+	q->held[q->held_count++] = (struct hf_relay_held){hf_websocket_message_ref(message), expires_s};
 	q->held_bytes += (uint32_t)bytes;
 	hf_counter_add(&metrics->held, 1);
 }
 
-void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes)
+void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
 {
 	if (q->query)
-		hold(q, message, bytes);
+		hold(q, message, bytes, expires_s);
 	else
 		hf_websocket_send_shared(q->connection->ws, message);
 }
@@ -401,6 +424,7 @@ static struct hf_relay_request *new_request(struct hf_relay_connection *c, const
 		q->auth->references++;
 	q->arena = relay->arena;
 	relay->arena = (struct hf_arena){.limit_bytes = q->arena.limit_bytes};
+	c->filter_bytes += q->arena.used_bytes;
 	q->filters = message->filters;
 	q->filter_count = message->filter_count;
 	q->is_count = message->type == HF_NOSTR_COUNT;
@@ -449,6 +473,8 @@ static const char *refuses(const struct hf_relay_connection *c, const struct hf_
 		return "auth-required: kinds 4 and 1059 are read by those involved only";
 	if (c->request_count >= policy->subscriptions_max)
 		return "rate-limited: too many subscriptions on this connection";
+	if (c->filter_bytes + c->relay->arena.used_bytes > HF_RELAY_FILTER_BYTES_MAX)
+		return "rate-limited: the filters of this connection take too much memory; close some subscriptions";
 	return NULL;
 }
 

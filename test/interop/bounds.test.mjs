@@ -1,0 +1,91 @@
+// What one connection may cost: memory of filters and of answers that nobody reads, time, and what expires meanwhile.
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { Gateway } from './lib/gateway.mjs'
+import { Author, Client, now, sleep } from './lib/client.mjs'
+import { ask, ownMemory, until } from './lib/command.mjs'
+
+const timeout = 120000
+const MiB = 1 << 20
+const keys = count => Array.from({ length: count }, () => randomBytes(32).toString('hex'))
+const subscriptions = async gateway => Number((await ask(`${gateway.http}/metrics`)).body.match(/^holdfast_relay_subscriptions\S* (\d+)/m)[1])
+
+async function withGateway (args, body) {
+  const gateway = await Gateway.start({ args })
+  try { await body(gateway) } finally { await gateway.stop() }
+}
+
+// A relay with more stored than sockets buffer, and a client that does not read.
+async function withDeafReader (args, body) {
+  await withGateway(args, async gateway => {
+    const author = new Author()
+    const publisher = await Client.connect(gateway.url)
+    const events = Array.from({ length: 480 }, (_, i) => author.event({ content: `${i} ${randomBytes(12000).toString('hex')}` }))
+    for (let at = 0; at < events.length; at += 60) await Promise.all(events.slice(at, at + 60).map(event => publisher.publish(event)))
+    const deaf = await Client.connect(gateway.url, { perMessageDeflate: false })
+    deaf.socket.pause()
+    await body({ gateway, author, publisher, deaf })
+    deaf.close()
+    publisher.close()
+  })
+}
+
+test('the filters of one connection take bounded memory; closing some makes room', { timeout }, () => withGateway([], async gateway => {
+  const client = await Client.connect(gateway.url)
+  const start = await ownMemory(gateway)
+  const open = async id => {
+    const answer = client.next(m => (m[0] === 'EOSE' || m[0] === 'CLOSED') && m[1] === id)
+    client.send(['REQ', id, { '#t': keys(7500) }, { '#p': keys(7500) }])
+    return answer
+  }
+  let refused
+  const taken = []
+  for (let i = 0; i < 64 && !refused; i++) {
+    const answer = await open(`s${i}`)
+    if (answer[0] === 'CLOSED') refused = answer
+    else taken.push(`s${i}`)
+  }
+  assert.match(refused?.[2] ?? '', /^rate-limited:/)
+  assert.ok(taken.length >= 4, 'a few of the largest are no abuse')
+  assert.ok(await ownMemory(gateway) - start < 48 * MiB)
+  assert.deepEqual(await client.ids({ kinds: [1] }), [], 'a small filter finds room')
+  for (const id of taken) client.send(['CLOSE', id])
+  assert.equal((await open('again'))[0], 'EOSE')
+  client.close()
+}))
+
+test('sixty long queries of a reader who does not read cost little more than one', { timeout }, () =>
+  withDeafReader(['--websocket-send-queue-max', '1MiB'], async ({ gateway, deaf }) => {
+    const start = await ownMemory(gateway)
+    for (let i = 0; i < 60; i++) deaf.send(['REQ', `s${i}`, { kinds: [1] }, { limit: 400 }])
+    await until(async () => await subscriptions(gateway) === 60)
+    await sleep(500)
+    assert.ok(await ownMemory(gateway) - start < 6 * MiB)
+    const ends = until(() => deaf.messages.filter(m => m[0] === 'EOSE').length === 60, 60000)
+    deaf.socket.resume()
+    await ends
+  }))
+
+test('a reader who does not read cannot hold a query beyond its time by saying something', { timeout }, () =>
+  withDeafReader(['--relay-query-timeout', '1s'], async ({ gateway, deaf }) => {
+    for (let i = 0; i < 10; i++) deaf.send(['REQ', `s${i}`, { kinds: [1] }, { limit: 400 }])
+    await until(async () => await subscriptions(gateway) === 10)
+    await until(async () => { deaf.socket.ping(); return await subscriptions(gateway) < 10 }, 10000)
+  }))
+
+test('a live event that waited for EOSE until it expired is not sent (NIP-40)', { timeout }, () =>
+  withDeafReader(['--websocket-send-queue-max', '1MiB'], async ({ author, publisher, deaf, gateway }) => {
+    deaf.send(['REQ', 'all', { limit: 400 }, { kinds: [1] }])
+    await until(async () => await subscriptions(gateway) === 1)
+    const brief = author.event({ kind: 7, tags: [['expiration', String(now() + 2)]] })
+    const lasting = author.event({ kind: 7, tags: [['expiration', String(now() + 3600)]] })
+    assert.deepEqual(await publisher.publish(brief), [true, ''])
+    assert.deepEqual(await publisher.publish(lasting), [true, ''])
+    await sleep(2500)
+    const arrived = deaf.next(m => m[0] === 'EVENT' && m[2].id === lasting.id)
+    deaf.socket.resume()
+    await arrived
+    assert.ok(deaf.messages.findIndex(m => m[0] === 'EOSE') < deaf.messages.findIndex(m => m[2]?.id === lasting.id), 'it did wait for EOSE')
+    assert.equal(deaf.messages.some(m => m[2]?.id === brief.id), false)
+  }))
