@@ -28,7 +28,7 @@ static void lower(uint64_t *value, uint64_t other)
 
 static int add_index(struct checkpoint *c, uint32_t number, struct hf_index_checkpoint *segments)
 {
-	uint64_t position = UINT64_MAX;
+	uint64_t position = UINT64_MAX, limit;
 	size_t count = 0;
 	int status = hf_index_checkpoint(c->collections[number]->index, segments, SEGMENTS_MAX, &count, &position);
 
@@ -36,8 +36,12 @@ static int add_index(struct checkpoint *c, uint32_t number, struct hf_index_chec
 		return status;
 	if (count > SEGMENTS_MAX)
 		return HF_ETOOBIG;
-	lower(&position, c->committed);
-	lower(&position, c->applied);
+	limit = c->committed < c->applied ? c->committed : c->applied;
+	/* What was put and sealed since `applied` was noted: memory is sealed in order, so a replay must not put it again. */
+	for (size_t i = 0; i < count; i++)
+		if (segments[i].info.position_max >= limit)
+			limit = segments[i].info.position_max + 1;
+	lower(&position, limit);
 	c->manifest.collection_present[number] = true;
 	c->manifest.collection_position[number] = position;
 	lower(&c->manifest.replay, position);

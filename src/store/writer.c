@@ -261,8 +261,10 @@ static int sync_log(struct hf_writer *writer)
 	uint64_t start_us = hf_env_monotonic_us(store->env);
 	int status;
 
-	if (hf_log_synced(store->log) >= hf_log_end(store->log))
+	if (hf_log_synced(store->log) >= hf_log_end(store->log)) { /* a checkpoint did it */
+		writer->unsynced_since_us = 0;
 		return HF_OK;
+	}
 	status = hf_log_sync(store->log);
 	atomic_fetch_add_explicit(&store->sync_count, 1, memory_order_relaxed);
 	hf_histogram_record_us(&store->metric.sync_seconds, hf_env_monotonic_us(store->env) - start_us);

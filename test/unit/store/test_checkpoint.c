@@ -1,0 +1,139 @@
+/* What commits do while a checkpoint is at work. The file system of these tests calls back at chosen steps of the
+ * checkpoint, so that what happens by chance elsewhere happens each time here. */
+#include "store_test.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "store/state.h"
+
+#define MEMTABLE_DOCS 16
+#define SEAL_WAIT_MS_MAX 5000
+
+static struct hf_fs hooked_fs;
+static struct hf_env env;
+static struct hf_store *store;
+static char directory[64], image[64];
+static pthread_t thread; /* whose calls count */
+static bool armed, put, copied;
+
+/* More documents than a memtable holds, and a wait until the full one is a segment. */
+static void put_and_seal(void)
+{
+	struct hf_collection *collection = hf_collection_ref(store, 1);
+
+	assert_int_equal(test_put(store, 1, 1000, MEMTABLE_DOCS), HF_OK);
+	assert_int_equal(test_put(store, 1, 2000, 1), HF_OK);
+	for (int waited = 0; hf_index_frozen_count(collection->index) > 0; waited++) {
+		assert_true(waited < SEAL_WAIT_MS_MAX);
+		usleep(1000);
+	}
+	hf_collection_unref(collection);
+}
+
+static int hooked_open(struct hf_fs *fs, struct hf_file *file, const char *path, int flags)
+{
+	if (armed && !put && pthread_equal(pthread_self(), thread) && strstr(path, ".dead-") != NULL && (flags & HF_FILE_CREATE)) {
+		put = true;
+		put_and_seal();
+	}
+	return hf_fs_system()->open(fs, file, path, flags);
+}
+
+/* The manifest is in place: what is on the disk now is what a crash would leave. */
+static int hooked_rename(struct hf_fs *fs, const char *from, const char *to)
+{
+	char command[256];
+	int status = hf_fs_system()->rename(fs, from, to);
+
+	if (put && !copied && pthread_equal(pthread_self(), thread) && strcmp(strrchr(to, '/'), "/MANIFEST") == 0) {
+		copied = true;
+		snprintf(command, sizeof command, "cp -r '%s/.' '%s'", directory, image);
+		assert_int_equal(system(command), 0);
+	}
+	return status;
+}
+
+static void test_what_is_sealed_during_a_checkpoint_is_not_replayed_too(void **state)
+{
+	struct hf_failure failure;
+	struct hf_store_options options;
+
+	(void)state;
+	test_directory(directory);
+	test_directory(image);
+	options = test_options(&env, directory);
+	options.memtable_docs_max = MEMTABLE_DOCS;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	assert_int_equal(test_put(store, 0, 0, MEMTABLE_DOCS), HF_OK);
+	assert_int_equal(test_put(store, 1, 500, 1), HF_OK);
+	assert_int_equal(hf_store_compact(store, &failure), HF_OK);
+	assert_int_equal(test_delete(store, 0, 0, 1), HF_OK);
+	thread = pthread_self();
+	armed = true;
+	assert_int_equal(hf_store_checkpoint(store, false), HF_OK);
+	assert_true(put && copied);
+	hf_store_abandon(store);
+
+	options.directory = image;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	struct hf_snapshot *snapshot = hf_store_snapshot(store);
+
+	assert_int_equal(test_query(snapshot, 1, 0), MEMTABLE_DOCS + 2);
+	hf_snapshot_release(snapshot);
+	assert_int_equal(test_delete(store, 1, 1000, 1), HF_OK);
+	snapshot = hf_store_snapshot(store);
+	assert_int_equal(test_get(snapshot, 1, 1000), HF_ENOTFOUND);
+	assert_int_equal(test_query(snapshot, 1, 0), MEMTABLE_DOCS + 1);
+	hf_snapshot_release(snapshot);
+	hf_store_close(store);
+	test_remove(directory);
+	test_remove(image);
+}
+
+static void test_a_sync_by_a_checkpoint_lets_the_writer_sleep(void **state)
+{
+	struct hf_failure failure;
+	struct hf_store_options options;
+	struct rusage before, after;
+
+	(void)state;
+	test_directory(directory);
+	options = test_options(&env, directory);
+	options.sync_interval_ms = 20;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, test_stage, &(struct test_change){0, 0, 1, false}), HF_OK);
+	assert_int_equal(hf_store_checkpoint(store, false), HF_OK);
+	usleep(40000);
+	assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+	usleep(300000);
+	assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+	assert_true(after.ru_nvcsw - before.ru_nvcsw < 50);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static void forget_line(void *context, const char *line, unsigned length)
+{
+	(void)context;
+	(void)line;
+	(void)length;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_sealed_during_a_checkpoint_is_not_replayed_too),
+		cmocka_unit_test(test_a_sync_by_a_checkpoint_lets_the_writer_sleep),
+	};
+
+	hf_env_system(&env);
+	hooked_fs = *env.fs;
+	hooked_fs.open = hooked_open;
+	hooked_fs.rename = hooked_rename;
+	env.fs = &hooked_fs;
+	if (getenv("TEST_LOG") == NULL)
+		hf_log_set_sink(forget_line, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
