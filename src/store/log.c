@@ -172,6 +172,7 @@ int hf_log_open(struct hf_log **out, const struct hf_log_options *options, const
 		return hf_fail(failure, HF_ENOMEM, "out of memory");
 	}
 	pthread_mutex_init(&log->lock, NULL);
+	pthread_mutex_init(&log->sync_lock, NULL);
 	if (segment_count > 0)
 		status = open_segments(log, segments, segment_count, failure);
 	else
@@ -190,6 +191,7 @@ void hf_log_close(struct hf_log *log)
 		return;
 	hf_log_unpin(log->set);
 	pthread_mutex_destroy(&log->lock);
+	pthread_mutex_destroy(&log->sync_lock);
 	free(log);
 }
 
@@ -314,7 +316,7 @@ int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
 	return HF_OK;
 }
 
-int hf_log_sync(struct hf_log *log)
+static int sync_locked(struct hf_log *log)
 {
 	uint64_t end = hf_log_end(log), synced = hf_log_synced(log);
 	struct hf_log_set *set;
@@ -332,9 +334,17 @@ int hf_log_sync(struct hf_log *log)
 		atomic_store(&log->failed, true);
 		return status;
 	}
-	while (synced < end && !atomic_compare_exchange_weak(&log->synced, &synced, end))
-		;
+	atomic_store_explicit(&log->synced, end, memory_order_release);
 	return HF_OK;
+}
+
+int hf_log_sync(struct hf_log *log)
+{
+	pthread_mutex_lock(&log->sync_lock);
+	int status = sync_locked(log);
+
+	pthread_mutex_unlock(&log->sync_lock);
+	return status;
 }
 
 int hf_log_cut(struct hf_log *log, uint64_t position)

@@ -37,6 +37,7 @@ struct hf_log {
 	struct hf_log_options options;
 	char directory[HF_PATH_BYTES_MAX];
 	pthread_mutex_t lock;    /* set */
+	pthread_mutex_t sync_lock; /* one sync at a time: the kernel tells a lost page to one of two only */
 	struct hf_log_set *set;
 	struct hf_log_segment *last; /* the writer's; in the set, and never collected */
 	uint32_t sum_start;      /* crc32c of the uuid */
