@@ -328,15 +328,23 @@ int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length)
 
 int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum hf_read_mode mode, struct hf_buffer *block)
 {
-	struct hf_log_set *set = hf_log_pin(store->log);
 	struct hf_log_record record;
 	struct hf_slice rest;
-	uint64_t position, values[2];
-	int status = hf_blocks_find(store->blocks, log, index, mode, &position);
+	uint64_t position = 0, before, values[2];
+	int status;
 
-	if (status == HF_OK)
+	/* The log is pinned after the look-up, so that it holds the place. When that was collected between, the block was cleared
+	 * or put anew meanwhile, and the next look-up says so. */
+	do {
+		before = position;
+		status = hf_blocks_find(store->blocks, log, index, mode, &position);
+		if (status != HF_OK)
+			return status;
+		struct hf_log_set *set = hf_log_pin(store->log);
+
 		status = hf_log_read(set, position, mode, 0, block, &record);
-	hf_log_unpin(set);
+		hf_log_unpin(set);
+	} while (status == HF_ENOTFOUND && position != before);
 	if (status != HF_OK)
 		return status;
 	if (record.type != HF_RECORD_BLOCK || !hf_record_read_varints(record.payload, values, 2, &rest) ||
