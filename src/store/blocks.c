@@ -271,25 +271,39 @@ static void report_dead(const struct hf_blocks *blocks, const struct entry *entr
 		blocks->options.dead(blocks->options.context, entry->position, entry->bytes);
 }
 
-/* The log's entry in memory, made with the state it has below. The lock is held for writing. */
-static int touch(struct hf_blocks *blocks, uint64_t number, struct block_log **out)
+/* The log's state as it is now: with the lock held for reading only while memory is looked at, because the runs may have to
+ * be waited for and others read meanwhile. HF_ENOTFOUND. */
+static int find_state(struct hf_blocks *blocks, uint64_t number, struct hf_block_item *state)
 {
 	struct hf_block_page page = {.run = NULL};
-	struct hf_block_item state = {0};
-	struct block_log *log = memory_get(&blocks->memory, number);
-	const struct block_log *below;
+	struct run_set *set = NULL;
 	int status = HF_OK;
+
+	pthread_rwlock_rdlock(&blocks->lock);
+	const struct block_log *log = memory_get(&blocks->memory, number);
+
+	if (log == NULL)
+		log = memory_get(&blocks->frozen, number);
+	if (log != NULL)
+		*state = (struct hf_block_item){.length = log->length, .exists = log->exists};
+	else
+		set = set_ref(blocks);
+	pthread_rwlock_unlock(&blocks->lock);
+	if (set != NULL)
+		status = runs_state(set, &page, number, HF_READ_BLOCKING, state);
+	set_unref(set);
+	return status;
+}
+
+/* The log's entry in memory, made with the state it had below. The lock is held for writing. */
+static int touch(struct hf_blocks *blocks, uint64_t number, const struct hf_block_item *state_below, struct block_log **out)
+{
+	struct hf_block_item state = *state_below;
+	struct block_log *log = memory_get(&blocks->memory, number);
 
 	*out = log;
 	if (log != NULL)
 		return HF_OK;
-	below = memory_get(&blocks->frozen, number);
-	if (below != NULL)
-		state = (struct hf_block_item){.length = below->length, .exists = below->exists};
-	else
-		status = runs_state(blocks->set, &page, number, HF_READ_BLOCKING, &state);
-	if (status != HF_OK && status != HF_ENOTFOUND)
-		return status;
 	log = calloc(1, sizeof *log);
 	if (log == NULL)
 		return HF_ENOMEM;
@@ -378,16 +392,12 @@ static void truncate(struct hf_blocks *blocks, struct block_log *log, uint64_t l
 	remove_entries(blocks, log, length, UINT64_MAX);
 }
 
-static int apply_locked(struct hf_blocks *blocks, const struct hf_log_record *record, uint8_t count)
+static int apply_locked(struct hf_blocks *blocks, const struct hf_log_record *record, const uint64_t values[static 3],
+	const struct hf_block_item *state)
 {
-	struct hf_slice rest;
 	struct block_log *log;
-	uint64_t values[3] = {0};
-	int status;
+	int status = touch(blocks, values[0], state, &log);
 
-	if (!hf_record_read_varints(record->payload, values, count, &rest) || values[1] > HF_BLOCK_INDEX_MAX)
-		return HF_ECORRUPT;
-	status = touch(blocks, values[0], &log);
 	if (status != HF_OK)
 		return status;
 	switch (record->type) {
@@ -406,12 +416,21 @@ static int apply_locked(struct hf_blocks *blocks, const struct hf_log_record *re
 int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record)
 {
 	uint8_t count = record->type == HF_RECORD_LOG_CLEAR ? 3 : record->type == HF_RECORD_LOG_DROP ? 1 : 2;
+	struct hf_block_item state = {0};
+	uint64_t values[3] = {0};
+	struct hf_slice rest;
 	int status;
 
 	if (record->position < blocks->opened)
 		return HF_OK;
+	if (!hf_record_read_varints(record->payload, values, count, &rest) || values[1] > HF_BLOCK_INDEX_MAX)
+		return HF_ECORRUPT;
+	/* Only this thread changes it, so it is still so under the lock. */
+	status = find_state(blocks, values[0], &state);
+	if (status != HF_OK && status != HF_ENOTFOUND)
+		return status;
 	pthread_rwlock_wrlock(&blocks->lock);
-	status = apply_locked(blocks, record, count);
+	status = apply_locked(blocks, record, values, &state);
 	pthread_rwlock_unlock(&blocks->lock);
 	return status;
 }
@@ -420,24 +439,9 @@ int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record
 
 int hf_blocks_length(struct hf_blocks *blocks, uint64_t number, uint64_t *length)
 {
-	struct hf_block_page page = {.run = NULL};
 	struct hf_block_item state = {0};
-	struct run_set *set = NULL;
-	int status = HF_OK;
+	int status = find_state(blocks, number, &state);
 
-	pthread_rwlock_rdlock(&blocks->lock);
-	const struct block_log *log = memory_get(&blocks->memory, number);
-
-	if (log == NULL)
-		log = memory_get(&blocks->frozen, number);
-	if (log != NULL)
-		state = (struct hf_block_item){.length = log->length, .exists = log->exists};
-	else
-		set = set_ref(blocks);
-	pthread_rwlock_unlock(&blocks->lock);
-	if (set != NULL)
-		status = runs_state(set, &page, number, HF_READ_BLOCKING, &state);
-	set_unref(set);
 	if (status == HF_OK && !state.exists)
 		status = HF_ENOTFOUND;
 	if (status == HF_OK)
