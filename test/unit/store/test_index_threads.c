@@ -5,6 +5,7 @@
 
 #define DOCS 30000
 #define READERS 3
+#define SAVED_MAX 1024 /* segments, however far merging lags behind */
 
 struct shared {
 	struct fixture f;
@@ -102,7 +103,7 @@ static void *reader(void *context)
 
 static void write_all(struct shared *s)
 {
-	struct hf_index_checkpoint saved[64];
+	struct hf_index_checkpoint saved[SAVED_MAX];
 	size_t count;
 	for (uint32_t i = 0; i < DOCS; i++) {
 		struct hf_doc_key key;
@@ -128,7 +129,7 @@ static void write_all(struct shared *s)
 			}
 		}
 		if (i % 1000 == 999) {
-			assert_int_equal(hf_index_checkpoint(s->f.index, saved, 64, &count, &position), HF_OK);
+			assert_int_equal(hf_index_checkpoint(s->f.index, saved, SAVED_MAX, &count, &position), HF_OK);
 			hf_index_release_old(s->f.index);
 		}
 	}
