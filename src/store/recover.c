@@ -36,6 +36,8 @@ static int note_table_record(struct hf_store *store, const struct hf_log_record 
 		status = hf_tables_put(&store->tables, record->stream, key, value);
 	else
 		status = HF_ECORRUPT;
+	if (status == HF_ENOMEM)
+		return status; /* a snapshot of the tables does not hold it */
 	pthread_rwlock_wrlock(&store->tables.lock);
 	store->tables.position = record->position + 1;
 	pthread_rwlock_unlock(&store->tables.lock);

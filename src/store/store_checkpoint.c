@@ -182,6 +182,8 @@ static int write_manifest(struct checkpoint *c)
 	m->next_file = atomic_load(&store->next_file_number);
 	m->synced = hf_log_synced(store->log);
 	m->counted = c->applied;
+	if (status == HF_OK && atomic_load(&store->incomplete))
+		status = HF_ENOMEM;
 	if (status == HF_OK)
 		status = hf_manifest_print(m, &text);
 	if (status == HF_OK)

@@ -1,5 +1,6 @@
 /* Operations are encoded into the group's buffer at once; what a later commit of the group may see of them (kills, table
  * values, log lengths, documents) is kept beside it and given up or taken back with the commit. */
+#include "store/block_run.h"
 #include "store/writer.h"
 
 #include <stdlib.h>
@@ -482,7 +483,7 @@ int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct i
 
 	if (status != HF_OK)
 		return status;
-	if (index == UINT64_MAX || gather(NULL, block, block_count) > HF_STORE_BLOCK_BYTES_MAX)
+	if (index > HF_BLOCK_INDEX_MAX || gather(NULL, block, block_count) > HF_STORE_BLOCK_BYTES_MAX)
 		return HF_ETOOBIG;
 	length.exists = true;
 	if (length.length <= index)

@@ -243,9 +243,13 @@ static void make_visible(struct hf_writer *writer, size_t length)
 				.position = tx->base + at, .type = data[8], .flags = data[9], .stream = hf_load_le32(data + 12),
 				.payload = hf_slice(data + HF_LOG_RECORD_HEADER_BYTES, payload_bytes),
 			};
-			if (hf_store_apply(store, &record) != HF_OK)
-				hf_log_error(&hf_store_module, "out of memory while a commit was applied; it is complete after a restart",
-					"position=%llu", (unsigned long long)record.position);
+			int status = hf_store_apply(store, &record);
+
+			if (status != HF_OK) {
+				atomic_store(&store->incomplete, true);
+				hf_log_error(&hf_store_module, "a commit could not be applied; the store takes no more changes until it is opened again",
+					"position=%llu error=%s", (unsigned long long)record.position, hf_error_name(status));
+			}
 		}
 		if (hf_record_is_garbage(data[8]))
 			garbage += hf_log_record_bytes(payload_bytes);
@@ -386,7 +390,7 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 	int status;
 
 	hf_tx_begin_commit(tx);
-	status = commit->stage(commit, tx);
+	status = atomic_load(&writer->store->incomplete) ? HF_ENOMEM : commit->stage(commit, tx);
 	if (status == HF_OK)
 		status = tx->error;
 	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx))
