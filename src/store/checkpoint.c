@@ -217,7 +217,12 @@ static int describe(struct hf_index *index, struct hf_index_view *view, struct h
 							      .position_max = s->position_max},
 			.dead_generation = s->dead_generation};
 	}
-	return r || !written ? r : hf_fs_sync_directory(index->options.env->fs, index->directory);
+	index->names_unsynced |= written;
+	if (!r && index->names_unsynced)
+		r = hf_fs_sync_directory(index->options.env->fs, index->directory);
+	if (!r)
+		index->names_unsynced = false;
+	return r;
 }
 
 int hf_index_checkpoint(

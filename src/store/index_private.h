@@ -37,6 +37,7 @@ struct hf_index {
 	pthread_mutex_t seal_lock;  /* one seal at a time */
 	pthread_mutex_t merge_lock; /* one merge at a time */
 	pthread_mutex_t checkpoint_lock;
+	bool names_unsynced;        /* dead files were written, the directory not synced yet; under the checkpoint lock */
 	struct hf_index_view *view;
 	struct hf_index_old_file *old_files;
 	struct hf_memtable *active; /* the writer's */

@@ -17,6 +17,8 @@ static struct hf_store *store;
 static char directory[64], image[64];
 static pthread_t thread; /* whose calls count */
 static bool armed, put, copied;
+static bool fail_index_directory;
+static unsigned index_directory_opens;
 
 /* More documents than a memtable holds, and a wait until the full one is a segment. */
 static void put_and_seal(void)
@@ -37,6 +39,11 @@ static int hooked_open(struct hf_fs *fs, struct hf_file *file, const char *path,
 	if (armed && !put && pthread_equal(pthread_self(), thread) && strstr(path, ".dead-") != NULL && (flags & HF_FILE_CREATE)) {
 		put = true;
 		put_and_seal();
+	}
+	if ((flags & HF_FILE_DIRECTORY) && strcmp(strrchr(path, '/'), "/index") == 0) {
+		index_directory_opens++;
+		if (fail_index_directory)
+			return HF_EIO;
 	}
 	return hf_fs_system()->open(fs, file, path, flags);
 }
@@ -114,6 +121,57 @@ static void test_a_sync_by_a_checkpoint_lets_the_writer_sleep(void **state)
 	test_remove(directory);
 }
 
+/* Without background threads nothing but the checkpoint syncs the directory. */
+static void test_names_of_dead_files_are_synced_when_the_first_try_failed(void **state)
+{
+	struct hf_failure failure;
+	struct hf_store_options options;
+
+	(void)state;
+	test_directory(directory);
+	options = test_options(&env, directory);
+	options.no_background = true;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	assert_int_equal(test_put(store, 0, 0, 10), HF_OK);
+	hf_store_close(store);
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	assert_int_equal(test_delete(store, 0, 0, 1), HF_OK);
+	fail_index_directory = true;
+	assert_int_equal(hf_store_checkpoint(store, false), HF_EIO);
+	fail_index_directory = false;
+	index_directory_opens = 0;
+	assert_int_equal(hf_store_checkpoint(store, false), HF_OK);
+	assert_int_equal(index_directory_opens, 1);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static int stage_far_block(void *context, struct hf_tx *tx)
+{
+	return hf_tx_log_put(tx, 1, *(uint64_t *)context, &(struct iovec){"x", 1}, 1);
+}
+
+/* What could not be applied must not be logged. */
+static void test_a_block_beyond_the_highest_index_is_refused(void **state)
+{
+	struct hf_failure failure;
+	struct hf_store_options options;
+	struct hf_buffer block = {0};
+	uint64_t index = ((uint64_t)1 << 62) - 1;
+
+	(void)state;
+	test_directory(directory);
+	options = test_options(&env, directory);
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_DISK, stage_far_block, &index), HF_OK);
+	assert_int_equal(hf_store_log_get(store, 1, index, HF_READ_BLOCKING, &block), HF_OK);
+	index++;
+	assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_DISK, stage_far_block, &index), HF_ETOOBIG);
+	hf_buffer_free(&block);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 static void forget_line(void *context, const char *line, unsigned length)
 {
 	(void)context;
@@ -126,6 +184,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_sealed_during_a_checkpoint_is_not_replayed_too),
 		cmocka_unit_test(test_a_sync_by_a_checkpoint_lets_the_writer_sleep),
+		cmocka_unit_test(test_names_of_dead_files_are_synced_when_the_first_try_failed),
+		cmocka_unit_test(test_a_block_beyond_the_highest_index_is_refused),
 	};
 
 	hf_env_system(&env);
