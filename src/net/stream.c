@@ -186,7 +186,9 @@ void hf_stream_clear_timeout(struct hf_stream *s)
 static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
 	(void)suggested;
-	*buffer = uv_buf_init((char *)stream_of(handle)->loop->read_buffer, HF_LOOP_READ_BYTES);
+	struct hf_stream *s = stream_of(handle);
+	bool is_limited = s->read_bytes_max && s->read_bytes_max < HF_LOOP_READ_BYTES;
+	*buffer = uv_buf_init((char *)s->loop->read_buffer, is_limited ? s->read_bytes_max : HF_LOOP_READ_BYTES);
 }
 
 /* Hands out what the ciphertext holds. */

@@ -54,6 +54,7 @@ struct hf_stream {
 	struct hf_loop_deferred flush;
 	struct hf_timer timer;
 	struct hf_address peer;
+	uint32_t read_bytes_max; /* at once; 0: as much as the loop's buffer takes */
 	bool is_unix : 1, is_reading : 1, is_finishing : 1, is_shut : 1, has_ended : 1, is_broken : 1;
 };
 

@@ -19,6 +19,11 @@
 #define SEND_QUEUE_BYTES_MAX_DEFAULT (4u << 20)
 #define PING_INTERVAL_MS_DEFAULT 45000
 #define CLOSE_WAIT_MS 5000
+/* A kilobyte can inflate to a megabyte. Who sends much of that is read from in small pieces, and with rests several times
+ * as long as the work it makes, so that others have most of the loop. */
+#define DEFLATE_READ_BYTES_MAX (16u << 10)
+#define INFLATED_BYTES_FREE (512u << 10) /* of one read */
+#define REST_MS_PER_MIB 16
 /* Shared frames up to this are copied: cheaper than a reference and an entry of writev. */
 #define SHARED_COPY_BYTES_MAX 160
 
@@ -36,6 +41,7 @@ struct hf_websocket {
 	bool is_doomed : 1;  /* ends as soon as the loop gets to it */
 	bool is_pinged : 1;
 	bool is_paused : 1;
+	bool is_resting : 1;
 	bool is_full : 1; /* `writable` is owed */
 };
 
@@ -115,6 +121,13 @@ static const struct hf_websocket_events session_events = {.message = on_message,
 
 /* ---- From the stream ---- */
 
+static void rest(struct hf_websocket *ws)
+{
+	ws->is_resting = true;
+	hf_stream_stop_reading(ws->stream);
+	hf_stream_set_timeout(ws->stream, (ws->session.inflated_bytes * REST_MS_PER_MIB >> 20) + 1);
+}
+
 static void on_read(void *owner, uint8_t *data, size_t length)
 {
 	struct hf_websocket *ws = owner;
@@ -132,6 +145,9 @@ static void on_read(void *owner, uint8_t *data, size_t length)
 	}
 	if (ws->handler->read_end && !ws->is_closing)
 		ws->handler->read_end(ws->context, ws);
+	if (ws->session.inflated_bytes > INFLATED_BYTES_FREE && !ws->is_closing)
+		rest(ws);
+	ws->session.inflated_bytes = 0;
 }
 
 static void on_end(void *owner, int error)
@@ -146,6 +162,11 @@ static void on_timeout(void *owner)
 	if (ws->is_closing) {
 		end_connection(ws, HF_WEBSOCKET_CLOSE_ABNORMAL, ws->is_doomed);
 		return;
+	}
+	if (ws->is_resting) {
+		ws->is_resting = false;
+		if (!ws->is_paused)
+			hf_stream_start_reading(ws->stream);
 	}
 	uint32_t silence_ms = now_ms(ws) - ws->active_ms;
 	if (silence_ms < ws->ping_interval_ms) {
@@ -256,6 +277,7 @@ int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum h
 		free(ws);
 		return HF_ENOMEM;
 	}
+	stream->read_bytes_max = deflate ? DEFLATE_READ_BYTES_MAX : 0;
 	if (counters)
 		hf_gauge_add(&counters->open, 1);
 	hf_stream_own(stream, &stream_events, ws);
@@ -389,7 +411,8 @@ void hf_websocket_resume(struct hf_websocket *ws)
 		return;
 	ws->is_paused = false;
 	ws->active_ms = now_ms(ws);
-	hf_stream_start_reading(ws->stream);
+	if (!ws->is_resting)
+		hf_stream_start_reading(ws->stream);
 }
 
 void hf_websocket_close(struct hf_websocket *ws, uint16_t code, const char *reason)
@@ -400,7 +423,9 @@ void hf_websocket_close(struct hf_websocket *ws, uint16_t code, const char *reas
 	if (ws->is_closing)
 		return;
 	ws->is_closing = true;
-	hf_websocket_resume(ws);
+	ws->is_resting = false;
+	ws->is_paused = false;
+	hf_stream_start_reading(ws->stream);
 	hf_stream_set_timeout(ws->stream, CLOSE_WAIT_MS);
 }
 

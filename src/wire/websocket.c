@@ -263,6 +263,7 @@ static int finish_message(struct hf_websocket_session *s, struct hf_slice messag
 	s->message_opcode = 0;
 	if (s->is_compressed) {
 		int error = hf_websocket_inflate(s->deflate, message, s->message_bytes_max, &message);
+		s->inflated_bytes += error ? s->message_bytes_max : message.length;
 		if (error == HF_ETOOBIG)
 			return fail(s, HF_WEBSOCKET_CLOSE_TOO_BIG, "message too big", error);
 		if (error == HF_ENOMEM)

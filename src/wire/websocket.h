@@ -55,6 +55,7 @@ struct hf_websocket_session {
 	const struct hf_websocket_events *events;
 	void *context;
 	struct hf_websocket_deflate *deflate; /* shared by all sessions of a loop; NULL: not negotiated */
+	uint64_t inflated_bytes; /* in total; the caller may set it to 0 */
 	struct hf_buffer message;             /* payload of earlier pieces; a partial control payload lies behind it */
 	uint64_t remaining;                   /* payload bytes of the current frame still to come */
 	uint32_t message_bytes_max;

@@ -2,6 +2,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { constants, deflateRawSync } from 'node:zlib'
 import { Gateway } from './lib/gateway.mjs'
 import { Author, Client, now, sleep } from './lib/client.mjs'
 import { ask, ownMemory, until } from './lib/command.mjs'
@@ -89,3 +90,26 @@ test('a live event that waited for EOSE until it expired is not sent (NIP-40)', 
     assert.ok(deaf.messages.findIndex(m => m[0] === 'EOSE') < deaf.messages.findIndex(m => m[2]?.id === lasting.id), 'it did wait for EOSE')
     assert.equal(deaf.messages.some(m => m[2]?.id === brief.id), false)
   }))
+
+// A masked text frame of up to 65,535 bytes, compressed.
+function compressedFrame (text) {
+  const payload = deflateRawSync(Buffer.from(text), { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
+  return Buffer.concat([Buffer.from([0xc1, 0x80 | 126, payload.length >> 8, payload.length & 255, 0, 0, 0, 0]), payload])
+}
+
+test('a client whose kilobytes inflate to megabytes leaves others their time', { timeout }, () => withGateway([], async gateway => {
+  const hostile = await Client.connect(gateway.url)
+  const other = await Client.connect(gateway.url)
+  const bombs = Buffer.concat(Array(64).fill(compressedFrame(`["REQ","x",${' '.repeat(1000000)}{"limit":0}]`)))
+  let goesOn = true
+  const pump = () => { if (goesOn) hostile.socket._socket.write(bombs, pump) }
+  pump()
+  await sleep(200)
+  const start = Date.now()
+  for (let i = 0; i < 10; i++) await other.query({ ids: ['00'.repeat(32)] })
+  goesOn = false
+  assert.ok(Date.now() - start < 8000, `ten look-ups took ${Date.now() - start} ms`)
+  assert.ok(hostile.messages.some(m => m[0] === 'EOSE'), 'and is served')
+  hostile.close()
+  other.close()
+}))
