@@ -594,6 +594,8 @@ void hf_store_close(struct hf_store *store)
 			status = hf_store_checkpoint(store, true);
 		if (status == HF_OK)
 			status = hf_log_cut(store->log, hf_log_end(store->log));
+		else
+			hf_log_sync(store->log); /* what was acknowledged without a sync waits no longer */
 	}
 	if (status != HF_OK)
 		hf_log_warn(&hf_store_module, "not everything could be sealed at close; the next open replays more of the log",

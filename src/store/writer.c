@@ -387,6 +387,7 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 {
 	struct hf_tx *tx = &writer->tx;
 	struct hf_collection *full = NULL;
+	bool finished;
 	int status;
 
 	hf_tx_begin_commit(tx);
@@ -395,6 +396,7 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 		status = tx->error;
 	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx))
 		status = HF_ENOSPC;
+	finished = status == HF_OK;
 	if (status == HF_OK)
 		status = hf_tx_finish_commit(tx);
 	if (status == HF_OK)
@@ -406,8 +408,10 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 	}
 	if (status == HF_EBUSY)
 		status = HF_ETOOBIG; /* more documents than a memtable holds */
-	if (status != HF_OK)
+	if (status != HF_OK) {
+		tx->ends_group |= finished; /* its table changes are staged: no other commit may see them */
 		hf_tx_drop_commit(tx);
+	}
 	commit->status = status;
 	writer->group[writer->group_count++] = commit;
 	if (status == HF_OK && commit->durability == HF_DURABLE_DISK)

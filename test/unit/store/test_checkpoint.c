@@ -172,6 +172,55 @@ static void test_a_block_beyond_the_highest_index_is_refused(void **state)
 	test_remove(directory);
 }
 
+struct step {
+	struct hf_commit commit;
+	int status;
+	bool too_big, saw;
+};
+
+static int stage_step(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct step *step = (struct step *)commit;
+	struct hf_buffer value = {0};
+	int status = HF_OK;
+
+	if (step->too_big)
+		status = hf_tx_table_put(tx, 1, HF_SLICE_LITERAL("key"), HF_SLICE_LITERAL("value"));
+	else
+		step->saw = hf_tx_table_get(tx, 1, HF_SLICE_LITERAL("key"), &value) == HF_OK;
+	hf_buffer_free(&value);
+	if (step->too_big && status == HF_OK)
+		status = test_stage(&(struct test_change){0, 0, MEMTABLE_DOCS + 1, false}, tx);
+	return status;
+}
+
+static void end_step(struct hf_commit *commit, int status)
+{
+	((struct step *)commit)->status = status;
+}
+
+/* More documents than a memtable holds: that shows only after the commit's tables were staged. */
+static void test_table_changes_of_a_refused_commit_are_seen_by_none(void **state)
+{
+	struct step refused = {.commit = {.stage = stage_step, .done = end_step, .durability = HF_DURABLE_DISK}, .too_big = true};
+	struct step next = {.commit = {.stage = stage_step, .done = end_step, .durability = HF_DURABLE_DISK}};
+	struct hf_failure failure;
+	struct hf_store_options options;
+
+	(void)state;
+	test_directory(directory);
+	options = test_options(&env, directory);
+	options.memtable_docs_max = MEMTABLE_DOCS;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	refused.commit.next = &next.commit;
+	hf_store_submit_chain(store, &refused.commit, &next.commit);
+	hf_store_close(store);
+	assert_int_equal(refused.status, HF_ETOOBIG);
+	assert_int_equal(next.status, HF_OK);
+	assert_false(next.saw);
+	test_remove(directory);
+}
+
 static void forget_line(void *context, const char *line, unsigned length)
 {
 	(void)context;
@@ -186,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_a_sync_by_a_checkpoint_lets_the_writer_sleep),
 		cmocka_unit_test(test_names_of_dead_files_are_synced_when_the_first_try_failed),
 		cmocka_unit_test(test_a_block_beyond_the_highest_index_is_refused),
+		cmocka_unit_test(test_table_changes_of_a_refused_commit_are_seen_by_none),
 	};
 
 	hf_env_system(&env);
