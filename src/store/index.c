@@ -512,13 +512,17 @@ int hf_index_merge_all(struct hf_index *index)
 {
 	int r = 1;
 	pthread_mutex_lock(&index->merge_lock);
-	while (r > 0) {
+	pthread_mutex_lock(&index->lock);
+	uint32_t passes = 2 + index->view->segment_count / (HF_MERGE_INPUTS_MAX - 1);
+	pthread_mutex_unlock(&index->lock);
+	/* Under load new segments are sealed during each pass: what was there at the start is enough, or it never ends. */
+	while (r > 0 && passes-- > 0) {
 		struct hf_merge_input inputs[HF_MERGE_INPUTS_MAX] = {0};
 		uint32_t tier, count = pick_all(index, inputs, &tier);
 		r = count ? merge_inputs(index, inputs, count, tier) : 0;
 	}
 	pthread_mutex_unlock(&index->merge_lock);
-	return r;
+	return r < 0 ? r : HF_OK;
 }
 
 int hf_index_warm(struct hf_index *index)

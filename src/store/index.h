@@ -88,7 +88,8 @@ enum hf_index_job { HF_INDEX_SEAL, HF_INDEX_MERGE };
  * (the inputs stay as they were; HF_ENOSPC may be tried again). Output files are synced, and their directory, before
  * they become part of the index. */
 int hf_index_work(struct hf_index *index, enum hf_index_job job);
-/* Merges everything into one segment per size limit, dropping dead documents. Blocking. */
+/* Merges what there is into one segment per size limit, dropping dead documents; segments that are sealed meanwhile may
+ * stay apart. Blocking. HF_OK or an error. */
 int hf_index_merge_all(struct hf_index *index);
 
 /* What a manifest written now must say. segments: up to max entries; *count of all; HF_ETOOBIG when max is less
