@@ -113,3 +113,18 @@ test('a client whose kilobytes inflate to megabytes leaves others their time', {
   hostile.close()
   other.close()
 }))
+
+test('large events on their way to the disk take bounded memory', { timeout }, () => withGateway([], async gateway => {
+  const author = new Author()
+  const client = await Client.connect(gateway.url)
+  const frames = Array.from({ length: 240 }, (_, i) => compressedFrame(JSON.stringify(['EVENT', author.event({ content: 'x'.repeat(250000) + i })])))
+  const start = await ownMemory(gateway)
+  client.socket._socket.write(Buffer.concat(frames))
+  let most = 0
+  await until(async () => {
+    most = Math.max(most, await ownMemory(gateway) - start)
+    return client.messages.filter(m => m[0] === 'OK' && m[2]).length === frames.length
+  }, 30000)
+  assert.ok(most < 48 * MiB, `${most} bytes`)
+  client.close()
+}))

@@ -38,17 +38,20 @@ void hf_relay_refused(struct hf_relay *relay, const char *reason)
 	hf_counter_add(&relay->metrics.refused[refusal], 1);
 }
 
-static void begin(struct hf_relay_connection *c)
+static void begin(struct hf_relay_connection *c, size_t bytes)
 {
 	struct hf_relay *relay = c->relay;
 	hf_relay_connection_ref(c);
 	c->in_flight_count++;
+	c->in_flight_bytes += bytes;
 	relay->in_flight_count++;
-	if (c->ws && !c->paused && c->in_flight_count >= relay->policy.in_flight_max) {
+	relay->in_flight_bytes += bytes;
+	if (c->ws && !c->paused && (c->in_flight_count >= relay->policy.in_flight_max || c->in_flight_bytes >= HF_RELAY_IN_FLIGHT_BYTES_MAX)) {
 		c->paused = true;
 		hf_websocket_pause(c->ws);
 	}
-	if (c->ws && !c->stalled && relay->in_flight_count >= relay->policy.ingest_queue_max) {
+	if (c->ws && !c->stalled &&
+		(relay->in_flight_count >= relay->policy.ingest_queue_max || relay->in_flight_bytes >= HF_RELAY_INGEST_BYTES_MAX)) {
 		c->stalled = true;
 		c->next_stalled = relay->stalled;
 		relay->stalled = c;
@@ -58,17 +61,20 @@ static void begin(struct hf_relay_connection *c)
 	}
 }
 
-static void end(struct hf_relay_connection *c)
+static void end(struct hf_relay_connection *c, size_t bytes)
 {
 	struct hf_relay *relay = c->relay;
 	c->in_flight_count--;
+	c->in_flight_bytes -= bytes;
 	relay->in_flight_count--;
-	if (c->paused && c->in_flight_count <= relay->policy.in_flight_max / 2) {
+	relay->in_flight_bytes -= bytes;
+	if (c->paused && c->in_flight_count <= relay->policy.in_flight_max / 2 && c->in_flight_bytes <= HF_RELAY_IN_FLIGHT_BYTES_MAX / 2) {
 		c->paused = false;
 		if (c->ws && !c->stalled)
 			hf_websocket_resume(c->ws);
 	}
-	while (relay->stalled && relay->in_flight_count <= relay->policy.ingest_queue_max / 2) {
+	while (relay->stalled && relay->in_flight_count <= relay->policy.ingest_queue_max / 2 &&
+		relay->in_flight_bytes <= HF_RELAY_INGEST_BYTES_MAX / 2) {
 		struct hf_relay_connection *s = relay->stalled;
 		relay->stalled = s->next_stalled;
 		s->stalled = false;
@@ -111,7 +117,7 @@ static void wait_for(struct hf_relay_entry *first, struct hf_relay_entry *copy)
 static void free_entry(struct hf_relay_entry *e)
 {
 	hf_admission_clear(&e->admission);
-	end(e->connection);
+	end(e->connection, e->bytes);
 	free(e);
 }
 
@@ -392,9 +398,10 @@ void hf_relay_ingest(struct hf_relay_connection *c, const struct hf_event *event
 		refuse(c, event, "error: out of memory");
 		return;
 	}
+	e->bytes = (uint32_t)(sizeof *e + text.length);
 	e->is_auth = is_auth;
 	e->received_us = received_us;
-	begin(c);
+	begin(c, e->bytes);
 	if (first)
 		wait_for(first, e);
 	else

@@ -32,6 +32,8 @@
 #define HF_RELAY_SLICE_VISITS_MAX 4096    /* documents that one turn on a worker may look at */
 #define HF_RELAY_SLICE_BYTES_MAX (256u << 10)
 #define HF_RELAY_FILTER_BYTES_MAX (16u << 20) /* that the filters of one connection's requests may take */
+#define HF_RELAY_IN_FLIGHT_BYTES_MAX (8u << 20)  /* of one connection's events on their way; then it is not read from */
+#define HF_RELAY_INGEST_BYTES_MAX (256u << 20)   /* and of all of a relay's */
 #define HF_RELAY_HELD_COUNT_MAX 1024      /* live events that wait for one subscription's EOSE */
 #define HF_RELAY_HELD_BYTES_MAX (1u << 20)
 #define HF_RELAY_WRITER_COUNT_MAX 64
@@ -56,6 +58,7 @@ struct hf_relay_connection {
 	uint32_t references;
 	uint32_t in_flight_count;
 	uint32_t request_count;
+	size_t in_flight_bytes;
 	size_t filter_bytes;                   /* of its requests' filters */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
 	bool paused, stalled;
@@ -106,6 +109,7 @@ struct hf_relay_entry {
 	struct hf_relay_entry *last_waiter;
 	uint64_t received_us, submitted_us;
 	int status;
+	uint32_t bytes;
 	bool is_auth;
 	uint8_t text[];
 };
@@ -155,6 +159,7 @@ struct hf_relay {
 	struct hf_subscriptions *subscriptions;
 	struct hf_map in_flight;               /* id to entry */
 	uint32_t in_flight_count;
+	size_t in_flight_bytes;
 	uint64_t connection_count, work_count; /* work: batches, slices and sweeps that are away */
 	struct hf_relay_connection *stalled, *closed;
 	bool is_fanning_out, is_closing;
