@@ -100,7 +100,8 @@ enum hf_durability {
  *          of this very commit) and adds operations. A negative return drops this commit's operations and is
  *          what done gets. Returning 0 without operations is a commit that waits for its group.
  *   done   on the writer thread after the commit is as durable as asked, in order of position, or with
- *          the error: stage's own, HF_ENOSPC, HF_EIO, HF_ECLOSED. Must not block. */
+ *          the error: stage's own, HF_ENOSPC, HF_EIO, HF_ECLOSED. After
+ *          HF_EIO the outcome is unknown: the records may be there when the store is opened again. Must not block. */
 struct hf_commit {
 	struct hf_commit *next;
 	int (*stage)(struct hf_commit *commit, struct hf_tx *tx);

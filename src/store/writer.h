@@ -5,7 +5,8 @@
  * them. Kills, table changes and block changes take effect after the write (and the sync, when one is due).
  *
  * Order after the write: raise committed, mark the killed documents dead, apply tables and blocks, raise applied, call done.
- * A reader between the first two sees a replaced document beside the one that replaces it, never neither.
+ * A snapshot taken between the first two sees a replaced document beside the one that replaces it. Marks carry no position: a
+ * snapshot from before the commit that is read after it sees neither of the two.
  */
 #ifndef HF_STORE_WRITER_H
 #define HF_STORE_WRITER_H
