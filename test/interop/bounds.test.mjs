@@ -68,6 +68,13 @@ test('sixty long queries of a reader who does not read cost little more than one
     await ends
   }))
 
+test('a reader who does not read cannot hold a query beyond its time', { timeout }, () =>
+  withDeafReader(['--relay-query-timeout', '2s'], async ({ gateway, deaf }) => {
+    for (let i = 0; i < 10; i++) deaf.send(['REQ', `s${i}`, { kinds: [1] }, { limit: 400 }])
+    await until(async () => await subscriptions(gateway) === 10)
+    await until(async () => await subscriptions(gateway) === 0, 10000)
+  }))
+
 test('a live event that waited for EOSE until it expired is not sent (NIP-40)', { timeout }, () =>
   withDeafReader(['--websocket-send-queue-max', '1MiB'], async ({ author, publisher, deaf, gateway }) => {
     deaf.send(['REQ', 'all', { limit: 400 }, { kinds: [1] }])

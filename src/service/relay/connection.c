@@ -197,7 +197,6 @@ static void on_read_end(void *context, struct hf_websocket *ws)
 {
 	struct hf_relay_connection *c = context;
 	c->read_visits = 0;
-	hf_relay_query_read_end(c);
 }
 
 static void on_writable(void *context, struct hf_websocket *ws)

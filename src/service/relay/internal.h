@@ -77,6 +77,7 @@ struct hf_relay_request {
 	struct hf_subscription subscription;   /* filed while live */
 	struct hf_work work;
 	struct hf_loop_mail mail;
+	struct hf_timer late;                  /* armed while the stored part is not over */
 	struct hf_relay_connection *connection; /* a reference */
 	struct hf_relay_request *next, *previous; /* of the connection; unlinked when canceled */
 	struct hf_relay_request *next_turn;
@@ -222,7 +223,6 @@ void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id);
 void hf_relay_query_writable(struct hf_relay_connection *c);
 void hf_relay_query_cancel_all(struct hf_relay_connection *c);
 /* The client has said something: ends what waits too long for its reader. */
-void hf_relay_query_read_end(struct hf_relay_connection *c);
 /* A live event for a subscription: sent, or held until EOSE, and dropped when it expires before. */
 void hf_relay_query_deliver(struct hf_relay_request *request, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s);
 

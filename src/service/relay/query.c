@@ -17,6 +17,7 @@
 static const char REASON_LATE[] = "error: the query took too long; ask for less";
 
 #define MESSAGE_BYTES_MORE 512 /* of an EVENT message around its event, about */
+#define LATE_AGAIN_MS 100      /* a late query that is on the worker is looked at again then */
 
 static void proceed(struct hf_relay_request *q);
 
@@ -25,6 +26,7 @@ static void proceed(struct hf_relay_request *q);
 static void free_request(struct hf_relay_request *q)
 {
 	struct hf_relay *relay = q->connection->relay;
+	hf_loop_timer_cancel(relay->loop, &q->late);
 	hf_event_query_close(q->query);
 	for (uint32_t i = 0; i < q->held_count; i++)
 		hf_websocket_message_unref(q->held[i].message);
@@ -200,9 +202,25 @@ static void next_turn(struct hf_relay_connection *c)
 	}
 }
 
+/* It goes on later: from now on its time is watched. */
+static void watch_time(struct hf_relay_request *q)
+{
+	struct hf_relay *relay = q->connection->relay;
+	uint64_t spent_us = hf_env_monotonic_us(relay->env) - q->started_us, max_us = relay->policy.query_timeout_us;
+	if (q->late.place == 0)
+		hf_loop_timer_set(relay->loop, &q->late, spent_us < max_us ? (max_us - spent_us) / 1000 + 1 : 1);
+}
+
+static void wait_for_room(struct hf_relay_request *q)
+{
+	q->waits_for_room = true;
+	watch_time(q);
+}
+
 static void take_turn(struct hf_relay_request *q)
 {
 	struct hf_relay_connection *c = q->connection;
+	watch_time(q);
 	q->next_turn = NULL;
 	if (c->turn_last)
 		c->turn_last->next_turn = q;
@@ -239,6 +257,7 @@ static void end_query(struct hf_relay_request *q)
 	hf_event_query_close(q->query);
 	q->query = NULL;
 	hf_buffer_free(&q->out);
+	hf_loop_timer_cancel(relay->loop, &q->late);
 }
 
 static void refuse(struct hf_relay_request *q, const char *reason)
@@ -305,6 +324,16 @@ static bool is_late(const struct hf_relay_request *q)
 	return hf_env_monotonic_us(relay->env) - q->started_us > relay->policy.query_timeout_us;
 }
 
+/* A query that waits for its reader, or for its turn, ends in time all the same, so that nobody can hold a snapshot for long. */
+static void on_late(struct hf_timer *timer)
+{
+	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)timer - offsetof(struct hf_relay_request, late));
+	if (q->is_on_worker)
+		hf_loop_timer_set(q->connection->relay->loop, timer, LATE_AGAIN_MS);
+	else
+		refuse(q, REASON_LATE);
+}
+
 /* After a step, or when there is room again: sends, goes on, or ends. */
 static void proceed(struct hf_relay_request *q)
 {
@@ -312,7 +341,7 @@ static void proceed(struct hf_relay_request *q)
 	if (!q->connection->ws)
 		return;
 	if (!flush(q)) {
-		q->waits_for_room = true;
+		wait_for_room(q);
 		return;
 	}
 	if (q->status == HF_OK)
@@ -336,7 +365,7 @@ static void run_on_loop(struct hf_relay_request *q)
 	if (q->canceled) {
 		free_request(q);
 	} else if (q->status == HF_ETOOBIG) {
-		q->waits_for_room = true;
+		wait_for_room(q);
 	} else {
 		hf_counter_add(q->status == HF_OK ? &c->relay->metrics.on_loop : &c->relay->metrics.on_worker, 1);
 		proceed(q);
@@ -358,18 +387,6 @@ void hf_relay_query_writable(struct hf_relay_connection *c)
 	}
 	next_turn(c);
 	hf_relay_connection_unref(c);
-}
-
-/* One that says nothing either is ended by an unanswered ping, so nobody can hold a snapshot for long. */
-void hf_relay_query_read_end(struct hf_relay_connection *c)
-{
-	if (!c->requests || !c->ws || hf_websocket_send_room(c->ws) > 0)
-		return;
-	for (struct hf_relay_request *q = c->requests, *next; q; q = next) {
-		next = q->next;
-		if (q->query && !q->is_on_worker && is_late(q))
-			refuse(q, REASON_LATE);
-	}
 }
 
 /* ---- Live events ---- */
@@ -417,6 +434,7 @@ static struct hf_relay_request *new_request(struct hf_relay_connection *c, const
 		return NULL;
 	q->work.run = run_turn;
 	q->mail.deliver = turn_over;
+	q->late.fire = on_late;
 	q->connection = c;
 	hf_relay_connection_ref(c);
 	q->auth = c->auth;
