@@ -1,7 +1,7 @@
 # A thin front for Meson. `make run` and `make test` are all that a newcomer needs; both set up what is missing.
 
 BUILD ?= build
-SCALE ?= 1
+SCALE ?= 10
 LISTEN ?= 127.0.0.1:7777
 DATA ?= data
 MESON_FLAGS ?=
@@ -31,7 +31,7 @@ bench: all
 	@bench/run $(BUILD)
 
 # The same suites at full size: hours. SCALE multiplies.
-soak: all
+soak: setup all
 	@SCALE=$(SCALE) tools/soak $(BUILD)
 
 fuzz:
