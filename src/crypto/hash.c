@@ -3,7 +3,6 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "crypto/hash.h"
 
-#include <assert.h>
 #include <openssl/sha.h>
 #include <sodium.h>
 
@@ -12,8 +11,6 @@
 #define SHA256_BLOCK_BYTES 64
 
 _Static_assert(sizeof(struct hf_sha256) == sizeof(SHA256_CTX), "room for OpenSSL's state");
-_Static_assert(sizeof(struct hf_blake2b) >= sizeof(crypto_generichash_blake2b_state), "room for libsodium's state");
-_Static_assert(HF_BLAKE2B_BYTES_MAX == crypto_generichash_blake2b_BYTES_MAX, "RFC 7693");
 
 int hf_crypto_init(void)
 {
@@ -67,31 +64,6 @@ void hf_hmac_sha256(uint8_t out[static HF_SHA256_BYTES], struct hf_slice key, st
 	SHA256_Final(out, &state);
 	sodium_memzero(block, sizeof block);
 	sodium_memzero(&state, sizeof state);
-}
-
-void hf_blake2b(uint8_t *out, size_t out_length, struct hf_slice key, struct hf_slice input)
-{
-	struct hf_blake2b hash;
-	hf_blake2b_init(&hash, out_length, key);
-	hf_blake2b_update(&hash, input.data, input.length);
-	hf_blake2b_final(&hash, out, out_length);
-}
-
-void hf_blake2b_init(struct hf_blake2b *hash, size_t out_length, struct hf_slice key)
-{
-	assert(out_length >= 1 && out_length <= HF_BLAKE2B_BYTES_MAX && key.length <= HF_BLAKE2B_KEY_BYTES_MAX);
-	crypto_generichash_blake2b_init((crypto_generichash_blake2b_state *)hash, key.length ? key.data : NULL,
-					key.length, out_length);
-}
-
-void hf_blake2b_update(struct hf_blake2b *hash, const void *data, size_t length)
-{
-	crypto_generichash_blake2b_update((crypto_generichash_blake2b_state *)hash, data, length);
-}
-
-void hf_blake2b_final(struct hf_blake2b *hash, uint8_t *out, size_t out_length)
-{
-	crypto_generichash_blake2b_final((crypto_generichash_blake2b_state *)hash, out, out_length);
 }
 
 bool hf_bytes_equal_secret(const void *a, const void *b, size_t length)

@@ -10,6 +10,7 @@
 #define HF_SHA256_BYTES 32
 #define HF_BLAKE2B_BYTES_MAX 64
 #define HF_BLAKE2B_KEY_BYTES_MAX 64
+#define HF_BLAKE2B_BLOCK_BYTES 128
 
 /* Chooses the fastest implementations for this processor. Call it once before threads start; more often does
  * no harm. HF_EIO when the system has no random source. */
@@ -31,13 +32,20 @@ void hf_hmac_sha256(uint8_t out[static HF_SHA256_BYTES], struct hf_slice key, st
  * one is at most HF_BLAKE2B_KEY_BYTES_MAX. */
 void hf_blake2b(uint8_t *out, size_t out_length, struct hf_slice key, struct hf_slice input);
 
+/* In pieces; may be copied in between. */
 struct hf_blake2b {
-	_Alignas(64) uint8_t opaque[384];
+	uint64_t h[8];
+	uint64_t total; /* bytes compressed */
+	size_t block_length;
+	uint8_t block[HF_BLAKE2B_BLOCK_BYTES];
 };
 void hf_blake2b_init(struct hf_blake2b *hash, size_t out_length, struct hf_slice key);
 void hf_blake2b_update(struct hf_blake2b *hash, const void *data, size_t length);
 /* out_length as in init. */
 void hf_blake2b_final(struct hf_blake2b *hash, uint8_t *out, size_t out_length);
+
+/* The 32-byte digest of length bytes at the start of a block whose rest is zero: one compression and nothing else. */
+void hf_blake2b_256_block(uint8_t out[static 32], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], size_t length);
 
 /* In a time that does not depend on where they differ. */
 bool hf_bytes_equal_secret(const void *a, const void *b, size_t length);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 static void assert_hex(const uint8_t *bytes, size_t length, const char *hex)
 {
@@ -85,6 +86,28 @@ static void test_secret_comparison(void **state)
 	assert_false(hf_bytes_equal_secret("abc", "abd", 3));
 }
 
+/* Every length over three blocks, in two pieces, with keys and digests of several lengths. */
+static void test_blake2b_agrees_with_libsodium(void **state)
+{
+	static const size_t key_lengths[] = {0, 16, 32, 64}, out_lengths[] = {16, 32, 64};
+	uint8_t input[400], expected[64], out[64];
+	struct hf_blake2b hash;
+
+	for (size_t i = 0; i < sizeof input; i++)
+		input[i] = (uint8_t)(i * 31 + 5);
+	for (size_t length = 0; length <= sizeof input; length++)
+		for (size_t k = 0; k < 12; k++) {
+			struct hf_slice key = hf_slice(input + 3, key_lengths[k % 4]);
+			size_t out_length = out_lengths[k / 4], cut = length * k / 12;
+			assert_int_equal(crypto_generichash(expected, out_length, input, length, key.length ? key.data : NULL, key.length), 0);
+			hf_blake2b_init(&hash, out_length, key);
+			hf_blake2b_update(&hash, input, cut);
+			hf_blake2b_update(&hash, input + cut, length - cut);
+			hf_blake2b_final(&hash, out, out_length);
+			assert_memory_equal(out, expected, out_length);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -92,6 +115,7 @@ int main(void)
 		cmocka_unit_test(test_sha256_in_pieces),
 		cmocka_unit_test(test_hmac_vectors_of_rfc_4231),
 		cmocka_unit_test(test_blake2b_vectors),
+		cmocka_unit_test(test_blake2b_agrees_with_libsodium),
 		cmocka_unit_test(test_secret_comparison),
 	};
 	if (hf_crypto_init() != 0)
