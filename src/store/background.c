@@ -95,7 +95,8 @@ static bool upkeep_round(struct hf_store *store)
 {
 	bool more = work_all(store, HF_INDEX_MERGE);
 
-	if (atomic_load(&store->applied) > atomic_load(&store->replay_position) + CHECKPOINT_EVERY_BYTES)
+	if (atomic_load(&store->applied) > atomic_load(&store->replay_position) + CHECKPOINT_EVERY_BYTES ||
+	    hf_blocks_memory_bytes(store->blocks) >= HF_BLOCKS_MEMORY_BYTES)
 		atomic_store(&store->manifest_wanted, true);
 	checkpoint_if_wanted(store);
 	return hf_collect_one(store, HF_COLLECT_LIVE_PERCENT) == 1 || more;

@@ -1,4 +1,5 @@
-/* Reading is a binary search in the fences, which are in memory, and one page. */
+/* Reading is a binary search in the fences, which are in memory, one in the restarts of a page, and a few items. A page is read by
+ * a call and checked once; from then on it is read through a mapping, as index segments are. */
 #include "store/block_run.h"
 
 #include <stdio.h>
@@ -7,15 +8,10 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 
-#define FOOTER_BYTES 64
-#define FENCE_BYTES 16
-#define WRITE_BYTES (256u << 10)
-#define ITEM_BYTES_MAX 48
-#define FLAG_EXISTS 1
-#define FLAG_KEEP 2
+#define NO_RESTARTS (HF_BLOCK_PAGE_BYTES) /* a page has fewer items */
 
 static struct hf_log_module module = HF_LOG_MODULE("store");
-static const uint8_t magic[8] = {'H', 'F', 'B', 'L', 'K', 0, 0, 1};
+static const uint8_t magic[7] = {'H', 'F', 'B', 'L', 'K', 0, 0};
 
 int hf_block_run_path(const struct hf_blocks_options *options, uint32_t number, char path[static HF_PATH_BYTES_MAX])
 {
@@ -29,12 +25,12 @@ int hf_block_run_path(const struct hf_blocks_options *options, uint32_t number, 
 
 static int read_fences(struct hf_block_run *run, uint64_t size, uint32_t sum)
 {
-	uint64_t bytes = run->page_count * FENCE_BYTES;
+	uint64_t bytes = run->page_count * HF_BLOCK_FENCE_BYTES;
 	uint8_t *raw;
 	int status;
 
 	if (run->page_count > size / HF_BLOCK_PAGE_BYTES ||
-	    size != run->page_count * HF_BLOCK_PAGE_BYTES + bytes + FOOTER_BYTES)
+	    size != run->page_count * HF_BLOCK_PAGE_BYTES + bytes + HF_BLOCK_FOOTER_BYTES)
 		return HF_ECORRUPT;
 	raw = malloc(bytes + 1);
 	run->fences = malloc(run->page_count * sizeof *run->fences + 1);
@@ -43,31 +39,42 @@ static int read_fences(struct hf_block_run *run, uint64_t size, uint32_t sum)
 	if (status == HF_OK && hf_crc32c(0, raw, bytes) != sum)
 		status = HF_ECORRUPT;
 	for (uint64_t i = 0; i < run->page_count && status == HF_OK; i++)
-		run->fences[i] = (struct hf_block_fence){hf_load_le64(raw + i * FENCE_BYTES), hf_load_le64(raw + i * FENCE_BYTES + 8)};
+		run->fences[i] = (struct hf_block_fence){hf_load_le64(raw + i * HF_BLOCK_FENCE_BYTES), hf_load_le64(raw + i * HF_BLOCK_FENCE_BYTES + 8)};
 	free(raw);
 	return status;
 }
 
 static int read_footer(struct hf_block_run *run, const struct hf_blocks_options *options)
 {
-	uint8_t footer[FOOTER_BYTES];
+	uint8_t footer[HF_BLOCK_FOOTER_BYTES];
 	uint64_t size;
 	int status = hf_file_size(&run->file, &size);
 
 	if (status != HF_OK)
 		return status;
-	if (size < FOOTER_BYTES)
+	if (size < HF_BLOCK_FOOTER_BYTES)
 		return HF_ECORRUPT;
-	status = hf_file_read_exact(&run->file, footer, sizeof footer, size - FOOTER_BYTES);
+	status = hf_file_read_exact(&run->file, footer, sizeof footer, size - HF_BLOCK_FOOTER_BYTES);
 	if (status != HF_OK)
 		return status;
-	if (memcmp(footer, magic, sizeof magic) != 0 || memcmp(footer + 8, options->uuid, HF_LOG_UUID_BYTES) != 0 ||
+	if (memcmp(footer, magic, sizeof magic) != 0 || footer[7] == 0 || footer[7] > 2 || memcmp(footer + 8, options->uuid, HF_LOG_UUID_BYTES) != 0 ||
 	    hf_load_le32(footer + 60) != hf_crc32c(0, footer, 60))
 		return HF_ECORRUPT;
+	run->restart_items = footer[7] == 1 ? NO_RESTARTS : HF_BLOCK_RESTART_ITEMS;
 	run->page_count = hf_load_le64(footer + 24);
 	run->item_count = hf_load_le64(footer + 32);
 	run->file_bytes = size;
 	return read_fences(run, size, hf_load_le32(footer + 56));
+}
+
+static int map_pages(struct hf_block_run *run)
+{
+	run->checked = calloc(run->page_count / 64 + 1, sizeof *run->checked);
+	if (run->checked == NULL)
+		return HF_ENOMEM;
+	if (run->page_count > 0 && hf_file_map(&run->file, run->file_bytes, &run->map) != HF_OK)
+		run->map = NULL;
+	return HF_OK;
 }
 
 int hf_block_run_open(struct hf_block_run **out, const struct hf_blocks_options *options, uint32_t number, struct hf_failure *failure)
@@ -87,6 +94,8 @@ int hf_block_run_open(struct hf_block_run **out, const struct hf_blocks_options 
 		status = hf_file_open(options->fs, &run->file, path, HF_FILE_READ);
 	if (status == HF_OK)
 		status = read_footer(run, options);
+	if (status == HF_OK)
+		status = map_pages(run);
 	if (status != HF_OK) {
 		hf_block_run_unref(run);
 		return hf_fail(failure, status == HF_ENOTFOUND ? HF_ECORRUPT : status,
@@ -101,48 +110,87 @@ void hf_block_run_unref(struct hf_block_run *run)
 {
 	if (run == NULL || atomic_fetch_sub(&run->references, 1) != 1)
 		return;
+	if (run->map != NULL)
+		hf_file_unmap(&run->file, run->map, run->file_bytes);
 	hf_file_close(&run->file);
+	free((void *)run->checked);
 	free(run->fences);
 	free(run);
 }
 
 /* ---- Pages ---- */
 
-int hf_block_page_load(struct hf_block_page *page, const struct hf_block_run *run, uint64_t number, enum hf_read_mode mode)
+static int read_page(struct hf_block_page *page, const struct hf_block_run *run, uint64_t number, enum hf_read_mode mode)
 {
 	struct hf_file *file = (struct hf_file *)&run->file;
 	uint64_t offset = number * HF_BLOCK_PAGE_BYTES;
-	size_t done = HF_BLOCK_PAGE_BYTES;
+	size_t used, done = HF_BLOCK_PAGE_BYTES;
+	int status;
+
+	if (mode == HF_READ_BLOCKING)
+		status = hf_file_read_exact(file, page->buffer, HF_BLOCK_PAGE_BYTES, offset);
+	else
+		status = hf_file_read_resident(file, page->buffer, HF_BLOCK_PAGE_BYTES, offset, &done);
+	if (status == HF_OK && done < HF_BLOCK_PAGE_BYTES)
+		status = HF_EWAIT;
+	if (status != HF_OK)
+		return status;
+	used = hf_load_le16(page->buffer + 4);
+	if (hf_load_le32(page->buffer) != hf_crc32c(0, page->buffer + 4, HF_BLOCK_PAGE_BYTES - 4) ||
+	    used < HF_BLOCK_PAGE_HEADER_BYTES || used > HF_BLOCK_PAGE_BYTES) {
+		atomic_fetch_add(run->corrupt_count, 1);
+		hf_log_error(&module, "stored bytes do not match their checksum", "file=block/%08x.blk offset=%llu what=\"page\"",
+			run->number, (unsigned long long)offset);
+		return HF_ECORRUPT;
+	}
+	page->data = page->buffer;
+	if (run->map != NULL)
+		atomic_fetch_or_explicit(&run->checked[number / 64], (uint64_t)1 << number % 64, memory_order_release);
+	return HF_OK;
+}
+
+static void go_to_start(struct hf_block_page *page)
+{
+	page->at = HF_BLOCK_PAGE_HEADER_BYTES;
+	page->item = 0;
+	page->last = (struct hf_block_item){0};
+}
+
+/* anew: reads and checks it even when that was done before. */
+static int load(struct hf_block_page *page, const struct hf_block_run *run, uint64_t number, enum hf_read_mode mode, bool anew)
+{
 	int status = HF_OK;
 
-	if (page->run != run || page->number != number) {
+	if (anew || page->run != run || page->number != number) {
 		page->run = NULL;
-		if (mode == HF_READ_BLOCKING)
-			status = hf_file_read_exact(file, page->data, HF_BLOCK_PAGE_BYTES, offset);
+		if (!anew && atomic_load_explicit(&run->checked[number / 64], memory_order_acquire) >> number % 64 & 1)
+			page->data = run->map + number * HF_BLOCK_PAGE_BYTES;
 		else
-			status = hf_file_read_resident(file, page->data, HF_BLOCK_PAGE_BYTES, offset, &done);
-		if (status == HF_OK && done < HF_BLOCK_PAGE_BYTES)
-			status = HF_EWAIT;
+			status = read_page(page, run, number, mode);
 		if (status != HF_OK)
 			return status;
 		page->used = hf_load_le16(page->data + 4);
-		if (hf_load_le32(page->data) != hf_crc32c(0, page->data + 4, HF_BLOCK_PAGE_BYTES - 4) ||
-		    page->used < HF_BLOCK_PAGE_HEADER_BYTES || page->used > HF_BLOCK_PAGE_BYTES) {
-			atomic_fetch_add(run->corrupt_count, 1);
-			hf_log_error(&module, "stored bytes do not match their checksum", "file=block/%08x.blk offset=%llu what=\"page\"",
-				run->number, (unsigned long long)offset);
+		if (page->used > HF_BLOCK_PAGE_BYTES)
 			return HF_ECORRUPT;
-		}
+		page->item_count = hf_load_le16(page->data + 6);
 		page->run = run;
 		page->number = number;
 	}
-	page->at = HF_BLOCK_PAGE_HEADER_BYTES;
-	page->last = (struct hf_block_item){0};
+	go_to_start(page);
 	return HF_OK;
+}
+
+int hf_block_page_load(struct hf_block_page *page, const struct hf_block_run *run, uint64_t number, enum hf_read_mode mode)
+{
+	return load(page, run, number, mode, false);
 }
 
 static bool read_varint(struct hf_block_page *page, uint64_t *value)
 {
+	if (page->at < page->used && page->data[page->at] < 0x80) {
+		*value = page->data[page->at++];
+		return true;
+	}
 	size_t used = hf_varint_read(page->data + page->at, page->used - page->at, value);
 
 	page->at += used;
@@ -159,9 +207,9 @@ static bool read_fields(struct hf_block_page *page, struct hf_block_item *item)
 			return false;
 		uint8_t flags = page->data[page->at++];
 
-		item->exists = flags & FLAG_EXISTS;
+		item->exists = flags & HF_BLOCK_FLAG_EXISTS;
 		item->keep = HF_BLOCK_KEEP_ALL;
-		return read_varint(page, &item->length) && ((flags & FLAG_KEEP) == 0 || read_varint(page, &item->keep));
+		return read_varint(page, &item->length) && ((flags & HF_BLOCK_FLAG_KEEP) == 0 || read_varint(page, &item->keep));
 	}
 	if (item->kind == HF_BLOCK_HOLE)
 		return read_varint(page, &item->index) && read_varint(page, &item->count) && item->index <= HF_BLOCK_INDEX_MAX;
@@ -180,6 +228,8 @@ int hf_block_page_next(struct hf_block_page *page, struct hf_block_item *item)
 
 	if (page->at >= page->used)
 		return HF_ENOTFOUND;
+	if (page->item++ % page->run->restart_items == 0)
+		page->last = (struct hf_block_item){0};
 	*item = (struct hf_block_item){.kind = page->data[page->at++], .position = page->last.position};
 	if (item->kind > HF_BLOCK_BLOCK || !read_varint(page, &step))
 		return HF_ECORRUPT;
@@ -195,13 +245,15 @@ static bool fence_after(const struct hf_block_fence *fence, uint64_t log, uint64
 	return fence->log != log ? fence->log > log : fence->rank > rank;
 }
 
-int hf_block_run_floor(const struct hf_block_run *run, struct hf_block_page *page, uint64_t log, enum hf_block_kind kind,
-	uint64_t index, enum hf_read_mode mode, struct hf_block_item *item)
+static bool item_after(const struct hf_block_item *item, uint64_t log, uint64_t rank)
 {
-	uint64_t rank = hf_block_rank(kind, index), low = 0, high = run->page_count;
-	struct hf_block_item next;
-	bool found = false;
-	int status;
+	return item->log != log ? item->log > log : hf_block_rank(item->kind, item->index) > rank;
+}
+
+/* The page that the last item at or before that is on; page_count when it is before all. */
+static uint64_t page_of(const struct hf_block_run *run, uint64_t log, uint64_t rank)
+{
+	uint64_t low = 0, high = run->page_count;
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
@@ -211,11 +263,57 @@ int hf_block_run_floor(const struct hf_block_run *run, struct hf_block_page *pag
 		else
 			low = middle + 1;
 	}
-	if (low == 0)
+	return low == 0 ? run->page_count : low - 1;
+}
+
+static int go_to_restart(struct hf_block_page *page, uint32_t restart)
+{
+	size_t at = restart == 0 ? HF_BLOCK_PAGE_HEADER_BYTES : hf_load_le16(page->data + HF_BLOCK_PAGE_BYTES - 2 * (size_t)restart);
+
+	if (at < HF_BLOCK_PAGE_HEADER_BYTES || at >= page->used)
+		return HF_ECORRUPT;
+	page->at = at;
+	page->item = restart * page->run->restart_items;
+	return HF_OK;
+}
+
+/* Goes to the last restart whose item is at or before that. */
+static int seek_in_page(struct hf_block_page *page, uint64_t log, uint64_t rank)
+{
+	uint32_t low = 0, high = page->item_count == 0 ? 0 : (page->item_count - 1) / page->run->restart_items;
+	struct hf_block_item item;
+
+	while (low < high) {
+		uint32_t middle = high - (high - low) / 2;
+		int status = 2 * (size_t)middle > HF_BLOCK_PAGE_BYTES - page->used ? HF_ECORRUPT : go_to_restart(page, middle);
+
+		if (status == HF_OK)
+			status = hf_block_page_next(page, &item);
+		if (status != HF_OK)
+			return HF_ECORRUPT;
+		if (item_after(&item, log, rank))
+			high = middle - 1;
+		else
+			low = middle;
+	}
+	return go_to_restart(page, low);
+}
+
+int hf_block_run_floor(const struct hf_block_run *run, struct hf_block_page *page, uint64_t log, enum hf_block_kind kind,
+	uint64_t index, enum hf_read_mode mode, struct hf_block_item *item)
+{
+	uint64_t rank = hf_block_rank(kind, index), number = page_of(run, log, rank);
+	struct hf_block_item next;
+	bool found = false;
+	int status;
+
+	if (number == run->page_count)
 		return HF_ENOTFOUND;
-	status = hf_block_page_load(page, run, low - 1, mode);
+	status = hf_block_page_load(page, run, number, mode);
+	if (status == HF_OK)
+		status = seek_in_page(page, log, rank);
 	while (status == HF_OK && (status = hf_block_page_next(page, &next)) == HF_OK) {
-		if (next.log > log || (next.log == log && hf_block_rank(next.kind, next.index) > rank))
+		if (item_after(&next, log, rank))
 			break;
 		found = next.log == log && next.kind == kind;
 		*item = next;
@@ -223,6 +321,17 @@ int hf_block_run_floor(const struct hf_block_run *run, struct hf_block_page *pag
 	if (status != HF_OK && status != HF_ENOTFOUND)
 		return status;
 	return found ? HF_OK : HF_ENOTFOUND;
+}
+
+/* ---- In order ---- */
+
+static int load_next(struct hf_block_walk *walk)
+{
+	int status = load(&walk->page, walk->run, walk->next_page, walk->mode, walk->anew);
+
+	if (status == HF_OK)
+		walk->next_page++;
+	return status;
 }
 
 int hf_block_walk_next(struct hf_block_walk *walk)
@@ -234,10 +343,9 @@ int hf_block_walk_next(struct hf_block_walk *walk)
 			walk->ended = true;
 			return HF_OK;
 		}
-		status = hf_block_page_load(&walk->page, walk->run, walk->next_page, HF_READ_BLOCKING);
+		status = load_next(walk);
 		if (status != HF_OK)
 			return status;
-		walk->next_page++;
 		status = hf_block_page_next(&walk->page, &walk->item);
 	}
 	return status;
@@ -248,146 +356,31 @@ int hf_block_walk_start(struct hf_block_walk *walk, const struct hf_block_run *r
 	walk->run = run;
 	walk->next_page = 0;
 	walk->ended = false;
+	walk->anew = true;
+	walk->mode = HF_READ_BLOCKING;
 	walk->page.run = NULL;
 	return hf_block_walk_next(walk);
 }
 
-/* ---- Writing ---- */
-
-int hf_block_writer_open(struct hf_block_writer *writer, const struct hf_blocks_options *options)
+int hf_block_walk_seek(struct hf_block_walk *walk, const struct hf_block_run *run, uint64_t log, enum hf_block_kind kind,
+	uint64_t index, enum hf_read_mode mode)
 {
-	char path[HF_PATH_BYTES_MAX];
-	int status;
-
-	memset(writer, 0, sizeof *writer);
-	writer->options = options;
-	writer->number = atomic_fetch_add(options->next_number, 1);
-	writer->file.descriptor = -1;
-	writer->used = HF_BLOCK_PAGE_HEADER_BYTES;
-	status = hf_block_run_path(options, writer->number, path);
-	if (status == HF_OK)
-		status = hf_file_open(options->fs, &writer->file, path, HF_FILE_READ | HF_FILE_WRITE | HF_FILE_CREATE | HF_FILE_TRUNCATE);
-	return status;
-}
-
-static int write_pages(struct hf_block_writer *writer)
-{
-	int status = writer->pages.length == 0 ? HF_OK :
-		hf_file_write(&writer->file, writer->pages.data, writer->pages.length, writer->offset);
-
-	writer->offset += writer->pages.length;
-	hf_buffer_clear(&writer->pages);
-	return status;
-}
-
-static int end_page(struct hf_block_writer *writer)
-{
-	int status;
-
-	if (writer->page_items == 0)
-		return HF_OK;
-	memset(writer->page + writer->used, 0, HF_BLOCK_PAGE_BYTES - writer->used);
-	hf_store_le16(writer->page + 4, (uint16_t)writer->used);
-	hf_store_le16(writer->page + 6, writer->page_items);
-	hf_store_le32(writer->page, hf_crc32c(0, writer->page + 4, HF_BLOCK_PAGE_BYTES - 4));
-	status = hf_buffer_append(&writer->pages, writer->page, HF_BLOCK_PAGE_BYTES);
-	writer->page_count++;
-	writer->page_items = 0;
-	writer->used = HF_BLOCK_PAGE_HEADER_BYTES;
-	writer->last = (struct hf_block_item){0};
-	if (status == HF_OK && writer->pages.length >= WRITE_BYTES)
-		status = write_pages(writer);
-	return status;
-}
-
-static size_t encode(const struct hf_block_item *item, const struct hf_block_item *last, uint8_t out[static ITEM_BYTES_MAX])
-{
-	size_t at = 0;
-
-	out[at++] = (uint8_t)item->kind;
-	at += hf_varint_write(out + at, item->log - last->log);
-	if (item->kind == HF_BLOCK_STATE) {
-		out[at++] = (uint8_t)((item->exists ? FLAG_EXISTS : 0) | (item->keep != HF_BLOCK_KEEP_ALL ? FLAG_KEEP : 0));
-		at += hf_varint_write(out + at, item->length);
-		if (item->keep != HF_BLOCK_KEEP_ALL)
-			at += hf_varint_write(out + at, item->keep);
-		return at;
-	}
-	if (item->kind == HF_BLOCK_HOLE) {
-		at += hf_varint_write(out + at, item->index);
-		return at + hf_varint_write(out + at, item->count);
-	}
-	int64_t step = ((int64_t)item->position - (int64_t)last->position) / 4;
-	bool follows = last->kind == HF_BLOCK_BLOCK && last->log == item->log;
-
-	at += hf_varint_write(out + at, follows ? item->index - last->index : item->index);
-	at += hf_varint_write(out + at, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
-	return at + hf_varint_write(out + at, item->bytes / 4);
-}
-
-int hf_block_writer_add(struct hf_block_writer *writer, const struct hf_block_item *item)
-{
-	uint8_t raw[ITEM_BYTES_MAX], fence[FENCE_BYTES];
-	uint64_t position = writer->last.position;
-	size_t length = encode(item, &writer->last, raw);
+	uint64_t rank = hf_block_rank(kind, index), number = page_of(run, log, rank);
 	int status = HF_OK;
 
-	if (writer->used + length > HF_BLOCK_PAGE_BYTES) {
-		status = end_page(writer);
-		position = 0;
-		length = encode(item, &writer->last, raw);
+	walk->run = run;
+	walk->next_page = number == run->page_count ? 0 : number;
+	walk->ended = walk->anew = false;
+	walk->mode = mode;
+	walk->page.run = NULL;
+	if (number < run->page_count) {
+		status = load_next(walk);
+		if (status == HF_OK)
+			status = seek_in_page(&walk->page, log, rank);
 	}
-	if (status == HF_OK && writer->page_items == 0) {
-		hf_store_le64(fence, item->log);
-		hf_store_le64(fence + 8, hf_block_rank(item->kind, item->index));
-		status = hf_buffer_append(&writer->fences, fence, sizeof fence);
-	}
-	if (status != HF_OK)
-		return status;
-	memcpy(writer->page + writer->used, raw, length);
-	writer->used += length;
-	writer->page_items++;
-	writer->item_count++;
-	writer->last = *item;
-	if (item->kind != HF_BLOCK_BLOCK)
-		writer->last.position = position;
-	return HF_OK;
-}
-
-static int write_tail(struct hf_block_writer *writer)
-{
-	uint8_t footer[FOOTER_BYTES] = {0};
-	int status = end_page(writer);
-
-	if (status == HF_OK)
-		status = write_pages(writer);
-	if (status == HF_OK && writer->fences.length > 0)
-		status = hf_file_write(&writer->file, writer->fences.data, writer->fences.length, writer->offset);
-	memcpy(footer, magic, sizeof magic);
-	memcpy(footer + 8, writer->options->uuid, HF_LOG_UUID_BYTES);
-	hf_store_le64(footer + 24, writer->page_count);
-	hf_store_le64(footer + 32, writer->item_count);
-	hf_store_le32(footer + 56, hf_crc32c(0, writer->fences.data, writer->fences.length));
-	hf_store_le32(footer + 60, hf_crc32c(0, footer, 60));
-	if (status == HF_OK)
-		status = hf_file_write(&writer->file, footer, sizeof footer, writer->offset + writer->fences.length);
-	if (status == HF_OK)
-		status = hf_file_sync(&writer->file);
-	if (status == HF_OK)
-		status = hf_fs_sync_directory(writer->options->fs, writer->options->directory);
-	return status;
-}
-
-int hf_block_writer_finish(struct hf_block_writer *writer, int status)
-{
-	char path[HF_PATH_BYTES_MAX];
-
-	if (status == HF_OK)
-		status = write_tail(writer);
-	hf_file_close(&writer->file);
-	hf_buffer_free(&writer->pages);
-	hf_buffer_free(&writer->fences);
-	if (status != HF_OK && hf_block_run_path(writer->options, writer->number, path) == HF_OK)
-		writer->options->fs->unlink(writer->options->fs, path);
+	do
+		status = status == HF_OK ? hf_block_walk_next(walk) : status;
+	while (status == HF_OK && !walk->ended && !item_after(&walk->item, log, rank) &&
+	       (walk->item.log != log || hf_block_rank(walk->item.kind, walk->item.index) != rank));
 	return status;
 }

@@ -20,6 +20,9 @@
 #include "store/log.h"
 
 #define HF_BLOCKS_RUNS_MAX 8
+#define HF_BLOCKS_MEMORY_BYTES (16u << 20) /* before a checkpoint writes it: 220,000 logs of one block, or 600,000 blocks of one */
+#define HF_BLOCK_INDEX_MAX (((uint64_t)1 << 62) - 1)
+#define HF_BLOCK_KEEP_ALL UINT64_MAX
 
 struct hf_blocks;
 struct hf_blocks_options {
@@ -40,9 +43,22 @@ void hf_blocks_close(struct hf_blocks *blocks);
 /* The writer: a committed record of the log. Records below the position given at open are skipped. HF_ECORRUPT, HF_ENOMEM, HF_EIO. */
 int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record);
 
+size_t hf_blocks_memory_bytes(struct hf_blocks *blocks);
+
 int hf_blocks_length(struct hf_blocks *blocks, uint64_t log, uint64_t *length); /* HF_ENOTFOUND */
 /* The position of a block. HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT, HF_EIO. */
 int hf_blocks_find(struct hf_blocks *blocks, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position);
+
+/* The blocks of a log that are present in [from, to), ascending, as committed at open. facts_max: how many blocks may be
+ * copied out of memory; when there are more, the walk ends early, and *to says where. After a failure it can only be closed. */
+struct hf_blocks_walk;
+struct hf_block_found {
+	uint64_t index, position, bytes;
+};
+int hf_blocks_walk_open(struct hf_blocks_walk **out, struct hf_blocks *blocks, uint64_t log, uint64_t from, uint64_t *to,
+	size_t facts_max, enum hf_read_mode mode);
+int hf_blocks_walk_next(struct hf_blocks_walk *walk, struct hf_block_found *found); /* HF_ENOTFOUND at the end */
+void hf_blocks_walk_close(struct hf_blocks_walk *walk); /* NULL is fine */
 
 /* Writes what is in memory as a new run when there is much of it (all: however little), and merges runs when there are many.
  * applied: every block record below it was applied before the call. runs gets up to max file numbers, oldest first,

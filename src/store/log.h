@@ -114,6 +114,9 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 	struct hf_buffer *scratch, struct hf_log_record *record);
 /* The record will be read soon: asks for its memory where that costs nothing. */
 void hf_log_prefetch(struct hf_log_set *set, uint64_t position);
+/* Reads that many bytes from position on with one call, unless they were read before, so that hf_log_read needs none for the
+ * records there. scratch is replaced. A failure shows when they are read. */
+void hf_log_read_ahead(struct hf_log_set *set, uint64_t position, uint64_t bytes, enum hf_read_mode mode, struct hf_buffer *scratch);
 /* The size of the record at position (header, payload and gap), from its header alone, whose sum is not checked. */
 int hf_log_record_size(struct hf_log_set *set, uint64_t position, uint64_t *bytes);
 

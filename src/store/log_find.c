@@ -86,6 +86,20 @@ void hf_log_prefetch(struct hf_log_set *set, uint64_t position)
 		hf_log_window_prefetch(segment, offset);
 }
 
+void hf_log_read_ahead(struct hf_log_set *set, uint64_t position, uint64_t bytes, enum hf_read_mode mode, struct hf_buffer *scratch)
+{
+	struct hf_log_segment *segment = hf_log_set_find(set, position);
+	uint64_t offset, end;
+
+	if (segment == NULL || hf_log_segment_locate(segment, position, &offset, &end) != HF_OK)
+		return;
+	if (bytes > end - offset)
+		bytes = end - offset;
+	hf_buffer_clear(scratch);
+	if (!hf_log_window_has(segment, offset, bytes) && hf_buffer_reserve(scratch, bytes) == HF_OK)
+		read_some(segment, mode, scratch->data, bytes, offset);
+}
+
 int hf_log_record_size(struct hf_log_set *set, uint64_t position, uint64_t *bytes)
 {
 	struct hf_log_segment *segment = hf_log_set_find(set, position);

@@ -77,6 +77,8 @@ struct hf_log_segment *hf_log_set_find(const struct hf_log_set *set, uint64_t po
 /* ---- log_window.c: reads that need no call, of pages that were read before ---- */
 /* A call has read these bytes. */
 void hf_log_window_note(struct hf_log_segment *segment, uint64_t offset, size_t length);
+/* All their pages have been noted. */
+bool hf_log_window_has(struct hf_log_segment *segment, uint64_t offset, size_t length);
 /* Copies them when all their pages have been noted; false otherwise. */
 bool hf_log_window_read(struct hf_log_segment *segment, uint8_t *data, size_t length, uint64_t offset);
 /* What the record's header says that it takes, unchecked but bounded; 0 when its page has not been noted. */

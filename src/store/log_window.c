@@ -88,6 +88,11 @@ static bool was_read(const struct hf_log_window *window, uint64_t offset, size_t
 	return true;
 }
 
+bool hf_log_window_has(struct hf_log_segment *segment, uint64_t offset, size_t length)
+{
+	return was_read(atomic_load_explicit(&segment->window, memory_order_acquire), offset, length);
+}
+
 bool hf_log_window_read(struct hf_log_segment *segment, uint8_t *data, size_t length, uint64_t offset)
 {
 	struct hf_log_window *window = atomic_load_explicit(&segment->window, memory_order_acquire);

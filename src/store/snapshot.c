@@ -308,7 +308,7 @@ int hf_snapshot_scan(struct hf_snapshot *snapshot, uint32_t collection, uint64_t
 	return status;
 }
 
-/* ---- Tables and logs, as committed now ---- */
+/* ---- Tables, as committed now ---- */
 
 int hf_store_table_get(struct hf_store *store, uint32_t table, struct hf_slice key, struct hf_buffer *value)
 {
@@ -319,38 +319,4 @@ int hf_store_table_scan(struct hf_store *store, uint32_t table, struct hf_slice 
 	int (*each)(void *context, struct hf_slice key, struct hf_slice value), void *context)
 {
 	return hf_tables_scan(&store->tables, table, from, each, context);
-}
-
-int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length)
-{
-	return hf_blocks_length(store->blocks, log, length);
-}
-
-int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum hf_read_mode mode, struct hf_buffer *block)
-{
-	struct hf_log_record record;
-	struct hf_slice rest;
-	uint64_t position = 0, before, values[2];
-	int status;
-
-	/* The log is pinned after the look-up, so that it holds the place. When that was collected between, the block was cleared
-	 * or put anew meanwhile, and the next look-up says so. */
-	do {
-		before = position;
-		status = hf_blocks_find(store->blocks, log, index, mode, &position);
-		if (status != HF_OK)
-			return status;
-		struct hf_log_set *set = hf_log_pin(store->log);
-
-		status = hf_log_read(set, position, mode, 0, block, &record);
-		hf_log_unpin(set);
-	} while (status == HF_ENOTFOUND && position != before);
-	if (status != HF_OK)
-		return status;
-	if (record.type != HF_RECORD_BLOCK || !hf_record_read_varints(record.payload, values, 2, &rest) ||
-	    values[0] != log || values[1] != index)
-		return HF_ECORRUPT;
-	memmove(block->data, rest.data, rest.length);
-	block->length = rest.length;
-	return HF_OK;
 }

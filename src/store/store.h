@@ -210,6 +210,16 @@ int hf_tx_table_get(struct hf_tx *tx, uint32_t table, struct hf_slice key, struc
 /* Blocks as committed now. HF_ENOTFOUND for a hole or past the end. */
 int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum hf_read_mode mode, struct hf_buffer *block);
 int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length);
+/* Many blocks: calls each for those of [*from, to) that are there, in order; holes are left out. *from goes on with them: after
+ * HF_EWAIT the same call may be made again, in either mode; after HF_ECORRUPT it is the block that cannot be read; after
+ * another result of each, which ends it and is returned, it is behind that block. Blocks that lie together in the log are read
+ * together. As committed when each few hundred of them were looked up. */
+int hf_store_log_read(struct hf_store *store, uint64_t log, uint64_t *from, uint64_t to, enum hf_read_mode mode,
+	int (*each)(void *context, uint64_t index, struct hf_slice block), void *context);
+/* Which blocks are there: calls each for every range of [from, to) without a hole, as long as it is, ascending; a non-zero
+ * return ends it and is returned. As committed at the call. Blocking. HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log that does not exist has none. */
+int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
+	int (*each)(void *context, uint64_t from, uint64_t to), void *context);
 
 /* ---- Keeping ----------------------------------------------------------------------------------------- */
 

@@ -464,6 +464,9 @@ static void run_group(struct hf_writer *writer)
 	hf_snapshot_clear(&tx->snapshot);
 	tx->commit_kill = tx->kill_count;
 	write_group(writer, tx->buffer.length);
+	if (hf_blocks_memory_bytes(writer->store->blocks) >= HF_BLOCKS_MEMORY_BYTES &&
+	    !atomic_exchange(&writer->store->manifest_wanted, true))
+		hf_background_wake(writer->store);
 	if (writer->store->no_background)
 		hf_background_run(writer->store);
 }

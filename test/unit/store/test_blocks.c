@@ -1,4 +1,7 @@
-/* Logs against a plain model, over closes and crashes. */
+/* Logs against a plain model, over closes and crashes; and with many or far blocks. */
+#include <time.h>
+
+#include "store/state.h"
 #include "store_test.h"
 
 #define LOGS 6
@@ -60,6 +63,60 @@ static void check_log(struct model *m, uint64_t number)
 		assert_memory_equal(block.data, expected, bytes);
 	}
 	hf_buffer_free(&block);
+}
+
+struct range_check {
+	const struct model_log *log;
+	uint64_t from, to; /* [from, to) is still to be told of */
+};
+
+static bool is_present(const struct model_log *log, uint64_t index)
+{
+	return log->exists && index < log->length && log->value[index] != 0;
+}
+
+static int check_run(void *context, uint64_t from, uint64_t to)
+{
+	struct range_check *check = context;
+
+	assert_true(from >= check->from && from < to && to <= check->to);
+	for (uint64_t i = check->from; i < from; i++)
+		assert_false(is_present(check->log, i));
+	for (uint64_t i = from; i < to; i++)
+		assert_true(is_present(check->log, i));
+	if (to < check->to)
+		assert_false(is_present(check->log, to)); /* as long as it is */
+	check->from = to;
+	return HF_OK;
+}
+
+static int check_block(void *context, uint64_t index, struct hf_slice block)
+{
+	struct range_check *check = context;
+	uint8_t expected[600];
+
+	for (uint64_t i = check->from; i < index; i++)
+		assert_false(is_present(check->log, i));
+	assert_true(is_present(check->log, index));
+	assert_true(hf_slice_equal(block, hf_slice(expected, block_of(check->log->value[index], expected))));
+	check->from = index + 1;
+	return HF_OK;
+}
+
+/* The two ways to see many blocks at once, of a random part. */
+static void check_ranges(struct model *m, uint64_t number)
+{
+	uint64_t from = draw(m, LENGTH_MAX), to = from + draw(m, LENGTH_MAX - from + 1), at = from;
+	struct range_check check = {&m->logs[number], from, to};
+
+	assert_int_equal(hf_store_log_runs(m->store, number, from, to, check_run, &check), HF_OK);
+	for (uint64_t i = check.from; i < to; i++)
+		assert_false(is_present(check.log, i));
+	check.from = from;
+	assert_int_equal(hf_store_log_read(m->store, number, &at, to, HF_READ_BLOCKING, check_block, &check), HF_OK);
+	assert_int_equal(at, to);
+	for (uint64_t i = check.from; i < to; i++)
+		assert_false(is_present(check.log, i));
 }
 
 static void put(struct model *m, struct hf_tx *tx, uint64_t number, uint64_t index, bool append)
@@ -151,6 +208,12 @@ static void test_logs_follow_the_model_over_closes_and_crashes(void **state)
 			if (m->fail == HF_OK)
 				memcpy(m->logs, m->staged, sizeof m->logs);
 			check_log(m, draw(m, LOGS));
+			for (uint64_t n = 0; n < LOGS; n++)
+				check_ranges(m, n);
+			if (draw(m, 20) == 0)
+				assert_int_equal(hf_store_checkpoint(m->store, true), HF_OK);
+			if (draw(m, 100) == 0)
+				assert_int_equal(hf_store_compact(m->store, NULL), HF_OK);
 		}
 		assert_int_equal(hf_store_verify(m->store, NULL, NULL), HF_OK);
 		if (draw(m, 3) == 0)
@@ -162,10 +225,192 @@ static void test_logs_follow_the_model_over_closes_and_crashes(void **state)
 	test_remove(directory);
 }
 
+/* ---- Many and far blocks ---- */
+
+#define FAR (((uint64_t)1 << 62) - 1)
+
+struct puts {
+	uint64_t log, first, count, step; /* block i goes to first + i * step */
+	uint64_t clear_from, clear_to;
+	uint64_t truncate; /* UINT64_MAX: no */
+};
+
+static int stage_puts(void *context, struct hf_tx *tx)
+{
+	const struct puts *p = context;
+	int status = HF_OK;
+
+	for (uint64_t i = 0; i < p->count && status == HF_OK; i++) {
+		uint64_t index = p->first + i * p->step;
+		uint8_t block[100];
+
+		memset(block, 7, sizeof block);
+		hf_store_le64(block, index);
+		status = hf_tx_log_put(tx, p->log, index, &(struct iovec){block, sizeof block}, 1);
+	}
+	if (status == HF_OK && p->clear_from < p->clear_to)
+		status = hf_tx_log_clear(tx, p->log, p->clear_from, p->clear_to);
+	if (status == HF_OK && p->truncate != UINT64_MAX)
+		status = hf_tx_log_truncate(tx, p->log, p->truncate);
+	return status;
+}
+
+static void commit_puts(struct hf_store *store, struct puts p)
+{
+	assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, stage_puts, &p), HF_OK);
+}
+
+static void open_plain(struct hf_store **store, const char *directory)
+{
+	struct hf_store_options options = test_options(&env, directory);
+	struct hf_failure failure;
+
+	if (hf_store_open(store, &options, &failure) != HF_OK)
+		fail_msg("%s", failure.text);
+}
+
+static int sum_run(void *context, uint64_t from, uint64_t to)
+{
+	uint64_t *sum = context; /* runs, blocks */
+
+	sum[0]++;
+	sum[1] += to - from;
+	return HF_OK;
+}
+
+static int sum_block(void *context, uint64_t index, struct hf_slice block)
+{
+	uint64_t *sum = context; /* blocks, of them right */
+
+	sum[0]++;
+	sum[1] += block.length == 100 && hf_load_le64(block.data) == index;
+	return HF_OK;
+}
+
+static void expect_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to, uint64_t runs, uint64_t blocks)
+{
+	uint64_t sum[2] = {0, 0}, read[2] = {0, 0};
+
+	assert_int_equal(hf_store_log_runs(store, log, from, to, sum_run, sum), HF_OK);
+	assert_int_equal(sum[0], runs);
+	assert_int_equal(sum[1], blocks);
+	assert_int_equal(hf_store_log_read(store, log, &from, to, HF_READ_BLOCKING, sum_block, read), HF_OK);
+	assert_int_equal(read[0], blocks);
+	assert_int_equal(read[1], blocks);
+}
+
+static void test_blocks_lie_anywhere_up_to_the_highest_index(void **state)
+{
+	struct hf_store *store;
+	char directory[64];
+	uint64_t length;
+
+	(void)state;
+	test_directory(directory);
+	for (int round = 0; round < 3; round++) { /* in memory, in a run, in two */
+		open_plain(&store, directory);
+		if (round != 1) {
+			commit_puts(store, (struct puts){1, FAR - 4, 5, 1, 0, 0, UINT64_MAX});
+			commit_puts(store, (struct puts){1, 1000, 3, (uint64_t)1 << 40, 0, 0, UINT64_MAX});
+			commit_puts(store, (struct puts){1, 0, 0, 0, FAR - 1, FAR + 1, UINT64_MAX}); /* the last two */
+		}
+		expect_runs(store, 1, 0, FAR + 1, 4, 6);
+		expect_runs(store, 1, FAR - 3, FAR, 1, 2);
+		assert_int_equal(hf_store_log_length(store, 1, &length), HF_OK);
+		assert_int_equal(length, FAR + 1);
+		hf_store_close(store);
+	}
+	open_plain(&store, directory);
+	commit_puts(store, (struct puts){1, 0, 0, 0, 0, 0, FAR + 1}); /* to the length it has */
+	commit_puts(store, (struct puts){1, FAR, 1, 1, 0, 0, UINT64_MAX});
+	expect_runs(store, 1, FAR - 1, FAR + 1, 1, 1);
+	commit_puts(store, (struct puts){1, 0, 0, 0, 0, 0, 1001});
+	expect_runs(store, 1, 0, FAR + 1, 1, 1);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static int put_scattered(void *context, struct hf_tx *tx)
+{
+	uint64_t *next = context;
+	int status = HF_OK;
+
+	for (int i = 0; i < 1000 && status == HF_OK; i++, (*next)++)
+		status = hf_tx_log_put(tx, 1, *next * 0x9e3779b1u % 131072, &(struct iovec){"block", 5}, 1);
+	return status;
+}
+
+static int clear_scattered(void *context, struct hf_tx *tx)
+{
+	uint64_t *next = context;
+	int status = HF_OK;
+
+	for (int i = 0; i < 1000 && status == HF_OK; i++, (*next)++) {
+		uint64_t index = *next * 0x9e3779b1u % 65536 * 2; /* every other block */
+
+		status = hf_tx_log_clear(tx, 1, index, index + 1);
+	}
+	return status;
+}
+
+static void test_order_of_puts_and_clears_costs_little(void **state)
+{
+	struct hf_store *store;
+	char directory[64];
+	uint64_t next = 0, sum[2] = {0, 0};
+	clock_t start = clock();
+
+	(void)state;
+	test_directory(directory);
+	open_plain(&store, directory);
+	while (next < 131072)
+		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, put_scattered, &next), HF_OK);
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, sum_run, sum), HF_OK);
+	assert_int_equal(sum[0], 1);
+	assert_int_equal(sum[1], 131072);
+	assert_int_equal(hf_store_checkpoint(store, true), HF_OK);
+	for (next = 0; next < 65536;)
+		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, clear_scattered, &next), HF_OK);
+	sum[0] = sum[1] = 0;
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, sum_run, sum), HF_OK);
+	assert_int_equal(sum[0], 65536);
+	assert_int_equal(sum[1], 65536);
+	/* A quadratic way takes many seconds. */
+	assert_true((clock() - start) / CLOCKS_PER_SEC < 4);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static void test_many_logs_cost_memory_only_until_they_are_written_out(void **state)
+{
+	enum { LOG_COUNT = 20000 };
+	struct hf_store *store;
+	char directory[64];
+	uint64_t length;
+
+	(void)state;
+	test_directory(directory);
+	open_plain(&store, directory);
+	for (uint64_t log = 0; log < LOG_COUNT; log++)
+		commit_puts(store, (struct puts){log, 0, 2, 1, 0, 0, UINT64_MAX});
+	assert_in_range(hf_blocks_memory_bytes(store->blocks), 1, LOG_COUNT * 300);
+	assert_int_equal(hf_store_checkpoint(store, true), HF_OK);
+	assert_int_equal(hf_blocks_memory_bytes(store->blocks), 0);
+	for (uint64_t log = 0; log < LOG_COUNT; log += 997) {
+		assert_int_equal(hf_store_log_length(store, log, &length), HF_OK);
+		assert_int_equal(length, 2);
+	}
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_logs_follow_the_model_over_closes_and_crashes),
+		cmocka_unit_test(test_blocks_lie_anywhere_up_to_the_highest_index),
+		cmocka_unit_test(test_order_of_puts_and_clears_costs_little),
+		cmocka_unit_test(test_many_logs_cost_memory_only_until_they_are_written_out),
 	};
 
 	hf_env_system(&env);
