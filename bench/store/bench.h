@@ -20,8 +20,9 @@ void hf_bench_close(struct hf_bench *bench);
 /* A new store with that many documents, committed in groups of 256, open and at rest. */
 void hf_bench_fill(struct hf_bench *bench, uint64_t count);
 
-/* Documents or blocks going in, by size of the group. */
+/* Documents going in, by size of the group. */
 void hf_bench_ingest(struct hf_bench *bench, const char *groups);
+/* Blocks going in and out. */
 void hf_bench_blocks(struct hf_bench *bench);
 
 /* What a reader asks. */

@@ -7,7 +7,6 @@
 
 #define SMALL_GROUP 32 /* below it a run of full size would only measure syncs, for minutes */
 #define SMALL_GROUP_EVENTS 20000
-#define BLOCKS 500000
 
 static void run(struct hf_bench *bench, const char *name, unsigned group, uint64_t count, uint64_t log_count)
 {
@@ -63,11 +62,4 @@ void hf_bench_ingest(struct hf_bench *bench, const char *groups)
 		if (group >= 1 && group <= BATCH_MAX)
 			run(bench, "documents", group, few ? SMALL_GROUP_EVENTS : bench->events, 0);
 	}
-}
-
-void hf_bench_blocks(struct hf_bench *bench)
-{
-	head("blocks of 100 bytes");
-	run(bench, "1 log", 256, BLOCKS, 1);
-	run(bench, "1,000 logs", 256, BLOCKS, 1000);
 }

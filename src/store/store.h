@@ -95,11 +95,11 @@ enum hf_durability {
 
 /* A change. Embedded in what the change is about; the store borrows it from submit until done returns
  * (done may free it).
- *   stage  on the writer thread, in order of submission: looks things up through tx (which sees
+ *   stage  on the writer thread (hf_store_commit_now: or the caller's), in order of submission: looks things up through tx (which sees
  *          every earlier commit, also those of its own group that are not synced yet, but not the operations
  *          of this very commit) and adds operations. A negative return drops this commit's operations and is
  *          what done gets. Returning 0 without operations is a commit that waits for its group.
- *   done   on the writer thread after the commit is as durable as asked, in order of position, or with
+ *   done   on the same thread after the commit is as durable as asked, in order of position, or with
  *          the error: stage's own, HF_ENOSPC, HF_EIO, HF_ECLOSED. After
  *          HF_EIO the outcome is unknown: the records may be there when the store is opened again. Must not block. */
 struct hf_commit {
@@ -114,7 +114,10 @@ struct hf_commit {
 void hf_store_submit(struct hf_store *store, struct hf_commit *commit);
 /* A chain linked by next, first submitted first. */
 void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, struct hf_commit *last);
-/* Runs stage and waits for the outcome. For tools and tests, not for a loop. */
+/* For a caller that would wait anyway: submits, and when the writer is idle runs the group on this thread, which saves two
+ * changes of thread. True: done was called, on this thread, before it returns. False: it is queued, as by submit. */
+bool hf_store_commit_now(struct hf_store *store, struct hf_commit *commit);
+/* Runs stage and waits for the outcome, on this thread when the writer is idle. For tools and tests, not for a loop. */
 int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
 	int (*stage)(void *context, struct hf_tx *tx), void *context);
 

@@ -1,5 +1,9 @@
 /* The queue is a list under a mutex; the writer takes all of it at once and works through it group by group. A signal is
- * sent only when the writer sleeps. */
+ * sent only when the writer sleeps.
+ *
+ * Who holds the baton is the writer: as a rule the writer thread, while it works; but a thread that would wait for its commit takes
+ * it when the writer sleeps and nothing is queued, and runs the group itself, which saves two changes of thread. Everything
+ * that is said to be the writer's is that of the baton's holder; it changes hands under the lock. */
 #include "store/writer.h"
 
 #include <stdlib.h>
@@ -26,19 +30,33 @@ struct hf_writer {
 	struct hf_commit *first, *last; /* submitted */
 	size_t queued;
 	bool sleeping, stopping, drain, poked;
+	bool baton;  /* somebody holds it */
+	bool wanted; /* the writer thread waits for the baton */
 	struct job *jobs;
 
-	/* The thread's own. */
+	/* The baton's holder's own. */
 	struct hf_commit *pending; /* taken, not yet staged */
 	size_t pending_count;
 	struct hf_commit *group[HF_STORE_GROUP_COMMITS_MAX];
 	size_t group_count;
+	bool refuse;               /* it is time to end, and not to write what is queued */
 	bool sync;                 /* one of the group asks for the disk */
 	uint64_t unsynced_since_us; /* 0: all is synced */
 	struct hf_tx tx;
 };
 
 /* ---- Submitting ---- */
+
+/* The lock is held. */
+static void enqueue(struct hf_writer *writer, struct hf_commit *first, struct hf_commit *last, size_t count)
+{
+	if (writer->last != NULL)
+		writer->last->next = first;
+	else
+		writer->first = first;
+	writer->last = last;
+	writer->queued += count;
+}
 
 void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, struct hf_commit *last)
 {
@@ -51,15 +69,9 @@ void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, stru
 	last->next = NULL;
 	pthread_mutex_lock(&writer->lock);
 	closed = writer->stopping || store->read_only;
-	signal = writer->sleeping;
-	if (!closed) {
-		if (writer->last != NULL)
-			writer->last->next = first;
-		else
-			writer->first = first;
-		writer->last = last;
-		writer->queued += count;
-	}
+	signal = writer->sleeping && !writer->baton;
+	if (!closed)
+		enqueue(writer, first, last, count);
 	pthread_mutex_unlock(&writer->lock);
 	if (signal && !closed)
 		pthread_cond_signal(&writer->wake);
@@ -74,6 +86,40 @@ void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, stru
 void hf_store_submit(struct hf_store *store, struct hf_commit *commit)
 {
 	hf_store_submit_chain(store, commit, commit);
+}
+
+static void run_group(struct hf_writer *writer);
+
+bool hf_store_commit_now(struct hf_store *store, struct hf_commit *commit)
+{
+	struct hf_writer *writer = store->writer;
+	bool idle, signal;
+
+	pthread_mutex_lock(&writer->lock);
+	/* Not when the thread waits its turn, to sync perhaps: it would wait for ever. */
+	idle = writer->started && writer->sleeping && !writer->baton && !writer->wanted && !writer->stopping && !writer->poked &&
+		writer->first == NULL;
+	writer->baton |= idle;
+	pthread_mutex_unlock(&writer->lock);
+	if (!idle) {
+		hf_store_submit(store, commit);
+		return false;
+	}
+	bool was_synced = writer->unsynced_since_us == 0;
+
+	commit->next = NULL;
+	writer->pending = commit;
+	writer->pending_count = 1;
+	run_group(writer);
+	pthread_mutex_lock(&writer->lock);
+	writer->baton = false;
+	/* The thread has to know when the next sync is due. */
+	signal = writer->wanted || writer->first != NULL || writer->poked || writer->stopping ||
+		(was_synced && writer->unsynced_since_us != 0);
+	pthread_mutex_unlock(&writer->lock);
+	if (signal)
+		pthread_cond_signal(&writer->wake);
+	return true;
 }
 
 void hf_writer_wake(struct hf_store *store)
@@ -122,11 +168,12 @@ int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
 		.stage = stage, .context = context, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
 	};
 
-	hf_store_submit(store, &waiting.commit);
-	pthread_mutex_lock(&waiting.lock);
-	while (!waiting.over)
-		pthread_cond_wait(&waiting.wake, &waiting.lock);
-	pthread_mutex_unlock(&waiting.lock);
+	if (!hf_store_commit_now(store, &waiting.commit)) {
+		pthread_mutex_lock(&waiting.lock);
+		while (!waiting.over)
+			pthread_cond_wait(&waiting.wake, &waiting.lock);
+		pthread_mutex_unlock(&waiting.lock);
+	}
 	pthread_mutex_destroy(&waiting.lock);
 	pthread_cond_destroy(&waiting.wake);
 	return waiting.status;
@@ -473,36 +520,43 @@ static void run_group(struct hf_writer *writer)
 
 /* ---- The thread ---- */
 
-/* Takes what was submitted, sleeping until there is something. False when it is time to end. */
-static bool take(struct hf_writer *writer)
+/* Sleeps until it is woken, or a sync is due: false. The lock is held, and nobody holds the baton. */
+static bool nap(struct hf_writer *writer)
 {
 	struct hf_store *store = writer->store;
-	bool more = true;
+	struct timespec until;
+
+	if (writer->unsynced_since_us == 0) {
+		pthread_cond_wait(&writer->wake, &writer->lock);
+		return true;
+	}
+	uint64_t age_us = hf_env_monotonic_us(store->env) - writer->unsynced_since_us;
+	uint64_t interval_us = (uint64_t)store->sync_interval_ms * 1000;
+	uint64_t nap_ns = (age_us < interval_us ? interval_us - age_us : 1000) * 1000;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	nap_ns += (uint64_t)until.tv_nsec;
+	until.tv_sec += (time_t)(nap_ns / 1000000000);
+	until.tv_nsec = (long)(nap_ns % 1000000000);
+	return pthread_cond_timedwait(&writer->wake, &writer->lock, &until) == 0;
+}
+
+/* Takes the baton and what was submitted, sleeping until there is something. False when it is time to end. */
+static bool take(struct hf_writer *writer)
+{
+	bool more = true, due = false;
 
 	pthread_mutex_lock(&writer->lock);
-	while (writer->first == NULL && !writer->stopping && !writer->poked) {
-		struct timespec until;
-		int waited = 0;
-
-		writer->sleeping = true;
-		if (writer->unsynced_since_us == 0) {
+	writer->sleeping = true;
+	while (writer->baton || (writer->first == NULL && !writer->stopping && !writer->poked && !due)) {
+		writer->wanted = writer->baton;
+		if (writer->baton)
 			pthread_cond_wait(&writer->wake, &writer->lock);
-		} else {
-			uint64_t age_us = hf_env_monotonic_us(store->env) - writer->unsynced_since_us;
-			uint64_t interval_us = (uint64_t)store->sync_interval_ms * 1000;
-			uint64_t nap_ns = (age_us < interval_us ? interval_us - age_us : 1000) * 1000;
-
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			nap_ns += (uint64_t)until.tv_nsec;
-			until.tv_sec += (time_t)(nap_ns / 1000000000);
-			until.tv_nsec = (long)(nap_ns % 1000000000);
-			waited = pthread_cond_timedwait(&writer->wake, &writer->lock, &until);
-		}
-		writer->sleeping = false;
-		if (waited != 0)
-			break;
+		else
+			due = !nap(writer);
 	}
-	writer->poked = false;
+	writer->sleeping = writer->wanted = writer->poked = false;
+	writer->baton = true;
 	if (writer->first != NULL) {
 		writer->pending = writer->first;
 		writer->pending_count = writer->queued;
@@ -511,8 +565,16 @@ static bool take(struct hf_writer *writer)
 	} else if (writer->stopping) {
 		more = false;
 	}
+	writer->refuse = writer->stopping && !writer->drain;
 	pthread_mutex_unlock(&writer->lock);
 	return more;
+}
+
+static void give_back(struct hf_writer *writer)
+{
+	pthread_mutex_lock(&writer->lock);
+	writer->baton = false;
+	pthread_mutex_unlock(&writer->lock);
 }
 
 static void fail_pending(struct hf_writer *writer)
@@ -532,7 +594,7 @@ static void *writer_main(void *argument)
 	struct hf_store *store = writer->store;
 
 	while (take(writer)) {
-		if (writer->stopping && !writer->drain)
+		if (writer->refuse)
 			fail_pending(writer);
 		while (writer->pending != NULL)
 			run_group(writer);
@@ -542,6 +604,7 @@ static void *writer_main(void *argument)
 		    hf_env_monotonic_us(store->env) - writer->unsynced_since_us >= (uint64_t)store->sync_interval_ms * 1000 &&
 		    sync_log(writer) != HF_OK)
 			writer->unsynced_since_us = 0;
+		give_back(writer);
 	}
 	run_jobs(writer);
 	return NULL;

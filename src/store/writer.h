@@ -1,4 +1,4 @@
-/* writer: the one thread that changes the store: stages commits, writes them in groups, makes them visible. (Private to store/.)
+/* writer: the one thread at a time that changes the store: stages commits, writes them in groups, makes them visible. (Private to store/.)
  *
  * A group is one buffer of finished records: a GROUP record, then each commit's records, LAST on its final one. Documents
  * are put in the index's memtable as soon as their commit is staged; they are invisible until `committed` passes

@@ -2,6 +2,7 @@
 #include "store_test.h"
 
 #include "base/log.h"
+#include "store/state.h"
 
 #include <pthread.h>
 
@@ -260,6 +261,136 @@ static void test_readers_see_what_was_acknowledged_before(void **state)
 	test_remove(directory);
 }
 
+/* ---- On the caller's thread ---- */
+
+#define CALLERS 3
+#define CALLS 500
+#define SYNC_WAIT_MS_MAX 2000
+
+struct call {
+	struct hf_commit commit;
+	uint64_t caller, number;
+	pthread_t done_on;
+	_Atomic bool over;
+	int status;
+};
+
+static int call_stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	const struct call *call = (struct call *)commit;
+	uint8_t block[16];
+
+	hf_store_le64(block, call->caller);
+	hf_store_le64(block + 8, call->number);
+	return hf_tx_log_append(tx, 1, &(struct iovec){block, sizeof block}, 1, NULL);
+}
+
+static void call_done(struct hf_commit *commit, int status)
+{
+	struct call *call = (struct call *)commit;
+
+	call->status = status;
+	call->done_on = pthread_self();
+	atomic_store(&call->over, true);
+}
+
+struct caller {
+	struct hf_store *store;
+	uint64_t number, own; /* own: commits that ran on this thread */
+	pthread_t thread;
+	struct call calls[CALLS];
+};
+
+static void *caller_main(void *argument)
+{
+	struct caller *caller = argument;
+
+	for (uint64_t i = 0; i < CALLS; i++) {
+		struct call *call = &caller->calls[i];
+
+		*call = (struct call){.commit = {.stage = call_stage, .done = call_done,
+			.durability = i % 50 == 0 ? HF_DURABLE_DISK : HF_DURABLE_OS}, .caller = caller->number, .number = i};
+		if (i % 7 == 3) { /* without waiting: the next one must not pass it */
+			hf_store_submit(caller->store, &call->commit);
+		} else if (hf_store_commit_now(caller->store, &call->commit)) {
+			if (!atomic_load(&call->over) || !pthread_equal(call->done_on, pthread_self()))
+				abort();
+			caller->own++;
+		}
+	}
+	for (uint64_t i = 0; i < CALLS; i++)
+		while (!atomic_load(&caller->calls[i].over))
+			usleep(100);
+	return NULL;
+}
+
+static int check_order(void *context, uint64_t index, struct hf_slice block)
+{
+	uint64_t *next = context, caller = hf_load_le64(block.data);
+
+	(void)index;
+	assert_in_range(caller, 0, CALLERS - 1);
+	assert_int_equal(hf_load_le64(block.data + 8), next[caller]);
+	next[caller]++;
+	return HF_OK;
+}
+
+static void test_commits_on_the_callers_thread_keep_the_order(void **state)
+{
+	struct caller *callers = calloc(CALLERS, sizeof *callers);
+	uint64_t next[CALLERS] = {0}, from = 0, own = 0;
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 128);
+	for (unsigned i = 0; i < CALLERS; i++) {
+		callers[i].store = store;
+		callers[i].number = i;
+		assert_int_equal(pthread_create(&callers[i].thread, NULL, caller_main, &callers[i]), 0);
+	}
+	for (unsigned i = 0; i < CALLERS; i++) {
+		pthread_join(callers[i].thread, NULL);
+		own += callers[i].own;
+		for (unsigned n = 0; n < CALLS; n++)
+			assert_int_equal(callers[i].calls[n].status, HF_OK);
+	}
+	assert_true(own > 0);
+	assert_int_equal(hf_store_log_read(store, 1, &from, UINT64_MAX, HF_READ_BLOCKING, check_order, next), HF_OK);
+	for (unsigned i = 0; i < CALLERS; i++)
+		assert_int_equal(next[i], CALLS);
+	hf_store_close(store);
+	free(callers);
+	test_remove(directory);
+}
+
+static int append_one(void *context, struct hf_tx *tx)
+{
+	return hf_tx_log_append(tx, 1, &(struct iovec){context, 5}, 1, NULL);
+}
+
+static void test_commits_on_the_callers_thread_are_synced_in_time(void **state)
+{
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 128);
+	for (int round = 0; round < 30; round++) {
+		int waited = 0;
+
+		for (int i = 0; i <= round; i++)
+			assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, append_one, "block"), HF_OK);
+		for (; hf_log_synced(store->log) < hf_log_end(store->log) && waited < SYNC_WAIT_MS_MAX; waited++)
+			usleep(1000);
+		assert_in_range(waited, 0, SYNC_WAIT_MS_MAX - 1);
+	}
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 static void forget_line(void *context, const char *line, unsigned length)
 {
 	(void)context;
@@ -272,6 +403,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commits_of_a_group_see_those_before_them),
 		cmocka_unit_test(test_readers_see_what_was_acknowledged_before),
+		cmocka_unit_test(test_commits_on_the_callers_thread_keep_the_order),
+		cmocka_unit_test(test_commits_on_the_callers_thread_are_synced_in_time),
 	};
 
 	hf_env_system(&env);
