@@ -37,7 +37,8 @@ struct hf_protomux;
 struct hf_channel;
 
 struct hf_protomux_events {
-	/* One message for the stream, its parts borrowed until return. Anything but HF_OK ends the mux. */
+	/* One message for the stream, its parts borrowed until return. It must not call into this mux. Anything but HF_OK ends the
+	 * mux. */
 	int (*send)(void *owner, const struct iovec *parts, int count);
 	/* Whether what was sent waits behind a full stream; once it no longer does, the owner calls hf_protomux_drained. */
 	bool (*is_congested)(void *owner);
@@ -76,9 +77,10 @@ uint32_t hf_protomux_channel_count(const struct hf_protomux *mux);
 
 /* ---- Channels that the remote opens ---- */
 
-/* The remote has opened a channel that nobody here had opened before. The protocol is the name that the remote used. HF_OK: it was opened with hf_protomux_open, or is not wanted and will be rejected. HF_EWAIT: the answer
- * comes later, by one hf_protomux_open or one hf_protomux_reject for the same protocol and id; meanwhile the
- * remote's messages are kept. Any other error ends the mux. */
+/* The remote has opened a channel that nobody here had opened before; protocol is the name that the remote used. HF_OK: it was
+ * opened with hf_protomux_open in this call, or is not wanted and will be rejected. HF_EWAIT: the answer comes later, by one
+ * hf_protomux_open or one hf_protomux_reject for the same protocol and id; meanwhile the remote's messages are kept. Any other
+ * error ends the mux. */
 typedef int hf_protomux_notify(void *context, struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id);
 
 /* Registers, or replaces, who is asked about opens of (protocol, id), or with an empty id of all ids of the protocol that have
@@ -115,10 +117,11 @@ struct hf_channel_options {
 	void *context;
 };
 
-/* Opens this side. *channel is set before the first callback; when the remote's open waits already, `open` and the
- * messages that were kept are delivered before this returns. Where one of those has closed the channel, HF_ECLOSED is returned, *channel is NULL
- * and `close` has been called. Else: HF_EEXISTS (one is open here, and may_repeat is false), HF_EINVAL (a name, id or handshake is
- * too long), HF_ETOOBIG (channels_max), HF_ENOMEM, HF_ECLOSED (the mux has ended); no callback was called. */
+/* Opens this side. *channel is set before the first callback, and not touched after; when the remote's open waits already, `open`
+ * and the messages that were kept are delivered before this returns. HF_ECANCELED: the channel was opened, but one of those
+ * callbacks, or the end of the mux, has closed it again, and `close` was called. With any other error no callback was called and
+ * *channel is NULL: HF_EEXISTS (one is open here, and may_repeat is false), HF_EINVAL (a name, id or handshake is too long),
+ * HF_ETOOBIG (channels_max), HF_ENOMEM, HF_ECLOSED (the mux has ended). */
 int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *options, struct hf_channel **channel);
 /* Tells the remote and calls `close`. Closed already: nothing. */
 void hf_channel_close(struct hf_channel *channel);

@@ -1,8 +1,7 @@
 /* protomux_rpc: requests, answers and events over one channel, both ways. (spec: Hypercore, section 4.1; npm protomux-rpc)
  *
  * Values are the caller's encoding, as it is; the package's default is a compact buffer, that is, with its length in front.
- * Requests are answered in any order, at once or later. Callbacks may make any call; an rpc that is freed in one of them lives
- * until the outermost call on its mux returns.
+ * Requests are answered in any order, at once or later. Callbacks may make any call, also free the rpc.
  */
 #ifndef HF_WIRE_PROTOMUX_RPC_H
 #define HF_WIRE_PROTOMUX_RPC_H
@@ -45,24 +44,25 @@ struct hf_protomux_rpc_options {
 	void *context;
 };
 
-/* As hf_protomux_open. The rpc stays until it is freed, after its channel has closed too. */
+/* As hf_protomux_open, also in its errors; with one, there is no rpc. It stays until it is freed, also when its channel has closed.
+ * *rpc is set before the first callback, and not touched after. */
 int hf_protomux_rpc_new(struct hf_protomux *mux, const struct hf_protomux_rpc_options *options, struct hf_protomux_rpc **rpc);
-/* Closes the channel when it is not; requests end with HF_ECLOSED. No callback follows this call. */
+/* Closes the channel if it is not: outstanding requests end with HF_ECLOSED in this call, `close` is not called. NULL is fine. */
 void hf_protomux_rpc_free(struct hf_protomux_rpc *rpc);
 /* Closes the channel when nothing is outstanding on either side, now or later. */
 void hf_protomux_rpc_end(struct hf_protomux_rpc *rpc);
 bool hf_protomux_rpc_is_closed(const struct hf_protomux_rpc *rpc);
 
-/* Sends a request. deadline_ms: monotonic, or HF_PROTOMUX_RPC_NEVER. *id (may be NULL) is for cancelling. HF_EBUSY: too many are
+/* Sends a request. deadline_us: monotonic, or HF_PROTOMUX_RPC_NEVER. *id (may be NULL) is for cancelling. HF_EBUSY: too many are
  * outstanding; HF_EINVAL: the method's name is too long; HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. Unless HF_OK, reply is not called. */
-int hf_protomux_rpc_request(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value, uint64_t deadline_ms,
+int hf_protomux_rpc_request(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value, uint64_t deadline_us,
 	hf_protomux_rpc_reply *reply, void *context, uint64_t *id);
 /* Forgets a request: reply is not called any more. The remote is not told, for want of a message that says so. */
 void hf_protomux_rpc_cancel(struct hf_protomux_rpc *rpc, uint64_t id);
 int hf_protomux_rpc_event(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value);
 /* When tick is due: the earliest deadline, or HF_PROTOMUX_RPC_NEVER. tick ends the requests whose deadline has come. */
 uint64_t hf_protomux_rpc_deadline(const struct hf_protomux_rpc *rpc);
-void hf_protomux_rpc_tick(struct hf_protomux_rpc *rpc, uint64_t now_ms);
+void hf_protomux_rpc_tick(struct hf_protomux_rpc *rpc, uint64_t now_us);
 
 /* Answers a call. HF_ENOTFOUND: answered before; HF_ECLOSED; HF_ETOOBIG, HF_ENOMEM: not answered, and may be again. For call 0
  * nothing is done. */
