@@ -7,8 +7,8 @@
 #define HF_DATA_HYPERCORE_MANIFEST_H
 
 #include "codec/compact.h"
+#include "crypto/namespace.h"
 
-#define HF_CORE_KEY_BYTES 32
 #define HF_MANIFEST_VERSION_MAX 3
 #define HF_MANIFEST_SIGNERS_MAX 255
 #define HF_MANIFEST_LINKED_MAX 255
@@ -34,7 +34,9 @@ struct hf_manifest {
 	struct { uint64_t length; uint8_t hash[32]; } prologue; /* length 0 in version 0 */
 };
 
-/* HF_EMALFORMED; HF_ETOOBIG past a limit above; HF_EVERSION for a version, hash or signature kind that nobody defined. */
+/* Sets the reader's status like any read: HF_EMALFORMED; HF_ETOOBIG past a limit above; HF_EVERSION for a version, hash or signature
+ * kind that nobody defined. */
+void hf_manifest_read(struct hf_compact_reader *in, struct hf_manifest *out);
 int hf_manifest_decode(struct hf_manifest *out, struct hf_slice encoded);
 /* Appends the one encoding that the key is the hash of. HF_EINVAL for what the version cannot say. */
 int hf_manifest_encode(const struct hf_manifest *manifest, struct hf_buffer *out);

@@ -40,7 +40,7 @@ int hf_proof_build(const struct hf_tree *tree, const struct hf_tree_reader *read
 
 /* What a proof that holds leads to. Zero-initialised and reused over calls; hf_proof_check_free at the end. */
 struct hf_proof_check {
-	struct hf_tree_node *nodes; /* given and computed, to be stored: each once */
+	struct hf_tree_node *nodes; /* given and computed, to be stored in this order */
 	size_t node_count, node_capacity;
 	bool has_upgrade;           /* tree is the new one, longer than ours; hf_signature_verify it before anything is stored */
 	struct hf_tree tree;
@@ -57,9 +57,9 @@ struct hf_proof_check {
  * answer may just be late.) HF_ENOTFOUND: the node that would tie it to our tree is not held. HF_ETOOBIG: sizes or lengths add up
  * to more than there can be. HF_ENOMEM; and the reader's: nothing is decided, run it again.
  *
- * The two lowest nodes of a hash part and of a seek part are bound by their parent in hash each, but in size only together: a
- * peer can shift bytes from one to the other. So are they in the packages. Whoever verifies a block under them puts it right, as
- * computed nodes are always reported. */
+ * Where a proof gives both children of a node, as at the bottom of a hash or seek part, each is bound in its hash but in size only
+ * together with the other: a peer can shift bytes between the two. So it is in the packages. Whoever then verifies a block under
+ * them puts it right, as computed nodes are always reported. */
 int hf_proof_verify(const struct hf_proof *proof, const struct hf_tree *ours, const struct hf_tree_reader *reader,
 	const struct hf_manifest *manifest, struct hf_proof_check *check);
 

@@ -19,7 +19,7 @@ struct hf_reorg {
 	struct hf_tree tree;           /* the new one */
 	uint64_t old_length;           /* of ours, blocks */
 	uint64_t ancestors;            /* blocks that both have, as far as is known; final once finished */
-	bool finished;
+	bool has_diff, finished;
 	uint64_t want_start, want_end; /* not finished: the difference begins in these blocks */
 	uint64_t want_nodes;           /* levels */
 	struct hf_tree_node diff;      /* the new node that covers them */

@@ -7,6 +7,17 @@
 
 #include "data/hypercore/tree.h"
 
+/* Bytes of that many blocks without their padding; false when they are too few for it. */
+static inline bool hf_seek_unpadded(uint64_t bytes, uint64_t blocks, uint64_t padding, uint64_t *out)
+{
+	uint64_t padded;
+
+	if (__builtin_mul_overflow(blocks, padding, &padded) || padded > bytes)
+		return false;
+	*out = bytes - padded;
+	return true;
+}
+
 struct hf_seek {
 	bool needs_network;   /* the byte is in one of the blocks [start, end): ask a peer */
 	uint64_t start, end;

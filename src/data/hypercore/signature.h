@@ -5,15 +5,17 @@
 #ifndef HF_DATA_HYPERCORE_SIGNATURE_H
 #define HF_DATA_HYPERCORE_SIGNATURE_H
 
+#include "crypto/merkle_hash.h"
+#include "crypto/sign.h"
 #include "data/hypercore/manifest.h"
 #include "data/hypercore/tree.h"
 
-#define HF_SIGNATURE_BYTES 64
-#define HF_SIGNATURE_SIGNABLE_BYTES_MAX 112
+#define HF_SIGNATURE_PARTS_MAX HF_MANIFEST_SIGNERS_MAX
+#define HF_SIGNATURE_NODES_MAX 512       /* of all patches */
 #define HF_SIGNATURE_SINGLE_BYTES_MAX 68 /* of one signer without a patch, all encodings */
 
 /* What signer number `signer` signs for that tree: 112 or 80 bytes, returned; 0 when there is no such signer. */
-size_t hf_signature_signable(uint8_t out[static HF_SIGNATURE_SIGNABLE_BYTES_MAX], const struct hf_manifest *manifest,
+size_t hf_signature_signable(uint8_t out[static HF_SIGNABLE_BYTES_MAX], const struct hf_manifest *manifest,
 	const uint8_t key[static HF_CORE_KEY_BYTES], uint64_t signer, const uint8_t tree_hash[static HF_TREE_HASH_BYTES],
 	uint64_t length, uint64_t fork);
 

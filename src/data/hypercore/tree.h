@@ -6,6 +6,7 @@
 #ifndef HF_DATA_HYPERCORE_TREE_H
 #define HF_DATA_HYPERCORE_TREE_H
 
+#include "crypto/merkle_hash.h"
 #include "data/hypercore/flat_tree.h"
 #include "data/hypercore/tree_node.h"
 
@@ -13,7 +14,7 @@
 #define HF_TREE_LENGTH_MAX HF_FLAT_LENGTH_MAX       /* blocks */
 #define HF_TREE_BYTES_MAX HF_COMPACT_UINT_MAX       /* of all blocks together */
 #define HF_TREE_APPEND_NODES_MAX (HF_TREE_ROOTS_MAX + 1)
-#define HF_TREE_HASH_BYTES 32
+#define HF_TREE_HASH_BYTES HF_MERKLE_HASH_BYTES
 
 /* Zero-initialised: the empty tree of fork 0. */
 struct hf_tree {
@@ -42,6 +43,15 @@ int hf_tree_append(struct hf_tree *tree, uint64_t block_bytes, const uint8_t lea
 /* The same with any complete subtree, which must stand at the tree's end (else HF_EINVAL). */
 int hf_tree_push(struct hf_tree *tree, const struct hf_tree_node *node,
 	struct hf_tree_node nodes[static HF_TREE_APPEND_NODES_MAX], uint32_t *node_count);
+/* Where hf_tree_grow takes its nodes from. */
+struct hf_tree_source {
+	void *context;
+	int (*take)(void *context, uint64_t index, struct hf_tree_node *out); /* HF_EBADSIG: not there, or another one is next */
+	int (*made)(void *context, const struct hf_tree_node *nodes, uint32_t node_count); /* taken one and its new parents; or NULL */
+};
+/* Grows a tree to a length by the nodes of an upgrade, asked for in the order they are sent in. A length that is no larger asks for
+ * nothing or fails. HF_ETOOBIG; and the source's. After a failure the tree is of no use. */
+int hf_tree_grow(struct hf_tree *tree, uint64_t length, const struct hf_tree_source *source);
 /* The tree at an earlier length, its roots read where ours do not have them; fork is taken over unchanged. HF_EINVAL for a later
  * one; HF_ENOTFOUND when a root is not held; and the reader's. out may not be tree. */
 int hf_tree_at(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t length, struct hf_tree *out);
