@@ -15,7 +15,8 @@
 
 #include "crypto/namespace.h"
 #include "data/hypercore/bitfield.h"
-#include "data/hypercore/proof.h"
+#include "data/hypercore/reorg.h"
+#include "data/hypercore/seek.h"
 #include "store/store.h"
 
 #define HF_CORE_BLOCK_BYTES_MAX (15u << 20)    /* a frame of the secret stream holds one, with its proof */
@@ -68,6 +69,7 @@ struct hf_core_place {
 int hf_core_seek(struct hf_core *core, uint64_t bytes, struct hf_core_place *place);
 /* A node of the tree, staged ones included. HF_ENOTFOUND: not held. */
 int hf_core_node(struct hf_core *core, uint64_t index, struct hf_tree_node *node);
+struct hf_tree_reader hf_core_nodes(struct hf_core *core);
 /* The tree as it was at an earlier length of this fork. */
 int hf_core_tree_at(struct hf_core *core, uint64_t length, struct hf_tree *tree);
 
@@ -148,8 +150,8 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *grew, struct hf_failure *failure);
 /* Judges a proof of the whole tree on another fork, from nothing. */
 int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof, struct hf_proof_check *check, struct hf_failure *failure);
-/* Goes over to a verified tree of a higher fork that shares its first `ancestors` blocks with ours: blocks above them are gone. */
-int hf_core_adopt(struct hf_core *core, const struct hf_proof_check *check, struct hf_slice signature, uint64_t ancestors);
+/* Goes over to the tree of a higher fork whose search has finished: our blocks above what both have are gone. */
+int hf_core_adopt(struct hf_core *core, const struct hf_reorg *reorg, struct hf_slice signature);
 /* Keeps a manifest that came from outside. HF_EBADSIG when it does not hash to the key. */
 int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded);
 /* Whether we can prove that our committed tree extends one of that length. */

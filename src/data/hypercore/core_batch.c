@@ -1,0 +1,388 @@
+/* A batch gathers operations with their bytes until it is submitted as one commit; then its head, the pages of loose nodes that it
+ * changed and its signature are added. The writer only walks the operations, in order. What came back is taken over by the core
+ * in hf_batch_deliver, in order of submission. */
+#include "data/hypercore/core_private.h"
+
+#include <stdlib.h>
+
+static int grow(void **items, size_t *capacity, size_t count, size_t item_bytes)
+{
+	size_t wanted = *capacity == 0 ? 8 : *capacity * 2;
+
+	if (count < *capacity)
+		return HF_OK;
+	void *larger = realloc(*items, wanted * item_bytes);
+
+	if (larger == NULL)
+		return HF_ENOMEM;
+	*items = larger;
+	*capacity = wanted;
+	return HF_OK;
+}
+
+static void free_pages(struct hf_batch *batch)
+{
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+
+	while ((slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL)
+		free((void *)(uintptr_t)slot->value);
+	hf_u64_map_free(&batch->pages);
+}
+
+void hf_batch_free(struct hf_batch *batch)
+{
+	if (batch == NULL)
+		return;
+	free_pages(batch);
+	hf_u64_map_free(&batch->block_ops);
+	hf_buffer_free(&batch->data);
+	hf_buffer_free(&batch->signature);
+	free(batch->ops);
+	free(batch->dones);
+	free(batch);
+}
+
+int hf_core_stage(struct hf_core *core, struct hf_batch **out)
+{
+	if (core->is_frozen)
+		return HF_EDENIED;
+	if (core->has_failed || hf_core_staged_bytes(core) > HF_CORE_STAGED_BYTES_MAX)
+		return HF_EBUSY;
+	if (core->staged == NULL) {
+		struct hf_batch *batch = calloc(1, sizeof *batch);
+
+		if (batch == NULL)
+			return HF_ENOMEM;
+		batch->core = core;
+		batch->cut = HF_CORE_NO_CUT;
+		core->staged = batch;
+	}
+	*out = core->staged;
+	return HF_OK;
+}
+
+int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count)
+{
+	size_t start = batch->data.length, length = 0;
+	int status = grow((void **)&batch->ops, &batch->op_capacity, batch->op_count, sizeof *batch->ops);
+
+	for (int i = 0; i < part_count; i++)
+		length += parts[i].iov_len;
+	if (status == HF_OK)
+		status = hf_buffer_reserve(&batch->data, length);
+	if (status == HF_OK && op->kind == HF_BATCH_PUT && op->log == HF_LAYOUT_BLOCKS) {
+		uint64_t *place = hf_u64_map_put(&batch->block_ops, op->index);
+
+		if (place == NULL)
+			return HF_ENOMEM;
+		*place = batch->op_count + 1;
+	}
+	if (status != HF_OK)
+		return status;
+	for (int i = 0; i < part_count; i++)
+		if (parts[i].iov_len > 0)
+			hf_buffer_append(&batch->data, parts[i].iov_base, parts[i].iov_len);
+	struct hf_batch_op *added = &batch->ops[batch->op_count++];
+
+	*added = *op;
+	added->offset = start;
+	added->length = length;
+	return HF_OK;
+}
+
+/* ---- On the writer's thread ---- */
+
+/* There is nothing to take away from a log that nothing was put into, nor behind the last block that a sparse one has. */
+static int unless_absent(int status)
+{
+	return status == HF_ENOTFOUND || status == HF_EINVAL ? HF_OK : status;
+}
+
+static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struct hf_batch_op *op)
+{
+	static const char next[] = "next";
+	const uint8_t *data = batch->data.data + op->offset;
+	uint64_t log = hf_layout_log(batch->core->number, op->log);
+	struct hf_doc_key key = {.rank = batch->core->number};
+	struct iovec body = {(void *)(uintptr_t)data, op->length};
+
+	switch (op->kind) {
+	case HF_BATCH_PUT: return hf_tx_log_put(tx, log, op->index, &body, 1);
+	case HF_BATCH_TRUNCATE: return unless_absent(hf_tx_log_truncate(tx, log, op->index));
+	case HF_BATCH_CLEAR: return unless_absent(hf_tx_log_clear(tx, log, op->index, op->to));
+	case HF_BATCH_DROP: return unless_absent(hf_tx_log_drop(tx, log));
+	case HF_BATCH_TABLE: return hf_tx_table_put(tx, HF_LAYOUT_TABLE, hf_slice_text(next), hf_slice(data, op->length));
+	case HF_BATCH_DOCUMENT:
+		memcpy(key.id, data, sizeof key.id);
+		body = (struct iovec){(void *)(uintptr_t)(data + sizeof key.id), op->length - sizeof key.id};
+		return hf_tx_put(tx, op->log, &key, &body, 1, NULL);
+	}
+	return HF_EINVAL;
+}
+
+static int stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct hf_batch *batch = (struct hf_batch *)commit;
+	int status = batch->core->has_failed ? HF_ECANCELED : HF_OK;
+
+	for (size_t i = 0; i < batch->op_count && status == HF_OK; i++)
+		status = carry_out(tx, batch, &batch->ops[i]);
+	if (status != HF_OK)
+		batch->core->has_failed = true;
+	return status;
+}
+
+static void done(struct hf_commit *commit, int status)
+{
+	struct hf_batch *batch = (struct hf_batch *)commit;
+	struct hf_corestore *store = batch->core->store;
+
+	if (status != HF_OK)
+		batch->core->has_failed = true;
+	pthread_mutex_lock(&store->mutex);
+	batch->status = status;
+	batch->is_finished = true;
+	/* Posted under the lock, so that who waits for it finds it in the mailbox. */
+	hf_mailbox_post(&store->mailbox, &batch->mail.mail);
+	pthread_cond_broadcast(&store->finished);
+	pthread_mutex_unlock(&store->mutex);
+}
+
+/* ---- Coming back ---- */
+
+static void emit_held(struct hf_core *core, const struct hf_batch *batch)
+{
+	uint64_t from = 0, to = 0;
+
+	for (size_t i = 0; i < batch->op_count; i++) {
+		const struct hf_batch_op *op = &batch->ops[i];
+
+		if (op->kind == HF_BATCH_CLEAR && op->log == HF_LAYOUT_BLOCKS)
+			hf_core_emit(core, HF_CORE_CLEARED, op->index, op->to);
+		if (op->kind != HF_BATCH_PUT || op->log != HF_LAYOUT_BLOCKS)
+			continue;
+		if (op->index == to && to > from) {
+			to++;
+			continue;
+		}
+		if (to > from)
+			hf_core_emit(core, HF_CORE_HELD, from, to);
+		from = op->index;
+		to = from + 1;
+	}
+	if (to > from)
+		hf_core_emit(core, HF_CORE_HELD, from, to);
+}
+
+static void take_over(struct hf_core *core, struct hf_batch *batch)
+{
+	struct hf_buffer old_signature = core->committed_signature;
+	uint64_t old_length = core->committed_tree.length;
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+
+	core->committed_signature = batch->signature;
+	batch->signature = old_signature;
+	hf_tree_copy(&core->committed_tree, &batch->tree);
+	if (batch->cut != HF_CORE_NO_CUT)
+		hf_core_forget_cached(core);
+	else
+		while ((slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL)
+			hf_core_cache_page(core, (const void *)(uintptr_t)slot->value);
+	if (batch->manifest_changed)
+		hf_core_emit(core, HF_CORE_MANIFEST, 0, 0);
+	if (batch->cut != HF_CORE_NO_CUT) {
+		hf_core_emit(core, HF_CORE_TRUNCATED, batch->cut, batch->old_length);
+		old_length = batch->cut;
+	}
+	emit_held(core, batch);
+	if (core->committed_tree.length > old_length)
+		hf_core_emit(core, HF_CORE_GREW, old_length, core->committed_tree.length);
+}
+
+/* The last of the batches after a failure is back: memory is what the store has again. */
+static void recover(struct hf_core *core)
+{
+	hf_batch_free(core->staged);
+	core->staged = NULL;
+	/* What cannot be read is left alone from now on. */
+	if (hf_core_load(core, HF_READ_BLOCKING) != HF_OK)
+		hf_core_freeze(core);
+	core->has_failed = false;
+	hf_core_emit(core, HF_CORE_FAILED, 0, 0);
+}
+
+static void deliver(struct hf_core_mail *mail)
+{
+	struct hf_batch *batch = (struct hf_batch *)((char *)mail - offsetof(struct hf_batch, mail));
+	struct hf_core *core = batch->core;
+
+	core->in_flight = batch->next;
+	if (core->in_flight == NULL)
+		core->in_flight_last = NULL;
+	core->store->in_flight_count--;
+	if (batch->status == HF_OK)
+		take_over(core, batch);
+	else if (core->in_flight == NULL)
+		recover(core);
+	for (size_t i = 0; i < batch->done_count; i++)
+		batch->dones[i].done(batch->dones[i].context, batch->status);
+	hf_batch_free(batch);
+	hf_core_unref(core);
+}
+
+/* ---- Submitting ---- */
+
+static int add_pages(struct hf_batch *batch)
+{
+	uint8_t bytes[HF_LAYOUT_PAGE_BYTES_MAX];
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+	int status = HF_OK;
+
+	while (status == HF_OK && (slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL) {
+		const struct hf_layout_page *page = (const void *)(uintptr_t)slot->value;
+		struct iovec part = {bytes, hf_layout_page_encode(page, bytes)};
+		struct hf_batch_op op = {.kind = HF_BATCH_PUT, .log = HF_LAYOUT_TREE, .index = page->number, .to = page->number + 1};
+
+		if (page->present == 0)
+			op.kind = HF_BATCH_CLEAR;
+		status = hf_batch_add(batch, &op, &part, page->present != 0);
+	}
+	return status;
+}
+
+static int put_fact(struct hf_batch *batch, uint64_t fact, struct hf_slice value)
+{
+	struct hf_batch_op op = {.kind = HF_BATCH_PUT, .log = HF_LAYOUT_FACTS, .index = fact};
+	struct iovec part = {(void *)(uintptr_t)value.data, value.length};
+
+	return hf_batch_add(batch, &op, &part, 1);
+}
+
+static int add_head(struct hf_core *core, struct hf_batch *batch)
+{
+	struct hf_layout_head head = {.fork = core->tree.fork, .length = core->tree.length, .byte_length = core->tree.byte_length,
+		.contiguous = core->blocks.contiguous, .has_shelf = core->has_shelf, .signature = hf_buffer_slice(&core->signature)};
+	int status;
+
+	hf_buffer_clear(&core->scratch);
+	status = hf_layout_head_encode(&head, &core->scratch);
+	return status == HF_OK ? put_fact(batch, HF_LAYOUT_HEAD, hf_buffer_slice(&core->scratch)) : status;
+}
+
+/* As the core's one signer. */
+static int sign(struct hf_core *core)
+{
+	uint8_t tree_hash[HF_TREE_HASH_BYTES], signable[HF_SIGNABLE_BYTES_MAX], signature[HF_SIGN_SIGNATURE_BYTES];
+	struct hf_signature_part part = {.signature = signature};
+	size_t length;
+
+	hf_tree_hash(&core->tree, tree_hash);
+	length = hf_signature_signable(signable, &core->manifest, core->key, 0, tree_hash, core->tree.length, core->tree.fork);
+	hf_sign(signature, hf_slice(signable, length), core->secret_key);
+	hf_buffer_clear(&core->signature);
+	return hf_signature_assemble(&core->manifest, core->key, &part, 1, &core->signature);
+}
+
+static int complete(struct hf_core *core, struct hf_batch *batch)
+{
+	int status = batch->needs_signature ? sign(core) : HF_OK;
+
+	if (status == HF_OK)
+		status = add_pages(batch);
+	if (status == HF_OK && batch->manifest_changed)
+		status = put_fact(batch, HF_LAYOUT_MANIFEST, core->is_compat ? hf_slice("", 0) : hf_buffer_slice(&core->manifest_bytes));
+	if (status == HF_OK && batch->user_data_changed)
+		status = put_fact(batch, HF_LAYOUT_USER_DATA, hf_buffer_slice(&core->user_data));
+	if (status == HF_OK && batch->head_changed)
+		status = add_head(core, batch);
+	if (status == HF_OK)
+		status = hf_buffer_append(&batch->signature, core->signature.data, core->signature.length);
+	hf_tree_copy(&batch->tree, &core->tree);
+	return status;
+}
+
+static int add_done(struct hf_batch *batch, void (*function)(void *context, int status), void *context)
+{
+	if (function == NULL)
+		return HF_OK;
+	int status = grow((void **)&batch->dones, &batch->done_capacity, batch->done_count, sizeof *batch->dones);
+
+	if (status == HF_OK)
+		batch->dones[batch->done_count++] = (struct hf_batch_done){function, context};
+	return status;
+}
+
+/* Takes the staged batch out of the core, ready for the writer. An empty one when nothing is staged. */
+static int prepare(struct hf_core *core, enum hf_durability durability, struct hf_batch **out)
+{
+	struct hf_batch *batch;
+	int status = core->staged != NULL ? HF_OK : hf_core_stage(core, &batch);
+
+	if (status != HF_OK)
+		return status;
+	batch = core->staged;
+	status = complete(core, batch);
+	/* What is staged cannot be half undone: the writer is told to give it up, and the core is read anew. */
+	if (status != HF_OK)
+		core->has_failed = true;
+	batch->commit = (struct hf_commit){.stage = stage, .done = done, .durability = durability};
+	batch->mail.deliver = deliver;
+	batch->core = hf_core_ref(core);
+	core->staged = NULL;
+	if (core->in_flight_last != NULL)
+		core->in_flight_last->next = batch;
+	else
+		core->in_flight = batch;
+	core->in_flight_last = batch;
+	core->store->in_flight_count++;
+	*out = batch;
+	return HF_OK;
+}
+
+int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*function)(void *context, int status), void *context)
+{
+	struct hf_batch *batch;
+	int status = core->staged != NULL ? HF_OK : hf_core_stage(core, &batch);
+
+	if (status == HF_OK)
+		status = add_done(core->staged, function, context);
+	if (status == HF_OK)
+		status = prepare(core, durability, &batch);
+	if (status == HF_OK)
+		hf_store_submit(core->store->store, &batch->commit);
+	return status;
+}
+
+struct waiting {
+	int status;
+};
+
+static void note_status(void *context, int status)
+{
+	((struct waiting *)context)->status = status;
+}
+
+int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability)
+{
+	struct waiting waiting = {.status = HF_OK};
+	struct hf_corestore *store = core->store;
+	struct hf_batch *batch;
+	int status = core->staged != NULL ? HF_OK : hf_core_stage(core, &batch);
+
+	if (status == HF_OK)
+		status = add_done(core->staged, note_status, &waiting);
+	if (status == HF_OK)
+		status = prepare(core, durability, &batch);
+	if (status != HF_OK)
+		return status;
+	hf_store_submit(store->store, &batch->commit);
+	pthread_mutex_lock(&store->mutex);
+	while (!batch->is_finished)
+		pthread_cond_wait(&store->finished, &store->mutex);
+	pthread_mutex_unlock(&store->mutex);
+	hf_corestore_poll(store);
+	return waiting.status;
+}

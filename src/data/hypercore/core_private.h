@@ -1,0 +1,199 @@
+/* core_private: what the parts of a core share. (Private to data/)
+ *
+ * A core in memory is the newest of three layers, each hiding what is below it:
+ *   STAGED     one batch that gathers changes
+ *   IN FLIGHT  batches that the store's writer has, oldest first
+ *   the store  as committed
+ * tree, blocks and what reads give include the first two; committed_tree and what is proved to peers do not.
+ *
+ * Where a batch truncates, `cut` says to what length: nothing at or above it is looked for below that batch.
+ */
+#ifndef HF_DATA_HYPERCORE_CORE_PRIVATE_H
+#define HF_DATA_HYPERCORE_CORE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "base/mailbox.h"
+#include "crypto/block_cipher.h"
+#include "crypto/secret.h"
+#include "crypto/sign.h"
+#include "data/corestore.h"
+#include "data/hypercore/layout.h"
+#include "data/hypercore/signature.h"
+
+#define HF_CORE_NO_CUT UINT64_MAX
+#define HF_CORE_NODE_CACHE_COUNT 16384 /* of a corestore; a power of two */
+#define HF_CORE_PAGE_CACHE_COUNT 256
+
+/* ---- Batches ---- */
+
+enum hf_batch_kind { HF_BATCH_PUT, HF_BATCH_TRUNCATE, HF_BATCH_CLEAR, HF_BATCH_DROP, HF_BATCH_DOCUMENT, HF_BATCH_TABLE };
+
+struct hf_batch_op {
+	enum hf_batch_kind kind;
+	unsigned log;          /* HF_LAYOUT_BLOCKS …; collection of a document */
+	uint64_t index, to;    /* PUT, TRUNCATE: index; CLEAR: from and to */
+	size_t offset, length; /* bytes in data: PUT; DOCUMENT: its id and then itself; TABLE: the value of "next" */
+};
+
+struct hf_batch_done {
+	void (*done)(void *context, int status);
+	void *context;
+};
+
+/* What comes back to the corestore's thread. */
+struct hf_core_mail {
+	struct hf_mail mail;
+	void (*deliver)(struct hf_core_mail *mail);
+};
+
+struct hf_batch {
+	struct hf_commit commit;
+	struct hf_core_mail mail;
+	struct hf_core *core; /* holds a reference */
+	struct hf_batch *next;
+	struct hf_buffer data;
+	struct hf_batch_op *ops;
+	size_t op_count, op_capacity;
+	struct hf_u64_map block_ops; /* block to the number of its op, plus one */
+	struct hf_u64_map pages;     /* page number to struct hf_layout_page *, with what this batch changes */
+	struct hf_batch_done *dones;
+	size_t done_count, done_capacity;
+	uint64_t cut;
+	bool needs_signature;        /* the writer changed the tree */
+	bool head_changed, manifest_changed, user_data_changed;
+	struct hf_tree tree;         /* once submitted: what it leads to */
+	struct hf_buffer signature;
+	uint64_t old_length;         /* before the cut */
+	int status;
+	bool is_finished; /* under the corestore's mutex */
+};
+
+/* ---- Cores ---- */
+
+struct hf_core {
+	uint32_t references;
+	struct hf_corestore *store;
+	uint64_t number;
+	uint64_t cache_tag; /* changes when cached nodes may be wrong */
+	uint8_t key[HF_CORE_KEY_BYTES], discovery_key[32];
+
+	struct hf_buffer manifest_bytes; /* what manifest borrows */
+	struct hf_manifest manifest;
+	uint8_t default_manifest[HF_MANIFEST_DEFAULT_BYTES];
+	bool has_manifest, is_compat, is_frozen;
+	uint8_t *secret_key;             /* HF_SIGN_SECRET_BYTES in the corestore's locked memory; NULL: not writable */
+	struct hf_block_cipher *cipher;  /* in the same; NULL: not encrypted */
+	uint8_t encryption_key_hash[32];
+
+	struct hf_tree tree, committed_tree;
+	struct hf_buffer signature, committed_signature;
+	struct hf_bitfield blocks;
+	struct hf_buffer user_data; /* the record */
+
+	struct hf_batch *staged;                      /* NULL: nothing */
+	struct hf_batch *in_flight, *in_flight_last;  /* oldest first, linked by next */
+	_Atomic bool has_failed;                      /* set by the writer: what follows is given up */
+
+	struct hf_u64_map waiters; /* block to the first struct hf_core_waiter * of its list */
+	struct hf_core_waiter *ready;
+	struct hf_core_listener *listeners;
+	struct hf_core_emission *emission; /* events that are being told, innermost first */
+	struct hf_core_snapshot *snapshots;
+	struct hf_core_shelf *shelves;
+	size_t shelf_count, shelf_capacity;
+	uint64_t shelf_next; /* index in the shelf's log */
+	bool has_shelf;      /* the log exists */
+	struct hf_buffer scratch, shelf_scratch;
+	struct hf_proof_check check;
+};
+
+/* Blocks [from, to) that a truncation took, in the shelf's log from index base on. */
+struct hf_core_shelf {
+	uint64_t from, to, base;
+};
+
+/* A cold read that gave HF_EWAIT: a block of a log, or a document of a collection. */
+struct hf_cold {
+	bool is_document;
+	uint64_t log, index;
+	uint8_t id[32];
+};
+
+struct hf_node_slot {
+	uint64_t tag, index, size;
+	uint8_t hash[HF_TREE_HASH_BYTES];
+};
+struct hf_page_slot {
+	uint64_t tag;
+	struct hf_layout_page page;
+};
+
+struct hf_corestore {
+	struct hf_store *store;
+	struct hf_env *env;
+	struct hf_secret primary_key;
+	enum hf_read_mode read_mode;
+	void (*wake)(void *context);
+	void *context;
+	struct hf_map open;      /* by discovery key */
+	uint64_t next_number, next_tag;
+	struct hf_mailbox mailbox;
+	pthread_mutex_t mutex;   /* is_finished of batches */
+	pthread_cond_t finished;
+	size_t in_flight_count;
+	struct hf_node_slot *nodes;
+	struct hf_page_slot *pages;
+	struct hf_cold *cold;
+	size_t cold_count, cold_capacity;
+	struct hf_thaw_job *thawing; /* at work */
+	struct hf_corestore_thaw *thaw_waiting;
+	struct hf_key_chunk *key_chunks;
+	bool has_ready; /* some core has waiters to call */
+};
+
+/* core.c */
+int hf_core_new(struct hf_corestore *store, struct hf_core **out);
+void hf_core_free(struct hf_core *core);
+int hf_core_load(struct hf_core *core, enum hf_read_mode mode); /* everything from the store; HF_ENOTFOUND without a head */
+int hf_core_use_manifest(struct hf_core *core, struct hf_slice encoded); /* data NULL: a compat core's */
+void hf_core_emit(struct hf_core *core, enum hf_core_event event, uint64_t from, uint64_t to);
+void hf_core_deliver_ready(struct hf_core *core);
+int hf_core_decrypt(const struct hf_core *core, uint64_t index, struct hf_buffer *block, size_t start); /* core_read.c */
+
+/* core_batch.c */
+int hf_core_stage(struct hf_core *core, struct hf_batch **batch); /* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
+int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count);
+void hf_batch_free(struct hf_batch *batch);
+static inline size_t hf_core_staged_bytes(const struct hf_core *core) { return core->staged == NULL ? 0 : core->staged->data.length; }
+
+/* core_nodes.c */
+int hf_core_cold(struct hf_core *core, int status, unsigned which, uint64_t index); /* notes HF_EWAIT; returns status */
+int hf_corestore_cold(struct hf_corestore *store, const struct hf_cold *cold);
+/* A block's whole record: in a batch, or read into core->scratch. HF_ENOTFOUND. */
+int hf_core_block_record(struct hf_core *core, uint64_t index, struct hf_slice *record);
+/* The page as a batch sees it that is being filled; makes it. NULL and *status on failure. */
+struct hf_layout_page *hf_core_page_for_change(struct hf_core *core, struct hf_batch *batch, uint64_t number, int *status);
+int hf_core_store_node(struct hf_core *core, struct hf_batch *batch, const struct hf_tree_node *node); /* as a loose one */
+void hf_core_cache_node(struct hf_core *core, const struct hf_tree_node *node);
+void hf_core_cache_page(struct hf_core *core, const struct hf_layout_page *page);
+void hf_core_forget_cached(struct hf_core *core);
+
+/* core_write.c */
+int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t index, const struct hf_tree_node *nodes, unsigned count,
+	struct hf_slice value);
+int hf_core_cut(struct hf_core *core, struct hf_batch *batch, const struct hf_tree *tree); /* truncates to tree, of another fork */
+int hf_core_keep_nodes(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to);
+
+/* snapshot.c */
+int hf_core_shelve(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to); /* before blocks are truncated */
+int hf_core_drop_shelf(struct hf_core *core);
+
+/* corestore.c */
+uint8_t *hf_corestore_key_slot(struct hf_corestore *store); /* 64 bytes of locked memory; NULL */
+void hf_corestore_free_key_slot(struct hf_corestore *store, uint8_t *slot);
+void hf_corestore_free_key_chunk(struct hf_corestore *store);
+void hf_corestore_wake(struct hf_corestore *store);
+
+#endif
