@@ -6,6 +6,38 @@
 
 static int set_up(void **state) { return hf_crypto_init(); }
 
+struct patch {
+	json_t *expected;
+	size_t count;
+};
+
+static int take_any(void *context, uint64_t index, struct hf_tree_node *out)
+{
+	*out = (struct hf_tree_node){.index = index};
+	return HF_OK;
+}
+
+static int expect_made(void *context, const struct hf_tree_node *nodes, uint32_t count)
+{
+	struct patch *patch = context;
+
+	for (uint32_t i = 0; i < count; i++)
+		assert_int_equal(nodes[i].index, json_integer_value(json_array_get(patch->expected, patch->count++)));
+	return HF_OK;
+}
+
+/* The nodes that come to be when a tree grows. */
+static void expect_patch(const json_t *item)
+{
+	struct patch patch = {.expected = vectors_get(item, "patch")};
+	struct hf_tree_source any = {.take = take_any}, counted = {.context = &patch, .take = take_any, .made = expect_made};
+	struct hf_tree tree = {0};
+
+	assert_int_equal(hf_tree_grow(&tree, vectors_uint(item, "from") / 2, &any), HF_OK);
+	assert_int_equal(hf_tree_grow(&tree, vectors_uint(item, "to") / 2, &counted), HF_OK);
+	assert_int_equal(patch.count, json_array_size(patch.expected));
+}
+
 static void test_numbering_is_the_packages(void **state)
 {
 	json_t *file = vectors_load("hypercore/flat-tree.json"), *item;
@@ -42,6 +74,8 @@ static void test_numbering_is_the_packages(void **state)
 		}
 		assert_false(hf_flat_roots_next(&at, &index));
 	}
+	json_array_foreach(vectors_array(file, "patch", 5), i, item)
+		expect_patch(item);
 	json_decref(file);
 }
 
