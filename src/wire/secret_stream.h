@@ -1,0 +1,80 @@
+/* secret_stream: encrypted messages over an ordered byte stream, without I/O: Noise XX between static Ed25519 keys, then frames of
+ * libsodium's secretstream construction in both directions. (npm @hyperswarm/secret-stream 6)
+ *
+ * On the stream every message, of the handshake too, has its length in three bytes in front. The session eats what was read, decrypts in
+ * place and hands over whole messages; what is written is sealed at once from the caller's pieces into chunks of output, which the pump
+ * takes and releases. A session that has refused its bytes says so again for all that follow.
+ */
+#ifndef HF_WIRE_SECRET_STREAM_H
+#define HF_WIRE_SECRET_STREAM_H
+
+#include "crypto/noise.h"
+#include "crypto/secretstream.h"
+
+#define HF_SECRET_STREAM_FRAME_BYTES_MAX ((1u << 24) - 1)
+#define HF_SECRET_STREAM_MESSAGE_BYTES_MAX (HF_SECRET_STREAM_FRAME_BYTES_MAX - HF_SECRETSTREAM_OVERHEAD_BYTES)
+#define HF_SECRET_STREAM_OUTPUT_BYTES_MAX (32u << 20) /* where write begins to refuse, unless configured */
+#define HF_SECRET_STREAM_KEEP_ALIVE_MS 5000u          /* what hypercore uses */
+
+struct hf_secret_stream;
+
+struct hf_secret_stream_events {
+	/* Noise is finished and messages may be written; remote_key was proved, the application says whether it is welcome. Not called
+	 * when the handshake was handed in. */
+	void (*handshake)(void *context, const uint8_t remote_key[static HF_SIGN_PUBLIC_BYTES],
+		const uint8_t handshake_hash[static HF_HANDSHAKE_HASH_BYTES]);
+	/* One whole message, borrowed until return; the bytes may be written to. */
+	void (*message)(void *context, uint8_t *data, size_t length);
+};
+
+struct hf_secret_stream_options {
+	bool is_initiator;
+	const uint8_t *static_secret;            /* 64 bytes, copied; for the handshake */
+	const struct hf_noise_result *handshake; /* or one that is finished already (copied); static_secret is then not used */
+	struct hf_env *env;                      /* random bytes; outlives the session */
+	struct hf_secretstream_engine *engine;   /* of the thread; outlives the session */
+	uint32_t message_bytes_max;              /* to receive; 0: HF_SECRET_STREAM_MESSAGE_BYTES_MAX */
+	uint32_t output_bytes_max;               /* 0: HF_SECRET_STREAM_OUTPUT_BYTES_MAX */
+	uint32_t keep_alive_ms;                  /* an empty message after so long without a write; 0: never */
+	uint32_t idle_timeout_ms;                /* give up after so long without a byte received; 0: never */
+	const struct hf_secret_stream_events *events;
+	void *context;
+};
+
+/* From within events everything but recv and tick may be called; _free, too: it then takes effect when recv returns, which says
+ * HF_ECLOSED. HF_ENOMEM. */
+int hf_secret_stream_new(struct hf_secret_stream **out, const struct hf_secret_stream_options *options, uint64_t now_ms);
+void hf_secret_stream_free(struct hf_secret_stream *stream); /* wipes the keys; NULL is fine */
+
+/* Eats all bytes; they are written to. HF_OK, or what ended the session, now and before: HF_EMALFORMED (a length, a key or a stream
+ * id that cannot be), HF_ETOOBIG (a message above the limit), HF_EBADSIG (not from the other side of the handshake),
+ * HF_ETIMEOUT, HF_ENOMEM. */
+int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint8_t *data, size_t length);
+
+/* Seals one message given in count pieces, for the pump to take; it may be empty. HF_EWAIT before the handshake is finished, HF_ETOOBIG past
+ * HF_SECRET_STREAM_MESSAGE_BYTES_MAX, HF_EBUSY when output_bytes_max or more are pending, HF_ENOMEM: nothing was sealed
+ * then. Or what ended the session. */
+int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, const struct iovec *pieces, size_t count);
+
+/* Bytes for the transport. Each slice taken holds one reference to its chunk: hf_shared_unref(slice.chunk) once it is written. */
+struct hf_secret_stream_slice {
+	struct hf_shared *chunk;
+	const uint8_t *data;
+	size_t length;
+};
+/* Takes up to count_max slices, in order; returns their count. What was sealed before the session ended still comes. */
+size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_secret_stream_slice *slices, size_t count_max);
+/* Sealed and not taken yet. */
+size_t hf_secret_stream_pending_bytes(const struct hf_secret_stream *stream);
+
+/* When tick is due; UINT64_MAX: not at all. It moves with every call. */
+uint64_t hf_secret_stream_deadline(const struct hf_secret_stream *stream);
+/* HF_OK or what ended the session: HF_ETIMEOUT. Writes the empty message when it is time. */
+int hf_secret_stream_tick(struct hf_secret_stream *stream, uint64_t now_ms);
+
+bool hf_secret_stream_is_open(const struct hf_secret_stream *stream); /* messages may be written */
+/* These hold once the handshake is finished. */
+const uint8_t *hf_secret_stream_remote_key(const struct hf_secret_stream *stream);
+const uint8_t *hf_secret_stream_handshake_hash(const struct hf_secret_stream *stream);
+
+#endif
