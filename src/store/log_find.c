@@ -46,6 +46,10 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 	status = hf_buffer_reserve(scratch, length);
 	if (status == HF_OK)
 		status = read_some(segment, mode, scratch->data, length, offset);
+	if (status == HF_ECORRUPT && length > HF_LOG_RECORD_HEADER_BYTES) {
+		length = HF_LOG_RECORD_HEADER_BYTES; /* the file was cut short within the guess, perhaps behind the record */
+		status = read_some(segment, mode, scratch->data, length, offset);
+	}
 	if (status == HF_ECORRUPT)
 		goto damaged;
 	if (status != HF_OK)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 static struct hf_env env;
 
@@ -311,6 +312,32 @@ static void test_damage_anywhere_is_found_and_never_served(void **state)
 	test_remove(directory);
 }
 
+/* The records before the cut are whole, also the last ones, and those of an only segment that is open for reading. */
+static void test_records_before_a_cut_of_the_log_are_served(void **state)
+{
+	char directory[64], path[128];
+	struct hf_store *store;
+	struct hf_snapshot *snapshot;
+	struct stat status;
+
+	(void)state;
+	test_directory(directory);
+	store = open_with(directory, NULL);
+	assert_int_equal(test_put(store, 0, 0, 3), HF_OK);
+	hf_store_close(store);
+	snprintf(path, sizeof path, "%s/log/00000001-0.log", directory);
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(truncate(path, status.st_size - 8), 0);
+	store = open_with(directory, read_only);
+	snapshot = hf_store_snapshot(store);
+	assert_int_equal(test_get(snapshot, 0, 0), HF_OK);
+	assert_int_equal(test_get(snapshot, 0, 1), HF_OK);
+	assert_int_equal(test_get(snapshot, 0, 2), HF_ECORRUPT);
+	hf_snapshot_release(snapshot);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 static void forget_line(void *context, const char *line, unsigned length)
 {
 	(void)context;
@@ -328,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_quota_refuses_but_lets_delete),
 		cmocka_unit_test(test_read_only_store_changes_nothing),
 		cmocka_unit_test(test_damage_anywhere_is_found_and_never_served),
+		cmocka_unit_test(test_records_before_a_cut_of_the_log_are_served),
 	};
 
 	hf_env_system(&env);
