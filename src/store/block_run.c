@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define NO_RESTARTS (HF_BLOCK_PAGE_BYTES) /* a page has fewer items */
+#define POSITION_MAX (UINT64_MAX / 4)     /* so that no difference of two passes 64 bits */
 
 static struct hf_log_module module = HF_LOG_MODULE("store");
 static const uint8_t magic[7] = {'H', 'F', 'B', 'L', 'K', 0, 0};
@@ -212,14 +213,17 @@ static bool read_fields(struct hf_block_page *page, struct hf_block_item *item)
 		return read_varint(page, &item->length) && ((flags & HF_BLOCK_FLAG_KEEP) == 0 || read_varint(page, &item->keep));
 	}
 	if (item->kind == HF_BLOCK_HOLE)
-		return read_varint(page, &item->index) && read_varint(page, &item->count) && item->index <= HF_BLOCK_INDEX_MAX;
+		return read_varint(page, &item->index) && read_varint(page, &item->count) && item->index <= HF_BLOCK_INDEX_MAX &&
+			item->count <= HF_BLOCK_INDEX_MAX - item->index;
 	if (!read_varint(page, &item->index) || !read_varint(page, &step) || !read_varint(page, &item->bytes))
+		return false;
+	if (item->index > HF_BLOCK_INDEX_MAX || step > POSITION_MAX || item->bytes > POSITION_MAX / 4)
 		return false;
 	if (last->kind == HF_BLOCK_BLOCK && last->log == item->log)
 		item->index += last->index;
 	item->position = last->position + (uint64_t)((int64_t)(step >> 1) ^ -(int64_t)(step & 1)) * 4;
 	item->bytes *= 4;
-	return item->index <= HF_BLOCK_INDEX_MAX;
+	return item->index <= HF_BLOCK_INDEX_MAX && item->position <= POSITION_MAX;
 }
 
 int hf_block_page_next(struct hf_block_page *page, struct hf_block_item *item)
@@ -231,7 +235,7 @@ int hf_block_page_next(struct hf_block_page *page, struct hf_block_item *item)
 	if (page->item++ % page->run->restart_items == 0)
 		page->last = (struct hf_block_item){0};
 	*item = (struct hf_block_item){.kind = page->data[page->at++], .position = page->last.position};
-	if (item->kind > HF_BLOCK_BLOCK || !read_varint(page, &step))
+	if (item->kind > HF_BLOCK_BLOCK || !read_varint(page, &step) || step > UINT64_MAX - page->last.log)
 		return HF_ECORRUPT;
 	item->log = page->last.log + step;
 	if (!read_fields(page, item))
