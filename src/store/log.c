@@ -112,10 +112,13 @@ static int open_segments(struct hf_log *log, const struct hf_log_segment_info *s
 		struct hf_log_segment *segment;
 
 		status = open_named(log, &segments[i], &segment, failure);
-		if (status == HF_OK)
-			status = hf_log_add_segment(log, segment);
 		if (status != HF_OK)
 			return status;
+		status = hf_log_add_segment(log, segment);
+		if (status != HF_OK) {
+			hf_log_segment_unref(segment);
+			return hf_fail(failure, status, "out of memory");
+		}
 	}
 	do
 		status = open_next(log, failure);
@@ -123,13 +126,16 @@ static int open_segments(struct hf_log *log, const struct hf_log_segment_info *s
 	if (status != HF_ENOTFOUND)
 		return status;
 	last = log->last;
+	if (last->generation > 0)
+		return hf_fail(failure, HF_ECORRUPT, "log/%08x-%x.log was collected, but no segment follows it; restore the store from a backup",
+			last->number, last->generation);
 	status = hf_file_size(&last->file, &size);
 	if (status != HF_OK)
 		return hf_fail(failure, status, "the size of the last log segment cannot be read");
 	if (size < HF_LOG_FILE_HEADER_BYTES)
 		size = HF_LOG_FILE_HEADER_BYTES;
 	last->allocated = size;
-	if (last->generation == 0 && size - HF_LOG_FILE_HEADER_BYTES > last->length)
+	if (size - HF_LOG_FILE_HEADER_BYTES > last->length)
 		last->length = size - HF_LOG_FILE_HEADER_BYTES;
 	log->end = last->base + last->length;
 	return HF_OK;
@@ -294,7 +300,7 @@ int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
 
 	if (atomic_load(&log->failed))
 		return HF_EIO;
-	if (last->generation > 0 || (written > 0 && written + length > log->options.segment_bytes_max)) {
+	if (written > 0 && written + length > log->options.segment_bytes_max) {
 		status = roll(log);
 		last = log->last;
 		written = last->length;
@@ -352,14 +358,12 @@ int hf_log_cut(struct hf_log *log, uint64_t position)
 	struct hf_log_segment *last = log->last;
 	int status = HF_OK;
 
-	if (last->generation == 0) {
-		last->length = position - last->base;
-		if (!log->options.read_only) {
-			status = hf_file_truncate(&last->file, hf_log_segment_end(last));
-			last->allocated = hf_log_segment_end(last);
-			if (status == HF_OK)
-				status = hf_file_sync(&last->file);
-		}
+	last->length = position - last->base;
+	if (!log->options.read_only) {
+		status = hf_file_truncate(&last->file, hf_log_segment_end(last));
+		last->allocated = hf_log_segment_end(last);
+		if (status == HF_OK)
+			status = hf_file_sync(&last->file);
 	}
 	log->end = log->synced = position;
 	return status;

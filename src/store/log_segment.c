@@ -203,9 +203,14 @@ int hf_log_segment_load_extents(struct hf_log_segment *segment)
 		    (i > 0 && (extent->logical <= extent[-1].logical || extent->offset <= extent[-1].offset)))
 			status = HF_ECORRUPT;
 	}
-	segment->extent_count = count;
 	free(map);
-	return status;
+	if (status != HF_OK) {
+		free(segment->extents);
+		segment->extents = NULL;
+		return status;
+	}
+	segment->extent_count = count;
+	return HF_OK;
 }
 
 /* ---- Accounts ---- */
