@@ -251,7 +251,8 @@ static int describe(void *context, struct hf_store *store, uint32_t collection, 
 	return HF_OK;
 }
 
-static int identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES])
+static int identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+	uint8_t id[static HF_STORE_ID_BYTES])
 {
 	(void)context;
 	(void)store;
