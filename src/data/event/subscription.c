@@ -14,6 +14,7 @@
 #include "base/map.h"
 
 #define BUCKET_COUNT_MIN 64
+#define DISTINCT_BY_SCAN_COUNT_MAX 24 /* so few keys are compared with each other, more are sorted */
 
 /* Name spaces of keys; tags use their letter's code. */
 enum { KEY_EVERYTHING = 1, KEY_ID, KEY_AUTHOR, KEY_KIND };
@@ -223,6 +224,9 @@ struct match {
 	uint64_t position;
 	void (*each)(void *context, struct hf_subscription *subscription);
 	void *context;
+	size_t entries_seen;
+	uint32_t tag_hashes[HF_EVENT_TAG_COUNT_MAX]; /* of tags that somebody waits for */
+	uint32_t tag_count;
 };
 
 static void visit(const struct match *m, struct hf_subscription *s)
@@ -238,30 +242,72 @@ static void visit(const struct match *m, struct hf_subscription *s)
 	}
 }
 
-static void look_up(const struct match *m, uint32_t space, struct hf_slice value)
+static void walk(struct match *m, uint32_t hash)
 {
-	if (m->set->space_entries[space] == 0)
-		return;
-	for (struct entry *e = *find(m->set, key_hash(m->set, space, value)); e; e = e->next)
+	for (struct entry *e = *find(m->set, hash); e; e = e->next) {
+		m->entries_seen++;
 		visit(m, block_of(e)->subscription);
+	}
 }
 
-void hf_subscriptions_match(struct hf_subscriptions *set, const struct hf_event *event, uint64_t position,
+static void look_up(struct match *m, uint32_t space, struct hf_slice value)
+{
+	if (m->set->space_entries[space] > 0)
+		walk(m, key_hash(m->set, space, value));
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	return (x > y) - (x < y);
+}
+
+static bool is_noted(const struct match *m, uint32_t hash)
+{
+	for (uint32_t i = 0; i < m->tag_count && i < DISTINCT_BY_SCAN_COUNT_MAX; i++)
+		if (m->tag_hashes[i] == hash)
+			return true;
+	return false;
+}
+
+/* An event may say the same tag a thousand times: each key that somebody waits for is walked once. */
+static void look_up_tags(struct match *m)
+{
+	struct hf_tag tag;
+	size_t cursor = 0;
+	while (hf_event_next_tag(m->event, &cursor, &tag)) {
+		if (!tag.letter || m->set->space_entries[(uint8_t)tag.letter] == 0)
+			continue;
+		uint32_t hash = key_hash(m->set, (uint8_t)tag.letter, tag.value);
+		if (m->tag_count < HF_EVENT_TAG_COUNT_MAX && !is_noted(m, hash) && *find(m->set, hash))
+			m->tag_hashes[m->tag_count++] = hash;
+	}
+	if (m->tag_count > DISTINCT_BY_SCAN_COUNT_MAX)
+		qsort(m->tag_hashes, m->tag_count, sizeof m->tag_hashes[0], compare_hashes);
+	for (uint32_t i = 0; i < m->tag_count; i++)
+		if (i == 0 || m->tag_hashes[i] != m->tag_hashes[i - 1])
+			walk(m, m->tag_hashes[i]);
+}
+
+size_t hf_subscriptions_match(struct hf_subscriptions *set, const struct hf_event *event, uint64_t position,
 	void (*each)(void *context, struct hf_subscription *subscription), void *context)
 {
 	if (set->count == 0)
-		return;
+		return 0;
 	set->visit++;
-	struct match m = {set, event, position, each, context};
+	struct match m;
+	m.set = set;
+	m.event = event;
+	m.position = position;
+	m.each = each;
+	m.context = context;
+	m.entries_seen = m.tag_count = 0;
 	look_up(&m, KEY_ID, hf_slice(event->id, 32));
 	look_up(&m, KEY_AUTHOR, hf_slice(event->pubkey, 32));
 	look_up(&m, KEY_KIND, hf_slice(&event->kind, sizeof event->kind));
 	look_up(&m, KEY_EVERYTHING, hf_slice(NULL, 0));
-	struct hf_tag tag;
-	size_t cursor = 0;
-	while (hf_event_next_tag(event, &cursor, &tag))
-		if (tag.letter)
-			look_up(&m, (uint8_t)tag.letter, tag.value);
+	look_up_tags(&m);
+	return m.entries_seen;
 }
 
 /* ---- The set ---- */

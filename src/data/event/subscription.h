@@ -29,8 +29,9 @@ int hf_subscriptions_add(struct hf_subscriptions *set, struct hf_subscription *s
 void hf_subscriptions_remove(struct hf_subscriptions *set, struct hf_subscription *subscription);
 size_t hf_subscriptions_count(const struct hf_subscriptions *set);
 size_t hf_subscriptions_entry_count(const struct hf_subscriptions *set);
-/* Calls each once for every subscription that matches, limits aside, in no order. each must not add or remove. */
-void hf_subscriptions_match(struct hf_subscriptions *set, const struct hf_event *event, uint64_t position,
+/* Calls each once for every subscription that matches, limits aside, in no order. each must not add or remove. Returns how
+ * many entries were looked at: those of the event's distinct keys, however often its tags repeat them. */
+size_t hf_subscriptions_match(struct hf_subscriptions *set, const struct hf_event *event, uint64_t position,
 	void (*each)(void *context, struct hf_subscription *subscription), void *context);
 
 #endif

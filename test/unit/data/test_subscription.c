@@ -149,6 +149,53 @@ static void test_an_event_at_or_above_the_position_is_matched(void **state)
 	model_free(&m);
 }
 
+/* ["t","a"], count times, then ["t","b<i>"] for each i below `others`. */
+static struct hf_event event_of_tags(struct hf_buffer *tags, uint32_t count, uint32_t others)
+{
+	assert_int_equal(hf_buffer_append_text(tags, "["), HF_OK);
+	for (uint32_t i = 0; i < count + others; i++) {
+		if (i < count)
+			hf_buffer_printf(tags, "%s[\"t\",\"a\"]", i ? "," : "");
+		else
+			hf_buffer_printf(tags, "%s[\"t\",\"b%u\"]", i ? "," : "", i - count);
+	}
+	assert_int_equal(hf_buffer_append_text(tags, "]"), HF_OK);
+	return (struct hf_event){.kind = 1, .tags = hf_buffer_slice(tags)};
+}
+
+static void test_equal_tags_walk_their_subscriptions_once(void **state)
+{
+	enum { COUNT = 50 };
+	static const struct hf_slice a = HF_SLICE_LITERAL("a");
+	static const uint32_t tag_counts[][2] = {{1, 0}, {2000, 0}, {1, 1999}, {1000, 1000}, {20, 3}};
+	struct hf_filter filter = {.tags = {{'t', 1, &a}}, .tag_count = 1, .until = UINT64_MAX, .limit = UINT64_MAX};
+	struct hf_slice values[40];
+	char texts[40][8];
+	for (size_t i = 0; i < 40; i++) {
+		snprintf(texts[i], sizeof texts[i], "b%zu", i);
+		values[i] = hf_slice_text(texts[i]);
+	}
+	struct hf_filter many = {.tags = {{'t', 40, values}}, .tag_count = 1, .until = UINT64_MAX, .limit = UINT64_MAX};
+	struct live lives[COUNT + 1] = {0};
+	struct hf_subscriptions *set;
+	assert_int_equal(hf_subscriptions_new(&set, 1), HF_OK);
+	for (uint32_t i = 0; i <= COUNT; i++) {
+		lives[i].subscription = (struct hf_subscription){.filters = i < COUNT ? &filter : &many, .filter_count = 1};
+		assert_int_equal(hf_subscriptions_add(set, &lives[i].subscription), HF_OK);
+	}
+	for (size_t i = 0; i < sizeof tag_counts / sizeof *tag_counts; i++) {
+		struct hf_buffer tags = {0};
+		struct hf_event event = event_of_tags(&tags, tag_counts[i][0], tag_counts[i][1]);
+		uint32_t hits = 0, others = tag_counts[i][1] < 40 ? tag_counts[i][1] : 40;
+		assert_int_equal(hf_subscriptions_match(set, &event, 0, hit, &hits), COUNT + others);
+		assert_int_equal(hits, COUNT + (others > 0));
+		hf_buffer_free(&tags);
+	}
+	for (uint32_t i = 0; i <= COUNT; i++)
+		hf_subscriptions_remove(set, &lives[i].subscription);
+	hf_subscriptions_free(set);
+}
+
 static void test_a_failed_add_leaves_the_set_as_it_was(void **state)
 {
 	struct model m;
@@ -186,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_each_match_once_and_nothing_else),
 		cmocka_unit_test(test_a_popular_key_can_be_taken_apart_in_any_order),
 		cmocka_unit_test(test_an_event_at_or_above_the_position_is_matched),
+		cmocka_unit_test(test_equal_tags_walk_their_subscriptions_once),
 		cmocka_unit_test(test_a_failed_add_leaves_the_set_as_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
