@@ -132,7 +132,8 @@ static void parse_filter(struct hf_filter *filter, struct hf_arena *arena, struc
 	struct hf_json json;
 	const char *reason = "";
 	hf_json_init(&json, hf_buffer_slice(text), 8);
-	if (hf_filter_parse(&json, arena, filter, &reason) < 0)
+	uint32_t items_left = HF_FILTER_ITEMS_MAX;
+	if (hf_filter_parse(&json, arena, filter, &items_left, &reason) < 0)
 		fail(reason);
 	hf_buffer_free(text);
 }

@@ -207,9 +207,10 @@ static size_t rewrite(struct hf_slice raw, uint8_t *out, size_t (*write)(uint8_t
 	const uint8_t *at = raw.data, *end = raw.data + raw.length;
 	uint8_t *to = out;
 	while (at < end) {
-		const uint8_t *escape = memchr(at, '\\', (size_t)(end - at));
+		const uint8_t *escape = *at == '\\' ? at : memchr(at, '\\', (size_t)(end - at));
 		size_t plain = (size_t)((escape != NULL ? escape : end) - at), length;
-		memmove(to, at, plain);
+		if (plain > 0)
+			memmove(to, at, plain);
 		to += plain;
 		at += plain;
 		if (escape == NULL)

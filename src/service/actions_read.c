@@ -28,7 +28,8 @@ static int parse_filters(struct hf_action_run *run, struct reading *reading)
 		if (reading->filter_count == FILTER_COUNT_MAX)
 			return hf_fail(&run->call->failure, HF_ETOOBIG, "There are more than %d filters.", FILTER_COUNT_MAX);
 		hf_json_init(&json, line, HF_JSON_DEPTH_MAX);
-		int r = hf_filter_parse(&json, &reading->arena, &reading->filters[reading->filter_count++], &reason);
+		uint32_t items_left = HF_FILTER_ITEMS_MAX;
+		int r = hf_filter_parse(&json, &reading->arena, &reading->filters[reading->filter_count++], &items_left, &reason);
 		if (r < 0)
 			return hf_fail(&run->call->failure, r == HF_ENOMEM ? r : HF_EINVAL, "The filter %.*s is not right: %s.",
 				line.length < 100 ? (int)line.length : 100, (const char *)line.data, reason);

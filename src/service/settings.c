@@ -95,7 +95,7 @@ const struct hf_setting hf_settings[] = {
 	{"relay", "filters_max", HF_SETTING_NUMBER, "20", 1, 20, RELOADS, IN_RELAY(filters_max),
 		"filters in one REQ or COUNT"},
 	{"relay", "filter_items_max", HF_SETTING_NUMBER, "10000", 16, 10000, RELOADS, IN_RELAY(filter_items_max),
-		"ids, authors, kinds and tag values in one filter"},
+		"ids, authors, kinds and tag values in all filters of one REQ or COUNT"},
 	{"relay", "limit_max", HF_SETTING_NUMBER, "500", 1, 100000, RELOADS, IN_RELAY(limit_max),
 		"stored events that one filter gives, also when it asks for more or says nothing"},
 	{"relay", "in_flight_max", HF_SETTING_NUMBER, "1024", 1, 65536, RELOADS, IN_RELAY(in_flight_max),

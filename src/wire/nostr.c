@@ -15,6 +15,7 @@ struct decode {
 	struct hf_arena *arena;
 	struct hf_nostr_message *message;
 	struct hf_nostr_error *error;
+	uint32_t items_left;
 };
 
 static int refuse(struct decode *decode, int status, const char *reason)
@@ -89,14 +90,6 @@ static int decode_subscription_id(struct decode *decode)
 	return HF_OK;
 }
 
-static uint64_t item_count(const struct hf_filter *filter)
-{
-	uint64_t count = (uint64_t)filter->id_count + filter->author_count + filter->kind_count;
-	for (uint32_t i = 0; i < filter->tag_count; i++)
-		count += filter->tags[i].value_count;
-	return count;
-}
-
 /* Makes room for one more filter: doubles the list when its length is a power of two. Most requests have one, and the
  * arena is kept as long as the subscription. */
 static int reserve_filter(struct decode *decode)
@@ -123,11 +116,9 @@ static int decode_filter(struct decode *decode)
 	if (reserve_filter(decode) < 0)
 		return HF_ENOMEM;
 	struct hf_filter *filter = &message->filters[message->filter_count];
-	int status = hf_filter_parse(&decode->json, decode->arena, filter, &decode->error->reason);
+	int status = hf_filter_parse(&decode->json, decode->arena, filter, &decode->items_left, &decode->error->reason);
 	if (status < 0)
 		return status;
-	if (item_count(filter) > decode->limits->filter_items_max)
-		return refuse(decode, HF_ETOOBIG, "invalid: the filter has too many values");
 	message->filter_count++;
 	return HF_OK;
 }
@@ -189,7 +180,8 @@ static int decode_body(struct decode *decode, struct hf_slice name)
 int hf_nostr_decode(struct hf_slice text_message, const struct hf_nostr_limits *limits, struct hf_buffer *text,
 	struct hf_arena *arena, struct hf_nostr_message *message, struct hf_nostr_error *error)
 {
-	struct decode decode = {.limits = limits, .text = text, .arena = arena, .message = message, .error = error};
+	struct decode decode = {.limits = limits, .text = text, .arena = arena, .message = message, .error = error,
+		.items_left = limits->filter_items_max};
 	struct hf_json_token token;
 	*message = (struct hf_nostr_message){0};
 	*error = (struct hf_nostr_error){.refusal = HF_NOSTR_REFUSE_NOTICE};

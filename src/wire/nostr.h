@@ -15,7 +15,7 @@ enum hf_nostr_type { HF_NOSTR_EVENT, HF_NOSTR_REQ, HF_NOSTR_COUNT, HF_NOSTR_CLOS
 struct hf_nostr_limits {
 	size_t event_bytes_max;
 	uint32_t filter_count_max;
-	uint32_t filter_items_max;
+	uint32_t filter_items_max; /* values of all filters of one message together */
 };
 
 struct hf_nostr_message {

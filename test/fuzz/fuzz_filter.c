@@ -47,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hf_filter filter;
 	const char *reason = NULL;
 	hf_json_init(&json, hf_slice(data, size), 8);
-	if (hf_filter_parse(&json, &arena, &filter, &reason) < 0) {
+	uint32_t items_left = HF_FILTER_ITEMS_MAX;
+	if (hf_filter_parse(&json, &arena, &filter, &items_left, &reason) < 0) {
 		FUZZ_CHECK(reason != NULL && reason[0] != 0);
 		hf_arena_free(&arena);
 		return 0;

@@ -37,7 +37,7 @@ test('the filters of one connection take bounded memory; closing some makes room
   const start = await ownMemory(gateway)
   const open = async id => {
     const answer = client.next(m => (m[0] === 'EOSE' || m[0] === 'CLOSED') && m[1] === id)
-    client.send(['REQ', id, { '#t': keys(7500) }, { '#p': keys(7500) }])
+    client.send(['REQ', id, { '#t': keys(5000) }, { '#p': keys(5000) }])
     return answer
   }
   let refused

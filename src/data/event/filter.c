@@ -29,7 +29,7 @@ struct filter_parse {
 	struct hf_filter *filter;
 	const char *reason;
 	unsigned seen;
-	uint32_t item_count;
+	uint32_t items_left;
 };
 
 static int refuse(struct filter_parse *parse, int status, const char *reason)
@@ -56,8 +56,9 @@ struct list {
 
 static int list_add(struct filter_parse *parse, struct list *list, const void *item)
 {
-	if (++parse->item_count > HF_FILTER_ITEMS_MAX)
-		return refuse(parse, HF_ETOOBIG, "invalid: the filter has too many values");
+	if (parse->items_left == 0)
+		return refuse(parse, HF_ETOOBIG, "invalid: the filters have too many values");
+	parse->items_left--;
 	if (list->count == list->capacity) {
 		uint32_t capacity = list->capacity > 0 ? 2 * list->capacity : 8;
 		uint8_t *items = hf_arena_alloc(parse->arena, capacity * list->item_bytes);
@@ -282,9 +283,11 @@ static int parse_member(struct filter_parse *parse, struct hf_slice name)
 	}
 }
 
-int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, const char **reason)
+int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, uint32_t *items_left,
+	const char **reason)
 {
-	struct filter_parse parse = {.json = json, .arena = arena, .filter = filter};
+	uint32_t given = *items_left < HF_FILTER_ITEMS_MAX ? *items_left : HF_FILTER_ITEMS_MAX;
+	struct filter_parse parse = {.json = json, .arena = arena, .filter = filter, .items_left = given};
 	struct hf_json_token token;
 	*filter = (struct hf_filter){.until = UINT64_MAX, .limit = UINT64_MAX};
 	int status = next_token(&parse, &token);
@@ -299,6 +302,7 @@ int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filt
 	}
 	if (filter->since > filter->until)
 		filter->matches_nothing = true;
+	*items_left -= given - parse.items_left;
 	*reason = parse.reason;
 	return status;
 }

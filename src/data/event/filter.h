@@ -5,7 +5,7 @@
 #include "data/event/event.h"
 #include "base/arena.h"
 
-/* ids + authors + kinds + tag values of one filter; the configured limit may be lower. */
+/* ids + authors + kinds + tag values that one parse takes at most; *items_left may be lower. */
 #define HF_FILTER_ITEMS_MAX 10000
 #define HF_FILTER_TAGS_MAX 16 /* distinct #x members */
 
@@ -28,10 +28,12 @@ struct hf_filter {
 	bool matches_nothing;         /* an empty list, or since > until */
 };
 
-/* Parses the object at *json; all memory comes from the arena (bounded by its limit). Unknown members are
+/* Parses the object at *json; all memory comes from the arena (bounded by its limit). Takes at most *items_left values,
+ * repeated ones counted each, and takes them off: the work of a request of many filters is bounded by their sum. Unknown members are
  * refused: a filter that is silently widened floods its client. On error *reason is "invalid: …" or "unsupported: …"
  * (static). */
-int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, const char **reason);
+int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, uint32_t *items_left,
+	const char **reason);
 /* Does the event match, limit aside? */
 bool hf_filter_matches(const struct hf_filter *filter, const struct hf_event *event);
 /* The same straight from a stored payload, without unpacking it; a malformed payload does not match. */

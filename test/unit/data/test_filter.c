@@ -17,7 +17,8 @@ static int parse(struct hf_slice text, struct hf_arena *arena, struct hf_filter 
 {
 	struct hf_json json;
 	hf_json_init(&json, text, HF_JSON_DEPTH_MAX);
-	return hf_filter_parse(&json, arena, filter, reason);
+	uint32_t items_left = HF_FILTER_ITEMS_MAX;
+	return hf_filter_parse(&json, arena, filter, &items_left, reason);
 }
 
 static void test_members_are_read(void **state)
@@ -124,7 +125,7 @@ static void test_values_are_bounded(void **state)
 	text.length -= 2;
 	hf_buffer_append_text(&text, ",\"one more\"]}");
 	assert_int_equal(parse(hf_buffer_slice(&text), &arena, &filter, &reason), HF_ETOOBIG);
-	assert_string_equal(reason, "invalid: the filter has too many values");
+	assert_string_equal(reason, "invalid: the filters have too many values");
 	hf_buffer_free(&text);
 	hf_arena_free(&arena);
 	hf_arena_free(&small);

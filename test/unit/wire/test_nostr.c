@@ -161,7 +161,7 @@ static void test_refusals_say_what_and_to_whom(void **state)
 		{"[\"REQ\",\"x\",{\"search\":\"y\"}]", HF_NOSTR_REFUSE_CLOSED, "unsupported: this relay has no full-text search"},
 		{"[\"REQ\",\"x\",{},{},{},{}]", HF_NOSTR_REFUSE_CLOSED, "invalid: too many filters"},
 		{"[\"REQ\",\"x\",{\"kinds\":[1,2,3],\"#t\":[\"a\",\"b\",\"c\"]}]", HF_NOSTR_REFUSE_CLOSED,
-			"invalid: the filter has too many values"},
+			"invalid: the filters have too many values"},
 		{"[\"REQ\",\"x\",{}", HF_NOSTR_REFUSE_CLOSED, "invalid: the filter is not well-formed JSON"},
 		{"[\"REQ\",\"x\",{}] []", HF_NOSTR_REFUSE_CLOSED, "invalid: the message is not well-formed JSON"},
 		{"[\"REQ\",\"x\",{},]", HF_NOSTR_REFUSE_CLOSED, "invalid: the filter is not well-formed JSON"},
@@ -185,6 +185,60 @@ static void test_refusals_say_what_and_to_whom(void **state)
 		assert_int_equal(f.text.length, 0);
 	}
 	release(&f);
+}
+
+/* Values of all lists of all filters of a decoded message. */
+static uint64_t value_count(const struct hf_nostr_message *m)
+{
+	uint64_t count = 0;
+	for (uint32_t i = 0; i < m->filter_count; i++) {
+		const struct hf_filter *filter = &m->filters[i];
+		count += (uint64_t)filter->id_count + filter->author_count + filter->kind_count;
+		for (uint32_t t = 0; t < filter->tag_count; t++)
+			count += filter->tags[t].value_count;
+	}
+	return count;
+}
+
+static void test_values_of_all_filters_together_are_bounded(void **state)
+{
+	(void)state;
+	struct fixture f = {0};
+	assert_int_equal(decode(&f, "[\"REQ\",\"x\",{\"kinds\":[1,2,3]},{\"#t\":[\"a\"],\"kinds\":[1]}]"), HF_OK);
+	assert_int_equal(value_count(&f.message), 5);
+	assert_int_equal(decode(&f, "[\"COUNT\",\"x\",{\"kinds\":[1,2,3]},{\"#t\":[\"a\"],\"kinds\":[1,2]}]"), HF_ETOOBIG);
+	assert_string_equal(f.error.reason, "invalid: the filters have too many values");
+	assert_int_equal(decode(&f, "[\"REQ\",\"x\",{\"kinds\":[1,1,1]},{\"kinds\":[1,1,1]}]"), HF_ETOOBIG);
+	release(&f);
+}
+
+/* What the largest message may make a loop do, counted: no more values are kept, sorted and filed than the limit, in no more
+ * memory than their lists take, however many the message has. */
+static void test_a_request_of_a_mebibyte_is_bounded_work(void **state)
+{
+	(void)state;
+	enum { ITEMS_MAX = 10000, FILTERS = 20, FITTING = ITEMS_MAX / FILTERS };
+	static const struct hf_nostr_limits limits = {.event_bytes_max = 64 << 10, .filter_count_max = FILTERS, .filter_items_max = ITEMS_MAX};
+	for (int fits = 0; fits < 2; fits++) {
+		struct fixture f = {0};
+		struct hf_buffer text = {0};
+		hf_buffer_append_text(&text, "[\"REQ\",\"x\"");
+		for (uint32_t i = 0; i < FILTERS; i++) {
+			hf_buffer_append_text(&text, ",{\"#t\":[");
+			size_t end = (i + 1) * (size_t)(1 << 20) / FILTERS - 32;
+			for (uint32_t n = 0; fits ? n < FITTING : text.length < end; n++)
+				hf_buffer_printf(&text, "%s\"%x\"", n ? "," : "", n);
+			hf_buffer_append_text(&text, "]}");
+		}
+		hf_buffer_append_text(&text, "]");
+		int r = hf_nostr_decode(hf_buffer_slice(&text), &limits, &f.text, &f.arena, &f.message, &f.error);
+		assert_int_equal(r, fits ? HF_OK : HF_ETOOBIG);
+		assert_in_range(value_count(&f.message), fits ? ITEMS_MAX : 0, ITEMS_MAX);
+		/* A value: 16 bytes for its text, 16 for its slice in lists that double. */
+		assert_true(f.arena.used_bytes < (size_t)ITEMS_MAX * (16 + 4 * 16) + 64 * sizeof(struct hf_filter));
+		hf_buffer_free(&text);
+		release(&f);
+	}
 }
 
 static void test_events_with_something_behind_them_are_refused(void **state)
@@ -290,7 +344,7 @@ static void assert_decoding_survives_failed_allocations(struct hf_slice text)
 	for (uint64_t n = 1;; n++) {
 		struct fixture f = {0};
 		fail_alloc_arm(n, false);
-		int status = hf_nostr_decode(text, &(struct hf_nostr_limits){64 << 10, 20, 100}, &f.text, &f.arena, &f.message,
+		int status = hf_nostr_decode(text, &(struct hf_nostr_limits){64 << 10, 20, 240}, &f.text, &f.arena, &f.message,
 			&f.error);
 		bool failed = fail_alloc_disarm();
 		assert_int_equal(status, failed ? HF_ENOMEM : HF_OK);
@@ -332,6 +386,8 @@ int main(void)
 		cmocka_unit_test(test_requests_are_decoded),
 		cmocka_unit_test(test_subscription_ids_have_1_to_64_characters),
 		cmocka_unit_test(test_refusals_say_what_and_to_whom),
+		cmocka_unit_test(test_values_of_all_filters_together_are_bounded),
+		cmocka_unit_test(test_a_request_of_a_mebibyte_is_bounded_work),
 		cmocka_unit_test(test_events_with_something_behind_them_are_refused),
 		cmocka_unit_test(test_deep_nesting_is_refused),
 		cmocka_unit_test(test_failed_allocations_are_answered),
