@@ -53,6 +53,18 @@ static int check_addresses(const struct hf_config *config, const char *name, con
 	return HF_OK;
 }
 
+/* Whoever can reach them may read them, so they are not offered to other machines. */
+static int check_metrics_addresses(const struct hf_config *config, struct hf_failure *failure)
+{
+	char word[HF_ADDRESS_TEXT_BYTES];
+	struct hf_address address;
+	for (const char *list = config->metrics_listen; next_word(&list, sizeof word, word);)
+		if (hf_address_parse(word, &address, NULL) == HF_OK && hf_address_class(&address) != HF_ADDRESS_LOOPBACK)
+			return hf_fail(failure, HF_EINVAL, "%s: gateway.metrics_listen has \"%s\"; it takes loopback addresses only, like 127.0.0.1:9777.",
+				where(config, NULL, "gateway", "metrics_listen"), word);
+	return HF_OK;
+}
+
 static void path_of(const struct hf_config_relay *relay, char out[static HF_CONFIG_VALUE_BYTES])
 {
 	if (relay->path[0])
@@ -75,9 +87,9 @@ static int check_path(const struct hf_config *config, const struct hf_config_rel
 {
 	char path[HF_CONFIG_VALUE_BYTES];
 	path_of(relay, path);
-	if (strcmp(path, "/metrics") == 0 || strcmp(path, "/health") == 0)
-		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at %s, which the gateway answers itself.",
-			where(config, relay, "relay", "path"), relay->instance, path);
+	if (strcmp(path, "/health") == 0)
+		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at /health, which the gateway answers itself.",
+			where(config, relay, "relay", "path"), relay->instance);
 	if (path[0] != '/' || strpbrk(path, "?#* "))
 		return hf_fail(failure, HF_EINVAL, "%s: relay.path is \"%s\"; it begins with / and has no blank, ?, # or *.",
 			where(config, relay, "relay", "path"), path);
@@ -131,6 +143,10 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	int r = check_addresses(config, "listen", config->listen, failure);
 	if (r == HF_OK)
 		r = check_addresses(config, "tls_listen", config->tls_listen, failure);
+	if (r == HF_OK)
+		r = check_addresses(config, "metrics_listen", config->metrics_listen, failure);
+	if (r == HF_OK)
+		r = check_metrics_addresses(config, failure);
 	if (r == HF_OK)
 		r = check_addresses(config, "trusted_proxies", config->trusted_proxies, failure);
 	if (r < 0)

@@ -26,6 +26,8 @@ const struct hf_setting hf_settings[] = {
 		"PEM file with the certificate chain; the file is read again on SIGHUP"},
 	{"gateway", "tls_key", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(tls_key),
 		"PEM file with the private key; the file is read again on SIGHUP"},
+	{"gateway", "metrics_listen", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(metrics_listen),
+		"loopback addresses that answer GET /metrics and nothing else, separated by commas; admin.sock answers it in any case"},
 	{"gateway", "trusted_proxies", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(trusted_proxies),
 		"addresses or networks whose X-Forwarded-For is believed, separated by commas"},
 	{"gateway", "connections_max", HF_SETTING_NUMBER, "50000", 1, 1000000, RELOADS, IN_CONFIG(connections_max),

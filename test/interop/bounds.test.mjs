@@ -5,12 +5,12 @@ import { randomBytes } from 'node:crypto'
 import { constants, deflateRawSync } from 'node:zlib'
 import { Gateway } from './lib/gateway.mjs'
 import { Author, Client, now, sleep } from './lib/client.mjs'
-import { ask, ownMemory, until } from './lib/command.mjs'
+import { metrics, ownMemory, until } from './lib/command.mjs'
 
 const timeout = 120000
 const MiB = 1 << 20
 const keys = count => Array.from({ length: count }, () => randomBytes(32).toString('hex'))
-const subscriptions = async gateway => Number((await ask(`${gateway.http}/metrics`)).body.match(/^holdfast_relay_subscriptions\S* (\d+)/m)[1])
+const subscriptions = async gateway => Number((await metrics(gateway)).match(/^holdfast_relay_subscriptions\S* (\d+)/m)[1])
 
 async function withGateway (args, body) {
   const gateway = await Gateway.start({ args })

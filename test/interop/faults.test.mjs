@@ -8,7 +8,7 @@ import { connect } from 'node:net'
 import { join, relative } from 'node:path'
 import { Gateway, binary } from './lib/gateway.mjs'
 import { Author, Client, now, sleep } from './lib/client.mjs'
-import { ask, ownMemory, run, scratch, until } from './lib/command.mjs'
+import { ask, metrics, ownMemory, run, scratch, until } from './lib/command.mjs'
 
 const timeout = 120000
 const jsonl = list => list.map(event => JSON.stringify(event) + '\n').join('')
@@ -343,7 +343,7 @@ test('a stopped client that subscribed to everything is let go, and memory stays
     }
     await works(gateway)
     assert.ok(most - before < 64 << 20, `${(most - before) >> 20} MiB more`)
-    await until(async () => /holdfast_relay_connections\S* [12]$/m.test((await ask(`${gateway.http}/metrics`)).body), 20000)
+    await until(async () => /holdfast_relay_connections\S* [12]$/m.test(await metrics(gateway)), 20000)
     for (const child of children) child.kill('SIGKILL')
     publisher.close()
   }))
@@ -381,7 +381,7 @@ test('clients that send one byte a second hold nobody up and are let go', { time
 
 test('2,000 connections that open and close as fast as they can leave nothing behind', { timeout }, () => withGateway({}, async gateway => {
   const settle = async () => {
-    await until(async () => !/holdfast_relay_connections\S* [1-9]/.test((await ask(`${gateway.http}/metrics`)).body), 20000)
+    await until(async () => !/holdfast_relay_connections\S* [1-9]/.test(await metrics(gateway)), 20000)
     return ownMemory(gateway)
   }
   const flood = async count => {

@@ -87,7 +87,8 @@ const wrongFiles = [
   ['two relays with one number', '[relay a]\nnumber = 5\n[relay b]\nnumber = 5\n', /"a".*"b".*number 5/],
   ['two relays at one path', '[relay a]\nnumber = 5\npath = /x\n[relay b]\nnumber = 6\npath = /x\n', /both at \/x/],
   ['a relay at the path of another\'s name', '[relay a]\nnumber = 5\n[relay b]\nnumber = 6\npath = /a\n', /both at \/a/],
-  ['a relay where the metrics are', '[relay a]\nnumber = 5\npath = /metrics\n', /\/metrics/],
+  ['a relay where the health is', '[relay a]\nnumber = 5\npath = /health\n', /\/health/],
+  ['metrics for other machines', '[gateway]\nmetrics_listen = 0.0.0.0:9777\n', /:2: .*metrics_listen.*loopback/],
   ['writers that are no keys', '[relay]\nwriters = alice\n', /writers.*alice/],
   ['proxies that are no addresses', '[gateway]\ntrusted_proxies = everybody\n', /trusted_proxies.*everybody/],
   ['an unknown log level', '[log]\nlevel = loud\n', /level.*loud/],
@@ -376,9 +377,9 @@ test('SIGTERM ends in time with a client that neither reads nor answers the clos
 
 test('administration and metrics are not there for others, whatever they say of themselves', { timeout }, async t => {
   const outside = outsideAddress()
-  const args = outside ? ['--listen', `127.0.0.1:0,${outside}:0`] : []
+  const args = ['--gateway-metrics-listen', '127.0.0.1:0', ...outside ? ['--listen', `127.0.0.1:0,${outside}:0`] : []]
   await withGateway({ args }, async gateway => {
-    await until(() => gateway.out.split('\n').length > (outside ? 2 : 1))
+    await until(() => gateway.out.split('\n').length > (outside ? 3 : 2))
     const urls = [...gateway.out.matchAll(/ page at (http:\/\/\S+)/g)].map(match => match[1])
     const routes = [['GET', '/metrics'], ['GET', '/admin/metrics'], ['GET', '/admin/config'], ['POST', '/admin/reload'], ['POST', '/admin/drain'],
       ...['stats', 'count', 'scan', 'export', 'import', 'rebuild'].map(name => ['POST', `/admin/relay/${name}`]),
@@ -402,12 +403,18 @@ test('administration and metrics are not there for others, whatever they say of 
     } else {
       t.diagnostic('this machine has only the loopback address')
     }
-    // From the loopback: the metrics are there for a neighbour, not for one who came through a proxy or a rebound name.
-    assert.equal((await ask(`${urls[0]}/metrics`)).status, 200)
-    for (const headers of [{ 'X-Forwarded-For': '203.0.113.5' }, { 'X-Forwarded-For': '127.0.0.1' }, { Forwarded: 'for=203.0.113.5' }, { Host: 'evil.example' }]) {
-      assert.equal((await ask(`${urls[0]}/metrics`, { headers })).status, 403, JSON.stringify(headers))
+    // Where clients come in there are none, also not from the loopback, where a proxy would be that says nothing of whom it serves.
+    for (const url of urls) assert.equal((await ask(`${url}/metrics`)).status, 404)
+    // On their own listener they are there for a neighbour, not for one who came through a proxy or a rebound name.
+    const metrics = gateway.out.match(/metrics at (http:\/\/127\.\S+)/)[1]
+    assert.match((await ask(metrics)).body, /^holdfast_/m)
+    for (const path of ['', '/health', '/admin/metrics', '/admin/config']) {
+      assert.equal((await ask(metrics.replace(/\/metrics$/, path))).status, 404, `${path} is not there`)
     }
-    for (const [method, path] of routes.slice(1)) assert.ok((await ask(urls[0] + path, { method })).status >= 400, path)
+    for (const headers of [{ 'X-Forwarded-For': '203.0.113.5' }, { 'X-Forwarded-For': '127.0.0.1' }, { Forwarded: 'for=203.0.113.5' }, { Host: 'evil.example' }]) {
+      assert.equal((await ask(metrics, { headers })).status, 403, JSON.stringify(headers))
+    }
+    for (const [method, path] of routes) assert.ok((await ask(urls[0] + path, { method })).status >= 400, path)
     // On the socket: all of it, and the relay is not drained by any of the above.
     const { status, body } = await ask('/admin/metrics', administration(gateway))
     assert.equal(status, 200)
@@ -435,9 +442,6 @@ test('X-Forwarded-For counts from trusted proxies only', { timeout }, async () =
   // Behind a trusted proxy all come from one address: the proxy's. It is not counted as one client.
   await withGateway({ args: ['--gateway-connections-per-address-max', '3', '--gateway-trusted-proxies', '127.0.0.1'] }, async gateway => {
     assert.equal(await connectMany(gateway, i => ({ 'X-Forwarded-For': `203.0.113.${i}` })), 'all')
-    for (const headers of [{ 'X-Forwarded-For': '127.0.0.1' }, { 'X-Forwarded-For': '203.0.113.9, 127.0.0.1' }]) {
-      assert.equal((await ask(`${gateway.http}/metrics`, { headers })).status, 403, 'who came through a proxy is not local, whatever the list says')
-    }
   })
 })
 

@@ -21,7 +21,7 @@ struct job {
 	char name[32];
 };
 
-void hf_gateway_handle_metrics(void *context, struct hf_http_exchange *exchange)
+static void handle_metrics(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_gateway *g = context;
 	struct hf_buffer text = {0};
@@ -145,7 +145,7 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 }
 
 const struct hf_http_route hf_gateway_admin_routes[] = {
-	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, hf_gateway_handle_metrics),
+	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, handle_metrics),
 	HF_ROUTE("GET", "/admin/stats", HF_ACCESS_ADMIN, handle_stats),
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
@@ -153,4 +153,7 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
 };
+/* Local, though it listens on loopback addresses only: pages elsewhere can make a browser here ask for it, and somebody may put a
+ * proxy in front. */
+const struct hf_http_route hf_gateway_metrics_route = HF_ROUTE("GET", "/metrics", HF_ACCESS_LOCAL, handle_metrics);
 const size_t hf_gateway_admin_route_count = sizeof hf_gateway_admin_routes / sizeof *hf_gateway_admin_routes;

@@ -23,7 +23,7 @@ struct hf_gateway {
 	struct hf_executor *verify, *query, *admin;
 	struct hf_loop *loop;
 	struct hf_tls *tls;
-	struct hf_http_server *server, *admin_server;
+	struct hf_http_server *server, *admin_server, *metrics_server;
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
 	size_t relay_count;
@@ -53,6 +53,6 @@ void hf_gateway_drain(struct hf_gateway *gateway);
 /* ---- admin.c ---- */
 extern const struct hf_http_route hf_gateway_admin_routes[];
 extern const size_t hf_gateway_admin_route_count;
-void hf_gateway_handle_metrics(void *context, struct hf_http_exchange *exchange);
+extern const struct hf_http_route hf_gateway_metrics_route; /* of the listeners for metrics */
 
 #endif

@@ -8,6 +8,9 @@
 #include "crypto/hash.h"
 
 #define WORK_COUNT_MAX 65536
+#define PUBLIC_BODY_BYTES_MAX 4096 /* no route for clients takes one */
+#define ADMIN_BODY_BYTES_MAX (16u << 20)
+#define METRICS_CONNECTIONS_MAX 64
 
 /* ---- Routes ---- */
 
@@ -39,11 +42,10 @@ static void handle_health(void *context, struct hf_http_exchange *exchange)
 
 static int make_routes(struct hf_gateway *g)
 {
-	g->routes = calloc(2 + g->config->relay_count, sizeof *g->routes);
+	g->routes = calloc(1 + g->config->relay_count, sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, handle_health);
-	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/metrics", HF_ACCESS_LOCAL, hf_gateway_handle_metrics);
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	return HF_OK;
@@ -82,37 +84,53 @@ void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_optio
 		.size = sizeof *options, .loop = g->loop, .metrics = g->metrics, .routes = g->routes, .route_count = g->route_count, .context = g,
 		.trusted_proxies = g->proxies, .trusted_proxy_count = g->proxy_count,
 		.connection_count_max = (uint32_t)c->connections_max, .connections_per_address_max = (uint32_t)c->connections_per_address_max,
-		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
+		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms, .body_bytes_max = PUBLIC_BODY_BYTES_MAX,
 		.websocket = {.message_bytes_max = (uint32_t)c->message_bytes_max, .send_queue_bytes_max = (uint32_t)c->send_queue_bytes_max,
 			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate},
 	};
 }
 
-static int listen_one(struct hf_gateway *g, const char *text, struct hf_tls *tls, struct hf_failure *failure)
+/* Says where it listens, and remembers the first address for relays. */
+static void announce(struct hf_gateway *g, const struct hf_address *bound, bool is_tls)
 {
-	struct hf_address address, bound;
 	char where[HF_ADDRESS_TEXT_BYTES];
-	int r = hf_address_parse(text, &address, failure);
-	if (r == HF_OK)
-		r = hf_http_server_listen(g->server, &address, tls, &bound, failure);
-	if (r < 0)
-		return r;
-	hf_address_text(&bound, true, where);
+	const char *s = is_tls ? "s" : "";
+	hf_address_text(bound, true, where);
 	if (!g->listen_url[0])
-		snprintf(g->listen_url, sizeof g->listen_url, "ws%s://%s", tls ? "s" : "", where);
-	printf("holdfast: relay at ws%s://%s, page at http%s://%s\n", tls ? "s" : "", where, tls ? "s" : "", where);
+		snprintf(g->listen_url, sizeof g->listen_url, "ws%s://%s", s, where);
+	printf("holdfast: relay at ws%s://%s, page at http%s://%s\n", s, where, s, where);
 	fflush(stdout);
-	return HF_OK;
 }
 
-static int listen_all(struct hf_gateway *g, const char *list, struct hf_tls *tls, struct hf_failure *failure)
+static void announce_metrics(struct hf_gateway *g, const struct hf_address *bound, bool is_tls)
+{
+	char where[HF_ADDRESS_TEXT_BYTES];
+	hf_address_text(bound, true, where);
+	printf("holdfast: metrics at http://%s/metrics\n", where);
+	fflush(stdout);
+}
+
+static int listen_one(struct hf_gateway *g, struct hf_http_server *server, const char *text, struct hf_tls *tls,
+	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls), struct hf_failure *failure)
+{
+	struct hf_address address, bound;
+	int r = hf_address_parse(text, &address, failure);
+	if (r == HF_OK)
+		r = hf_http_server_listen(server, &address, tls, &bound, failure);
+	if (r == HF_OK)
+		tell(g, &bound, tls != NULL);
+	return r;
+}
+
+static int listen_all(struct hf_gateway *g, struct hf_http_server *server, const char *list, struct hf_tls *tls,
+	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls), struct hf_failure *failure)
 {
 	while (*list) {
 		size_t length = strcspn(list, ", ");
 		char one[HF_ADDRESS_TEXT_BYTES];
 		snprintf(one, sizeof one, "%.*s", (int)length, list);
 		int r = length == 0 ? HF_OK : length >= sizeof one ? hf_fail(failure, HF_EINVAL, "\"%s…\" is no address.", one)
-			: listen_one(g, one, tls, failure);
+			: listen_one(g, server, one, tls, tell, failure);
 		if (r < 0)
 			return r;
 		list += length;
@@ -121,20 +139,31 @@ static int listen_all(struct hf_gateway *g, const char *list, struct hf_tls *tls
 	return HF_OK;
 }
 
-static int open_servers(struct hf_gateway *g, struct hf_failure *failure)
+/* The server for clients, and two for who operates the gateway: on admin.sock, and for metrics. */
+static int make_servers(struct hf_gateway *g)
 {
 	struct hf_http_server_options options;
 	int r = make_routes(g);
 	if (r < 0)
-		return hf_fail(failure, r, "Out of memory while starting.");
+		return r;
 	hf_gateway_server_options(g, &options);
 	r = hf_http_server_new(&g->server, &options);
+	options.metrics = NULL;
 	options.routes = hf_gateway_admin_routes;
 	options.route_count = hf_gateway_admin_route_count;
-	options.metrics = NULL;
-	options.body_bytes_max = 16u << 20;
+	options.body_bytes_max = ADMIN_BODY_BYTES_MAX;
 	if (r == HF_OK)
 		r = hf_http_server_new(&g->admin_server, &options);
+	options.routes = &hf_gateway_metrics_route;
+	options.route_count = 1;
+	options.body_bytes_max = PUBLIC_BODY_BYTES_MAX;
+	options.connection_count_max = METRICS_CONNECTIONS_MAX;
+	return r == HF_OK ? hf_http_server_new(&g->metrics_server, &options) : r;
+}
+
+static int open_servers(struct hf_gateway *g, struct hf_failure *failure)
+{
+	int r = make_servers(g);
 	if (r < 0)
 		return hf_fail(failure, r, "The HTTP server cannot start: %s.", hf_error_text(r));
 	r = hf_datadir_path(&g->directory, "admin.sock", g->admin_path);
@@ -143,9 +172,11 @@ static int open_servers(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_http_server_listen_unix(g->admin_server, g->admin_path, 0600, failure);
 	}
 	if (r == HF_OK)
-		r = listen_all(g, g->config->listen, NULL, failure);
+		r = listen_all(g, g->metrics_server, g->config->metrics_listen, NULL, announce_metrics, failure);
+	if (r == HF_OK)
+		r = listen_all(g, g->server, g->config->listen, NULL, announce, failure);
 	if (r == HF_OK && g->tls)
-		r = listen_all(g, g->config->tls_listen, g->tls, failure);
+		r = listen_all(g, g->server, g->config->tls_listen, g->tls, announce, failure);
 	return r;
 }
 
@@ -260,6 +291,8 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_loop_poll(g->loop, true);
 	if (g->admin_server)
 		hf_http_server_free(g->admin_server);
+	if (g->metrics_server)
+		hf_http_server_free(g->metrics_server);
 	if (g->admin_path[0] && g->directory.lock_descriptor >= 0)
 		unlink(g->admin_path);
 	if (g->admin)

@@ -40,6 +40,8 @@ export function ask (target, { method = 'GET', headers = {}, body, ...rest } = {
 }
 
 export const administration = gateway => ({ socketPath: join(gateway.directory, 'data', 'admin.sock') })
+// All metrics, as text.
+export const metrics = async gateway => (await ask('/admin/metrics', administration(gateway))).body
 export const scratch = () => mkdtemp(join(tmpdir(), 'holdfast-'))
 
 export async function file (directory, name, text) {

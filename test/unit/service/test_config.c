@@ -154,6 +154,8 @@ static void test_what_settings_must_meet_together(void **state)
 		{"[relay two]\nnumber = 1\n", "both have number 1"},
 		{"[relay two]\nnumber = 2\npath=/a\n[relay three]\nnumber = 3\npath=/a\n", "both at /a"},
 		{"[gateway]\ntls_listen = :443\n", "together"},
+		{"[gateway]\nmetrics_listen = 127.0.0.1:9, 0.0.0.0:9777\n", "loopback"},
+		{"[gateway]\nmetrics_listen = everywhere\n", "everywhere"},
 		{"[log]\nlevel = loud\n", "loud"},
 		{"[relay]\npublic_url = https://x\n", "wss://"},
 		{"[relay]\npubkey = npub1\n", "64 small hex"},
