@@ -108,7 +108,7 @@ static void broadcast(struct hf_timer *timer)
 	char text[MESSAGE_BYTES];
 	memset(text, 'x', sizeof text);
 	struct hf_slice part = hf_slice(text, sizeof text);
-	struct hf_websocket_message *message = hf_websocket_message_new(&part, 1);
+	struct hf_websocket_message *message = hf_websocket_message_new(server.loop, &part, 1);
 	for (size_t i = 0; i < server.member_count; i++)
 		hf_websocket_send_shared(server.members[i], message);
 	hf_websocket_message_unref(message);

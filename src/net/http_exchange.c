@@ -18,10 +18,19 @@ const struct hf_http_message *hf_http_exchange_message(const struct hf_http_exch
 
 /* ---- Life ---- */
 
+static void count_held(struct hf_http_exchange *x)
+{
+	hf_memory_change(&x->server->options.loop->memory, HF_MEMORY_RECEIVE, &x->held_bytes,
+		hf_http_session_bytes(x->session) + x->leftover.length);
+}
+
 static void free_if_done(struct hf_http_exchange *x)
 {
-	if (x->stream || x->is_busy || x->is_eating)
+	if (x->stream || x->is_busy || x->is_eating) {
+		count_held(x);
 		return;
+	}
+	hf_memory_release(&x->server->options.loop->memory, HF_MEMORY_RECEIVE, x->held_bytes);
 	hf_http_session_free(x->session);
 	hf_buffer_free(&x->leftover);
 	hf_http_server_unref(x->server);
@@ -334,12 +343,27 @@ static void on_drain(void *owner)
 	free_if_done(x);
 }
 
+static size_t held(const void *owner)
+{
+	const struct hf_http_exchange *x = owner;
+	return x->held_bytes + hf_stream_pending_bytes(x->stream);
+}
+
+static void evict(void *owner)
+{
+	struct hf_http_exchange *x = owner;
+	end_connection(x, false);
+	free_if_done(x);
+}
+
 static const struct hf_stream_events stream_events = {
 	.read = on_read,
 	.end = on_end,
 	.timeout = on_timeout,
 	.progress = on_progress,
 	.drain = on_drain,
+	.held = held,
+	.evict = evict,
 };
 
 int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream)

@@ -25,7 +25,7 @@ enum {
 
 struct hf_http_counters {
 	struct hf_counter requests[5]; /* by class of status, 1xx to 5xx */
-	struct hf_counter accepted, refused[HF_HTTP_REFUSED_COUNT], timeouts;
+	struct hf_counter accepted, evicted, refused[HF_HTTP_REFUSED_COUNT], timeouts;
 	struct hf_gauge sockets;
 };
 
@@ -54,6 +54,7 @@ struct hf_http_exchange {
 	struct hf_address client;
 	const char *allow_origin;
 	size_t last_pending_bytes;
+	size_t held_bytes; /* that are counted */
 	bool is_unix, is_busy, is_eating, keep_alive, has_peer_ended;
 };
 

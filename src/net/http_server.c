@@ -66,6 +66,8 @@ static void register_counters(struct hf_http_server *server, bool add)
 		const char *name, *labels, *help;
 	} list[] = {
 		{&server->counters.accepted, "holdfast_sockets_accepted_total", "", "Connections accepted"},
+		{&server->counters.evicted, "holdfast_memory_disconnects_total", "",
+			"Connections closed for holding the most when memory was short"},
 		{&server->counters.timeouts, "holdfast_http_timeouts_total", "", "Connections closed for being slow or idle"},
 		{&server->stream_counters.writes, "holdfast_socket_writes_total", "", "writev calls"},
 		{&server->stream_counters.sent_bytes, "holdfast_socket_sent_bytes_total", "", "Bytes sent to clients"},
@@ -434,6 +436,48 @@ int hf_http_server_listen_unix(
 	int uv_error = uv_pipe_bind(&listener->uv.pipe, path);
 	umask(before);
 	return accept_on(server, listener, uv_error, path, failure);
+}
+
+/* ---- Short of memory ---- */
+
+#define HELD_CLASS_COUNT 256
+
+/* Sizes by quarters of a power of two. */
+static unsigned class_of(size_t bytes)
+{
+	if (bytes < 4)
+		return (unsigned)bytes;
+	unsigned exponent = 63 - (unsigned)__builtin_clzll(bytes);
+	return exponent << 2 | (bytes >> (exponent - 2) & 3);
+}
+
+size_t hf_http_server_relieve(struct hf_http_server *server, size_t bytes)
+{
+	size_t sums[HELD_CLASS_COUNT] = {0}, going = 0, ended = 0, sum = 0;
+	for (struct hf_stream *s = server->streams; s; s = s->next) {
+		size_t held = s->events ? s->events->held(s->owner) : hf_stream_pending_bytes(s);
+		if (s->events) {
+			sums[class_of(held)] += held;
+		} else if (held > 0) {
+			going += held; /* ended before, and lingers */
+			hf_stream_close(s);
+		}
+	}
+	size_t wanted = bytes > going ? bytes - going : 0;
+	unsigned least = HELD_CLASS_COUNT;
+	while (least > 0 && sum < wanted)
+		sum += sums[--least];
+	/* Streams leave the list only when libuv has closed them, so it holds still. */
+	for (struct hf_stream *s = server->streams; s && wanted > 0; s = s->next) {
+		size_t held = s->events ? s->events->held(s->owner) : 0;
+		if (held == 0 || class_of(held) < least)
+			continue;
+		s->events->evict(s->owner);
+		hf_counter_add(&server->counters.evicted, 1);
+		ended++;
+		wanted -= held < wanted ? held : wanted;
+	}
+	return ended;
 }
 
 /* ---- Going away ---- */

@@ -64,6 +64,9 @@ int hf_http_server_listen_unix(
 void hf_http_server_drain(
 	struct hf_http_server *server, uint32_t timeout_ms, void (*drained)(void *context), void *context);
 void hf_http_server_free(struct hf_http_server *server);
+/* Ends those connections that hold most until about so many bytes are on their way out; for hf_memory_limit. Two walks over all
+ * connections, so ask for many bytes at a time. Returns how many were ended. */
+size_t hf_http_server_relieve(struct hf_http_server *server, size_t bytes);
 /* New limits and proxies take effect for new connections. */
 void hf_http_server_reconfigure(struct hf_http_server *server, const struct hf_http_server_options *options);
 

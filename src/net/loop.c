@@ -3,6 +3,7 @@
  * earliest deadline changed. */
 #include "net/loop_private.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -120,13 +121,14 @@ int hf_loop_new(struct hf_loop **out, struct hf_env *env)
 	if (!loop)
 		return HF_ENOMEM;
 	loop->read_buffer = malloc(HF_LOOP_READ_BYTES);
-	if (!loop->read_buffer || hf_stream_pool_new(&loop->pool) || uv_loop_init(&loop->uv)) {
+	if (!loop->read_buffer || hf_stream_pool_new(&loop->pool, &loop->memory) || uv_loop_init(&loop->uv)) {
 		hf_stream_pool_free(loop->pool);
 		free(loop->read_buffer);
 		free(loop);
 		return HF_ENOMEM;
 	}
 	loop->env = env;
+	loop->memory.loop = loop;
 	loop->uv.data = loop;
 	loop->deferred_last = &loop->deferred_first;
 	loop->clock_deadline_us = UINT64_MAX;
@@ -191,6 +193,7 @@ void hf_loop_free(struct hf_loop *loop)
 	hf_timers_free(&loop->timers);
 	hf_websocket_deflate_free(loop->deflate);
 	hf_tls_free(loop->client_tls);
+	assert(loop->memory.used_bytes == 0); /* whoever held some for a connection has let go */
 	hf_stream_pool_free(loop->pool);
 	free(loop->read_buffer);
 	free(loop);

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "net/loop.h"
+#include "net/memory.h"
 
 /* Large enough that a busy socket is emptied in few reads, small enough for the processor's second-level cache. */
 #define HF_LOOP_READ_BYTES 131072
@@ -37,6 +38,7 @@ struct hf_loop {
 	struct hf_websocket_deflate *deflate; /* made at the first negotiation */
 	struct hf_tls *client_tls;            /* trusts the system's certificates; made at first use */
 	struct hf_stream_pool *pool;
+	struct hf_memory memory;
 };
 
 #endif

@@ -97,7 +97,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct hf_stream *s = stream_of(handle);
 	hf_loop_cancel_deferred(s->loop, &s->flush);
-	hf_stream_out_free(s->loop->pool, s->out);
+	hf_stream_out_free(s->out);
 	hf_tls_session_free(s->tls);
 	if (s->gone)
 		s->gone(s);
@@ -255,7 +255,7 @@ static int open_queue(struct hf_stream *s)
 int hf_stream_send_copy(struct hf_stream *s, struct hf_slice bytes)
 {
 	int error = open_queue(s);
-	return error ? error : hf_stream_out_copy(s->loop->pool, s->out, bytes);
+	return error ? error : hf_stream_out_copy(s->out, bytes);
 }
 
 int hf_stream_send_shared(struct hf_stream *s, struct hf_slice bytes, void *owner, void (*release)(void *owner))
@@ -311,7 +311,10 @@ static int encrypt(struct hf_stream *s)
 	}
 	if (s->is_finishing && s->out->count == 0)
 		hf_tls_session_shutdown(s->tls);
-	return error ? error : hf_tls_session_take(s->tls, &s->out->cipher);
+	if (!error)
+		error = hf_tls_session_take(s->tls, &s->out->cipher);
+	hf_stream_out_count_cipher(s->out);
+	return error;
 }
 
 static void report_progress(struct hf_stream *s)
@@ -372,7 +375,7 @@ static bool write_some(struct hf_stream *s)
 
 static void all_sent(struct hf_stream *s)
 {
-	hf_stream_out_free(s->loop->pool, s->out);
+	hf_stream_out_free(s->out);
 	s->out = NULL;
 	if (s->is_finishing)
 		shut_down(s);

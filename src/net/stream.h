@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "net/address.h"
 #include "net/loop.h"
+#include "net/memory.h"
 
 struct hf_stream;
 struct hf_stream_out;
@@ -27,6 +28,8 @@ struct hf_stream_events {
 	void (*timeout)(void *owner);        /* hf_stream_set_timeout */
 	void (*progress)(void *owner);       /* some or all of the queue was sent; may be NULL */
 	void (*drain)(void *owner);          /* the server is going away; may be NULL */
+	size_t (*held)(const void *owner);   /* bytes that go when this stream goes; may be NULL */
+	void (*evict)(void *owner);          /* it holds too much: ends it now; when held is there */
 };
 
 /* What a server counts over all its streams. */
@@ -58,7 +61,7 @@ struct hf_stream {
 	bool is_unix : 1, is_reading : 1, is_finishing : 1, is_shut : 1, has_ended : 1, is_broken : 1;
 };
 
-int hf_stream_pool_new(struct hf_stream_pool **out);
+int hf_stream_pool_new(struct hf_stream_pool **out, struct hf_memory *memory);
 void hf_stream_pool_free(struct hf_stream_pool *pool);
 
 /* An unconnected stream without events; it is freed by hf_stream_close. */

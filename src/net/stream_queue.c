@@ -14,12 +14,16 @@ struct hf_stream_pool {
 	struct hf_stream_chunk *chunks;
 	struct hf_stream_out *outs;
 	unsigned chunk_count, out_count;
+	struct hf_memory *memory;
 };
 
-int hf_stream_pool_new(struct hf_stream_pool **out)
+int hf_stream_pool_new(struct hf_stream_pool **out, struct hf_memory *memory)
 {
 	*out = calloc(1, sizeof **out);
-	return *out ? HF_OK : HF_ENOMEM;
+	if (!*out)
+		return HF_ENOMEM;
+	(*out)->memory = memory;
+	return HF_OK;
 }
 
 void hf_stream_pool_free(struct hf_stream_pool *pool)
@@ -55,6 +59,7 @@ static struct hf_stream_chunk *chunk_new(struct hf_stream_pool *pool, size_t len
 		chunk->pool = pool;
 		chunk->capacity = (uint32_t)capacity;
 	}
+	hf_memory_hold(pool->memory, HF_MEMORY_SEND, sizeof *chunk + chunk->capacity);
 	chunk->references = 1;
 	chunk->used = 0;
 	return chunk;
@@ -66,6 +71,7 @@ static void chunk_unref(void *owner)
 	struct hf_stream_pool *pool = chunk->pool;
 	if (--chunk->references)
 		return;
+	hf_memory_release(pool->memory, HF_MEMORY_SEND, sizeof *chunk + chunk->capacity);
 	if (pool->chunk_count == POOL_CHUNKS_MAX || chunk->capacity + sizeof *chunk != CHUNK_BYTES) {
 		free(chunk);
 		return;
@@ -86,7 +92,9 @@ struct hf_stream_out *hf_stream_out_new(struct hf_stream_pool *pool)
 		if (!out)
 			return NULL;
 	}
-	out->bytes = out->in_flight_bytes = 0;
+	hf_memory_hold(pool->memory, HF_MEMORY_SEND, sizeof *out);
+	out->pool = pool;
+	out->bytes = out->in_flight_bytes = out->cipher_held = 0;
 	out->cipher = (struct hf_buffer){0};
 	out->tail = NULL;
 	out->items = out->inline_items;
@@ -103,17 +111,33 @@ static void release_first(struct hf_stream_out *out)
 		item->release(item->owner);
 }
 
-void hf_stream_out_free(struct hf_stream_pool *pool, struct hf_stream_out *out)
+/* The array of items, when it is not the one inside. */
+static void drop_items(struct hf_stream_out *out)
+{
+	if (out->items == out->inline_items)
+		return;
+	hf_memory_release(out->pool->memory, HF_MEMORY_SEND, out->capacity * sizeof *out->items);
+	free(out->items);
+}
+
+void hf_stream_out_count_cipher(struct hf_stream_out *out)
+{
+	hf_memory_change(out->pool->memory, HF_MEMORY_SEND, &out->cipher_held, out->cipher.capacity);
+}
+
+void hf_stream_out_free(struct hf_stream_out *out)
 {
 	if (!out)
 		return;
+	struct hf_stream_pool *pool = out->pool;
 	while (out->count)
 		release_first(out);
 	if (out->tail)
 		chunk_unref(out->tail);
-	if (out->items != out->inline_items)
-		free(out->items);
+	drop_items(out);
 	hf_buffer_free(&out->cipher);
+	hf_stream_out_count_cipher(out);
+	hf_memory_release(pool->memory, HF_MEMORY_SEND, sizeof *out);
 	if (pool->out_count == POOL_OUTS_MAX) {
 		free(out);
 		return;
@@ -137,8 +161,8 @@ static int make_room(struct hf_stream_out *out)
 	if (!items)
 		return HF_ENOMEM;
 	memcpy(items, out->items + out->first, out->count * sizeof *items);
-	if (out->items != out->inline_items)
-		free(out->items);
+	hf_memory_hold(out->pool->memory, HF_MEMORY_SEND, capacity * sizeof *items);
+	drop_items(out);
 	out->items = items;
 	out->capacity = capacity;
 	out->first = 0;
@@ -175,13 +199,13 @@ static int copy_to_tail(struct hf_stream_out *out, const uint8_t *data, size_t l
 	return HF_OK;
 }
 
-int hf_stream_out_copy(struct hf_stream_pool *pool, struct hf_stream_out *out, struct hf_slice bytes)
+int hf_stream_out_copy(struct hf_stream_out *out, struct hf_slice bytes)
 {
 	struct hf_stream_chunk *tail = out->tail;
 	size_t room = tail ? tail->capacity - tail->used : 0;
 	if (bytes.length > room) {
 		/* All or nothing: the new chunk takes what the old one has no room for. */
-		struct hf_stream_chunk *fresh = chunk_new(pool, bytes.length);
+		struct hf_stream_chunk *fresh = chunk_new(out->pool, bytes.length);
 		if (!fresh)
 			return HF_ENOMEM;
 		if (tail)

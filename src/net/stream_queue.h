@@ -35,16 +35,20 @@ struct hf_stream_out {
 	struct hf_stream_chunk *tail; /* where copies go on; one reference */
 	struct hf_stream_item *items;
 	uint32_t first, count, capacity;
+	struct hf_stream_pool *pool;
+	size_t cipher_held; /* counted of the cipher's memory */
 	struct hf_stream_out *next_free;
 	struct hf_stream_item inline_items[HF_STREAM_QUEUE_INLINE];
 };
 
 struct hf_stream_out *hf_stream_out_new(struct hf_stream_pool *pool);            /* NULL when out of memory */
-void hf_stream_out_free(struct hf_stream_pool *pool, struct hf_stream_out *out); /* releases what is queued */
+void hf_stream_out_free(struct hf_stream_out *out); /* releases what is queued; NULL is fine */
 int hf_stream_out_push(struct hf_stream_out *out, struct hf_slice bytes, void *owner, void (*release)(void *owner));
-int hf_stream_out_copy(struct hf_stream_pool *pool, struct hf_stream_out *out, struct hf_slice bytes);
+int hf_stream_out_copy(struct hf_stream_out *out, struct hf_slice bytes);
 /* Fills up to count_max buffers from the front; returns their count and total. */
 unsigned hf_stream_out_slices(const struct hf_stream_out *out, uv_buf_t *buffers, unsigned count_max, size_t *bytes);
 void hf_stream_out_consume(struct hf_stream_out *out, size_t bytes);
+/* Counts the cipher's memory anew. */
+void hf_stream_out_count_cipher(struct hf_stream_out *out);
 
 #endif

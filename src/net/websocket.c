@@ -35,6 +35,7 @@ struct hf_websocket {
 	struct hf_websocket_counters *counters;
 	struct early *early;
 	uint32_t send_queue_bytes_max, ping_interval_ms;
+	uint32_t receive_held; /* bytes of the session that are counted */
 	uint32_t active_ms; /* when bytes last came, of the monotonic clock, wrapping */
 	struct hf_address client;
 	bool is_closing : 1; /* a close frame was queued, or the connection is doomed */
@@ -67,10 +68,19 @@ static void drop_early(struct hf_websocket *ws)
 	ws->early = NULL;
 }
 
+static void count_received(struct hf_websocket *ws)
+{
+	size_t held = ws->receive_held;
+	hf_memory_change(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, &held, ws->session.message.capacity);
+	ws->receive_held = (uint32_t)held;
+}
+
 /* The last thing that happens to a connection. */
 static void end_connection(struct hf_websocket *ws, uint16_t code, bool gracefully)
 {
 	drop_early(ws);
+	hf_memory_release(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, ws->receive_held);
+	ws->receive_held = 0;
 	if (gracefully)
 		hf_stream_finish(ws->stream);
 	else
@@ -139,6 +149,7 @@ static void on_read(void *owner, uint8_t *data, size_t length)
 	ws->active_ms = now_ms(ws);
 	ws->is_pinged = false;
 	int result = hf_websocket_session_recv(&ws->session, data, length);
+	count_received(ws);
 	if (result) {
 		end_connection(ws, ws->session.close_code, true);
 		return;
@@ -202,12 +213,29 @@ static void on_drain(void *owner)
 	hf_websocket_close(owner, HF_WEBSOCKET_CLOSE_GOING_AWAY, "going away");
 }
 
+static size_t held(const void *owner)
+{
+	const struct hf_websocket *ws = owner;
+	return hf_stream_pending_bytes(ws->stream) + ws->receive_held + (ws->handler->held ? ws->handler->held(ws->context) : 0);
+}
+
+/* What is queued goes, too: who lets it grow does not read it. */
+static void evict(void *owner)
+{
+	struct hf_websocket *ws = owner;
+	bool hears = hf_stream_pending_bytes(ws->stream) == 0;
+	hf_websocket_session_close(&ws->session, HF_WEBSOCKET_CLOSE_POLICY, "out of memory for this connection");
+	end_connection(ws, HF_WEBSOCKET_CLOSE_POLICY, hears);
+}
+
 static const struct hf_stream_events stream_events = {
 	.read = on_read,
 	.end = on_end,
 	.timeout = on_timeout,
 	.progress = on_progress,
 	.drain = on_drain,
+	.held = held,
+	.evict = evict,
 };
 
 static void hand_in_early(struct hf_loop_deferred *deferred)
@@ -315,11 +343,6 @@ static void release_message(void *owner)
 	hf_websocket_message_unref(owner);
 }
 
-static void release_shared(void *owner)
-{
-	hf_shared_unref(owner);
-}
-
 /* A client masks, so it cannot share. */
 static int send_masked(struct hf_websocket *ws, struct hf_slice text)
 {
@@ -360,9 +383,8 @@ static int send_compressed(struct hf_websocket *ws, struct hf_slice text)
 	struct hf_shared *frame = hf_websocket_compressed_frame(ws->session.deflate, text);
 	if (!frame)
 		return HF_ENOTFOUND;
-	int error = hf_stream_send_shared(ws->stream, hf_slice(frame->data, frame->length), frame, release_shared);
-	if (error)
-		hf_shared_unref(frame);
+	int error = hf_stream_send_copy(ws->stream, hf_slice(frame->data, frame->length));
+	hf_shared_unref(frame);
 	return error;
 }
 
@@ -391,7 +413,8 @@ size_t hf_websocket_send_room(struct hf_websocket *ws)
 	size_t pending = hf_stream_pending_bytes(ws->stream), half = ws->send_queue_bytes_max / 2;
 	if (ws->is_closing)
 		return 0;
-	if (pending < half)
+	bool is_short = pending > 0 && hf_memory_lacks(&ws->stream->loop->memory, 0);
+	if (pending < half && !is_short)
 		return half - pending;
 	ws->is_full = true;
 	return 0;

@@ -2,7 +2,8 @@
  *
  * Idle connections hold no buffers. Outgoing messages are shared frames or copied bytes in a bounded queue; all that is
  * pending for a socket goes out in one writev at the end of the loop's iteration. A connection whose queue passes
- * its limit is closed with 1008 "slow reader".
+ * its limit is closed with 1008 "slow reader". When all connections of the loop together hold too much (net/memory.h), those that
+ * hold most are closed with 1008 "out of memory for this connection", which who does not read will not hear.
  */
 #ifndef HF_NET_WEBSOCKET_H
 #define HF_NET_WEBSOCKET_H
@@ -30,12 +31,14 @@ struct hf_websocket_handler {
 	void (*read_end)(void *context, struct hf_websocket *ws);
 	/* The send queue fell under half of its limit after hf_websocket_send_room said 0. May be NULL. */
 	void (*writable)(void *context, struct hf_websocket *ws);
+	/* Bytes that the owner holds for this connection, for who has to go when memory is short. May be NULL. */
+	size_t (*held)(const void *context);
 };
 
 /* A message built once for many: raw frame, and compressed frame made at most once when somebody has negotiated it. */
 struct hf_websocket_message;
 struct hf_websocket_message *hf_websocket_message_new(
-	const struct hf_slice *parts, size_t part_count); /* text; one reference */
+	struct hf_loop *loop, const struct hf_slice *parts, size_t part_count); /* text; one reference */
 struct hf_websocket_message *hf_websocket_message_ref(struct hf_websocket_message *message);
 void hf_websocket_message_unref(struct hf_websocket_message *message);
 
@@ -43,7 +46,8 @@ void hf_websocket_message_unref(struct hf_websocket_message *message);
 int hf_websocket_send_shared(
 	struct hf_websocket *ws, struct hf_websocket_message *message);    /* takes its own reference */
 int hf_websocket_send_text(struct hf_websocket *ws, struct hf_slice text); /* copies */
-/* Bytes that may still be queued before the queue is full (soft bound for senders that can wait: half the limit). */
+/* Bytes that may still be queued before the queue is full (soft bound for senders that can wait: half the limit; when the loop's
+ * memory is all used, until the queue is empty). */
 size_t hf_websocket_send_room(struct hf_websocket *ws);
 /* Stops and restarts reading from the socket: back-pressure towards the client. */
 void hf_websocket_pause(struct hf_websocket *ws);

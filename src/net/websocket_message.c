@@ -3,10 +3,11 @@
  */
 #include <stdlib.h>
 
+#include "net/memory.h"
 #include "net/websocket_message.h"
 #include "wire/websocket_deflate.h"
 
-struct hf_websocket_message *hf_websocket_message_new(const struct hf_slice *parts, size_t part_count)
+struct hf_websocket_message *hf_websocket_message_new(struct hf_loop *loop, const struct hf_slice *parts, size_t part_count)
 {
 	size_t length = 0;
 	for (size_t i = 0; i < part_count; i++)
@@ -18,10 +19,12 @@ struct hf_websocket_message *hf_websocket_message_new(const struct hf_slice *par
 		return NULL;
 	*m = (struct hf_websocket_message){
 		.references = 1,
+		.memory = hf_loop_memory(loop),
 		.payload_length = length,
 		.frame_length = header_length + length,
 		.is_incompressible = length < HF_WEBSOCKET_DEFLATE_BYTES_MIN,
 	};
+	hf_memory_hold(m->memory, HF_MEMORY_SEND, sizeof *m + m->frame_length);
 	memcpy(m->frame, header, header_length);
 	uint8_t *place = m->frame + header_length;
 	for (size_t i = 0; i < part_count; i++) {
@@ -42,6 +45,7 @@ void hf_websocket_message_unref(struct hf_websocket_message *m)
 {
 	if (!m || --m->references)
 		return;
+	hf_memory_release(m->memory, HF_MEMORY_SEND, sizeof *m + m->frame_length + (m->compressed ? m->compressed->length : 0));
 	hf_shared_unref(m->compressed);
 	free(m);
 }
@@ -72,6 +76,8 @@ struct hf_slice hf_websocket_message_frame(struct hf_websocket_message *m, struc
 	if (deflate && !m->compressed && !m->is_incompressible) {
 		m->compressed = hf_websocket_compressed_frame(deflate, hf_websocket_message_payload(m));
 		m->is_incompressible = !m->compressed;
+		if (m->compressed)
+			hf_memory_hold(m->memory, HF_MEMORY_SEND, m->compressed->length);
 	}
 	if (deflate && m->compressed)
 		return hf_slice(m->compressed->data, m->compressed->length);

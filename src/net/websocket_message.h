@@ -9,6 +9,7 @@ struct hf_websocket_message {
 	uint32_t references;
 	bool is_incompressible; /* too short, or tried in vain */
 	size_t payload_length, frame_length;
+	struct hf_memory *memory; /* where it is counted */
 	struct hf_shared *compressed; /* the compressed frame, NULL until somebody wanted it */
 	uint8_t frame[];
 };

@@ -34,6 +34,8 @@ const struct hf_setting hf_settings[] = {
 		"open connections; further ones get 503"},
 	{"gateway", "connections_per_address_max", HF_SETTING_NUMBER, "0", 0, 1000000, RELOADS, IN_CONFIG(connections_per_address_max),
 		"open connections of one client address; 0 is no limit"},
+	{"gateway", "memory_max", HF_SETTING_BYTES, "512 MiB", 16 * MIB, 1024 * 1024 * MIB, RELOADS, IN_CONFIG(memory_bytes_max),
+		"what all connections together may hold in queues, subscriptions and queries; near it those that hold most are disconnected"},
 	{"gateway", "header_timeout", HF_SETTING_DURATION, "10s", 100, HOUR_MS, RELOADS, IN_CONFIG(header_timeout_ms),
 		"time a client has to send a request's header"},
 	{"gateway", "idle_timeout", HF_SETTING_DURATION, "60s", 100, DAY_MS, RELOADS, IN_CONFIG(idle_timeout_ms),

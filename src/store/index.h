@@ -145,6 +145,7 @@ int hf_index_iterate(struct hf_index_iterator **out, struct hf_index_view *view,
 	uint64_t before, enum hf_read_mode mode);
 int hf_index_next(struct hf_index_iterator *iterator, struct hf_index_hit *hit); /* HF_ENOTFOUND at the end */
 void hf_index_iterator_set_mode(struct hf_index_iterator *iterator, enum hf_read_mode mode);
+size_t hf_index_iterator_bytes(const struct hf_index_iterator *iterator); /* of memory, about */
 void hf_index_iterator_close(struct hf_index_iterator *iterator);
 
 /* Live positions of the whole view in ascending order, for scans in order of arrival: fills the array with the lowest

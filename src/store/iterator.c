@@ -270,6 +270,11 @@ void hf_index_iterator_set_mode(struct hf_index_iterator *iterator, enum hf_read
 	iterator->query.mode = mode;
 }
 
+size_t hf_index_iterator_bytes(const struct hf_index_iterator *iterator)
+{
+	return sizeof *iterator + iterator->arena.used_bytes;
+}
+
 void hf_index_iterator_close(struct hf_index_iterator *iterator)
 {
 	if (!iterator)

@@ -264,6 +264,11 @@ void hf_cursor_set_mode(struct hf_cursor *cursor, enum hf_read_mode mode)
 		hf_index_iterator_set_mode(cursor->iterator, mode);
 }
 
+size_t hf_cursor_bytes(const struct hf_cursor *cursor)
+{
+	return sizeof *cursor + (cursor->iterator != NULL ? hf_index_iterator_bytes(cursor->iterator) : 0);
+}
+
 void hf_cursor_close(struct hf_cursor *cursor)
 {
 	if (cursor == NULL)

@@ -195,6 +195,7 @@ int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const s
  * be read; it is skipped, and the next call goes on. */
 int hf_cursor_next(struct hf_cursor *cursor, struct hf_buffer *scratch, struct hf_doc *doc);
 void hf_cursor_set_mode(struct hf_cursor *cursor, enum hf_read_mode mode);
+size_t hf_cursor_bytes(const struct hf_cursor *cursor); /* of memory, about */
 void hf_cursor_close(struct hf_cursor *cursor); /* NULL is fine */
 
 /* All documents of a collection in order of arrival (position), for export and rebuild: calls each for

@@ -128,3 +128,78 @@ test('large events on their way to the disk take bounded memory', { timeout }, (
   assert.ok(most < 48 * MiB, `${most} bytes`)
   client.close()
 }))
+
+const gauge = (text, name) => text.split('\n').filter(line => line.startsWith(name)).reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+
+// Runs greedy clients against a gateway of 48 MiB while a polite one publishes and reads; gives what was seen.
+async function amongGreedyOnes (gateway, greedy) {
+  const author = new Author()
+  const polite = await Client.connect(gateway.url)
+  await polite.query({ kinds: [1], authors: [author.pubkey] }, { id: 'live', keep: true })
+  const start = await ownMemory(gateway)
+  let [goesOn, most, used, rounds] = [true, 0, 0, 0]
+  const work = (async () => {
+    for (; goesOn || rounds < 10; rounds++) {
+      const event = author.event({ content: `polite ${rounds}` })
+      const live = polite.next(m => m[0] === 'EVENT' && m[1] === 'live' && m[2].id === event.id)
+      assert.deepEqual(await polite.publish(event), [true, ''])
+      await live
+      assert.deepEqual(await polite.ids({ ids: [event.id] }), [event.id])
+      most = Math.max(most, await ownMemory(gateway) - start)
+      used = Math.max(used, gauge(await metrics(gateway), 'holdfast_memory_bytes'))
+      await sleep(20)
+    }
+  })()
+  try { await greedy() } finally { goesOn = false; await work }
+  assert.equal(polite.closeCode, undefined, 'the polite one stays')
+  polite.close()
+  return { most, used, text: await metrics(gateway) }
+}
+
+test('many connections with large filters hit the bound together; those that hold most go', { timeout }, () =>
+  withGateway(['--gateway-memory-max', '48MiB'], async gateway => {
+    const large = JSON.stringify([{ '#t': keys(5000) }, { '#p': keys(5000) }]).slice(1, -1)
+    const clients = []
+    const { most, used, text } = await amongGreedyOnes(gateway, async () => {
+      for (let i = 0; i < 16; i++) {
+        const client = await Client.connect(gateway.url)
+        clients.push(client)
+        for (let k = 0; k < 5 && client.closeCode === undefined; k++) {
+          const answer = client.next(m => ['EOSE', 'CLOSED'].includes(m[0]) && m[1] === `s${k}`).catch(() => {})
+          client.send(`["REQ","s${k}",${large}]`)
+          await answer
+        }
+      }
+    })
+    assert.equal(gauge(text, 'holdfast_memory_max_bytes'), 48 * MiB)
+    assert.ok(used > 24 * MiB && used <= 48 * MiB, `${used} bytes were counted`)
+    assert.ok(most < 96 * MiB, `${most} bytes were taken`)
+    const ended = clients.filter(client => client.closeCode === 1008).length
+    assert.ok(ended >= 4 && ended < 16, `${ended} of 16 were ended`)
+    assert.equal(gauge(text, 'holdfast_memory_disconnects_total'), ended)
+    assert.match(gateway.log, /memory is short/)
+    for (const client of clients) client.close()
+  }))
+
+test('many connections that do not read hit the bound together; those that hold most go', { timeout }, () =>
+  withGateway(['--gateway-memory-max', '48MiB'], async gateway => {
+    const author = new Author()
+    const publisher = await Client.connect(gateway.url)
+    for (let i = 0; i < 300; i++) await publisher.publish(author.event({ kind: 2, content: randomBytes(12000).toString('hex') }))
+    const clients = []
+    const { most, used, text } = await amongGreedyOnes(gateway, async () => {
+      for (let i = 0; i < 60; i++) {
+        const client = await Client.connect(gateway.url, { perMessageDeflate: false })
+        client.socket.pause()
+        client.send(['REQ', 'x', { kinds: [2] }])
+        clients.push(client)
+      }
+      await until(async () => gauge(await metrics(gateway), 'holdfast_memory_disconnects_total') > 0, 20000)
+    })
+    assert.ok(used > 24 * MiB && used <= 52 * MiB, `${used} bytes were counted`)
+    assert.ok(most < 96 * MiB, `${most} bytes were taken`)
+    assert.ok(gauge(text, 'holdfast_relay_connections') < 60)
+    for (const client of clients) client.close()
+    publisher.close()
+    await until(async () => gauge(await metrics(gateway), 'holdfast_memory_bytes') < 2 * MiB, 20000)
+  }))

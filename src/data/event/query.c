@@ -350,6 +350,13 @@ uint64_t hf_event_query_cost(const struct hf_event_query *q)
 	return sum;
 }
 
+size_t hf_event_query_bytes(const struct hf_event_query *q)
+{
+	size_t held = q->held ? q->options.filters[q->at].id_count * sizeof *q->held : 0;
+	return sizeof *q + q->options.filter_count * sizeof *q->plans + (q->cursor ? hf_cursor_bytes(q->cursor) : 0) + held +
+		q->payload.capacity + q->held_bytes.capacity + q->emitted_capacity * sizeof *q->emitted;
+}
+
 void hf_event_query_close(struct hf_event_query *q)
 {
 	if (!q)

@@ -54,6 +54,8 @@ uint64_t hf_event_query_count(const struct hf_event_query *query); /* emitted or
 enum hf_plan hf_event_query_plan(const struct hf_event_query *query); /* of the current filter, at the end the last */
 /* A guess of documents to visit, from index counts: small ones run on the loop at once. */
 uint64_t hf_event_query_cost(const struct hf_event_query *query);
+/* Between steps: the memory that it takes, about, beside its filters. */
+size_t hf_event_query_bytes(const struct hf_event_query *query);
 void hf_event_query_close(struct hf_event_query *query); /* NULL is fine */
 
 #endif

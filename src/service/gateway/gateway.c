@@ -105,6 +105,7 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 	struct hf_http_server_options options;
 	hf_gateway_server_options(g, &options);
 	hf_http_server_reconfigure(g->server, &options);
+	hf_gateway_limit_memory(g);
 	if (g->tls)
 		r = hf_tls_reload(g->tls, failure);
 	if (r < 0)

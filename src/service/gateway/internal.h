@@ -3,6 +3,7 @@
 #define HF_SERVICE_GATEWAY_INTERNAL_H
 
 #include "net/http_server.h"
+#include "net/memory.h"
 #include "service/datadir.h"
 #include "service/gateway/gateway.h"
 #include "service/keyring.h"
@@ -43,6 +44,8 @@ struct hf_gateway {
 int hf_gateway_open(struct hf_gateway *gateway, struct hf_failure *failure);
 void hf_gateway_close(struct hf_gateway *gateway);
 int hf_gateway_parse_proxies(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
+/* Puts gateway.memory_max in force. */
+void hf_gateway_limit_memory(struct hf_gateway *gateway);
 void hf_gateway_server_options(struct hf_gateway *gateway, struct hf_http_server_options *options);
 struct hf_relay_options hf_gateway_relay_options(struct hf_gateway *gateway, const struct hf_config *config, size_t index);
 

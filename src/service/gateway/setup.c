@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "crypto/hash.h"
+
+static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
 #define WORK_COUNT_MAX 65536
 #define PUBLIC_BODY_BYTES_MAX 4096 /* no route for clients takes one */
@@ -84,7 +87,8 @@ void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_optio
 		.size = sizeof *options, .loop = g->loop, .metrics = g->metrics, .routes = g->routes, .route_count = g->route_count, .context = g,
 		.trusted_proxies = g->proxies, .trusted_proxy_count = g->proxy_count,
 		.connection_count_max = (uint32_t)c->connections_max, .connections_per_address_max = (uint32_t)c->connections_per_address_max,
-		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms, .body_bytes_max = PUBLIC_BODY_BYTES_MAX,
+		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
+		.body_bytes_max = PUBLIC_BODY_BYTES_MAX,
 		.websocket = {.message_bytes_max = (uint32_t)c->message_bytes_max, .send_queue_bytes_max = (uint32_t)c->send_queue_bytes_max,
 			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate},
 	};
@@ -139,6 +143,20 @@ static int listen_all(struct hf_gateway *g, struct hf_http_server *server, const
 	return HF_OK;
 }
 
+static void relieve(void *context, size_t bytes)
+{
+	struct hf_gateway *g = context;
+	size_t ended = hf_http_server_relieve(g->server, bytes);
+	if (ended > 0)
+		hf_log_warn(&log_module, "memory is short; connections that held most were ended", "connections=%zu memory_max=%llu", ended,
+			(unsigned long long)g->config->memory_bytes_max);
+}
+
+void hf_gateway_limit_memory(struct hf_gateway *g)
+{
+	hf_memory_limit(hf_loop_memory(g->loop), g->config->memory_bytes_max, relieve, g);
+}
+
 /* The server for clients, and two for who operates the gateway: on admin.sock, and for metrics. */
 static int make_servers(struct hf_gateway *g)
 {
@@ -166,6 +184,8 @@ static int open_servers(struct hf_gateway *g, struct hf_failure *failure)
 	int r = make_servers(g);
 	if (r < 0)
 		return hf_fail(failure, r, "The HTTP server cannot start: %s.", hf_error_text(r));
+	hf_memory_register(hf_loop_memory(g->loop), g->metrics);
+	hf_gateway_limit_memory(g);
 	r = hf_datadir_path(&g->directory, "admin.sock", g->admin_path);
 	if (r == HF_OK) {
 		unlink(g->admin_path);
@@ -284,6 +304,10 @@ static bool is_idle(const struct hf_gateway *g)
 
 void hf_gateway_close(struct hf_gateway *g)
 {
+	if (g->loop) {
+		hf_memory_limit(hf_loop_memory(g->loop), 0, NULL, NULL);
+		hf_memory_unregister(hf_loop_memory(g->loop));
+	}
 	if (g->server)
 		hf_http_server_free(g->server);
 	/* What workers and the writer still have comes back as mail; it is answered to nobody, but freed. */

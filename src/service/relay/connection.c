@@ -240,8 +240,14 @@ void hf_relay_connection_reap(struct hf_relay *relay)
 	}
 }
 
+static size_t held(const void *context)
+{
+	const struct hf_relay_connection *c = context;
+	return c->held_bytes;
+}
+
 static const struct hf_websocket_handler handler = {
-	.message = on_message, .closed = on_closed, .read_end = on_read_end, .writable = on_writable};
+	.message = on_message, .closed = on_closed, .read_end = on_read_end, .writable = on_writable, .held = held};
 
 static enum hf_event_source source_of(const struct hf_address *client)
 {

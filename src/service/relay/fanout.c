@@ -32,7 +32,7 @@ static struct hf_websocket_message *message_for(struct round *round, struct hf_s
 	if (hf_nostr_append_event_head(&relay->reply, id) < 0)
 		return NULL;
 	const struct hf_slice parts[] = {hf_buffer_slice(&relay->reply), hf_buffer_slice(&relay->json), HF_SLICE_LITERAL(HF_NOSTR_EVENT_TAIL)};
-	struct hf_websocket_message *message = hf_websocket_message_new(parts, 3);
+	struct hf_websocket_message *message = hf_websocket_message_new(relay->loop, parts, 3);
 	hf_buffer_clear(&relay->reply);
 	if (!message)
 		return NULL;

@@ -20,6 +20,7 @@
 #include "data/event/admission.h"
 #include "data/event/query.h"
 #include "data/event/subscription.h"
+#include "net/memory.h"
 #include "service/relay/relay.h"
 #include "wire/nostr.h"
 
@@ -36,6 +37,7 @@
 #define HF_RELAY_INGEST_BYTES_MAX (256u << 20)   /* and of all of a relay's */
 #define HF_RELAY_HELD_COUNT_MAX 1024      /* live events that wait for one subscription's EOSE */
 #define HF_RELAY_HELD_BYTES_MAX (1u << 20)
+#define HF_RELAY_ENTRY_BYTES 48           /* of a value that is filed: its entry, its place in the table, its terms */
 #define HF_RELAY_WRITER_COUNT_MAX 64
 #define HF_RELAY_URL_BYTES 320
 
@@ -60,6 +62,7 @@ struct hf_relay_connection {
 	uint32_t request_count;
 	size_t in_flight_bytes;
 	size_t filter_bytes;                   /* of its requests' filters */
+	size_t held_bytes;                     /* for its requests, that are counted */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
 	bool paused, stalled;
 	uint8_t source;                        /* enum hf_event_source */
@@ -90,6 +93,10 @@ struct hf_relay_request {
 	size_t out_at;
 	struct hf_relay_held *held;
 	uint32_t held_count, held_capacity, held_bytes;
+	size_t base_bytes;                     /* of its filters, and of filing and planning them */
+	size_t turn_bytes;                     /* of the query and its output, as of the last turn */
+	size_t counted_bytes;                  /* of the loop's memory */
+	size_t counted_held_bytes;             /* and of held messages, for the connection */
 	uint64_t started_us;
 	int status;                            /* of the last step */
 	_Atomic bool canceled;
@@ -130,7 +137,7 @@ struct hf_relay_metrics {
 	struct hf_counter plans[HF_PLAN_COUNT], on_loop, on_worker, query_events;
 	struct hf_histogram query_time;
 	struct hf_counter delivered, held, held_overflows;
-	struct hf_gauge connections, subscriptions, entries, in_flight, stalled, turns;
+	struct hf_gauge connections, subscriptions, entries, in_flight, in_flight_bytes, stalled, turns;
 	struct hf_counter swept;
 };
 
@@ -222,7 +229,6 @@ void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message
 void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id);
 void hf_relay_query_writable(struct hf_relay_connection *c);
 void hf_relay_query_cancel_all(struct hf_relay_connection *c);
-/* The client has said something: ends what waits too long for its reader. */
 /* A live event for a subscription: sent, or held until EOSE, and dropped when it expires before. */
 void hf_relay_query_deliver(struct hf_relay_request *request, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s);
 

@@ -46,6 +46,8 @@ static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 		hf_histogram_register(r, &m->stages[i], "holdfast_relay_ingest_seconds", label(l, "stage", stages[i]),
 			"Time an event spent in each stage on its way to its OK");
 	hf_gauge_register(r, &m->in_flight, "holdfast_relay_in_flight", label(l, NULL, NULL), "Events on their way to the disk");
+	hf_gauge_register(r, &m->in_flight_bytes, "holdfast_relay_in_flight_bytes", label(l, NULL, NULL),
+		"Memory of events on their way to the disk");
 	hf_gauge_register(r, &m->stalled, "holdfast_relay_stalled_connections", label(l, NULL, NULL),
 		"Publishers that are not read from because the ingest queue is full");
 	hf_counter_register(r, &m->swept, "holdfast_relay_expired_total", label(l, NULL, NULL), "Events deleted after their expiration");
@@ -78,6 +80,11 @@ static int64_t read_in_flight(void *context)
 	return ((struct hf_relay *)context)->in_flight_count;
 }
 
+static int64_t read_in_flight_bytes(void *context)
+{
+	return (int64_t)((struct hf_relay *)context)->in_flight_bytes;
+}
+
 static int64_t read_entries(void *context)
 {
 	return (int64_t)hf_subscriptions_entry_count(((struct hf_relay *)context)->subscriptions);
@@ -92,8 +99,9 @@ int hf_relay_metrics_register(struct hf_relay *relay, struct hf_metrics *registr
 	m->registry = registry;
 	m->labels = labels.memory;
 	m->in_flight.read = read_in_flight;
+	m->in_flight_bytes.read = read_in_flight_bytes;
 	m->entries.read = read_entries;
-	m->in_flight.context = m->entries.context = relay;
+	m->in_flight.context = m->in_flight_bytes.context = m->entries.context = relay;
 	register_ingest(m, &labels);
 	register_reading(m, &labels);
 	return HF_OK;
@@ -108,7 +116,7 @@ void hf_relay_metrics_unregister(struct hf_relay_metrics *m)
 {
 	struct hf_counter *counters[] = {&m->binary, &m->stored, &m->duplicates, &m->ephemeral, &m->on_loop, &m->on_worker, &m->query_events,
 		&m->delivered, &m->held, &m->held_overflows, &m->swept};
-	struct hf_gauge *gauges[] = {&m->connections, &m->subscriptions, &m->entries, &m->in_flight, &m->stalled, &m->turns};
+	struct hf_gauge *gauges[] = {&m->connections, &m->subscriptions, &m->entries, &m->in_flight, &m->in_flight_bytes, &m->stalled, &m->turns};
 	if (!m->registry)
 		return;
 	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)

@@ -21,6 +21,44 @@ static const char REASON_LATE[] = "error: the query took too long; ask for less"
 
 static void proceed(struct hf_relay_request *q);
 
+/* ---- Memory ---- */
+
+static uint64_t value_count(const struct hf_relay_request *q)
+{
+	uint64_t count = 0;
+	for (uint32_t i = 0; i < q->filter_count; i++) {
+		const struct hf_filter *filter = &q->filters[i];
+		count += (uint64_t)filter->id_count + filter->author_count + filter->kind_count;
+		for (uint32_t t = 0; t < filter->tag_count; t++)
+			count += filter->tags[t].value_count;
+	}
+	return count;
+}
+
+/* Counts what the request holds. What a worker may be changing is counted as of the last turn. Messages that wait for EOSE are
+ * counted where they were made, and here for the connection only. */
+static void count_memory(struct hf_relay_request *q)
+{
+	struct hf_relay_connection *c = q->connection;
+	size_t now = sizeof *q + q->base_bytes + q->turn_bytes + q->held_capacity * sizeof *q->held;
+	c->held_bytes -= q->counted_bytes + q->counted_held_bytes;
+	hf_memory_change(hf_loop_memory(c->relay->loop), HF_MEMORY_REQUESTS, &q->counted_bytes, now);
+	q->counted_held_bytes = q->held_bytes;
+	c->held_bytes += q->counted_bytes + q->counted_held_bytes;
+}
+
+static void count_turn(struct hf_relay_request *q)
+{
+	q->turn_bytes = q->out.capacity + (q->query ? hf_event_query_bytes(q->query) : 0);
+	count_memory(q);
+}
+
+static void forget_memory(struct hf_relay_request *q)
+{
+	q->connection->held_bytes -= q->counted_bytes + q->counted_held_bytes;
+	hf_memory_change(hf_loop_memory(q->connection->relay->loop), HF_MEMORY_REQUESTS, &q->counted_bytes, 0);
+}
+
 /* ---- Lifetime ---- */
 
 static void free_request(struct hf_relay_request *q)
@@ -33,6 +71,7 @@ static void free_request(struct hf_relay_request *q)
 	free(q->held);
 	hf_buffer_free(&q->out);
 	q->connection->filter_bytes -= q->arena.used_bytes;
+	forget_memory(q);
 	hf_relay_auth_unref(q->auth);
 	if (!relay->arena.chunk) {
 		hf_arena_reset(&q->arena);
@@ -239,6 +278,7 @@ static void turn_over(struct hf_loop_mail *mail)
 	q->is_on_worker = false;
 	c->on_worker = NULL;
 	c->relay->work_count--;
+	count_turn(q);
 	if (q->canceled)
 		free_request(q);
 	else
@@ -257,6 +297,7 @@ static void end_query(struct hf_relay_request *q)
 	hf_event_query_close(q->query);
 	q->query = NULL;
 	hf_buffer_free(&q->out);
+	count_turn(q);
 	hf_loop_timer_cancel(relay->loop, &q->late);
 }
 
@@ -292,6 +333,7 @@ static void finish(struct hf_relay_request *q)
 	free(q->held);
 	q->held = NULL;
 	q->held_count = q->held_capacity = q->held_bytes = 0;
+	count_memory(q);
 	if (q->is_count)
 		cancel(q);
 }
@@ -362,6 +404,7 @@ static void run_on_loop(struct hf_relay_request *q)
 	q->is_on_loop = true;
 	q->status = hf_event_query_step(q->query, HF_READ_RESIDENT, HF_RELAY_INLINE_VISITS_MAX);
 	q->is_on_loop = false;
+	count_turn(q);
 	if (q->canceled) {
 		free_request(q);
 	} else if (q->status == HF_ETOOBIG) {
@@ -413,6 +456,7 @@ static void hold(struct hf_relay_request *q, struct hf_websocket_message *messag
 	}
 	q->held[q->held_count++] = (struct hf_relay_held){hf_websocket_message_ref(message), expires_s};
 	q->held_bytes += (uint32_t)bytes;
+	count_memory(q);
 	hf_counter_add(&metrics->held, 1);
 }
 
@@ -445,6 +489,8 @@ static struct hf_relay_request *new_request(struct hf_relay_connection *c, const
 	c->filter_bytes += q->arena.used_bytes;
 	q->filters = message->filters;
 	q->filter_count = message->filter_count;
+	q->base_bytes = q->arena.used_bytes + value_count(q) * HF_RELAY_ENTRY_BYTES;
+	count_memory(q);
 	q->is_count = message->type == HF_NOSTR_COUNT;
 	q->started_us = hf_env_monotonic_us(relay->env);
 	q->id_length = (uint32_t)message->subscription_id.length;
@@ -493,6 +539,8 @@ static const char *refuses(const struct hf_relay_connection *c, const struct hf_
 		return "rate-limited: too many subscriptions on this connection";
 	if (c->filter_bytes + c->relay->arena.used_bytes > HF_RELAY_FILTER_BYTES_MAX)
 		return "rate-limited: the filters of this connection take too much memory; close some subscriptions";
+	if (hf_memory_lacks(hf_loop_memory(c->relay->loop), sizeof(struct hf_relay_request) + c->relay->arena.used_bytes))
+		return "rate-limited: all connections together hold too much memory; try again soon";
 	return NULL;
 }
 

@@ -4,10 +4,12 @@
 
 #include "support/fail_alloc.h"
 
+static struct hf_loop *memory_loop; /* of the test that runs */
+
 static void on_message(void *context, struct hf_websocket *ws, bool is_text, struct hf_slice message)
 {
 	struct hf_slice parts[] = {HF_SLICE_LITERAL("shared "), message};
-	struct hf_websocket_message *shared = hf_websocket_message_new(parts, 2);
+	struct hf_websocket_message *shared = hf_websocket_message_new(memory_loop, parts, 2);
 	if (shared)
 		hf_websocket_send_shared(ws, shared);
 	hf_websocket_message_unref(shared);
@@ -47,6 +49,7 @@ static void converse(struct fixture *f)
 	static char fragment[256 + 6 + 8];
 	memset(fragment, 'x', sizeof fragment);
 	memcpy(fragment + 256, "\x80\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8", 14);
+	memory_loop = f->loop;
 	int fd = dial(f);
 	say(f, fd, requests, sizeof requests - 1);
 	for (int i = 0; i < 3; i++)

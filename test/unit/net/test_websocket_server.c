@@ -1,12 +1,14 @@
 /* WebSockets over real sockets: echo, both roles, slow readers, silence, garbage, closing from inside callbacks. */
 #include "net_fixture.h"
 
+#include "net/memory.h"
 #include "wire/websocket_deflate.h"
 
 struct room {
 	struct fixture f;
 	struct hf_websocket *members[64];
-	unsigned member_count, message_count, read_end_count, writable_count, closed_count;
+	unsigned member_count, message_count, read_end_count, writable_count, closed_count, relief_count;
+	size_t ended_count;
 	uint16_t last_code;
 	bool is_text;
 };
@@ -329,7 +331,7 @@ static void test_a_shared_message_reaches_all_and_is_freed(void **state)
 		char *text = malloc(lengths[k]);
 		memset(text, 'a' + (int)k, lengths[k]);
 		struct hf_slice parts[] = {hf_slice(text, 3), hf_slice(NULL, 0), hf_slice(text, lengths[k] - 3)};
-		struct hf_websocket_message *message = hf_websocket_message_new(parts, 3);
+		struct hf_websocket_message *message = hf_websocket_message_new(r.f.loop, parts, 3);
 		for (size_t i = 0; i < 40; i++)
 			assert_int_equal(hf_websocket_send_shared(r.members[i], message), HF_OK);
 		hf_websocket_message_unref(message);
@@ -355,11 +357,110 @@ static void test_a_shared_message_reaches_all_and_is_freed(void **state)
 	}
 	/* Queued but never sent: closed with the room. */
 	struct hf_slice part = hf_slice(r.f.loop, 300);
-	struct hf_websocket_message *message = hf_websocket_message_new(&part, 1);
+	struct hf_websocket_message *message = hf_websocket_message_new(r.f.loop, &part, 1);
 	hf_websocket_send_shared(r.members[0], message);
 	hf_websocket_message_unref(message);
 	for (size_t i = 0; i < 40; i++)
 		close(fds[i]);
+	close_room(&r);
+}
+
+/* ---- Memory of all together ---- */
+
+static void relieve(void *context, size_t bytes)
+{
+	struct room *r = context;
+	r->relief_count++;
+	r->ended_count += hf_http_server_relieve(r->f.server, bytes);
+}
+
+/* A part of a message that goes on: the first, or a further one. Zeroes, which a mask of zeroes leaves as they are. */
+static void say_part(struct room *r, int fd, bool is_first, uint32_t length)
+{
+	uint8_t *frame = calloc(1, 14 + length);
+	assert_non_null(frame);
+	frame[0] = is_first;
+	frame[1] = 0xff;
+	for (int i = 0; i < 4; i++)
+		frame[6 + i] = (uint8_t)(length >> (24 - 8 * i));
+	say(&r->f, fd, frame, 14 + length);
+	free(frame);
+	turn(&r->f, 20);
+}
+
+static void test_when_memory_is_short_those_that_hold_most_go(void **state)
+{
+	enum { MAX = 1 << 20 };
+	struct room r = {.f.options.websocket.message_bytes_max = 4 << 20};
+	open_room(&r);
+	struct hf_memory *memory = hf_loop_memory(r.f.loop);
+	hf_memory_limit(memory, MAX, relieve, &r);
+	int large = dial_websocket(&r.f, "/", ""), middle = dial_websocket(&r.f, "/", ""), small = dial_websocket(&r.f, "/", "");
+	turn(&r.f, 20);
+	assert_int_equal(memory->used_bytes, 0); /* nothing for idle ones */
+	say_part(&r, large, true, 400000);
+	say_part(&r, small, true, 70000);
+	assert_int_equal(r.relief_count, 0);
+	assert_in_range(memory->kinds[HF_MEMORY_RECEIVE], 470000, MAX * 7 / 8);
+	say_part(&r, middle, true, 250000);
+	say_part(&r, small, false, 100000);
+	say_part(&r, large, false, 400000);
+	assert_true(r.relief_count > 0);
+	assert_int_equal(r.ended_count, 1);
+	assert_int_equal(r.closed_count, 1);
+	assert_int_equal(r.last_code, 1008);
+	assert_null(r.members[0]);
+	assert_in_range(memory->used_bytes, 420000, MAX * 6 / 8);
+	expect(&r.f, large, "\x03\xf0out of memory for this connection");
+	/* The others go on. */
+	say_frame(&r.f, small, 0x80, "", 0);
+	turn(&r.f, 50);
+	assert_int_equal(r.message_count, 1);
+	int fds[] = {large, middle, small};
+	for (size_t i = 0; i < 3; i++)
+		close(fds[i]);
+	turn(&r.f, 50);
+	assert_int_equal(memory->used_bytes, 0);
+	close_room(&r);
+}
+
+static void test_whoever_does_not_read_goes_with_what_waits_for_him(void **state)
+{
+	enum { COUNT = 12, MAX = 16 << 20 };
+	struct room r = {0};
+	open_room(&r);
+	struct hf_memory *memory = hf_loop_memory(r.f.loop);
+	hf_memory_limit(memory, MAX, relieve, &r);
+	int fds[COUNT];
+	for (size_t i = 0; i < COUNT; i++)
+		fds[i] = dial_websocket(&r.f, "/", "");
+	char *text = calloc(1, 1 << 16);
+	memset(text, 'x', 1 << 16);
+	size_t most = 0;
+	for (int k = 0; k < 200; k++) {
+		for (size_t i = 0; i < COUNT; i++)
+			if (r.members[i] && (i > 0 || k == 0) && hf_websocket_send_room(r.members[i]) > 0)
+				assert_int_equal(hf_websocket_send_text(r.members[i], hf_slice(text, 1 << 16)), HF_OK);
+		most = memory->used_bytes > most ? memory->used_bytes : most;
+		turn(&r.f, 1);
+	}
+	/* A shared message is one message, however many wait for it. */
+	size_t before = memory->used_bytes;
+	struct hf_slice part = hf_slice(text, 1 << 16);
+	struct hf_websocket_message *message = hf_websocket_message_new(r.f.loop, &part, 1);
+	for (size_t i = 0; i < COUNT; i++)
+		if (r.members[i])
+			hf_websocket_send_shared(r.members[i], message);
+	hf_websocket_message_unref(message);
+	assert_in_range(memory->used_bytes - before, 1 << 16, (1 << 16) + COUNT * 2048);
+	free(text);
+	assert_true(r.ended_count > 0);
+	assert_true(most <= MAX);
+	assert_non_null(r.members[0]); /* who holds little stays */
+	for (size_t i = 0; i < COUNT; i++)
+		close(fds[i]);
+	turn(&r.f, 100);
+	assert_int_equal(memory->used_bytes, 0);
 	close_room(&r);
 }
 
@@ -549,6 +650,8 @@ int main(void)
 		cmocka_unit_test(test_senders_that_wait_are_told_when_there_is_room),
 		cmocka_unit_test(test_paused_connections_are_not_read),
 		cmocka_unit_test(test_a_shared_message_reaches_all_and_is_freed),
+		cmocka_unit_test(test_when_memory_is_short_those_that_hold_most_go),
+		cmocka_unit_test(test_whoever_does_not_read_goes_with_what_waits_for_him),
 		cmocka_unit_test(test_our_client_talks_to_our_server),
 		cmocka_unit_test(test_failed_connects_are_reported),
 		cmocka_unit_test(test_drain_says_going_away),
