@@ -1,6 +1,8 @@
 /* The relay over real sockets, with a real store and workers: what its parts promise each other. */
 #include "relay_fixture.h"
 
+#include "net/memory.h"
+
 static int set_up(void **state)
 {
 	*state = fixture_new(NULL);
@@ -214,6 +216,31 @@ static void test_subscriptions_are_bounded_and_a_name_is_used_again(void **state
 	fixture_free(f);
 }
 
+static void test_requests_are_counted_and_refused_when_memory_is_used_up(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_memory *memory = hf_loop_memory(f->loop);
+	struct client *c = join_relay(f, NULL);
+	UNTIL(f, memory->used_bytes == 0);
+	say(c, "[\"REQ\",\"a\",{\"#t\":[\"x\",\"y\"]}]");
+	expect(c, "[\"EOSE\",\"a\"]");
+	size_t one = memory->kinds[HF_MEMORY_REQUESTS];
+	assert_true(one > 0);
+	hf_memory_limit(memory, 2 * one, NULL, NULL);
+	say(c, "[\"REQ\",\"b\",{\"#t\":[\"x\",\"y\"]}]");
+	expect(c, "[\"EOSE\",\"b\"]");
+	say(c, "[\"REQ\",\"c\",{\"#t\":[\"x\",\"y\"]}]");
+	expect(c, "[\"CLOSED\",\"c\",\"rate-limited:");
+	say(c, "[\"COUNT\",\"c\",{}]");
+	expect(c, "[\"CLOSED\",\"c\",\"rate-limited:");
+	say(c, "[\"CLOSE\",\"a\"]");
+	say(c, "[\"CLOSE\",\"b\"]");
+	say(c, "[\"COUNT\",\"c\",{}]");
+	expect(c, "[\"COUNT\",\"c\",{\"count\":0}]");
+	assert_int_equal(memory->kinds[HF_MEMORY_REQUESTS], 0);
+	hf_memory_limit(memory, 0, NULL, NULL);
+}
+
 static void test_settings_change_while_running_or_stay(void **state)
 {
 	struct fixture *f = *state;
@@ -246,6 +273,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_is_missed_or_doubled_across_eose, set_up, tear_down),
 		cmocka_unit_test(test_close_and_leaving_end_queries_that_wait_for_a_reader),
 		cmocka_unit_test(test_subscriptions_are_bounded_and_a_name_is_used_again),
+		cmocka_unit_test_setup_teardown(test_requests_are_counted_and_refused_when_memory_is_used_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_settings_change_while_running_or_stay, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
