@@ -23,7 +23,6 @@ struct hf_secret_stream {
 	const struct hf_secret_stream_events *events;
 	void *context;
 	struct hf_env *env;
-	struct hf_secretstream_engine *engine;
 	int status; /* of what ended the session */
 	enum phase phase;
 	bool is_initiator, is_receiving, is_freed;
@@ -120,7 +119,7 @@ int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, con
 	if (frame == NULL)
 		return HF_ENOMEM;
 	put_length(frame, length);
-	int error = hf_secretstream_push(stream->engine, &stream->tx, HF_SECRETSTREAM_MESSAGE, pieces, count, frame + LENGTH_BYTES);
+	int error = hf_secretstream_push(stream->output.pool->engine, &stream->tx, HF_SECRETSTREAM_MESSAGE, pieces, count, frame + LENGTH_BYTES);
 	if (error != HF_OK)
 		return error;
 	hf_secret_stream_output_commit(&stream->output, LENGTH_BYTES + length);
@@ -197,7 +196,7 @@ static int recv_header(struct hf_secret_stream *stream, const uint8_t header[sta
 static int recv_message(struct hf_secret_stream *stream, uint8_t *sealed, size_t length)
 {
 	uint8_t tag;
-	int error = hf_secretstream_pull(stream->engine, &stream->rx, &tag, sealed, length);
+	int error = hf_secretstream_pull(stream->output.pool->engine, &stream->rx, &tag, sealed, length);
 
 	if (error != HF_OK)
 		return error;
@@ -367,7 +366,7 @@ int hf_secret_stream_new(struct hf_secret_stream **out, const struct hf_secret_s
 	stream->events = options->events;
 	stream->context = options->context;
 	stream->env = options->env;
-	stream->engine = options->engine;
+	stream->output.pool = options->pool;
 	stream->is_initiator = options->is_initiator;
 	stream->message_bytes_max = options->message_bytes_max > 0 && options->message_bytes_max < HF_SECRET_STREAM_MESSAGE_BYTES_MAX
 		? options->message_bytes_max : HF_SECRET_STREAM_MESSAGE_BYTES_MAX;

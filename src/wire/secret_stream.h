@@ -18,6 +18,12 @@
 
 struct hf_secret_stream;
 
+/* What all sessions of a thread share: the cipher's contexts and memory for output. It outlives them and every slice taken from
+ * them. */
+struct hf_secret_stream_pool;
+int hf_secret_stream_pool_new(struct hf_secret_stream_pool **out); /* HF_ENOMEM */
+void hf_secret_stream_pool_free(struct hf_secret_stream_pool *pool); /* NULL is fine */
+
 struct hf_secret_stream_events {
 	/* Noise is finished and messages may be written; remote_key was proved, the application says whether it is welcome. Not called
 	 * when the handshake was handed in. */
@@ -32,7 +38,7 @@ struct hf_secret_stream_options {
 	const uint8_t *static_secret;            /* 64 bytes, copied; for the handshake */
 	const struct hf_noise_result *handshake; /* or one that is finished already (copied); static_secret is then not used */
 	struct hf_env *env;                      /* random bytes; outlives the session */
-	struct hf_secretstream_engine *engine;   /* of the thread; outlives the session */
+	struct hf_secret_stream_pool *pool;      /* of the thread */
 	uint32_t message_bytes_max;              /* to receive; 0: HF_SECRET_STREAM_MESSAGE_BYTES_MAX */
 	uint32_t output_bytes_max;               /* 0: HF_SECRET_STREAM_OUTPUT_BYTES_MAX */
 	uint32_t keep_alive_ms;                  /* an empty message after so long without a write; 0: never */
@@ -56,12 +62,13 @@ int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint
  * then. Or what ended the session. */
 int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, const struct iovec *pieces, size_t count);
 
-/* Bytes for the transport. Each slice taken holds one reference to its chunk: hf_shared_unref(slice.chunk) once it is written. */
+/* Bytes for the transport. Each slice taken is one reference to its chunk: hf_secret_stream_release(slice.chunk) once it is written. */
 struct hf_secret_stream_slice {
-	struct hf_shared *chunk;
+	struct hf_secret_stream_chunk *chunk;
 	const uint8_t *data;
 	size_t length;
 };
+void hf_secret_stream_release(void *chunk);
 /* Takes up to count_max slices, in order; returns their count. What was sealed before the session ended still comes. */
 size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_secret_stream_slice *slices, size_t count_max);
 /* Sealed and not taken yet. */

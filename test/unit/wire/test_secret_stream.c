@@ -15,7 +15,7 @@
 #define FRAME_HEAD_BYTES 3
 #define SLICE_COUNT 4
 
-static struct hf_secretstream_engine *engine;
+static struct hf_secret_stream_pool *pool;
 
 /* One end of a connection, and what it said and heard. */
 struct peer {
@@ -100,7 +100,7 @@ static void set_up_peer(struct peer *peer, bool is_initiator)
 	memset(peer->header, is_initiator ? 0xa1 : 0xb2, 24);
 	peer->env = (struct hf_env){.context = peer, .random = give_random};
 	peer->options = (struct hf_secret_stream_options){.is_initiator = is_initiator, .static_secret = peer->static_secret,
-		.env = &peer->env, .engine = engine, .events = &events, .context = peer};
+		.env = &peer->env, .pool = pool, .events = &events, .context = peer};
 }
 
 static void start(struct peer *peer)
@@ -114,10 +114,11 @@ static struct hf_slice pump(struct peer *peer)
 	struct hf_secret_stream_slice slices[SLICE_COUNT];
 	size_t begin = peer->output.length, pending = hf_secret_stream_pending_bytes(peer->stream), count;
 
+	assert_int_equal(hf_buffer_reserve(&peer->output, pending + 1), HF_OK);
 	while ((count = hf_secret_stream_send(peer->stream, slices, SLICE_COUNT)) > 0)
 		for (size_t i = 0; i < count; i++) {
 			assert_int_equal(hf_buffer_append(&peer->output, slices[i].data, slices[i].length), HF_OK);
-			hf_shared_unref(slices[i].chunk);
+			hf_secret_stream_release(slices[i].chunk);
 		}
 	assert_int_equal(peer->output.length - begin, pending);
 	assert_int_equal(hf_secret_stream_pending_bytes(peer->stream), 0);
@@ -305,7 +306,7 @@ static void test_a_finished_handshake_can_be_handed_in(void **state)
 static void test_output_may_be_taken_in_parts_and_kept(void **state)
 {
 	struct hf_secret_stream_slice first, rest[SLICE_COUNT];
-	static uint8_t big[20000];
+	static uint8_t big[70000];
 	struct peer a, b;
 
 	set_up_peer(&a, true);
@@ -315,6 +316,7 @@ static void test_output_may_be_taken_in_parts_and_kept(void **state)
 	assert_int_equal(write_text(&a, 0, hf_slice(big, sizeof big)), HF_OK);
 	assert_int_equal(hf_secret_stream_send(a.stream, &first, 1), 1);
 	assert_int_equal(write_text(&a, 0, HF_SLICE_LITERAL("two")), HF_OK);
+	assert_int_equal(write_text(&a, 0, hf_slice(big, sizeof big)), HF_OK);
 	assert_int_equal(write_text(&a, 0, HF_SLICE_LITERAL("three")), HF_OK);
 	size_t count = hf_secret_stream_send(a.stream, rest, SLICE_COUNT);
 	assert_int_equal(count, 2);
@@ -322,11 +324,11 @@ static void test_output_may_be_taken_in_parts_and_kept(void **state)
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(feed(&b, hf_slice(rest[i].data, rest[i].length)), HF_OK);
 	assert_true(hf_slice_equal(last_heard(&b, 5), HF_SLICE_LITERAL("three")));
-	assert_int_equal(b.message_count, 4);
+	assert_int_equal(b.message_count, 5);
 	tear_down_peer(&a);
-	hf_shared_unref(first.chunk);
+	hf_secret_stream_release(first.chunk);
 	for (size_t i = 0; i < count; i++)
-		hf_shared_unref(rest[i].chunk);
+		hf_secret_stream_release(rest[i].chunk);
 	tear_down_peer(&b);
 }
 
@@ -544,7 +546,7 @@ static int session_once(void)
 				error = hf_secret_stream_recv(to->stream, 0, (uint8_t *)(uintptr_t)slices[j].data, cut);
 			if (error == HF_OK)
 				error = hf_secret_stream_recv(to->stream, 0, (uint8_t *)(uintptr_t)slices[j].data + cut, slices[j].length - cut);
-			hf_shared_unref(slices[j].chunk);
+			hf_secret_stream_release(slices[j].chunk);
 		}
 	}
 	tear_down_peer(&a);
@@ -555,6 +557,8 @@ static int session_once(void)
 static void test_every_failing_allocation_is_reported(void **state)
 {
 	for (uint64_t n = 1;; n++) {
+		hf_secret_stream_pool_free(pool);
+		assert_int_equal(hf_secret_stream_pool_new(&pool), HF_OK);
 		fail_alloc_arm(n, false);
 		int error = session_once();
 		if (!fail_alloc_disarm()) {
@@ -568,12 +572,12 @@ static void test_every_failing_allocation_is_reported(void **state)
 
 static int set_up(void **state)
 {
-	return hf_crypto_init() != HF_OK || hf_secretstream_engine_new(&engine) != HF_OK;
+	return hf_crypto_init() != HF_OK || hf_secret_stream_pool_new(&pool) != HF_OK;
 }
 
 static int tear_down(void **state)
 {
-	hf_secretstream_engine_free(engine);
+	hf_secret_stream_pool_free(pool);
 	return 0;
 }
 
