@@ -6,6 +6,10 @@
  * thread, of pure computing CPU time. Every figure is the best of a few short rounds, because a limit is what remains
  * when nobody disturbs. With --json the figures are JSON on standard output and the table goes to standard error. */
 #include "codec/json.h"
+#include "crypto/hash.h"
+#include "crypto/merkle_hash.h"
+#include "crypto/secretstream.h"
+#include "crypto/sign.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -38,7 +42,10 @@
 #define ECHO_COUNT 20000u
 #define ECHO_CONN_COUNT 8u
 #define SEND_COUNT 192000u
-#define LINE_COUNT_MAX 32u
+#define LINE_COUNT_MAX 48u
+#define BLOCK_BYTES (64u << 10)
+#define SMALL_BYTES 100u
+#define STREAM_BYTES (1024u << 20)
 
 struct line {
 	const char *key;
@@ -126,6 +133,80 @@ static void measure_hash(void)
 		best = spent < best ? spent : best;
 	}
 	report("sha256_700_us", "SHA-256 of 700 bytes", "us", best / (HASH_COUNT / 4));
+}
+
+/* The best round of `count` turns; leaves one turn's CPU time in *best_us. */
+#define BEST_US(best_us, count, turn) \
+	do { \
+		*(best_us) = 1e9; \
+		for (int round = 0; round < ROUNDS; round++) { \
+			double begin = cpu_us(); \
+			for (unsigned i = 0; i < (count); i++) \
+				turn; \
+			double spent = (cpu_us() - begin) / (count); \
+			*(best_us) = spent < *(best_us) ? spent : *(best_us); \
+		} \
+	} while (0)
+
+static void measure_tree(void)
+{
+	static uint8_t block[BLOCK_BYTES];
+	struct hf_merkle_node left = {.size = 1}, right = {.size = 2};
+	struct iovec whole = {block, BLOCK_BYTES}, small = {block, SMALL_BYTES};
+	uint8_t public_key[HF_SIGN_PUBLIC_BYTES], secret_key[HF_SIGN_SECRET_BYTES], signature[HF_SIGN_SIGNATURE_BYTES];
+	struct hf_slice signable = hf_slice(block, HF_SIGNABLE_BYTES_MAX);
+	double us;
+
+	hf_sign_keypair_from_seed(public_key, secret_key, block);
+	hf_sign(signature, signable, secret_key);
+	BEST_US(&us, SIGNATURE_COUNT, hf_sign(signature, signable, secret_key));
+	report("ed25519_sign_us", "Ed25519 signature of a tree", "us", us);
+	BEST_US(&us, SIGNATURE_COUNT, if (hf_verify(signature, signable, public_key)) die("signature check"));
+	report("ed25519_check_us", "  its check", "us", us);
+	BEST_US(&us, SIGNATURE_COUNT, hf_leaf_hash(left.hash, &whole, 1));
+	report("blake2b_gb_per_s", "BLAKE2b of 64 kB blocks", "GB/s", BLOCK_BYTES / us / 1e3);
+	BEST_US(&us, HASH_COUNT, hf_leaf_hash(left.hash, &small, 1));
+	report("leaf_100_us", "  leaf of 100 bytes", "us", us);
+	BEST_US(&us, HASH_COUNT, hf_parent_hash(left.hash, &left, &right));
+	report("parent_us", "  parent", "us", us);
+}
+
+/* Sealing, and opening with the copy that puts the sealed bytes back. */
+static void seal_us(struct hf_secretstream_engine *engine, size_t bytes, unsigned count, double *seal, double *open)
+{
+	static uint8_t plain[BLOCK_BYTES], sealed[BLOCK_BYTES + HF_SECRETSTREAM_OVERHEAD_BYTES], copy[sizeof sealed];
+	struct hf_secretstream stream, begun;
+	struct iovec piece = {plain, bytes};
+	uint8_t tag;
+
+	hf_secretstream_init(&begun, plain, plain);
+	stream = begun;
+	BEST_US(seal, count, if (hf_secretstream_push(engine, &stream, 0, &piece, 1, sealed)) die("secretstream"));
+	stream = begun;
+	if (hf_secretstream_push(engine, &stream, 0, &piece, 1, sealed))
+		die("secretstream");
+	BEST_US(open, count, {
+		stream = begun;
+		memcpy(copy, sealed, bytes + HF_SECRETSTREAM_OVERHEAD_BYTES);
+		if (hf_secretstream_pull(engine, &stream, &tag, copy, bytes + HF_SECRETSTREAM_OVERHEAD_BYTES))
+			die("secretstream");
+	});
+}
+
+static void measure_seal(void)
+{
+	struct hf_secretstream_engine *engine;
+	double seal, open;
+
+	if (hf_secretstream_engine_new(&engine))
+		die("secretstream");
+	seal_us(engine, BLOCK_BYTES, SIGNATURE_COUNT, &seal, &open);
+	report("seal_gb_per_s", "secretstream, sealing 64 kB", "GB/s", BLOCK_BYTES / seal / 1e3);
+	report("open_gb_per_s", "  opening", "GB/s", BLOCK_BYTES / open / 1e3);
+	seal_us(engine, SMALL_BYTES, HASH_COUNT, &seal, &open);
+	report("seal_100_us", "  sealing 100 bytes", "us", seal);
+	report("open_100_us", "  opening", "us", open);
+	hf_secretstream_engine_free(engine);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -389,6 +470,45 @@ static double send_us(size_t shared)
 	return best / SEND_COUNT;
 }
 
+static void *swallow_all(void *argument)
+{
+	int fd = *(int *)argument;
+	static char buffer[1 << 18];
+	while (recv(fd, buffer, sizeof(buffer), 0) > 0)
+		;
+	return NULL;
+}
+
+/* One connection, 64 kB writes, read and copied out by another thread. */
+static void measure_loopback(void)
+{
+	char *block = calloc(1, BLOCK_BYTES);
+	double best = 1e9;
+	if (!block)
+		die("memory");
+	for (int round = 0; round < ROUNDS; round++) {
+		int fds[2];
+		pthread_t thread;
+		loopback_pair(fds);
+		if (pthread_create(&thread, NULL, swallow_all, &fds[1]))
+			die("thread");
+		double begin = now_us();
+		for (size_t left = STREAM_BYTES; left > 0;) {
+			ssize_t count = send(fds[0], block, left < BLOCK_BYTES ? left : BLOCK_BYTES, MSG_NOSIGNAL);
+			if (count <= 0)
+				die("send");
+			left -= (size_t)count;
+		}
+		close(fds[0]);
+		pthread_join(thread, NULL);
+		double spent = now_us() - begin;
+		close(fds[1]);
+		best = spent < best ? spent : best;
+	}
+	free(block);
+	report("loopback_gb_per_s", "loopback TCP in writes of 64 kB", "GB/s", STREAM_BYTES / best / 1e3);
+}
+
 static void print_lines(bool json)
 {
 	for (size_t i = 0; i < line_count; i++) {
@@ -419,6 +539,10 @@ int main(int argc, char **argv)
 	report("cores", "cores", "", (double)sysconf(_SC_NPROCESSORS_ONLN));
 	measure_signatures();
 	measure_hash();
+	if (hf_crypto_init())
+		die("libsodium");
+	measure_tree();
+	measure_seal();
 	double rewrite_4k_us = sync_us(dir, 4096, true);
 	report("fdatasync_4k_us", "append 4 kB and fdatasync", "us", sync_us(dir, 4096, false));
 	report("fdatasync_64k_us", "  64 kB", "us", sync_us(dir, 65536, false));
@@ -430,6 +554,7 @@ int main(int argc, char **argv)
 	report("sync_and_echo_ms", "a round trip with a 4 kB sync in it", "ms", (round_trip_us + rewrite_4k_us) / 1e3);
 	report("send_700_us", "loopback send of 700 bytes, CPU", "us", send_us(1));
 	report("send_shared_700_us", "  64 of them in one write, CPU each", "us", send_us(64));
+	measure_loopback();
 	print_lines(json);
 	return 0;
 }
