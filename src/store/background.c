@@ -95,6 +95,8 @@ static bool upkeep_round(struct hf_store *store)
 {
 	bool more = work_all(store, HF_INDEX_MERGE);
 
+	if (atomic_load(&store->kills.count) > 0)
+		hf_writer_wake(store); /* snapshots that were in the way may be gone */
 	if (atomic_load(&store->applied) > atomic_load(&store->replay_position) + CHECKPOINT_EVERY_BYTES ||
 	    hf_blocks_memory_bytes(store->blocks) >= HF_BLOCKS_MEMORY_BYTES)
 		atomic_store(&store->manifest_wanted, true);

@@ -33,10 +33,13 @@ void hf_snapshot_clear(struct hf_snapshot *snapshot)
 
 struct hf_snapshot *hf_store_snapshot(struct hf_store *store)
 {
-	struct hf_snapshot *snapshot = malloc(sizeof *snapshot);
+	struct hf_snapshot *snapshot = calloc(1, sizeof *snapshot);
 
-	if (snapshot != NULL)
-		hf_snapshot_init(snapshot, store, atomic_load_explicit(&store->committed, memory_order_acquire));
+	if (snapshot == NULL)
+		return NULL;
+	snapshot->store = store;
+	snapshot->position = hf_kills_open_reader(&store->kills, &snapshot->reader, &store->committed);
+	snapshot->set = hf_log_pin(store->log); /* it holds all below the position */
 	return snapshot;
 }
 
@@ -44,6 +47,7 @@ void hf_snapshot_release(struct hf_snapshot *snapshot)
 {
 	if (snapshot == NULL)
 		return;
+	hf_kills_close_reader(&snapshot->store->kills, &snapshot->reader);
 	hf_snapshot_clear(snapshot);
 	free(snapshot);
 }
@@ -87,6 +91,13 @@ int hf_snapshot_read(struct hf_snapshot *snapshot, uint64_t position, enum hf_re
 	if (snapshot->tx != NULL && position >= snapshot->tx->base)
 		return hf_tx_read_staged(snapshot->tx, position, scratch, record);
 	return hf_log_read(snapshot->set, position, mode, GUESS_BYTES, scratch, record);
+}
+
+/* Of documents that the index lists: it may not say yet that they are dead. */
+static bool is_dead(const struct hf_snapshot *snapshot, uint64_t position)
+{
+	return (snapshot->tx != NULL && hf_tx_is_killed(snapshot->tx, position, false)) ||
+		hf_kills_hide(&snapshot->store->kills, position, snapshot->position);
 }
 
 /* ---- By id ---- */
@@ -140,7 +151,7 @@ int hf_snapshot_get(struct hf_snapshot *snapshot, uint32_t collection,
 
 	if (status != HF_OK)
 		return status;
-	if (snapshot->tx != NULL && hf_tx_is_killed(snapshot->tx, hit.position, false))
+	if (is_dead(snapshot, hit.position))
 		return HF_ENOTFOUND;
 	if (record.position == 0)
 		status = hf_snapshot_read(snapshot, hit.position, mode, scratch, &record);
@@ -221,7 +232,7 @@ static int look_ahead(struct hf_cursor *cursor)
 		struct hf_index_hit *hit = &cursor->ahead[cursor->count];
 
 		status = hf_index_next(cursor->iterator, hit);
-		if (status != HF_OK || (snapshot->tx != NULL && hf_tx_is_killed(snapshot->tx, hit->position, false)))
+		if (status != HF_OK || is_dead(snapshot, hit->position))
 			continue;
 		hf_log_prefetch(snapshot->set, hit->position);
 		cursor->count++;
@@ -300,6 +311,8 @@ int hf_snapshot_scan(struct hf_snapshot *snapshot, uint32_t collection, uint64_t
 	while (status == HF_OK && count == SCAN_POSITIONS) {
 		status = hf_index_positions(view, from_position, snapshot->position, positions, SCAN_POSITIONS, &count);
 		for (size_t i = 0; i < count && status == HF_OK; i++) {
+			if (is_dead(snapshot, positions[i]))
+				continue;
 			status = hf_snapshot_read(snapshot, positions[i], HF_READ_BLOCKING, &scratch, &record);
 			from_position = positions[i] + 1;
 			if (status == HF_OK)

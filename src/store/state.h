@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "store/blocks.h"
 #include "store/index.h"
+#include "store/kills.h"
 #include "store/log.h"
 #include "store/record.h"
 #include "store/table.h"
@@ -49,6 +50,7 @@ struct hf_snapshot {
 	uint64_t position;
 	struct hf_log_set *set;
 	const struct hf_tx *tx; /* staged documents and kills, or NULL */
+	struct hf_kills_reader reader; /* of those that hf_store_snapshot gives */
 	struct hf_buffer scratch; /* for confirmations */
 	struct hf_snapshot_part parts[HF_STORE_COLLECTION_COUNT_MAX];
 };
@@ -90,6 +92,7 @@ struct hf_store {
 	struct hf_collection *collections[HF_STORE_COLLECTION_COUNT_MAX];
 
 	_Atomic uint64_t committed, applied;
+	struct hf_kills kills;
 	_Atomic uint32_t next_file_number;
 	_Atomic uint64_t corrupt_count, commit_count, group_count, sync_count, written_bytes;
 	_Atomic uint64_t disk_bytes;   /* as of the last count, for the quota */

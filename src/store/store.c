@@ -490,6 +490,7 @@ static void store_free(struct hf_store *store)
 	hf_writer_free(store);
 	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++)
 		hf_collection_unref(store->collections[i]);
+	hf_kills_free(&store->kills);
 	hf_blocks_close(store->blocks);
 	hf_tables_free(&store->tables);
 	hf_log_close(store->log);
@@ -542,6 +543,7 @@ int hf_store_open(struct hf_store **out, const struct hf_store_options *options,
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_mutex_init(&store->checkpoint_lock, NULL);
 	pthread_mutex_init(&store->collect_lock, NULL);
+	hf_kills_init(&store->kills);
 	status = hf_tables_init(&store->tables);
 	if (status == HF_OK)
 		status = take_options(store, options, failure);
@@ -589,6 +591,7 @@ void hf_store_close(struct hf_store *store)
 	hf_writer_stop(store, true);
 	hf_background_stop(store);
 	if (!store->read_only) {
+		hf_kills_settle(store, true);
 		status = seal_everything(store);
 		if (status == HF_OK)
 			status = hf_store_checkpoint(store, true);

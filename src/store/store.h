@@ -144,7 +144,9 @@ struct hf_snapshot *hf_tx_snapshot(struct hf_tx *tx);
 /* ---- Reading ----------------------------------------------------------------------------------------- */
 
 /* Everything that is committed now (for HF_DURABLE_DISK commits: synced). NULL when out of memory. Cheap.
- * Pins index segments and log files until released; keep it for a query, not for a connection. */
+ * Pins index segments and log files until released; keep it for a query, not for a connection. What was deleted or replaced
+ * after it stays visible to it, until 64 MiB of log or 65,536 deletions have come after; but not a dropped collection, nor a
+ * document that was deleted and put again. */
 struct hf_snapshot *hf_store_snapshot(struct hf_store *store);
 void hf_snapshot_release(struct hf_snapshot *snapshot);
 /* Records at or above this position are not in the snapshot. */

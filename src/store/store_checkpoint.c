@@ -13,7 +13,7 @@
 struct checkpoint {
 	struct hf_store *store;
 	struct hf_manifest manifest;
-	uint64_t committed, applied;
+	uint64_t committed, applied, floor; /* floor: marks of dead documents are missing from there on */
 	bool all;
 	uint32_t old_table_file;
 	struct hf_collection *collections[HF_STORE_COLLECTION_COUNT_MAX];
@@ -181,7 +181,7 @@ static int write_manifest(struct checkpoint *c)
 	m->seed = store->seed;
 	m->next_file = atomic_load(&store->next_file_number);
 	m->synced = hf_log_synced(store->log);
-	m->counted = c->applied;
+	m->counted = c->applied < c->floor ? c->applied : c->floor;
 	if (status == HF_OK && atomic_load(&store->incomplete))
 		status = HF_ENOMEM;
 	if (status == HF_OK)
@@ -312,7 +312,9 @@ int hf_store_checkpoint_locked(struct hf_store *store, bool all)
 	atomic_store(&store->manifest_wanted, false);
 	c.applied = atomic_load_explicit(&store->applied, memory_order_acquire);
 	c.committed = atomic_load_explicit(&store->committed, memory_order_acquire);
+	c.floor = hf_kills_floor(&store->kills);
 	c.manifest.replay = c.applied;
+	lower(&c.manifest.replay, c.floor);
 	status = add_indexes(&c);
 	if (status == HF_OK)
 		status = add_tables(&c);

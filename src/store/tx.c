@@ -263,12 +263,21 @@ static const struct hf_tx_doc *own_doc(const struct hf_tx *tx, uint32_t collecti
  * ones until the group is written; so that it never lists two of one id, a commit that puts a killed id again ends its group. */
 static int find_live(struct hf_tx *tx, uint32_t collection, const uint8_t *id, struct hf_index_hit *hit, struct hf_log_record *record)
 {
+	bool dead = true;
 	int status;
 
-	hit->position = 0;
-	status = hf_snapshot_find(&tx->snapshot, collection, id, tx->base + tx->commit_start, HF_READ_BLOCKING,
-		&tx->snapshot.scratch, hit, record);
-	return status == HF_OK && hf_tx_is_killed(tx, hit->position, true) ? HF_ENOTFOUND : status;
+	for (int tries = 0; tries < 2 && dead; tries++) {
+		hit->position = 0;
+		status = hf_snapshot_find(&tx->snapshot, collection, id, tx->base + tx->commit_start, HF_READ_BLOCKING,
+			&tx->snapshot.scratch, hit, record);
+		if (status != HF_OK)
+			return status;
+		/* One that died in an earlier group and whose mark was put off is marked now, for the same reason. */
+		dead = hf_kills_hide(&tx->store->kills, hit->position, UINT64_MAX);
+		if (dead)
+			hf_kills_mark(tx->store, hit->position);
+	}
+	return dead || hf_tx_is_killed(tx, hit->position, true) ? HF_ENOTFOUND : HF_OK;
 }
 
 static int add_doc(struct hf_tx *tx, uint32_t collection, const struct hf_doc_key *key, uint64_t position)

@@ -265,6 +265,20 @@ static int insert_docs(struct hf_writer *writer, struct hf_collection **full)
 
 /* ---- Writing a group ---- */
 
+/* Before the group becomes visible, so that nobody sees both a document and what replaces it. Without memory the mark is made at
+ * once: snapshots that are open then see neither. */
+static void note_kills(struct hf_store *store, const struct hf_tx *tx)
+{
+	for (size_t i = 0; i < tx->commit_kill; i++) {
+		struct hf_kill kill = {.position = tx->kills[i].position, .at = tx->base, .collection = tx->kills[i].collection,
+			.record_bytes = tx->kills[i].record_bytes};
+
+		memcpy(kill.id, tx->kills[i].id, sizeof kill.id);
+		if (hf_kills_add(&store->kills, &kill) != HF_OK)
+			hf_kills_mark_now(store, &kill);
+	}
+}
+
 /* After the write: see the order in the header. */
 static void make_visible(struct hf_writer *writer, size_t length)
 {
@@ -273,14 +287,9 @@ static void make_visible(struct hf_writer *writer, size_t length)
 	struct hf_log_record record;
 	uint64_t garbage = 0;
 
+	note_kills(store, tx);
 	atomic_store_explicit(&store->committed, tx->base + length, memory_order_release);
-	for (size_t i = 0; i < tx->commit_kill; i++) {
-		struct hf_tx_kill *kill = &tx->kills[i];
-
-		if (store->collections[kill->collection] != NULL)
-			hf_index_kill(store->collections[kill->collection]->index, kill->id, kill->position);
-		hf_log_count_dead(store->log, kill->position, kill->record_bytes);
-	}
+	hf_kills_settle(store, false);
 	for (size_t at = 0; at < length;) {
 		const uint8_t *data = tx->buffer.data + at;
 		uint32_t payload_bytes = hf_load_le32(data + 4);
@@ -599,6 +608,7 @@ static void *writer_main(void *argument)
 		while (writer->pending != NULL)
 			run_group(writer);
 		freeze_full(writer);
+		hf_kills_settle(store, false);
 		run_jobs(writer);
 		if (writer->unsynced_since_us != 0 &&
 		    hf_env_monotonic_us(store->env) - writer->unsynced_since_us >= (uint64_t)store->sync_interval_ms * 1000 &&

@@ -4,9 +4,8 @@
  * are put in the index's memtable as soon as their commit is staged; they are invisible until `committed` passes
  * them. Kills, table changes and block changes take effect after the write (and the sync, when one is due).
  *
- * Order after the write: raise committed, mark the killed documents dead, apply tables and blocks, raise applied, call done.
- * A snapshot taken between the first two sees a replaced document beside the one that replaces it. Marks carry no position: a
- * snapshot from before the commit that is read after it sees neither of the two.
+ * Order after the write: note the killed documents (kills.h), raise committed, mark those dead that no snapshot is in the way of,
+ * apply tables and blocks, raise applied, call done. So a snapshot sees a replaced document or the one that replaces it.
  */
 #ifndef HF_STORE_WRITER_H
 #define HF_STORE_WRITER_H

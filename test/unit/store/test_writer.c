@@ -261,6 +261,129 @@ static void test_readers_see_what_was_acknowledged_before(void **state)
 	test_remove(directory);
 }
 
+/* ---- Snapshots from before a deletion ---- */
+
+static int replace_stage(void *context, struct hf_tx *tx)
+{
+	const uint64_t *numbers = context; /* goes, comes */
+	int status = test_stage(&(struct test_change){0, numbers[0], 1, true}, tx);
+
+	return status == HF_OK ? test_stage(&(struct test_change){0, numbers[1], 1, false}, tx) : status;
+}
+
+static void replace(struct hf_store *store, uint64_t old, uint64_t new)
+{
+	assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_DISK, replace_stage, (uint64_t[]){old, new}), HF_OK);
+}
+
+static int count_doc(void *context, const struct hf_doc *doc)
+{
+	(void)doc;
+	++*(uint64_t *)context;
+	return HF_OK;
+}
+
+/* The snapshot sees one of the two and not the other, in every way to look, and `total` documents. */
+static void sees(struct hf_snapshot *snapshot, uint64_t here, uint64_t not_here, uint64_t total)
+{
+	uint64_t scanned = 0;
+
+	assert_int_equal(test_get(snapshot, 0, here), HF_OK);
+	assert_int_equal(test_get(snapshot, 0, not_here), HF_ENOTFOUND);
+	assert_int_equal(test_query(snapshot, 0, 10000 + here), 1);
+	assert_int_equal(test_query(snapshot, 0, 10000 + not_here), 0);
+	assert_int_equal(test_query(snapshot, 0, 0), total);
+	assert_int_equal(hf_snapshot_scan(snapshot, 0, 0, count_doc, &scanned), HF_OK);
+	assert_int_equal(scanned, total);
+}
+
+static void test_a_snapshot_sees_what_was_replaced_after_it(void **state)
+{
+	struct hf_snapshot *early, *late, *untouched;
+	struct hf_failure failure;
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 64);
+	assert_int_equal(test_put(store, 0, 0, 50), HF_OK);
+	early = hf_store_snapshot(store);
+	untouched = hf_store_snapshot(store); /* takes its views as late as it can */
+	replace(store, 7, 1000);
+	late = hf_store_snapshot(store);
+	sees(early, 7, 1000, 50);
+	sees(late, 1000, 7, 50);
+	/* Over seals, merges and collection. */
+	for (uint64_t i = 0; i < 300; i += 30)
+		assert_int_equal(test_put(store, 0, 2000 + i, 30), HF_OK);
+	assert_int_equal(hf_store_compact(store, &failure), HF_OK);
+	sees(early, 7, 1000, 50);
+	sees(late, 1000, 7, 50);
+	sees(untouched, 7, 1000, 50);
+	hf_snapshot_release(early);
+	hf_snapshot_release(untouched);
+	/* Nobody is in the way any more. */
+	assert_int_equal(test_put(store, 0, 3000, 1), HF_OK);
+	hf_snapshot_release(late);
+	assert_int_equal(test_put(store, 0, 3001, 1), HF_OK);
+	assert_int_equal(store->kills.count, 0);
+	assert_int_equal(hf_store_verify(store, NULL, NULL), HF_OK);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static void test_a_deletion_under_a_snapshot_outlives_a_crash(void **state)
+{
+	struct hf_snapshot *early, *late;
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 64);
+	assert_int_equal(test_put(store, 0, 0, 20), HF_OK);
+	early = hf_store_snapshot(store);
+	replace(store, 3, 1000);
+	assert_int_equal(store->kills.count, 1);
+	for (uint64_t i = 0; i < 300; i += 30)
+		assert_int_equal(test_put(store, 0, 2000 + i, 30), HF_OK);
+	assert_int_equal(hf_store_checkpoint(store, true), HF_OK);
+	sees(early, 3, 1000, 20);
+	hf_snapshot_release(early);
+	hf_store_abandon(store);
+	store = open_store(directory, 64);
+	late = hf_store_snapshot(store);
+	sees(late, 1000, 3, 320);
+	hf_snapshot_release(late);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
+static void test_what_was_deleted_under_a_snapshot_can_be_put_again(void **state)
+{
+	struct hf_snapshot *early, *late;
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 64);
+	assert_int_equal(test_put(store, 0, 0, 20), HF_OK);
+	early = hf_store_snapshot(store);
+	for (int round = 0; round < 3; round++) {
+		replace(store, 3, 1000);
+		assert_int_equal(test_delete(store, 0, 3, 1), HF_ENOTFOUND);
+		replace(store, 1000, 3);
+	}
+	late = hf_store_snapshot(store);
+	sees(late, 3, 1000, 20);
+	hf_snapshot_release(late);
+	hf_snapshot_release(early);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 /* ---- On the caller's thread ---- */
 
 #define CALLERS 3
@@ -403,6 +526,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commits_of_a_group_see_those_before_them),
 		cmocka_unit_test(test_readers_see_what_was_acknowledged_before),
+		cmocka_unit_test(test_a_snapshot_sees_what_was_replaced_after_it),
+		cmocka_unit_test(test_a_deletion_under_a_snapshot_outlives_a_crash),
+		cmocka_unit_test(test_what_was_deleted_under_a_snapshot_can_be_put_again),
 		cmocka_unit_test(test_commits_on_the_callers_thread_keep_the_order),
 		cmocka_unit_test(test_commits_on_the_callers_thread_are_synced_in_time),
 	};
