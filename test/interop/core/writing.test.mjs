@@ -31,7 +31,7 @@ test('the package reads as the responder, too', { timeout }, async t => {
   const key = await writer.made(100)
   const reader = await scene.core(key)
   const { port } = await scene.listen(reader)
-  const following = writer.follow(port, key)
+  const following = await writer.follow(port, key)
   await download(reader, 100)
   await following.stop()
   await assertSame(reader, writer)

@@ -12,7 +12,7 @@
 //   core truncate --data DIR KEY LENGTH [--fork N]          JSON {length, fork}
 //   core clear --data DIR KEY START END                     JSON {blocks_held}
 //   core list --data DIR                                    JSON a line for each core, as info
-//   core tail --data DIR KEY [--from N]                     blocks as get prints them, as they come, until SIGTERM
+//   core tail --data DIR KEY [--from N]                     blocks as get prints them, in order, each when it is there, until SIGTERM
 //   core serve --data DIR --tcp HOST:PORT [KEY…]            prints a line with HOST:PORT when it listens; runs until SIGTERM
 //   core fetch --data DIR --tcp HOST:PORT KEY [--blocks A..B,C] [--live]
 //                                                           JSON {key, length, fork, blocks_fetched}; with --live it follows, connects again
@@ -54,6 +54,10 @@ export function random (seed) {
     return Number(state % BigInt(n))
   }
 }
+
+const answers = path => new Promise(resolve => {
+  const socket = createConnection(path, () => resolve(true)).on('error', () => resolve(false)).on('connect', () => socket.destroy())
+})
 
 // A command that runs until it is stopped.
 class Running {
@@ -172,8 +176,12 @@ export class Holdfast {
     return this.object(['fetch', '--tcp', `127.0.0.1:${port}`, key, ...options])
   }
 
-  follow (port, key, ...options) {
-    return this.start(['fetch', '--live', '--tcp', `127.0.0.1:${port}`, key, ...options])
+  // Resolves when the directory is held, so that a command that comes next does not take it first.
+  async follow (port, key, ...options) {
+    const following = this.start(['fetch', '--live', '--tcp', `127.0.0.1:${port}`, key, ...options])
+    await until(() => following.code !== undefined || answers(join(this.data, 'admin.sock')), 10000)
+    assert.equal(following.code, undefined, following.log)
+    return following
   }
 }
 

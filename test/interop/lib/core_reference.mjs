@@ -88,8 +88,8 @@ async function append (run, key) {
   print(run, { length: core.length })
 }
 
-async function printBlock (run, core, index) {
-  const value = await core.get(index, { wait: false })
+async function printBlock (run, core, index, wait = false) {
+  const value = await core.get(index, { wait })
   need(value, `block ${index} is not here`)
   if (run.options.json) print(run, { index, value: value.toString('base64') })
   else run.out(value)
@@ -124,7 +124,7 @@ async function tail (run, key) {
   let more = () => {}
   core.on('append', () => more())
   while (!run.stopped.aborted) {
-    while (at < core.length) await printBlock(run, core, at++)
+    while (at < core.length && !run.stopped.aborted) await Promise.race([printBlock(run, core, at++, true), run.stopping])
     await Promise.race([new Promise(resolve => { more = resolve }), run.stopping])
   }
 }
