@@ -57,9 +57,9 @@ void hf_secret_stream_free(struct hf_secret_stream *stream); /* wipes the keys; 
  * HF_ETIMEOUT, HF_ENOMEM. */
 int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint8_t *data, size_t length);
 
-/* Seals one message given in count pieces, for the pump to take; it may be empty. HF_EWAIT before the handshake is finished, HF_ETOOBIG past
- * HF_SECRET_STREAM_MESSAGE_BYTES_MAX, HF_EBUSY when output_bytes_max or more are pending, HF_ENOMEM: nothing was sealed
- * then. Or what ended the session. */
+/* Seals one message given in count pieces, for the pump to take; it may be empty. HF_EWAIT before the handshake is finished,
+ * HF_ETOOBIG past HF_SECRET_STREAM_MESSAGE_BYTES_MAX, HF_EBUSY when output_bytes_max or more are pending, HF_ENOMEM: nothing was
+ * sealed then. Or what ended the session. */
 int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, const struct iovec *pieces, size_t count);
 
 /* Bytes for the transport. Each slice taken is one reference to its chunk: hf_secret_stream_release(slice.chunk) once it is written. */
