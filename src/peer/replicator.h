@@ -69,16 +69,15 @@ void hf_replication_leave(struct hf_replication *replication); /* cancels its do
 struct hf_core *hf_replication_core(const struct hf_replication *replication);
 uint32_t hf_replication_peer_count(const struct hf_replication *replication); /* whose channel is open and verified */
 /* Calls heard (may be NULL) once all peers that are there now have told their length and what they told has been fetched: the core
- * is then as long as it can be learned to be. At once, from hf_replicator_flush or a message, when that is so already. */
-void hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
+ * is then as long as it can be learned to be. HF_ENOMEM. */
+int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
 
 /* Fetches blocks [from, to) that are not held, as peers have them; to UINT64_MAX: to the end, and goes on as the core grows. Embedded. */
 struct hf_download {
 	struct hf_download *next, *previous;
 	struct hf_replication *replication;
-	uint64_t from, to, cursor;
+	uint64_t from, to;
 	bool is_random;                              /* in any order, rather than from the start on */
-	bool is_scanned;                             /* private */
 	void (*done)(struct hf_download *download);  /* all are held and committed; may free it; never with to UINT64_MAX */
 };
 void hf_download_start(struct hf_replication *replication, struct hf_download *download); /* set from, to, is_random, done before */

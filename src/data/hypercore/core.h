@@ -97,6 +97,10 @@ int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*d
 /* The same, and waits for it. For tools and for writers with a thread of their own. */
 int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability);
 
+/* Of blocks and nodes, not submitted yet; and with what the writer has not finished. */
+size_t hf_core_staged_bytes(const struct hf_core *core);
+size_t hf_core_uncommitted_bytes(const struct hf_core *core);
+
 /* ---- Snapshots ---- */
 
 /* The core as it is now, readable whatever is truncated afterwards (what is cleared is gone). Blocks that a truncation takes are put

@@ -43,6 +43,16 @@ void hf_batch_free(struct hf_batch *batch)
 	free(batch);
 }
 
+size_t hf_core_staged_bytes(const struct hf_core *core)
+{
+	return core->staged == NULL ? 0 : core->staged->data.length;
+}
+
+size_t hf_core_uncommitted_bytes(const struct hf_core *core)
+{
+	return core->in_flight_bytes + hf_core_staged_bytes(core);
+}
+
 int hf_core_stage(struct hf_core *core, struct hf_batch **out)
 {
 	if (core->is_frozen)
@@ -222,6 +232,7 @@ static void deliver(struct hf_core_mail *mail)
 	if (core->in_flight == NULL)
 		core->in_flight_last = NULL;
 	core->store->in_flight_count--;
+	core->in_flight_bytes -= batch->data.length;
 	if (batch->status == HF_OK)
 		take_over(core, batch);
 	else if (core->in_flight == NULL)
@@ -338,6 +349,7 @@ static int prepare(struct hf_core *core, enum hf_durability durability, struct h
 		core->in_flight = batch;
 	core->in_flight_last = batch;
 	core->store->in_flight_count++;
+	core->in_flight_bytes += batch->data.length;
 	*out = batch;
 	return HF_OK;
 }
@@ -378,11 +390,12 @@ int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability)
 		status = prepare(core, durability, &batch);
 	if (status != HF_OK)
 		return status;
-	hf_store_submit(store->store, &batch->commit);
-	pthread_mutex_lock(&store->mutex);
-	while (!batch->is_finished)
-		pthread_cond_wait(&store->finished, &store->mutex);
-	pthread_mutex_unlock(&store->mutex);
+	if (!hf_store_commit_now(store->store, &batch->commit)) {
+		pthread_mutex_lock(&store->mutex);
+		while (!batch->is_finished)
+			pthread_cond_wait(&store->finished, &store->mutex);
+		pthread_mutex_unlock(&store->mutex);
+	}
 	hf_corestore_poll(store);
 	return waiting.status;
 }

@@ -94,6 +94,7 @@ struct hf_core {
 
 	struct hf_batch *staged;                      /* NULL: nothing */
 	struct hf_batch *in_flight, *in_flight_last;  /* oldest first, linked by next */
+	size_t in_flight_bytes;
 	_Atomic bool has_failed;                      /* set by the writer: what follows is given up */
 
 	struct hf_u64_map waiters; /* block to the first struct hf_core_waiter * of its list */
@@ -166,7 +167,6 @@ int hf_core_decrypt(const struct hf_core *core, uint64_t index, struct hf_buffer
 int hf_core_stage(struct hf_core *core, struct hf_batch **batch); /* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count);
 void hf_batch_free(struct hf_batch *batch);
-static inline size_t hf_core_staged_bytes(const struct hf_core *core) { return core->staged == NULL ? 0 : core->staged->data.length; }
 
 /* core_nodes.c */
 int hf_core_cold(struct hf_core *core, int status, unsigned which, uint64_t index); /* notes HF_EWAIT; returns status */

@@ -149,7 +149,8 @@ static int check(struct hf_core *core, const struct hf_proof *proof, const struc
 		(unsigned long long)checked->tree.length);
 }
 
-/* The nodes that go into the block's own record: those of the path upwards that it completes and that the proof gave. */
+/* The nodes that go into the block's own record: those of the path upwards that it completes and that the proof
+ * gave. Where it gave one twice, the later was computed from the block. */
 static unsigned own_nodes(const struct hf_proof_check *checked, uint64_t block, struct hf_tree_node own[static HF_TREE_APPEND_NODES_MAX])
 {
 	uint64_t wanted = 2 * block;
@@ -157,7 +158,7 @@ static unsigned own_nodes(const struct hf_proof_check *checked, uint64_t block, 
 
 	for (bool found = true; found && hf_flat_right_span(wanted) == 2 * block; wanted = hf_flat_parent(wanted)) {
 		found = false;
-		for (size_t i = 0; i < checked->node_count && !found; i++) {
+		for (size_t i = checked->node_count; i-- > 0 && !found;) {
 			if (checked->nodes[i].index != wanted)
 				continue;
 			own[count++] = checked->nodes[i];

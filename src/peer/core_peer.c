@@ -1,0 +1,307 @@
+/* One channel: its opening, what is said of lengths and forks, and which message goes where. (spec 5.1, 5.3, 5.11) */
+#include "peer/replicator_private.h"
+
+#include <stdlib.h>
+
+/* ---- Sync ---- */
+
+static bool tree_is_ahead(const struct hf_core_peer *peer, const struct hf_tree *tree)
+{
+	return tree->fork == peer->remote_fork && tree->length > peer->remote_length;
+}
+
+/* Whether we can prove that our tree extends the remote's; remembered in upgradable_*. */
+static bool can_upgrade_remote(struct hf_core_peer *peer)
+{
+	const struct hf_tree *tree = hf_core_committed_tree(peer->shared->core);
+	bool can = peer->remote_fork == tree->fork && hf_core_can_upgrade_from(peer->shared->core, peer->remote_length);
+
+	if (can) {
+		peer->upgradable_length = peer->remote_length;
+		peer->upgradable_fork = peer->remote_fork;
+	}
+	return can;
+}
+
+void hf_core_peer_sync(struct hf_core_peer *peer)
+{
+	struct hf_shared_core *shared = peer->shared;
+	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
+	struct hf_replication_sync sync = {.fork = tree->fork, .length = tree->length, .is_uploading = true, .is_downloading = shared->is_downloading};
+
+	if (peer->remote_synced && tree->fork != peer->remote_fork)
+		peer->can_upgrade = false;
+	sync.remote_length = peer->remote_synced && tree->fork == peer->remote_fork ? peer->remote_length : 0;
+	sync.can_upgrade = peer->can_upgrade;
+	sync.has_manifest = hf_core_manifest(shared->core) != NULL && !hf_core_is_compat(shared->core);
+	hf_replication_write_sync(hf_channel_begin(peer->channel, HF_REPLICATION_SYNC), &sync);
+	hf_channel_end(peer->channel);
+	peer->sync_was_sent = true;
+}
+
+void hf_core_peer_signal(struct hf_core_peer *peer)
+{
+	if (peer->remote_synced && tree_is_ahead(peer, hf_core_committed_tree(peer->shared->core)) && !peer->can_upgrade)
+		peer->can_upgrade = can_upgrade_remote(peer);
+	hf_core_peer_sync(peer);
+}
+
+static int on_sync(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_shared_core *shared = peer->shared;
+	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
+	struct hf_replication_sync sync;
+	int status = hf_replication_read_sync(body, &sync);
+
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its sync message is malformed");
+	bool length_changed = !peer->remote_synced || sync.length != peer->remote_length, same = sync.fork == tree->fork;
+
+	if (peer->remote_synced && sync.fork != peer->remote_fork)
+		hf_core_peer_leave_fork(peer);
+	peer->remote_fork = sync.fork;
+	peer->remote_length = sync.length;
+	peer->remote_can_upgrade = sync.can_upgrade;
+	peer->remote_uploading = sync.is_uploading;
+	peer->remote_downloading = sync.is_downloading;
+	peer->remote_has_manifest = sync.has_manifest;
+	peer->remote_synced = true;
+	if (!sync.is_downloading && !shared->is_downloading) {
+		hf_channel_close(peer->channel);
+		return HF_OK;
+	}
+	peer->length_acked = same ? sync.remote_length : 0;
+	if (sync.fork > hf_core_fork(shared->core))
+		hf_core_peer_on_fork(peer);
+	peer->can_upgrade = length_changed && same ? can_upgrade_remote(peer) : peer->can_upgrade && same;
+	if (tree_is_ahead(peer, tree))
+		hf_core_peer_signal(peer);
+	hf_core_peer_schedule(peer);
+	/* Somebody may be waiting to hear that there is nothing new. */
+	if (shared->updaters != NULL)
+		hf_shared_core_schedule(shared);
+	return HF_OK;
+}
+
+/* ---- Extensions ---- */
+
+static int on_extension(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_replication_extension message;
+	int status = hf_replication_read_extension(body, &message);
+
+	if (status == HF_OK && message.name.length > 0) {
+		hf_buffer_clear(&peer->extension_in);
+		status = hf_buffer_append(&peer->extension_in, message.name.data, message.name.length);
+	}
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its extension message is malformed");
+	for (struct hf_extension *extension = peer->shared->extensions; extension != NULL; extension = extension->next) {
+		if (!hf_slice_equal(hf_slice_text(extension->name), hf_buffer_slice(&peer->extension_in)))
+			continue;
+		extension->message(extension, peer->shared->replications, peer->channel, message.message);
+		break;
+	}
+	return HF_OK;
+}
+
+int hf_extension_send(struct hf_extension *extension, struct hf_channel *to, struct hf_slice message)
+{
+	struct hf_core_peer *peer = hf_channel_context(to);
+	struct hf_replication_extension out = {.name = hf_slice_text(extension->name), .message = message};
+
+	if (hf_slice_equal(out.name, hf_buffer_slice(&peer->extension_out))) {
+		out.name = hf_slice(NULL, 0);
+	} else {
+		hf_buffer_clear(&peer->extension_out);
+		int status = hf_buffer_append(&peer->extension_out, out.name.data, out.name.length);
+
+		if (status != HF_OK)
+			return status;
+	}
+	hf_replication_write_extension(hf_channel_begin(to, HF_REPLICATION_EXTENSION), &out);
+	return hf_channel_end(to);
+}
+
+void hf_extension_broadcast(struct hf_extension *extension, struct hf_replication *replication, struct hf_slice message)
+{
+	for (struct hf_core_peer *peer = replication->shared->peers; peer != NULL; peer = peer->next)
+		if (peer->is_open)
+			hf_extension_send(extension, peer->channel, message);
+}
+
+void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension)
+{
+	extension->next = replication->shared->extensions;
+	replication->shared->extensions = extension;
+}
+
+void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension)
+{
+	struct hf_extension **place = &replication->shared->extensions;
+
+	while (*place != NULL && *place != extension)
+		place = &(*place)->next;
+	if (*place != NULL)
+		*place = extension->next;
+}
+
+/* ---- The channel ---- */
+
+int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentence)
+{
+	hf_replicator_count_failure(peer->shared->replicator);
+	hf_protomux_fail(peer->stream->mux, status, "core replication: %s", sentence);
+	return status;
+}
+
+static int on_open(struct hf_channel *channel, void *context, struct hf_slice handshake)
+{
+	struct hf_core_peer *peer = context;
+	const struct hf_core *core = peer->shared->core;
+	struct hf_replication_handshake theirs;
+	uint8_t expected[HF_REPLICATION_CAPABILITY_BYTES];
+
+	(void)channel;
+	if (hf_replication_read_handshake(handshake, &theirs) != HF_OK)
+		return hf_core_peer_fail(peer, HF_EMALFORMED, "its handshake is malformed");
+	hf_replication_capability(expected, peer->stream->handshake_hash, !peer->stream->is_initiator, hf_core_key(core));
+	if (!hf_bytes_equal_secret(expected, theirs.capability, sizeof expected))
+		return hf_core_peer_fail(peer, HF_EDENIED, "it does not know the core's key");
+	peer->is_open = true;
+	peer->can_upgrade = true;
+	hf_protomux_cork(peer->stream->mux);
+	hf_core_peer_sync(peer);
+	if (hf_core_blocks(core)->contiguous > 0) {
+		uint64_t contiguous = hf_core_blocks(core)->contiguous, length = hf_core_committed_tree(core)->length;
+
+		contiguous = contiguous < length ? contiguous : length;
+		hf_core_peer_send_range(peer, false, 0, contiguous);
+	}
+	hf_protomux_uncork(peer->stream->mux);
+	hf_core_peer_schedule(peer);
+	return HF_OK;
+}
+
+static int on_message(struct hf_channel *channel, void *context, uint32_t type, struct hf_slice body)
+{
+	static int (*const handlers[HF_REPLICATION_TYPES])(struct hf_core_peer *peer, struct hf_slice body) = {
+		[HF_REPLICATION_SYNC] = on_sync,
+		[HF_REPLICATION_REQUEST] = hf_core_peer_on_request,
+		[HF_REPLICATION_CANCEL] = hf_core_peer_on_cancel,
+		[HF_REPLICATION_DATA] = hf_core_peer_on_data,
+		[HF_REPLICATION_NO_DATA] = hf_core_peer_on_no_data,
+		[HF_REPLICATION_WANT] = hf_core_peer_on_want,
+		[HF_REPLICATION_UNWANT] = hf_core_peer_on_unwant,
+		[HF_REPLICATION_BITFIELD] = hf_core_peer_on_bitfield,
+		[HF_REPLICATION_RANGE] = hf_core_peer_on_range,
+		[HF_REPLICATION_EXTENSION] = on_extension,
+	};
+	struct hf_core_peer *peer = context;
+
+	(void)channel;
+	return handlers[type](peer, body);
+}
+
+static void unlink_peer(struct hf_core_peer *peer)
+{
+	if (peer->next != NULL)
+		peer->next->previous = peer->previous;
+	if (peer->previous != NULL)
+		peer->previous->next = peer->next;
+	else
+		peer->shared->peers = peer->next;
+	if (peer->next_of_stream != NULL)
+		peer->next_of_stream->previous_of_stream = peer->previous_of_stream;
+	if (peer->previous_of_stream != NULL)
+		peer->previous_of_stream->next_of_stream = peer->next_of_stream;
+	else
+		peer->stream->peers = peer->next_of_stream;
+}
+
+static void on_close(struct hf_channel *channel, void *context, enum hf_channel_end end)
+{
+	struct hf_core_peer *peer = context;
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_replicator_stream *stream = peer->stream;
+	bool was_open = peer->is_open;
+
+	(void)channel;
+	hf_core_peer_leave_fork(peer);
+	hf_core_peer_drop_requests(peer);
+	hf_core_peer_drop_questions(peer);
+	unlink_peer(peer);
+	hf_bitfield_free(&peer->remote_blocks);
+	hf_u64_map_free(&peer->asked_units);
+	hf_buffer_free(&peer->extension_in);
+	hf_buffer_free(&peer->extension_out);
+	free(peer->slots);
+	free(peer->wants);
+	free(peer);
+	shared->replicator->stats.channels--;
+	shared->stats.channels--;
+	/* It went because it thought that neither side needs the channel; we do. */
+	if (end == HF_CHANNEL_REMOTE && was_open && hf_shared_core_is_active(shared))
+		hf_core_peer_open(stream, shared);
+	hf_shared_core_schedule(shared);
+}
+
+static void on_drain(struct hf_channel *channel, void *context)
+{
+	(void)channel;
+	hf_core_peer_answer(context);
+}
+
+static const struct hf_channel_events channel_events = {
+	.message_types = HF_REPLICATION_TYPES, .open = on_open, .message = on_message, .close = on_close, .drain = on_drain,
+};
+
+int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared)
+{
+	static const struct hf_slice alias = {(const uint8_t *)HF_REPLICATION_ALIAS, sizeof HF_REPLICATION_ALIAS - 1};
+	struct hf_replication_handshake ours = {.seeks = true};
+	uint8_t bytes[HF_REPLICATION_HANDSHAKE_BYTES + 8];
+	struct hf_buffer handshake = {.data = bytes, .capacity = sizeof bytes};
+	struct hf_compact_writer writer = hf_compact_writer(&handshake);
+	struct hf_core_peer *peer;
+	int status;
+
+	for (peer = stream->peers; peer != NULL; peer = peer->next_of_stream)
+		if (peer->shared == shared)
+			return HF_OK;
+	peer = calloc(1, sizeof *peer);
+	if (peer == NULL)
+		return HF_ENOMEM;
+	peer->shared = shared;
+	peer->stream = stream;
+	peer->remote_uploading = peer->remote_downloading = true;
+	peer->remote_blocks.page_count_max = HF_REPLICATOR_REMOTE_PAGES_MAX;
+	peer->window = HF_REPLICATOR_WINDOW_START;
+	peer->first_free = HF_PEER_NO_SLOT;
+	peer->questions_end = &peer->questions;
+	stream->replicator->options.env->random(stream->replicator->options.env, &peer->remote_blocks.pages.seed, sizeof(uint64_t));
+	peer->next = shared->peers;
+	if (peer->next != NULL)
+		peer->next->previous = peer;
+	shared->peers = peer;
+	peer->next_of_stream = stream->peers;
+	if (peer->next_of_stream != NULL)
+		peer->next_of_stream->previous_of_stream = peer;
+	stream->peers = peer;
+	shared->replicator->stats.channels++;
+	shared->stats.channels++;
+	hf_replication_capability(ours.capability, stream->handshake_hash, stream->is_initiator, hf_core_key(shared->core));
+	hf_replication_write_handshake(&writer, &ours);
+	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), .id = hf_slice(hf_core_discovery_key(shared->core), 32),
+		.handshake = hf_buffer_slice(&handshake), .aliases = &alias, .alias_count = 1, .events = &channel_events, .context = peer};
+
+	/* HF_ECANCELED: a callback has closed it again, and the peer is gone. */
+	status = hf_protomux_open(stream->mux, &options, &peer->channel);
+	if (status == HF_OK || status == HF_ECANCELED)
+		return HF_OK;
+	unlink_peer(peer);
+	shared->replicator->stats.channels--;
+	shared->stats.channels--;
+	free(peer);
+	return status;
+}

@@ -1,0 +1,134 @@
+/* What users of a replication wait for: downloads, seeks, and to hear how long a core is. */
+#include "peer/replicator_private.h"
+
+#include <stdlib.h>
+
+static bool is_running(const struct hf_download *download)
+{
+	return download->replication != NULL;
+}
+
+static void unlink_download(struct hf_download *download)
+{
+	struct hf_shared_core *shared = download->replication->shared;
+
+	if (download->next != NULL)
+		download->next->previous = download->previous;
+	if (download->previous != NULL)
+		download->previous->next = download->next;
+	else
+		shared->downloads = download->next;
+	download->replication = NULL;
+}
+
+static bool is_complete(const struct hf_shared_core *shared, const struct hf_download *download)
+{
+	return download->to != UINT64_MAX && hf_bitfield_next_clear(hf_core_blocks(shared->core), download->from, download->to) >= download->to &&
+		hf_core_uncommitted_bytes(shared->core) == 0;
+}
+
+void hf_shared_core_check_downloads(struct hf_shared_core *shared)
+{
+	for (struct hf_download *download = shared->downloads, *next; download != NULL; download = next) {
+		next = download->next;
+		if (!is_complete(shared, download))
+			continue;
+		unlink_download(download);
+		download->done(download);
+		next = shared->downloads;
+	}
+}
+
+void hf_download_start(struct hf_replication *replication, struct hf_download *download)
+{
+	struct hf_shared_core *shared = replication->shared, *first = shared;
+	struct hf_download **place = &first->downloads;
+
+	download->replication = replication;
+	download->previous = NULL;
+	download->next = NULL;
+	for (; *place != NULL; place = &(*place)->next)
+		download->previous = *place;
+	*place = download;
+	hf_shared_core_schedule(shared);
+}
+
+void hf_download_cancel(struct hf_download *download)
+{
+	if (is_running(download))
+		unlink_download(download);
+}
+
+void hf_seek_wait_start(struct hf_replication *replication, struct hf_seek_wait *wait)
+{
+	struct hf_shared_core *shared = replication->shared;
+
+	wait->replication = replication;
+	wait->is_asked = false;
+	wait->previous = NULL;
+	wait->next = shared->seeks;
+	if (wait->next != NULL)
+		wait->next->previous = wait;
+	shared->seeks = wait;
+	hf_shared_core_schedule(shared);
+}
+
+void hf_seek_wait_cancel(struct hf_seek_wait *wait)
+{
+	if (wait->replication == NULL)
+		return;
+	struct hf_shared_core *shared = wait->replication->shared;
+
+	if (wait->next != NULL)
+		wait->next->previous = wait->previous;
+	if (wait->previous != NULL)
+		wait->previous->next = wait->next;
+	else
+		shared->seeks = wait->next;
+	wait->replication = NULL;
+}
+
+/* ---- Hearing ---- */
+
+/* Whether a peer may still tell of more than we have. */
+static bool may_tell_more(const struct hf_core_peer *peer)
+{
+	const struct hf_tree *tree = hf_core_committed_tree(peer->shared->core);
+
+	if (!peer->is_open || !peer->remote_synced)
+		return true;
+	if (peer->is_paused || !peer->remote_uploading)
+		return false;
+	return peer->remote_fork > tree->fork || (peer->remote_fork == tree->fork && peer->remote_length > tree->length && peer->remote_can_upgrade);
+}
+
+void hf_shared_core_check_updaters(struct hf_shared_core *shared)
+{
+	struct hf_updater *updater, *next;
+
+	if (shared->updaters == NULL)
+		return;
+	for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		if (may_tell_more(peer))
+			return;
+	updater = shared->updaters;
+	shared->updaters = NULL;
+	for (; updater != NULL; updater = next) {
+		next = updater->next;
+		if (updater->heard != NULL)
+			updater->heard(updater->context);
+		free(updater);
+	}
+}
+
+int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context)
+{
+	struct hf_updater *updater = calloc(1, sizeof *updater);
+
+	if (updater == NULL)
+		return HF_ENOMEM;
+	*updater = (struct hf_updater){.next = replication->shared->updaters, .replication = replication, .heard = heard, .context = context};
+	replication->shared->updaters = updater;
+	hf_shared_core_schedule(replication->shared);
+	return HF_OK;
+}

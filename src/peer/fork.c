@@ -1,0 +1,224 @@
+/* Going over to a higher fork, and finding that a writer has signed two histories. (spec 5.8, 5.9)
+ *
+ * One search at a time for a core: the first peer that tells of a higher fork is asked for its whole tree; then for the hashes by which
+ * the common ancestor is found, all of the same peer. When it goes, or tells of another fork, the search begins anew. */
+#include "peer/replicator_private.h"
+
+#include <stdlib.h>
+
+#define CONFLICT_WAIT_MS 5000
+
+struct hf_fork_search {
+	struct hf_core_peer *peer;
+	uint64_t fork;
+	bool has_tree, is_asked;
+	struct hf_reorg reorg;
+	struct hf_buffer signature;
+};
+
+void hf_shared_core_drop_search(struct hf_shared_core *shared)
+{
+	struct hf_fork_search *search = shared->search;
+
+	shared->search = NULL;
+	if (search == NULL)
+		return;
+	hf_reorg_free(&search->reorg);
+	hf_buffer_free(&search->signature);
+	free(search);
+}
+
+/* Another peer that is on a higher fork, for when the one that was asked is gone. */
+static void find_another(struct hf_shared_core *shared)
+{
+	for (struct hf_core_peer *peer = shared->peers; peer != NULL && shared->search == NULL; peer = peer->next)
+		if (peer->is_open && peer->remote_synced && peer->remote_fork > hf_core_fork(shared->core))
+			hf_core_peer_on_fork(peer);
+}
+
+void hf_core_peer_leave_fork(struct hf_core_peer *peer)
+{
+	struct hf_shared_core *shared = peer->shared;
+
+	if (shared->search == NULL || shared->search->peer != peer)
+		return;
+	hf_shared_core_drop_search(shared);
+	peer->remote_synced = false; /* so that it is not chosen again before it has told anew */
+	find_another(shared);
+}
+
+void hf_core_peer_on_fork(struct hf_core_peer *peer)
+{
+	struct hf_shared_core *shared = peer->shared;
+
+	if (!hf_shared_core_is_active(shared) || peer->is_paused || peer->remote_length == 0)
+		return;
+	if (shared->search != NULL && shared->search->fork >= peer->remote_fork)
+		return;
+	hf_shared_core_drop_search(shared);
+	shared->search = calloc(1, sizeof *shared->search);
+	if (shared->search == NULL)
+		return;
+	shared->search->peer = peer;
+	shared->search->fork = peer->remote_fork;
+	hf_shared_core_schedule(shared);
+}
+
+/* Ours has become common up to the ancestors; the rest follows as in any core. */
+static void adopt(struct hf_shared_core *shared)
+{
+	struct hf_fork_search *search = shared->search;
+	int status = hf_core_adopt(shared->core, &search->reorg, hf_buffer_slice(&search->signature));
+
+	if (status == HF_EWAIT) {
+		hf_replicator_need_thaw(shared->replicator);
+		return;
+	}
+	hf_shared_core_drop_search(shared);
+	if (status != HF_OK)
+		return;
+	shared->needs_commit = true;
+	hf_shared_core_schedule(shared);
+}
+
+void hf_core_peer_ask_fork(struct hf_core_peer *peer)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_fork_search *search = shared->search;
+	struct hf_proof_request request = {.has_upgrade = true, .upgrade = {0, peer->remote_length},
+		.wants_manifest = peer->remote_has_manifest && hf_core_manifest(shared->core) == NULL};
+	struct hf_tree_reader old = hf_core_nodes(shared->core);
+	struct hf_peer_request *slot;
+
+	if (search == NULL || search->peer != peer || search->is_asked)
+		return;
+	if (search->has_tree) {
+		int status = hf_reorg_step(&search->reorg, &old);
+
+		if (status == HF_EWAIT)
+			hf_replicator_need_thaw(shared->replicator);
+		if (status != HF_OK)
+			return;
+		if (search->reorg.finished) {
+			adopt(shared);
+			return;
+		}
+		hf_reorg_request(&search->reorg, search->reorg.want_start, &request);
+	}
+	slot = hf_core_peer_ask(peer, search->fork, &request, true);
+	if (slot == NULL)
+		return;
+	slot->is_reorg = true;
+	search->is_asked = true;
+}
+
+static int start_search(struct hf_core_peer *peer, const struct hf_proof *proof, struct hf_failure *failure)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_fork_search *search = shared->search;
+	struct hf_proof_check check = {.node_count = 0};
+	int status = hf_core_check_fork(shared->core, proof, &check, failure);
+
+	if (status == HF_OK && proof->has_manifest)
+		status = hf_core_put_manifest(shared->core, proof->manifest);
+	if (status == HF_OK)
+		status = hf_reorg_start(&search->reorg, &check, hf_core_length(shared->core));
+	if (status == HF_OK)
+		status = hf_buffer_append(&search->signature, proof->upgrade.signature.data, proof->upgrade.signature.length);
+	if (status == HF_OK)
+		search->has_tree = true;
+	hf_proof_check_free(&check);
+	return status;
+}
+
+int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_request *request, const struct hf_proof *proof)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_fork_search *search = shared->search;
+	struct hf_failure failure = {.code = HF_OK};
+	int status;
+
+	/* An answer to a search that was given up. */
+	if (search == NULL || search->peer != peer || search->fork != request->fork)
+		return HF_OK;
+	search->is_asked = false;
+	if (proof->fork != search->fork) {
+		hf_core_peer_leave_fork(peer);
+		return HF_OK;
+	}
+	status = search->has_tree ? hf_reorg_feed(&search->reorg, proof) : start_search(peer, proof, &failure);
+	if (status == HF_ENOMEM)
+		return status;
+	if (status == HF_OK) {
+		hf_shared_core_schedule(shared);
+		return HF_OK;
+	}
+	shared->replicator->stats.proofs_false++;
+	shared->stats.proofs_false++;
+	return hf_core_peer_fail(peer, status, failure.text[0] != '\0' ? failure.text : "its proof of another fork does not hold");
+}
+
+/* ---- Two histories ---- */
+
+void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
+{
+	uint64_t ours = hf_core_committed_tree(peer->shared->core)->length;
+	struct hf_replication_request message = {.fork = peer->remote_fork,
+		.proof = {.has_upgrade = true, .upgrade = {0, ours < peer->remote_length ? ours : peer->remote_length}}};
+
+	peer->is_paused = true;
+	peer->conflict_asked = true;
+	peer->conflict_deadline_ms = peer->shared->replicator->now_ms + CONFLICT_WAIT_MS;
+	hf_replication_write_request(hf_channel_begin(peer->channel, HF_REPLICATION_REQUEST), &message);
+	hf_channel_end(peer->channel);
+	hf_replicator_pend(peer->shared->replicator);
+}
+
+/* Our own tree, for all others to see. */
+static void tell_conflict(struct hf_shared_core *shared)
+{
+	struct hf_proof_request whole = {.has_upgrade = true, .wants_manifest = true};
+	struct hf_buffer bytes = {0}, scratch = {0};
+	struct hf_replication_data message = {.request = 0};
+	struct iovec parts[HF_REPLICATION_DATA_PARTS];
+	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
+	int count;
+
+	whole.upgrade.length = tree->length;
+	if (hf_core_prove(shared->core, tree->fork, &whole, &bytes, &message.proof) == HF_OK) {
+		count = hf_replication_data_parts(&message, &scratch, parts);
+		for (struct hf_core_peer *peer = shared->peers; peer != NULL && count > 0; peer = peer->next)
+			if (peer->is_open)
+				hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
+	}
+	hf_buffer_free(&bytes);
+	hf_buffer_free(&scratch);
+}
+
+int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_proof *proof)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_proof_check check = {.node_count = 0};
+	uint8_t ours[HF_TREE_HASH_BYTES];
+	struct hf_tree tree;
+	int status;
+
+	if (!proof->has_upgrade || proof->upgrade.start != 0 || proof->fork != hf_core_fork(shared->core))
+		return HF_OK;
+	status = hf_core_check_fork(shared->core, proof, &check, NULL);
+	if (status == HF_OK) {
+		/* Where theirs is longer, what it says of our length is compared. */
+		status = check.tree.length <= hf_core_length(shared->core) ? hf_core_tree_at(shared->core, check.tree.length, &tree) : HF_ENOTFOUND;
+		if (status == HF_OK) {
+			hf_tree_hash(&tree, ours);
+			status = memcmp(ours, check.tree_hash, sizeof ours) == 0 ? HF_EEXISTS : HF_OK;
+		}
+	}
+	hf_proof_check_free(&check);
+	if (status == HF_OK) {
+		tell_conflict(shared);
+		hf_core_freeze(shared->core);
+		return HF_OK;
+	}
+	return peer->conflict_asked ? hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold") : HF_OK;
+}

@@ -1,0 +1,522 @@
+#include "peer/replicator_private.h"
+
+#include <stdlib.h>
+
+#define LINGER_MS_MIN 20000 /* how long we still say that we download after the last one left, plus up to as much again */
+
+struct hf_pending_open {
+	struct hf_pending_open *next;
+	uint8_t discovery_key[32];
+};
+
+/* ---- Pending work ---- */
+
+void hf_replicator_pend(struct hf_replicator *replicator)
+{
+	if (replicator->is_pending)
+		return;
+	replicator->is_pending = true;
+	if (replicator->options.on_pending != NULL)
+		replicator->options.on_pending(replicator->options.context);
+}
+
+void hf_shared_core_schedule(struct hf_shared_core *shared)
+{
+	shared->needs_schedule = true;
+	hf_replicator_pend(shared->replicator);
+}
+
+void hf_replicator_need_thaw(struct hf_replicator *replicator)
+{
+	replicator->needs_thaw = true;
+	hf_replicator_pend(replicator);
+}
+
+static void answer_pending_opens(struct hf_replicator_stream *stream);
+
+/* Everything that waited for the disk is tried again. */
+static void thawed(struct hf_corestore_thaw *thaw)
+{
+	struct hf_replicator *replicator = (struct hf_replicator *)((char *)thaw - offsetof(struct hf_replicator, thaw));
+
+	replicator->is_thawing = false;
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next) {
+		answer_pending_opens(stream);
+		hf_protomux_cork(stream->mux);
+		for (struct hf_core_peer *peer = stream->peers; peer != NULL; peer = peer->next_of_stream)
+			hf_core_peer_answer(peer);
+		hf_protomux_uncork(stream->mux);
+	}
+	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
+		hf_shared_core_schedule(shared);
+}
+
+static void flush_core(struct hf_shared_core *shared)
+{
+	if (shared->needs_commit) {
+		shared->needs_commit = false;
+		hf_core_commit(shared->core, HF_DURABLE_OS, NULL, NULL);
+	}
+	if (!shared->needs_schedule)
+		return;
+	shared->needs_schedule = false;
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		next = peer->next;
+		hf_core_peer_schedule(peer);
+	}
+	hf_shared_core_check_updaters(shared);
+	hf_shared_core_check_downloads(shared);
+}
+
+void hf_replicator_flush(struct hf_replicator *replicator)
+{
+	replicator->is_pending = false;
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
+		hf_protomux_cork(stream->mux);
+	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
+		next = shared->next;
+		flush_core(shared);
+		hf_shared_core_release(shared);
+	}
+	for (struct hf_replicator_stream *stream = replicator->streams, *next; stream != NULL; stream = next) {
+		next = stream->next;
+		hf_protomux_uncork(stream->mux);
+	}
+	if (!replicator->needs_thaw || replicator->is_thawing)
+		return;
+	replicator->thaw.done = thawed;
+	if (hf_corestore_thaw(replicator->cores, &replicator->thaw) == HF_OK) {
+		replicator->is_thawing = true;
+		replicator->needs_thaw = false;
+	}
+}
+
+/* ---- Time ---- */
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+uint64_t hf_replicator_deadline(const struct hf_replicator *replicator)
+{
+	uint64_t deadline = replicator->needs_thaw && !replicator->is_thawing ? replicator->now_ms + 10 : UINT64_MAX;
+
+	for (const struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next) {
+		if (shared->replications == NULL && shared->is_downloading)
+			deadline = sooner(deadline, shared->idle_at_ms);
+		for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
+			deadline = sooner(deadline, hf_core_peer_refusal_deadline(peer));
+			if (peer->conflict_asked)
+				deadline = sooner(deadline, peer->conflict_deadline_ms);
+		}
+	}
+	return deadline;
+}
+
+/* We stop saying that we download; a channel that neither side needs is closed. */
+static void become_idle(struct hf_shared_core *shared)
+{
+	shared->is_downloading = false;
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		next = peer->next;
+		if (peer->is_open && !peer->remote_downloading && peer->remote_synced)
+			hf_channel_close(peer->channel);
+		else if (peer->is_open)
+			hf_core_peer_signal(peer);
+	}
+}
+
+void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
+{
+	replicator->now_ms = now_ms;
+	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
+		next = shared->next;
+		for (struct hf_core_peer *peer = shared->peers, *next_peer; peer != NULL; peer = next_peer) {
+			next_peer = peer->next;
+			if (hf_core_peer_refusal_deadline(peer) <= now_ms)
+				hf_core_peer_answer(peer);
+			else if (peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
+				hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
+		}
+		if (shared->replications == NULL && shared->is_downloading && shared->idle_at_ms <= now_ms)
+			become_idle(shared);
+		hf_shared_core_release(shared);
+	}
+	if (replicator->needs_thaw)
+		hf_replicator_pend(replicator);
+}
+
+void hf_replicator_count_failure(struct hf_replicator *replicator)
+{
+	replicator->stats.peers_failed++;
+}
+
+/* ---- Shared cores ---- */
+
+bool hf_shared_core_is_active(const struct hf_shared_core *shared)
+{
+	return shared->replications != NULL && !hf_core_is_frozen(shared->core);
+}
+
+static void for_each_peer(struct hf_shared_core *shared, void (*act)(struct hf_core_peer *peer))
+{
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		next = peer->next;
+		if (peer->is_open)
+			act(peer);
+	}
+}
+
+static void on_core_event(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	struct hf_shared_core *shared = (struct hf_shared_core *)((char *)listener - offsetof(struct hf_shared_core, listener));
+	uint64_t *place;
+
+	switch (event) {
+	case HF_CORE_HELD:
+		for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+			if (peer->is_open)
+				hf_core_peer_tell_held(peer, from, to);
+		for (uint64_t block = from; block < to && shared->wanted.count > 0; block++)
+			hf_u64_map_remove(&shared->wanted, block);
+		hf_shared_core_check_downloads(shared);
+		return;
+	case HF_CORE_CLEARED:
+	case HF_CORE_TRUNCATED:
+		for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
+			if (peer->is_open && to > from)
+				hf_core_peer_send_range(peer, true, from, to - from);
+			if (peer->sent_contiguous > from)
+				peer->sent_contiguous = from;
+		}
+		if (event == HF_CORE_TRUNCATED)
+			for_each_peer(shared, hf_core_peer_signal);
+		hf_shared_core_schedule(shared);
+		return;
+	case HF_CORE_GREW:
+	case HF_CORE_MANIFEST:
+		for_each_peer(shared, hf_core_peer_signal);
+		hf_shared_core_schedule(shared);
+		return;
+	case HF_CORE_WANTED:
+		place = hf_u64_map_put(&shared->wanted, from);
+		if (place != NULL)
+			hf_shared_core_schedule(shared);
+		return;
+	case HF_CORE_UNWANTED:
+		hf_u64_map_remove(&shared->wanted, from);
+		hf_shared_core_cancel_block(shared, from);
+		return;
+	case HF_CORE_FROZEN:
+		for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+			next = peer->next;
+			hf_channel_close(peer->channel);
+		}
+		return;
+	case HF_CORE_FAILED: hf_shared_core_schedule(shared); return;
+	}
+}
+
+int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, struct hf_shared_core **out)
+{
+	struct hf_slice key = hf_slice(hf_core_discovery_key(core), 32);
+	struct hf_shared_core *shared = hf_map_get(&replicator->by_discovery_key, key);
+
+	*out = shared;
+	if (shared != NULL)
+		return HF_OK;
+	shared = calloc(1, sizeof *shared);
+	if (shared == NULL || hf_map_put(&replicator->by_discovery_key, key, shared, NULL) != HF_OK) {
+		free(shared);
+		return HF_ENOMEM;
+	}
+	shared->replicator = replicator;
+	shared->core = hf_core_ref(core);
+	shared->listener.event = on_core_event;
+	hf_core_listen(core, &shared->listener);
+	shared->next = replicator->shared;
+	if (shared->next != NULL)
+		shared->next->previous = shared;
+	replicator->shared = shared;
+	*out = shared;
+	return HF_OK;
+}
+
+void hf_shared_core_release(struct hf_shared_core *shared)
+{
+	struct hf_replicator *replicator = shared->replicator;
+
+	if (shared->replications != NULL || shared->peers != NULL || (shared->is_downloading && shared->idle_at_ms > replicator->now_ms))
+		return;
+	hf_shared_core_drop_search(shared);
+	hf_core_unlisten(shared->core, &shared->listener);
+	hf_map_remove(&replicator->by_discovery_key, hf_slice(hf_core_discovery_key(shared->core), 32));
+	if (shared->next != NULL)
+		shared->next->previous = shared->previous;
+	if (shared->previous != NULL)
+		shared->previous->next = shared->next;
+	else
+		replicator->shared = shared->next;
+	hf_u64_map_free(&shared->in_flight);
+	hf_u64_map_free(&shared->wanted);
+	hf_core_unref(shared->core);
+	free(shared);
+}
+
+/* ---- Joining ---- */
+
+int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, struct hf_replication **out)
+{
+	struct hf_replication *replication = calloc(1, sizeof *replication);
+	struct hf_shared_core *shared;
+
+	if (replication == NULL || hf_shared_core_get(replicator, core, &shared) != HF_OK) {
+		free(replication);
+		return HF_ENOMEM;
+	}
+	bool was_downloading = shared->is_downloading;
+
+	replication->shared = shared;
+	replication->next = shared->replications;
+	if (replication->next != NULL)
+		replication->next->previous = replication;
+	shared->replications = replication;
+	shared->is_downloading = true;
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
+		hf_core_peer_open(stream, shared);
+	if (!was_downloading)
+		for_each_peer(shared, hf_core_peer_signal);
+	hf_shared_core_schedule(shared);
+	*out = replication;
+	return HF_OK;
+}
+
+static void drop_updaters(struct hf_replication *replication)
+{
+	struct hf_updater **place = &replication->shared->updaters, *updater;
+
+	while ((updater = *place) != NULL) {
+		if (updater->replication != replication) {
+			place = &updater->next;
+			continue;
+		}
+		*place = updater->next;
+		free(updater);
+	}
+}
+
+void hf_replication_leave(struct hf_replication *replication)
+{
+	if (replication == NULL)
+		return;
+	struct hf_shared_core *shared = replication->shared;
+	struct hf_replicator *replicator = shared->replicator;
+	uint32_t random;
+
+	for (struct hf_download *download = shared->downloads, *next; download != NULL; download = next) {
+		next = download->next;
+		if (download->replication == replication)
+			hf_download_cancel(download);
+	}
+	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL; wait = next) {
+		next = wait->next;
+		if (wait->replication == replication)
+			hf_seek_wait_cancel(wait);
+	}
+	drop_updaters(replication);
+	if (replication->next != NULL)
+		replication->next->previous = replication->previous;
+	if (replication->previous != NULL)
+		replication->previous->next = replication->next;
+	else
+		shared->replications = replication->next;
+	free(replication);
+	if (shared->replications == NULL) {
+		replicator->options.env->random(replicator->options.env, &random, sizeof random);
+		shared->idle_at_ms = replicator->now_ms + LINGER_MS_MIN + random % LINGER_MS_MIN;
+		if (shared->peers == NULL)
+			shared->is_downloading = false;
+	}
+	hf_replicator_pend(replicator);
+}
+
+struct hf_core *hf_replication_core(const struct hf_replication *replication)
+{
+	return replication->shared->core;
+}
+
+uint32_t hf_replication_peer_count(const struct hf_replication *replication)
+{
+	uint32_t count = 0;
+
+	for (const struct hf_core_peer *peer = replication->shared->peers; peer != NULL; peer = peer->next)
+		count += peer->is_open;
+	return count;
+}
+
+/* ---- Streams ---- */
+
+static int open_if_kept(struct hf_replicator_stream *stream, const uint8_t discovery_key[static 32])
+{
+	struct hf_replicator *replicator = stream->replicator;
+	struct hf_core_options options = {.size = sizeof options, .discovery_key = discovery_key, .must_exist = true};
+	struct hf_shared_core *shared = hf_map_get(&replicator->by_discovery_key, hf_slice(discovery_key, 32));
+	struct hf_core *core;
+	int status;
+
+	if (shared != NULL)
+		return hf_core_is_frozen(shared->core) ? HF_ENOTFOUND : hf_core_peer_open(stream, shared);
+	if (replicator->options.may_serve != NULL && !replicator->options.may_serve(replicator->options.context, discovery_key))
+		return HF_ENOTFOUND;
+	status = hf_corestore_get(replicator->cores, &options, &core, NULL);
+	if (status != HF_OK)
+		return status;
+	status = hf_shared_core_get(replicator, core, &shared);
+	if (status == HF_OK)
+		status = hf_core_peer_open(stream, shared);
+	hf_core_unref(core);
+	return status;
+}
+
+/* The remote opened a channel that we had not. */
+static int on_remote_open(void *context, struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id)
+{
+	struct hf_replicator_stream *stream = context;
+	struct hf_pending_open *pending;
+	int status;
+
+	(void)mux;
+	(void)protocol;
+	if (id.length != 32)
+		return HF_EMALFORMED;
+	status = open_if_kept(stream, id.data);
+	if (status != HF_EWAIT)
+		return HF_OK; /* what was not opened is rejected */
+	pending = calloc(1, sizeof *pending);
+	if (pending == NULL)
+		return HF_ENOMEM;
+	memcpy(pending->discovery_key, id.data, 32);
+	pending->next = stream->pending;
+	stream->pending = pending;
+	hf_replicator_need_thaw(stream->replicator);
+	return HF_EWAIT;
+}
+
+static void answer_pending_opens(struct hf_replicator_stream *stream)
+{
+	struct hf_pending_open *pending = stream->pending, *next;
+
+	stream->pending = NULL;
+	for (; pending != NULL; pending = next) {
+		int status = open_if_kept(stream, pending->discovery_key);
+
+		next = pending->next;
+		if (status == HF_EWAIT) {
+			pending->next = stream->pending;
+			stream->pending = pending;
+			hf_replicator_need_thaw(stream->replicator);
+			continue;
+		}
+		if (status != HF_OK)
+			hf_protomux_reject(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(pending->discovery_key, 32));
+		free(pending);
+	}
+}
+
+int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options, struct hf_replicator_stream **out)
+{
+	struct hf_replicator_stream *stream = calloc(1, sizeof *stream);
+	int status;
+
+	if (stream == NULL)
+		return HF_ENOMEM;
+	stream->replicator = replicator;
+	stream->mux = options->mux;
+	stream->is_initiator = options->is_initiator;
+	memcpy(stream->handshake_hash, options->handshake_hash, sizeof stream->handshake_hash);
+	status = hf_protomux_pair(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(NULL, 0), on_remote_open, stream);
+	if (status != HF_OK) {
+		free(stream);
+		return status;
+	}
+	stream->next = replicator->streams;
+	if (stream->next != NULL)
+		stream->next->previous = stream;
+	replicator->streams = stream;
+	replicator->stats.streams++;
+	hf_protomux_cork(stream->mux);
+	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
+		if (hf_shared_core_is_active(shared))
+			hf_core_peer_open(stream, shared);
+	*out = stream;
+	hf_protomux_uncork(stream->mux);
+	return HF_OK;
+}
+
+void hf_replicator_detach(struct hf_replicator_stream *stream)
+{
+	if (stream == NULL)
+		return;
+	struct hf_replicator *replicator = stream->replicator;
+	struct hf_pending_open *next;
+
+	hf_protomux_unpair(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(NULL, 0));
+	while (stream->peers != NULL)
+		hf_channel_close(stream->peers->channel);
+	for (; stream->pending != NULL; stream->pending = next) {
+		next = stream->pending->next;
+		free(stream->pending);
+	}
+	if (stream->next != NULL)
+		stream->next->previous = stream->previous;
+	if (stream->previous != NULL)
+		stream->previous->next = stream->next;
+	else
+		replicator->streams = stream->next;
+	replicator->stats.streams--;
+	free(stream);
+	hf_replicator_pend(replicator);
+}
+
+/* ---- Life ---- */
+
+int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *options)
+{
+	struct hf_replicator *replicator = calloc(1, sizeof *replicator);
+	uint64_t seed;
+
+	if (replicator == NULL)
+		return HF_ENOMEM;
+	replicator->options = *options;
+	replicator->cores = options->cores;
+	options->env->random(options->env, &seed, sizeof seed);
+	hf_map_init(&replicator->by_discovery_key, seed);
+	*out = replicator;
+	return HF_OK;
+}
+
+void hf_replicator_free(struct hf_replicator *replicator)
+{
+	if (replicator == NULL)
+		return;
+	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
+		next = shared->next;
+		shared->is_downloading = false;
+		hf_shared_core_release(shared);
+	}
+	hf_map_free(&replicator->by_discovery_key);
+	hf_buffer_free(&replicator->scratch);
+	hf_buffer_free(&replicator->node_scratch);
+	free(replicator);
+}
+
+void hf_replicator_stats(const struct hf_replicator *replicator, struct hf_replicator_stats *stats)
+{
+	*stats = replicator->stats;
+}
+
+void hf_replication_stats(const struct hf_replication *replication, struct hf_replicator_stats *stats)
+{
+	*stats = replication->shared->stats;
+}

@@ -1,0 +1,194 @@
+/* replicator_private: what the parts of the replicator share. (Private to peer/)
+ *
+ *   replicator     all streams and all shared cores
+ *   shared core    one core that is joined or served, with everything about it that is not one peer's (struct hf_shared_core)
+ *   core peer      one channel of one stream for one shared core
+ *
+ * A block is asked of one peer at a time: shared->in_flight holds those that are. A request lives in a slot of its core peer; the
+ * slot's number is the id on the wire.
+ */
+#ifndef HF_PEER_REPLICATOR_PRIVATE_H
+#define HF_PEER_REPLICATOR_PRIVATE_H
+
+#include "base/map.h"
+#include "peer/replicator.h"
+
+#define HF_PEER_NO_SLOT UINT32_MAX
+#define HF_PEER_WANT_BLOCKS ((uint64_t)1 << 21) /* what one want of ours asks about */
+
+/* A request of ours. */
+struct hf_peer_request {
+	bool is_used;
+	bool is_cancelled; /* an answer may still come; the id is used again once a later request was answered */
+	bool is_reorg;     /* of the search for another fork */
+	bool is_wanted;    /* somebody waits for its block */
+	uint64_t order;    /* in which requests were sent */
+	uint64_t sent_ms;
+	uint64_t fork;
+	struct hf_proof_request proof;
+	uint32_t next_free;
+};
+
+/* A request of theirs that waits: for the disk, for room in the stream, or until it may be refused. */
+struct hf_peer_question {
+	struct hf_peer_question *next;
+	uint64_t refuse_at_ms; /* 0: it is to be answered */
+	struct hf_replication_request request;
+};
+
+struct hf_peer_want {
+	uint64_t start, length;
+	bool any;
+};
+
+struct hf_core_peer {
+	struct hf_core_peer *next, *previous; /* of the shared core */
+	struct hf_core_peer *next_of_stream, *previous_of_stream;
+	struct hf_shared_core *shared;
+	struct hf_replicator_stream *stream;
+	struct hf_channel *channel;
+	bool is_open; /* its capability was verified */
+	bool is_paused;
+
+	/* What it said. */
+	uint64_t remote_fork, remote_length;
+	bool remote_can_upgrade, remote_uploading, remote_downloading, remote_has_manifest, remote_synced;
+	struct hf_bitfield remote_blocks;
+	uint64_t length_acked;
+	struct hf_buffer extension_in, extension_out; /* the last names */
+
+	/* What we said. */
+	bool can_upgrade, sync_was_sent;
+	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
+	uint64_t upgradable_length, upgradable_fork;
+
+	/* Asking. */
+	struct hf_peer_request *slots;
+	uint32_t slot_count, first_free, used_count, cancelled_count; /* used: without cancelled ones */
+	uint64_t next_order;
+	uint32_t window;
+	uint64_t window_answered, window_started_ms; /* for adapting it */
+	double window_rate;
+	uint64_t block_bytes_average;
+	uint32_t unavailable_count, invalid_count;
+	struct hf_u64_map asked_units; /* units that we have sent a want for */
+	bool conflict_asked;
+	uint64_t conflict_deadline_ms;
+
+	/* Answering. */
+	struct hf_peer_question *questions, **questions_end;
+	uint32_t question_count, refused_count;
+	struct hf_peer_want *wants;
+	uint32_t want_count;
+	bool wants_all;
+};
+
+struct hf_shared_core {
+	struct hf_shared_core *next, *previous; /* of the replicator */
+	struct hf_replicator *replicator;
+	struct hf_core *core;
+	struct hf_core_listener listener;
+	struct hf_core_peer *peers;
+	struct hf_replication *replications;
+	uint64_t idle_at_ms;      /* nothing is joined: until then we say that we download */
+	bool is_downloading;      /* as last told */
+	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
+	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
+	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */
+	struct hf_download *downloads;
+	struct hf_seek_wait *seeks;
+	struct hf_extension *extensions;
+	struct hf_updater *updaters;
+	struct hf_fork_search *search;     /* fork.c */
+	bool needs_commit, needs_schedule;
+	struct hf_replicator_stats stats;
+};
+
+struct hf_replication {
+	struct hf_replication *next, *previous;
+	struct hf_shared_core *shared;
+};
+
+struct hf_updater {
+	struct hf_updater *next;
+	struct hf_replication *replication;
+	void (*heard)(void *context);
+	void *context;
+};
+
+struct hf_replicator_stream {
+	struct hf_replicator_stream *next, *previous;
+	struct hf_replicator *replicator;
+	struct hf_protomux *mux;
+	bool is_initiator;
+	uint8_t handshake_hash[HF_HANDSHAKE_HASH_BYTES];
+	struct hf_core_peer *peers;
+	struct hf_pending_open *pending; /* opens of the remote that wait for the disk */
+};
+
+struct hf_replicator {
+	struct hf_replicator_options options;
+	struct hf_corestore *cores;
+	struct hf_replicator_stream *streams;
+	struct hf_shared_core *shared;
+	struct hf_map by_discovery_key;
+	struct hf_corestore_thaw thaw;
+	bool is_thawing, needs_thaw, is_pending;
+	uint64_t now_ms;
+	struct hf_buffer scratch;
+	struct hf_buffer node_scratch;
+	struct hf_replicator_stats stats;
+};
+
+/* replicator.c */
+int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, struct hf_shared_core **out);
+void hf_shared_core_release(struct hf_shared_core *shared); /* frees it when nobody needs it any more */
+bool hf_shared_core_is_active(const struct hf_shared_core *shared);
+void hf_replicator_pend(struct hf_replicator *replicator);
+void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gave HF_EWAIT for being cold */
+void hf_shared_core_schedule(struct hf_shared_core *shared);    /* for all peers, at the next flush */
+void hf_replicator_count_failure(struct hf_replicator *replicator);
+
+/* core_peer.c */
+int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared);
+void hf_core_peer_sync(struct hf_core_peer *peer);
+void hf_core_peer_signal(struct hf_core_peer *peer);
+int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentence); /* the stream ends with it; returns status */
+
+/* availability.c: ranges, bitfields, wants */
+int hf_core_peer_on_range(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_want(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_unwant(struct hf_core_peer *peer, struct hf_slice body);
+void hf_core_peer_send_range(struct hf_core_peer *peer, bool drop, uint64_t start, uint64_t length);
+void hf_core_peer_tell_held(struct hf_core_peer *peer, uint64_t from, uint64_t to);
+void hf_core_peer_ask_about(struct hf_core_peer *peer, uint64_t block);
+
+/* serve.c */
+int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body);
+void hf_core_peer_answer(struct hf_core_peer *peer); /* what waits and need not any more */
+void hf_core_peer_drop_questions(struct hf_core_peer *peer);
+uint64_t hf_core_peer_refusal_deadline(const struct hf_core_peer *peer);
+
+/* fetch.c */
+int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
+void hf_core_peer_schedule(struct hf_core_peer *peer);
+void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
+/* Sends a request of that fork; the slot, or NULL when there is no room. */
+struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t fork, const struct hf_proof_request *proof, bool is_urgent);
+void hf_shared_core_check_downloads(struct hf_shared_core *shared); /* download.c */
+void hf_shared_core_check_updaters(struct hf_shared_core *shared);
+void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
+
+/* fork.c */
+void hf_core_peer_on_fork(struct hf_core_peer *peer);                 /* it told of a higher one */
+void hf_core_peer_ask_fork(struct hf_core_peer *peer);                /* the next request of the search, if it is this peer's turn */
+int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_request *request, const struct hf_proof *proof);
+void hf_core_peer_leave_fork(struct hf_core_peer *peer);
+void hf_shared_core_drop_search(struct hf_shared_core *shared);
+void hf_core_peer_ask_conflict(struct hf_core_peer *peer);
+int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_proof *proof);
+
+#endif

@@ -1,0 +1,227 @@
+/* Answering. A request is answered as it comes; what must wait (for a cold disk, for room in the stream, or before it is refused) stands
+ * in a queue that keeps urgent ones in front. (spec 5.6) */
+#include "peer/replicator_private.h"
+
+#include <stdlib.h>
+
+#define REFUSAL_DELAY_MS_MIN 200
+#define REFUSAL_DELAY_MS_MAX 5000
+
+static void send_no_data(struct hf_core_peer *peer, uint64_t request, enum hf_replication_reason reason)
+{
+	struct hf_replication_no_data message = {.request = request, .reason = reason};
+
+	peer->shared->replicator->stats.refused_sent++;
+	peer->shared->stats.refused_sent++;
+	hf_replication_write_no_data(hf_channel_begin(peer->channel, HF_REPLICATION_NO_DATA), &message);
+	hf_channel_end(peer->channel);
+}
+
+static int send_data(struct hf_core_peer *peer, uint64_t request, const struct hf_proof *proof)
+{
+	struct hf_replicator *replicator = peer->shared->replicator;
+	struct hf_replication_data message = {.request = request, .proof = *proof};
+	struct iovec parts[HF_REPLICATION_DATA_PARTS];
+	int count;
+
+	hf_buffer_clear(&replicator->scratch);
+	count = hf_replication_data_parts(&message, &replicator->scratch, parts);
+	if (count < 0)
+		return count;
+	if (proof->has_block) {
+		replicator->stats.blocks_sent++;
+		replicator->stats.bytes_sent += proof->block.value.length;
+		peer->shared->stats.blocks_sent++;
+		peer->shared->stats.bytes_sent += proof->block.value.length;
+	}
+	return hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
+}
+
+/* The manifest alone, where the rest cannot be had. */
+static bool send_manifest(struct hf_core_peer *peer, const struct hf_replication_request *request)
+{
+	const struct hf_core *core = peer->shared->core;
+	struct hf_proof_request only = {.wants_manifest = true};
+	struct hf_proof proof;
+	uint64_t fork = hf_core_committed_tree(core)->fork;
+
+	if (!request->proof.wants_manifest || hf_core_manifest(core) == NULL || hf_core_is_compat(core))
+		return false;
+	hf_buffer_clear(&peer->shared->replicator->node_scratch);
+	if (hf_core_prove(peer->shared->core, fork, &only, &peer->shared->replicator->node_scratch, &proof) != HF_OK || !proof.has_manifest)
+		return false;
+	send_data(peer, request->id, &proof);
+	return true;
+}
+
+/* HF_OK: answered. HF_EWAIT: cold. HF_EINVAL: to be refused after a while. */
+static int answer(struct hf_core_peer *peer, const struct hf_replication_request *request)
+{
+	struct hf_replicator *replicator = peer->shared->replicator;
+	struct hf_proof proof;
+	int status;
+
+	hf_buffer_clear(&replicator->node_scratch);
+	status = hf_core_prove(peer->shared->core, request->fork, &request->proof, &replicator->node_scratch, &proof);
+	switch (status) {
+	case HF_OK: return send_data(peer, request->id, &proof);
+	case HF_EWAIT:
+		hf_replicator_need_thaw(replicator);
+		return status;
+	case HF_EINVAL:
+	case HF_ENOMEM: return status;
+	default:
+		if (!send_manifest(peer, request))
+			send_no_data(peer, request->id, HF_REPLICATION_NOT_AVAILABLE);
+		return HF_OK;
+	}
+}
+
+/* ---- The queue ---- */
+
+static int enqueue(struct hf_core_peer *peer, const struct hf_replication_request *request, uint64_t refuse_at_ms)
+{
+	struct hf_peer_question **place = peer->questions_end, *question = malloc(sizeof *question);
+
+	if (question == NULL)
+		return HF_ENOMEM;
+	*question = (struct hf_peer_question){.request = *request, .refuse_at_ms = refuse_at_ms};
+	if (request->priority > 0)
+		for (place = &peer->questions; *place != NULL && (*place)->request.priority > 0;)
+			place = &(*place)->next;
+	question->next = *place;
+	*place = question;
+	if (question->next == NULL)
+		peer->questions_end = &question->next;
+	peer->question_count++;
+	return HF_OK;
+}
+
+static void remove_question(struct hf_core_peer *peer, struct hf_peer_question **place)
+{
+	struct hf_peer_question *question = *place;
+
+	*place = question->next;
+	if (question->next == NULL)
+		peer->questions_end = place;
+	peer->question_count--;
+	free(question);
+}
+
+void hf_core_peer_drop_questions(struct hf_core_peer *peer)
+{
+	while (peer->questions != NULL)
+		remove_question(peer, &peer->questions);
+}
+
+static void cancel(struct hf_core_peer *peer, uint64_t id)
+{
+	for (struct hf_peer_question **place = &peer->questions; *place != NULL; place = &(*place)->next) {
+		if ((*place)->request.id != id)
+			continue;
+		remove_question(peer, place);
+		return;
+	}
+}
+
+/* Answers that there is no such proof come ever later; who goes on asking is given up. */
+static int refuse_later(struct hf_core_peer *peer, struct hf_peer_question *question)
+{
+	uint64_t delay_ms = REFUSAL_DELAY_MS_MIN * (uint64_t)(1 + peer->refused_count);
+
+	if (++peer->refused_count > HF_REPLICATOR_REFUSALS_MAX)
+		return hf_core_peer_fail(peer, HF_EINVAL, "it goes on sending requests that no peer can answer");
+	question->refuse_at_ms = peer->shared->replicator->now_ms + (delay_ms < REFUSAL_DELAY_MS_MAX ? delay_ms : REFUSAL_DELAY_MS_MAX);
+	hf_replicator_pend(peer->shared->replicator);
+	return HF_OK;
+}
+
+uint64_t hf_core_peer_refusal_deadline(const struct hf_core_peer *peer)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	for (const struct hf_peer_question *question = peer->questions; peer->refused_count > 0 && question != NULL; question = question->next)
+		if (question->refuse_at_ms > 0 && question->refuse_at_ms < deadline)
+			deadline = question->refuse_at_ms;
+	return deadline;
+}
+
+/* True when the question is dealt with. */
+static bool deal_with(struct hf_core_peer *peer, struct hf_peer_question *question, int *status)
+{
+	if (question->refuse_at_ms > 0) {
+		if (question->refuse_at_ms > peer->shared->replicator->now_ms)
+			return false;
+		send_no_data(peer, question->request.id, HF_REPLICATION_INVALID_REQUEST);
+		return true;
+	}
+	*status = answer(peer, &question->request);
+	if (*status == HF_EWAIT)
+		return false;
+	if (*status == HF_EINVAL) {
+		*status = refuse_later(peer, question);
+		return false;
+	}
+	return true;
+}
+
+void hf_core_peer_answer(struct hf_core_peer *peer)
+{
+	struct hf_peer_question **place = &peer->questions;
+	int status = HF_OK;
+
+	if (peer->questions == NULL || !peer->is_open)
+		return;
+	hf_protomux_cork(peer->stream->mux);
+	while (*place != NULL && status == HF_OK && !hf_protomux_is_congested(peer->stream->mux)) {
+		if (deal_with(peer, *place, &status))
+			remove_question(peer, place);
+		else
+			place = &(*place)->next;
+		if (status == HF_EWAIT)
+			status = HF_OK;
+	}
+	hf_protomux_uncork(peer->stream->mux);
+}
+
+/* ---- Messages ---- */
+
+int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_replicator *replicator = peer->shared->replicator;
+	struct hf_replication_request request;
+	int status = hf_replication_read_request(body, &request);
+
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its request message is malformed");
+	replicator->stats.requests_received++;
+	peer->shared->stats.requests_received++;
+	if (peer->question_count > 0)
+		cancel(peer, request.id);
+	if (peer->question_count >= HF_REPLICATOR_REQUESTS_MAX)
+		return hf_core_peer_fail(peer, HF_ETOOBIG, "it has too many requests open");
+	if (peer->questions != NULL || hf_protomux_is_congested(peer->stream->mux)) {
+		status = enqueue(peer, &request, 0);
+		if (status == HF_OK)
+			hf_core_peer_answer(peer);
+		return status;
+	}
+	status = answer(peer, &request);
+	if (status != HF_EWAIT && status != HF_EINVAL)
+		return status;
+	bool is_refused = status == HF_EINVAL;
+
+	status = enqueue(peer, &request, 0);
+	return status == HF_OK && is_refused ? refuse_later(peer, peer->questions) : status;
+}
+
+int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_replication_cancel message;
+	int status = hf_replication_read_cancel(body, &message);
+
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its cancel message is malformed");
+	cancel(peer, message.request);
+	return HF_OK;
+}
