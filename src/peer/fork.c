@@ -195,27 +195,45 @@ static void tell_conflict(struct hf_shared_core *shared)
 	hf_buffer_free(&scratch);
 }
 
+/* A node that a proof gave or led to. */
+static int checked_node(void *context, uint64_t index, struct hf_tree_node *node)
+{
+	const struct hf_proof_check *check = context;
+
+	for (size_t i = check->node_count; i-- > 0;) {
+		if (check->nodes[i].index != index)
+			continue;
+		*node = check->nodes[i];
+		return HF_OK;
+	}
+	return HF_ENOTFOUND;
+}
+
+/* Whether their signed tree and ours differ in their first `length` blocks. */
+static bool differs(struct hf_core *core, struct hf_proof_check *check, uint64_t length)
+{
+	struct hf_tree_reader reader = {.context = check, .node = checked_node};
+	uint8_t our_hash[HF_TREE_HASH_BYTES], their_hash[HF_TREE_HASH_BYTES];
+	struct hf_tree ours, theirs;
+
+	if (length > hf_core_length(core) || hf_core_tree_at(core, length, &ours) != HF_OK || hf_tree_at(&check->tree, &reader, length, &theirs) != HF_OK)
+		return false;
+	hf_tree_hash(&ours, our_hash);
+	hf_tree_hash(&theirs, their_hash);
+	return memcmp(our_hash, their_hash, sizeof our_hash) != 0;
+}
+
 int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_proof *proof)
 {
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_proof_check check = {.node_count = 0};
-	uint8_t ours[HF_TREE_HASH_BYTES];
-	struct hf_tree tree;
-	int status;
+	bool is_proved;
 
 	if (!proof->has_upgrade || proof->upgrade.start != 0 || proof->fork != hf_core_fork(shared->core))
 		return HF_OK;
-	status = hf_core_check_fork(shared->core, proof, &check, NULL);
-	if (status == HF_OK) {
-		/* Where theirs is longer, what it says of our length is compared. */
-		status = check.tree.length <= hf_core_length(shared->core) ? hf_core_tree_at(shared->core, check.tree.length, &tree) : HF_ENOTFOUND;
-		if (status == HF_OK) {
-			hf_tree_hash(&tree, ours);
-			status = memcmp(ours, check.tree_hash, sizeof ours) == 0 ? HF_EEXISTS : HF_OK;
-		}
-	}
+	is_proved = hf_core_check_fork(shared->core, proof, &check, NULL) == HF_OK && differs(shared->core, &check, proof->upgrade.length);
 	hf_proof_check_free(&check);
-	if (status == HF_OK) {
+	if (is_proved) {
 		tell_conflict(shared);
 		hf_core_freeze(shared->core);
 		return HF_OK;

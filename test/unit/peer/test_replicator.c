@@ -1,0 +1,506 @@
+/* Replicators joined by muxes in one process: messages are carried by hand, so that every step can be looked at. */
+#include "../data/core_fixture.h"
+
+#include "crypto/sign.h"
+#include "peer/replicator.h"
+
+#define PEERS_MAX 4
+
+struct letter {
+	struct letter *next;
+	size_t length;
+	uint8_t data[];
+};
+
+/* One end of a stream. */
+struct end {
+	struct end *other;
+	struct hf_protomux *mux;
+	struct hf_replicator_stream *stream;
+	struct letter *first, **last;
+	char failure[HF_FAILURE_TEXT_BYTES];
+};
+
+struct peer {
+	struct core_node node;
+	struct hf_replicator *replicator;
+	struct hf_core *core;
+	struct hf_replication *replication;
+	bool pending;
+};
+
+/* Outlive the tests, whose teardown cancels them. */
+static struct hf_download downloads[4];
+
+static struct end ends[16];
+static size_t end_count;
+static struct peer peers[PEERS_MAX];
+static size_t peer_count;
+static uint64_t now_ms;
+
+static int send_letter(void *owner, const struct iovec *parts, int count)
+{
+	struct end *end = owner;
+	size_t length = 0;
+	struct letter *letter;
+
+	if (end->other->mux == NULL)
+		return HF_OK;
+
+	for (int i = 0; i < count; i++)
+		length += parts[i].iov_len;
+	letter = malloc(sizeof *letter + length);
+	letter->next = NULL;
+	letter->length = 0;
+	for (int i = 0; i < count; i++) {
+		memcpy(letter->data + letter->length, parts[i].iov_base, parts[i].iov_len);
+		letter->length += parts[i].iov_len;
+	}
+	*end->other->last = letter;
+	end->other->last = &letter->next;
+	return HF_OK;
+}
+
+static bool is_congested(void *owner)
+{
+	(void)owner;
+	return false;
+}
+
+static void on_error(void *owner, const struct hf_failure *failure)
+{
+	struct end *end = owner;
+
+	snprintf(end->failure, sizeof end->failure, "%s", failure->text);
+}
+
+static void on_pending(void *context)
+{
+	((struct peer *)context)->pending = true;
+}
+
+static const struct hf_protomux_events mux_events = {.send = send_letter, .is_congested = is_congested, .error = on_error};
+
+static struct peer *add_peer(void)
+{
+	struct peer *peer = &peers[peer_count++];
+	struct hf_replicator_options options = {.size = sizeof options, .env = &peer->node.env, .on_pending = on_pending, .context = peer};
+
+	memset(peer, 0, sizeof *peer);
+	core_node_make(&peer->node, (uint8_t)peer_count);
+	options.cores = peer->node.cores;
+	assert_int_equal(hf_replicator_new(&peer->replicator, &options), HF_OK);
+	return peer;
+}
+
+static struct end *connect_with(struct peer *a, struct peer *b, const uint8_t *hash_a, const uint8_t *hash_b)
+{
+	struct end *x = &ends[end_count++], *y = &ends[end_count++];
+	struct hf_replicator_stream_options options = {.is_initiator = true, .handshake_hash = hash_a};
+
+	*x = (struct end){.other = y, .last = &x->first};
+	*y = (struct end){.other = x, .last = &y->first};
+	hf_protomux_new(&mux_events, x, 1, NULL, &x->mux);
+	hf_protomux_new(&mux_events, y, 2, NULL, &y->mux);
+	options.mux = x->mux;
+	assert_int_equal(hf_replicator_attach(a->replicator, &options, &x->stream), HF_OK);
+	options = (struct hf_replicator_stream_options){.mux = y->mux, .handshake_hash = hash_b};
+	assert_int_equal(hf_replicator_attach(b->replicator, &options, &y->stream), HF_OK);
+	return x;
+}
+
+static struct end *connect_peers(struct peer *a, struct peer *b)
+{
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
+
+	return connect_with(a, b, hash, hash);
+}
+
+static bool deliver_some(void)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < end_count; i++) {
+		struct letter *letter = ends[i].first;
+
+		if (letter == NULL)
+			continue;
+		any = true;
+		ends[i].first = letter->next;
+		if (letter->next == NULL)
+			ends[i].last = &ends[i].first;
+		if (ends[i].mux != NULL)
+			hf_protomux_recv(ends[i].mux, hf_slice(letter->data, letter->length));
+		free(letter);
+	}
+	return any;
+}
+
+static void settle(void)
+{
+	for (bool any = true; any;) {
+		any = deliver_some();
+		for (size_t i = 0; i < peer_count; i++) {
+			hf_replicator_tick(peers[i].replicator, now_ms);
+			if (peers[i].pending) {
+				peers[i].pending = false;
+				any = true;
+				hf_replicator_flush(peers[i].replicator);
+			}
+			hf_corestore_settle(peers[i].node.cores);
+		}
+		now_ms++;
+	}
+}
+
+static void join(struct peer *peer, const uint8_t *key)
+{
+	peer->core = key == NULL ? core_by_name(&peer->node, "log") : core_by_key(&peer->node, key);
+	assert_int_equal(hf_replicator_join(peer->replicator, peer->core, &peer->replication), HF_OK);
+}
+
+static void drop_end(struct end *end)
+{
+	struct letter *letter;
+	struct hf_protomux *mux = end->mux;
+
+	end->mux = NULL;
+	hf_replicator_detach(end->stream);
+	hf_protomux_free(mux);
+	end->stream = NULL;
+	while ((letter = end->first) != NULL) {
+		end->first = letter->next;
+		free(letter);
+	}
+	end->last = &end->first;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < end_count; i++)
+		drop_end(&ends[i]);
+	for (size_t i = 0; i < peer_count; i++) {
+		hf_replication_leave(peers[i].replication);
+		hf_replicator_free(peers[i].replicator);
+		hf_core_unref(peers[i].core);
+		core_node_remove(&peers[i].node);
+	}
+	end_count = peer_count = 0;
+	return 0;
+}
+
+static void append_numbers(struct peer *peer, int count)
+{
+	for (int i = 0; i < count; i++) {
+		char text[40];
+		struct hf_slice block;
+
+		snprintf(text, sizeof text, "block %llu of fork %llu", (unsigned long long)hf_core_length(peer->core), (unsigned long long)hf_core_fork(peer->core));
+		block = hf_slice_text(text);
+		assert_int_equal(hf_core_append(peer->core, &block, 1, NULL), HF_OK);
+	}
+	core_commit(peer->core);
+}
+
+static void assert_same_cores(struct hf_core *a, struct hf_core *b)
+{
+	uint8_t hash_a[32], hash_b[32];
+	struct hf_buffer x = {0}, y = {0};
+
+	assert_int_equal(hf_core_length(a), hf_core_length(b));
+	assert_int_equal(hf_core_fork(a), hf_core_fork(b));
+	hf_tree_hash(hf_core_tree(a), hash_a);
+	hf_tree_hash(hf_core_tree(b), hash_b);
+	assert_memory_equal(hash_a, hash_b, 32);
+	for (uint64_t i = 0; i < hf_core_length(a); i++) {
+		hf_buffer_clear(&x);
+		hf_buffer_clear(&y);
+		assert_int_equal(hf_core_get(a, i, &x), HF_OK);
+		assert_int_equal(hf_core_get(b, i, &y), HF_OK);
+		assert_int_equal(x.length, y.length);
+		assert_memory_equal(x.data, y.data, x.length);
+	}
+	hf_buffer_free(&x);
+	hf_buffer_free(&y);
+}
+
+static struct hf_download *new_download(struct hf_download download)
+{
+	static size_t next;
+
+	downloads[next % 4] = download;
+	return &downloads[next++ % 4];
+}
+
+static int done_count;
+
+static void count_done(struct hf_download *download)
+{
+	(void)download;
+	done_count++;
+}
+
+static void count_heard(void *context)
+{
+	(void)context;
+	done_count++;
+}
+
+static void test_a_whole_core_is_downloaded_and_followed(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_download *download = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 1000);
+	join(reader, hf_core_key(writer->core));
+	hf_download_start(reader->replication, download);
+	connect_peers(writer, reader);
+	settle();
+	assert_same_cores(writer->core, reader->core);
+	for (int i = 0; i < 20; i++) {
+		append_numbers(writer, 1 + i);
+		settle();
+		assert_same_cores(writer->core, reader->core);
+	}
+	struct hf_replicator_stats stats;
+
+	hf_replicator_stats(writer->replicator, &stats);
+	assert_int_equal(stats.blocks_sent, hf_core_length(writer->core));
+	assert_int_equal(stats.proofs_false + stats.peers_failed + stats.refused_sent, 0);
+}
+
+static void ready(struct hf_core_waiter *waiter, int status)
+{
+	(void)waiter;
+	assert_int_equal(status, HF_OK);
+	done_count++;
+}
+
+static void test_only_what_is_wanted_is_fetched(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	static struct hf_core_waiter waiters[5];
+	static const uint64_t wanted[5] = {0, 17, 500, 501, 999};
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	done_count = 0;
+	join(writer, NULL);
+	append_numbers(writer, 1000);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(reader, writer);
+	hf_replication_update(reader->replication, count_heard, NULL);
+	settle();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(hf_core_length(reader->core), 1000);
+	for (int i = 0; i < 5; i++)
+		hf_core_wait(reader->core, &waiters[i], wanted[i]);
+	waiters[0].ready = waiters[1].ready = waiters[2].ready = waiters[3].ready = waiters[4].ready = ready;
+	settle();
+	assert_int_equal(done_count, 6);
+	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 5);
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.blocks_received, 5);
+}
+
+static void test_a_fork_is_followed(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_download *download = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 100);
+	join(reader, hf_core_key(writer->core));
+	hf_download_start(reader->replication, download);
+	connect_peers(writer, reader);
+	settle();
+	static const uint64_t lengths[] = {60, 33, 0, 1, 64, 7};
+
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		if (lengths[i] <= hf_core_length(writer->core))
+			assert_int_equal(hf_core_truncate(writer->core, lengths[i], HF_CORE_NEXT_FORK), HF_OK);
+		append_numbers(writer, 50);
+		settle();
+		assert_same_cores(writer->core, reader->core);
+	}
+	assert_int_equal(hf_core_truncate(writer->core, 5, 100), HF_OK);
+	core_commit(writer->core);
+	settle();
+	assert_same_cores(writer->core, reader->core);
+}
+
+static void test_a_peer_in_the_middle_passes_on(void **state)
+{
+	struct peer *writer = add_peer(), *middle = add_peer(), *reader = add_peer();
+	struct hf_download *all = new_download((struct hf_download){.from = 0, .to = UINT64_MAX}), *some = new_download((struct hf_download){.from = 100, .to = 300, .is_random = true, .done = count_done});
+
+	(void)state;
+	done_count = 0;
+	join(writer, NULL);
+	append_numbers(writer, 500);
+	join(middle, hf_core_key(writer->core));
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, middle);
+	connect_peers(middle, reader);
+	hf_download_start(reader->replication, some);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 500);
+	assert_int_equal(done_count, 0);
+	hf_download_start(middle->replication, all);
+	settle();
+	assert_int_equal(done_count, 1);
+	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 200);
+}
+
+static void test_a_block_is_asked_of_one_peer_at_a_time(void **state)
+{
+	struct peer *one = add_peer(), *two = add_peer(), *reader = add_peer();
+	struct hf_download *all = new_download((struct hf_download){.from = 0, .to = UINT64_MAX}), *copy = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+	struct hf_replicator_stats a, b;
+
+	(void)state;
+	join(one, NULL);
+	append_numbers(one, 2000);
+	join(two, hf_core_key(one->core));
+	connect_peers(one, two);
+	hf_download_start(two->replication, copy);
+	settle();
+	hf_replicator_stats(one->replicator, &a);
+	uint64_t before = a.blocks_sent;
+
+	join(reader, hf_core_key(one->core));
+	connect_peers(one, reader);
+	connect_peers(two, reader);
+	hf_download_start(reader->replication, all);
+	settle();
+	assert_same_cores(one->core, reader->core);
+	hf_replicator_stats(one->replicator, &a);
+	hf_replicator_stats(two->replicator, &b);
+	assert_int_equal(a.blocks_sent - before + b.blocks_sent, 2000);
+	assert_true(a.blocks_sent - before > 100 && b.blocks_sent > 100);
+}
+
+static void test_a_peer_that_does_not_know_the_key_learns_nothing(void **state)
+{
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {1}, other[HF_HANDSHAKE_HASH_BYTES] = {2};
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct end *end;
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 10);
+	join(reader, hf_core_key(writer->core));
+	end = connect_with(writer, reader, hash, other);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 0);
+	assert_string_equal(end->failure, "core replication: it does not know the core's key");
+}
+
+static void test_a_lost_peer_is_made_up_for(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_download *all = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 3000);
+	join(reader, hf_core_key(writer->core));
+	hf_download_start(reader->replication, all);
+	for (int round = 0; round < 12; round++) {
+		struct end *end = connect_peers(writer, reader);
+
+		for (int i = 0; i < 3 + round; i++) {
+			deliver_some();
+			hf_replicator_flush(writer->replicator);
+			hf_replicator_flush(reader->replicator);
+			hf_corestore_settle(reader->node.cores);
+		}
+		drop_end(end);
+		drop_end(end->other);
+		end_count -= 2;
+	}
+	connect_peers(writer, reader);
+	settle();
+	assert_same_cores(writer->core, reader->core);
+}
+
+static void test_a_seek_fetches_hashes_not_blocks(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_core_place place, expected;
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 1000);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, reader);
+	settle();
+	for (uint64_t bytes = 1; bytes < hf_core_byte_length(writer->core); bytes += 997) {
+		int rounds = 0;
+
+		assert_int_equal(hf_core_seek(writer->core, bytes, &expected), HF_OK);
+		while (hf_core_seek(reader->core, bytes, &place) == HF_EWAIT) {
+			struct hf_seek_wait wait = {.bytes = bytes, .done = (void (*)(struct hf_seek_wait *))count_heard};
+
+			assert_true(rounds++ < 30);
+			hf_seek_wait_start(reader->replication, &wait);
+			settle();
+			hf_seek_wait_cancel(&wait);
+		}
+		assert_int_equal(place.block, expected.block);
+		assert_int_equal(place.offset, expected.offset);
+	}
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.blocks_received, 0);
+}
+
+static void test_a_writer_with_two_histories_is_found_out(void **state)
+{
+	struct peer *writer = add_peer(), *twin = add_peer(), *reader = add_peer();
+	struct hf_download *all = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+	struct hf_core_options options = {.size = sizeof options};
+	uint8_t secret[HF_SIGN_SECRET_BYTES], public_key[32], seed[32] = {9};
+	struct hf_slice block = HF_SLICE_LITERAL("another past");
+
+	(void)state;
+	hf_sign_keypair_from_seed(public_key, secret, seed);
+	options.secret_key = secret;
+	assert_int_equal(hf_corestore_get(writer->node.cores, &options, &writer->core, NULL), HF_OK);
+	assert_int_equal(hf_corestore_get(twin->node.cores, &options, &twin->core, NULL), HF_OK);
+	hf_replicator_join(writer->replicator, writer->core, &writer->replication);
+	hf_replicator_join(twin->replicator, twin->core, &twin->replication);
+	append_numbers(writer, 20);
+	assert_int_equal(hf_core_append(twin->core, &block, 1, NULL), HF_OK);
+	append_numbers(twin, 39);
+	join(reader, hf_core_key(writer->core));
+	hf_download_start(reader->replication, all);
+	connect_peers(writer, reader);
+	settle();
+	assert_same_cores(writer->core, reader->core);
+	connect_peers(twin, reader);
+	settle();
+	assert_true(hf_core_is_frozen(reader->core));
+	assert_same_cores(writer->core, reader->core);
+}
+
+int main(void)
+{
+	hf_crypto_init();
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_a_whole_core_is_downloaded_and_followed, tear_down),
+		cmocka_unit_test_teardown(test_only_what_is_wanted_is_fetched, tear_down),
+		cmocka_unit_test_teardown(test_a_fork_is_followed, tear_down),
+		cmocka_unit_test_teardown(test_a_peer_in_the_middle_passes_on, tear_down),
+		cmocka_unit_test_teardown(test_a_block_is_asked_of_one_peer_at_a_time, tear_down),
+		cmocka_unit_test_teardown(test_a_peer_that_does_not_know_the_key_learns_nothing, tear_down),
+		cmocka_unit_test_teardown(test_a_lost_peer_is_made_up_for, tear_down),
+		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
+		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
