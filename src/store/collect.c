@@ -1,4 +1,5 @@
-/* The segment is read through a pin, what is alive goes to a new generation, and the manifest switches to it. The old file
+/* The segment is read through a pin, what is alive goes to a new generation, and the manifest switches to it; a segment in which
+ * nothing is alive is removed. The old file
  * is unlinked then; readers that pinned it keep it open. Written at a bounded rate, so that commits find the disk free. */
 #include "store/collect.h"
 
@@ -17,6 +18,11 @@ struct collection_run {
 	uint64_t written, kept;
 };
 
+static bool is_empty(const struct hf_log_segment_info *info)
+{
+	return info->generation > 0 && info->file_bytes <= HF_LOG_EMPTY_FILE_BYTES;
+}
+
 static bool pick(struct collection_run *run, unsigned live_percent)
 {
 	uint64_t replay = atomic_load(&run->store->replay_position), best = 0;
@@ -25,6 +31,11 @@ static bool pick(struct collection_run *run, unsigned live_percent)
 		struct hf_log_segment_info info = hf_log_set_info(run->set, i);
 		uint64_t share = info.dead_bytes * 1000 / info.file_bytes;
 
+		if (is_empty(&info)) { /* as older programs left them */
+			run->segment = i;
+			run->info = info;
+			break;
+		}
 		if (info.base + info.length > replay || info.dead_bytes == 0 || share < (100 - live_percent) * 10u || share < best)
 			continue;
 		if (live_percent < 100 && info.dead_bytes < run->store->log_segment_bytes / GARBAGE_PART_MIN)
@@ -95,7 +106,7 @@ static int record_lives(struct collection_run *run, const struct hf_log_record *
 	case HF_RECORD_DOC: return doc_lives(run, record, lives);
 	case HF_RECORD_BLOCK: return block_lives(run, record, lives);
 	case HF_RECORD_DELETE: *lives = victim_remains(run, record); return HF_OK;
-	case HF_RECORD_DROP: *lives = true; return HF_OK;
+	case HF_RECORD_DROP: *lives = run->segment > 0; return HF_OK; /* what it drops may be in front of it */
 	default: *lives = false; return HF_OK;
 	}
 }
@@ -134,28 +145,36 @@ static int copy_live(struct collection_run *run, struct hf_log_rewrite *rewrite)
 	return status == HF_ENOTFOUND ? HF_OK : status;
 }
 
-static int rewrite_segment(struct collection_run *run)
+/* The new file takes the place of the old one; when nothing lives, none does. */
+static int switch_over(struct collection_run *run, struct hf_log_rewrite *rewrite)
 {
 	struct hf_store *store = run->store;
-	struct hf_log_rewrite *rewrite;
 	char name[32], path[HF_PATH_BYTES_MAX];
-	int status = hf_log_rewrite_begin(&rewrite, store->log, &run->info);
+	int status;
+
+	hf_log_file_name(run->info.number, run->info.generation, name);
+	pthread_mutex_lock(&store->checkpoint_lock);
+	status = run->kept > 0 ? hf_log_rewrite_install(rewrite) : hf_log_remove_segment(store->log, run->info.number);
+	if (status == HF_OK && hf_path_join(path, store->log_directory, name) == HF_OK)
+		hf_store_unlink_later(store, path);
+	if (status == HF_OK)
+		status = hf_store_checkpoint_locked(store, false);
+	pthread_mutex_unlock(&store->checkpoint_lock);
+	return status;
+}
+
+static int rewrite_segment(struct collection_run *run)
+{
+	struct hf_log_rewrite *rewrite;
+	int status = hf_log_rewrite_begin(&rewrite, run->store->log, &run->info);
 
 	if (status != HF_OK)
 		return status;
 	status = copy_live(run, rewrite);
-	if (status == HF_OK)
+	if (status == HF_OK && run->kept > 0)
 		status = hf_log_rewrite_finish(rewrite);
-	if (status == HF_OK) {
-		hf_log_file_name(run->info.number, run->info.generation, name);
-		pthread_mutex_lock(&store->checkpoint_lock);
-		status = hf_log_rewrite_install(rewrite);
-		if (status == HF_OK && hf_path_join(path, store->log_directory, name) == HF_OK)
-			hf_store_unlink_later(store, path);
-		if (status == HF_OK)
-			status = hf_store_checkpoint_locked(store, false);
-		pthread_mutex_unlock(&store->checkpoint_lock);
-	}
+	if (status == HF_OK)
+		status = switch_over(run, rewrite);
 	hf_log_rewrite_free(rewrite);
 	return status;
 }

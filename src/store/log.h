@@ -2,7 +2,7 @@
  *
  * Directory `log/`, one file per segment, named by its number in 8 hex digits, "-", its generation in hex, ".log". A
  * segment covers a range of the logical address space [base, base + length); a position names a record for ever. A
- * segment begins where the one before it ends.
+ * segment begins where the one before it ends; one in which nothing lives any more is removed, and leaves a gap.
  *
  *   file    = header, records
  *   header  = "HFLOG\0\0\1" (8), store uuid (16), segment number le32, generation le32, base le64,
@@ -34,6 +34,7 @@
 
 #define HF_LOG_RECORD_HEADER_BYTES 16
 #define HF_LOG_FILE_HEADER_BYTES 64
+#define HF_LOG_EMPTY_FILE_BYTES (HF_LOG_FILE_HEADER_BYTES + 8) /* a squeezed one without records */
 #define HF_LOG_UUID_BYTES 16
 #define HF_LOG_PAYLOAD_BYTES_MAX (HF_STORE_BLOCK_BYTES_MAX + 64)
 
@@ -159,6 +160,9 @@ int hf_log_rewrite_keep(struct hf_log_rewrite *rewrite, const struct hf_log_reco
 int hf_log_rewrite_finish(struct hf_log_rewrite *rewrite); /* writes the map, syncs file and directory */
 int hf_log_rewrite_install(struct hf_log_rewrite *rewrite);
 void hf_log_rewrite_free(struct hf_log_rewrite *rewrite); /* an unfinished file is removed */
+/* Takes a segment that holds nothing that lives out of the log for good; not the last. Its file is for the caller to unlink
+ * after the manifest that does not name it. */
+int hf_log_remove_segment(struct hf_log *log, uint32_t number);
 void hf_log_file_name(uint32_t number, uint32_t generation, char name[static 32]);
 
 #endif

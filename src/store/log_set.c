@@ -1,6 +1,6 @@
 /* The segments in use are an immutable, reference-counted set, replaced under the lock when a segment is begun or
  * collected; a reader takes the set and needs no lock while it reads. A set orders its segments by base, and each begins
- * where the one before it ends. The last segment grows in place: its length is raised after the bytes are written. */
+ * where the one before it ends or, when some were removed between, after it. The last segment grows in place: its length is raised after the bytes are written. */
 #include "store/log_segment.h"
 
 #include <stdio.h>
@@ -79,6 +79,30 @@ int hf_log_replace_segment(struct hf_log *log, struct hf_log_segment *segment, u
 	pthread_mutex_unlock(&log->lock);
 	hf_log_unpin(old);
 	return status;
+}
+
+int hf_log_remove_segment(struct hf_log *log, uint32_t number)
+{
+	struct hf_log_set *old, *set;
+
+	pthread_mutex_lock(&log->lock);
+	old = log->set;
+	set = set_copy(old, 0);
+	if (set != NULL) {
+		set->count = 0;
+		for (size_t i = 0; i < old->count; i++) {
+			if (old->segments[i]->number == number)
+				hf_log_segment_unref(old->segments[i]); /* the copy's reference */
+			else
+				set->segments[set->count++] = old->segments[i];
+		}
+		log->set = set;
+	}
+	pthread_mutex_unlock(&log->lock);
+	if (set == NULL)
+		return HF_ENOMEM;
+	hf_log_unpin(old);
+	return HF_OK;
 }
 
 int hf_log_add_segment(struct hf_log *log, struct hf_log_segment *segment)

@@ -49,7 +49,7 @@ void hf_manifest_free(struct hf_manifest *manifest)
 int hf_manifest_print(const struct hf_manifest *m, struct hf_buffer *out)
 {
 	size_t start = out->length;
-	int status = hf_buffer_printf(out, "holdfast-store %d\nuuid ", HF_STORE_FORMAT_VERSION);
+	int status = hf_buffer_printf(out, "holdfast-store %u\nuuid ", m->format);
 
 	for (int i = 0; i < HF_LOG_UUID_BYTES && status == HF_OK; i++)
 		status = hf_buffer_printf(out, "%02x", m->uuid[i]);
@@ -156,6 +156,14 @@ static bool parse_hex(struct hf_slice line, const char *word, uint8_t *out, size
 	return true;
 }
 
+/* The numbers of a log line, behind that segment. */
+static bool follows(const struct hf_log_segment_info *last, const uint64_t *n)
+{
+	uint64_t end = last->base + last->length;
+
+	return n[0] == last->number + 1ull ? n[2] == end : n[0] > last->number && n[2] >= end;
+}
+
 static int take_line(struct hf_manifest *m, enum word word, const uint64_t *n, uint32_t *collection)
 {
 	struct hf_log_segment_info *log;
@@ -168,8 +176,7 @@ static int take_line(struct hf_manifest *m, enum word word, const uint64_t *n, u
 	case REPLAY: m->replay = n[0]; break;
 	case COUNTED: m->counted = n[0]; break;
 	case LOG:
-		if (m->log_count > 0 && (n[0] != m->logs[m->log_count - 1].number + 1ull ||
-		    n[2] != m->logs[m->log_count - 1].base + m->logs[m->log_count - 1].length))
+		if (m->log_count > 0 && !follows(&m->logs[m->log_count - 1], n))
 			return HF_ECORRUPT;
 		log = hf_manifest_add_log(m);
 		if (log == NULL)
@@ -232,9 +239,10 @@ int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct
 	if (!next_line(&rest, &raw) || !split_line(raw, &line) || line.count != 1 ||
 	    !hf_slice_equal(line.word, HF_SLICE_LITERAL("holdfast-store")))
 		return hf_fail(failure, HF_ECORRUPT, "MANIFEST does not begin with the format line at offset 0; restore the store from a backup");
-	if (line.numbers[0] != HF_STORE_FORMAT_VERSION)
-		return hf_fail(failure, HF_EVERSION, "MANIFEST names format version %llu; this program knows version %d",
+	if (line.numbers[0] == 0 || line.numbers[0] > HF_STORE_FORMAT_VERSION)
+		return hf_fail(failure, HF_EVERSION, "MANIFEST names format %llu; this program knows formats 1 to %d. Use a newer program.",
 			(unsigned long long)line.numbers[0], HF_STORE_FORMAT_VERSION);
+	manifest->format = (uint32_t)line.numbers[0];
 	char sum[16];
 
 	if (text.length < CRC_LINE_BYTES)

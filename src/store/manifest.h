@@ -10,6 +10,8 @@
  *   replay <position>                      where opening begins to read the log
  *   counted <position>                     garbage of delete records below it is in the log lines
  *   log <number> <generation> <base> <length> <dead bytes>
+ *                                          a segment whose number is missing between two of them held nothing that lives
+ *                                          and is gone for good; one that is named and has no file is lost
  *   collection <number> <position>         every document of it below position is in its segments, or dead
  *   segment <number> <tier> <documents> <dead> <file bytes> <highest position> <generation of the dead file or 0>
  *                                          of the collection line above it
@@ -20,7 +22,8 @@
  *
  * MANIFEST.copy is the same once more, written after it; it is used when MANIFEST does not match its checksum or is missing.
  *
- * Unknown words are refused: a later format has a higher version.
+ * Unknown words are refused: a later format has a higher version. Older ones are understood: format 1 is the same, but names
+ * every log segment.
  */
 #ifndef HF_STORE_MANIFEST_H
 #define HF_STORE_MANIFEST_H
@@ -36,6 +39,7 @@ struct hf_manifest_segment {
 };
 
 struct hf_manifest {
+	uint32_t format; /* 1 to HF_STORE_FORMAT_VERSION */
 	uint8_t uuid[HF_LOG_UUID_BYTES];
 	uint64_t seed;
 	uint32_t next_file;
@@ -53,7 +57,7 @@ struct hf_manifest {
 	size_t run_count;
 };
 
-/* HF_ECORRUPT or HF_EVERSION with a sentence; HF_ENOMEM. */
+/* HF_ECORRUPT, or HF_EVERSION when the format is newer, with a sentence; HF_ENOMEM. */
 int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct hf_failure *failure);
 int hf_manifest_print(const struct hf_manifest *manifest, struct hf_buffer *out);
 void hf_manifest_free(struct hf_manifest *manifest);

@@ -1,6 +1,6 @@
 /* Opening puts the parts together from the manifest and lets recovery bring them up to the end of the log; closing brings
  * everything in memory to the disk, so that the next open replays nothing. */
-#include "store/manifest.h"
+#include "store/upgrade.h"
 #include "store/writer.h"
 
 #include <stdio.h>
@@ -371,7 +371,8 @@ static bool log_wanted(const struct hf_manifest *m, const char *name)
 	for (size_t i = 0; i < m->log_count; i++)
 		if (m->logs[i].number == number)
 			return m->logs[i].generation == generation;
-	return true;
+	/* One with a number that is missing between them is gone; one behind the last was begun after the manifest. */
+	return m->log_count == 0 || number > m->logs[m->log_count - 1].number;
 }
 
 static int sweep_one(void *context, const char *name)
@@ -478,7 +479,9 @@ static int open_by_copy(struct hf_store *store, int status, struct hf_failure *f
 	hf_log_error(&hf_store_module, "MANIFEST cannot be read; its copy is used", "reason=\"%s\"", failure ? failure->text : "");
 	if (failure != NULL)
 		*failure = (struct hf_failure){0};
-	status = load_store(store, &m, failure);
+	status = hf_store_upgrade(store, "MANIFEST.copy", &m, hf_upgrade_steps, HF_STORE_FORMAT_VERSION, failure);
+	if (status == HF_OK)
+		status = load_store(store, &m, failure);
 	hf_manifest_free(&m);
 	atomic_store(&store->manifest_wanted, true);
 	return status;
@@ -516,8 +519,11 @@ static int start(struct hf_store *store, struct hf_failure *failure)
 		return status;
 	status = read_manifest(store, "MANIFEST", &m, failure);
 	if (status == HF_OK) {
-		sweep_all(store, &m);
-		status = load_store(store, &m, failure);
+		status = hf_store_upgrade(store, "MANIFEST", &m, hf_upgrade_steps, HF_STORE_FORMAT_VERSION, failure);
+		if (status == HF_OK) {
+			sweep_all(store, &m);
+			status = load_store(store, &m, failure);
+		}
 		hf_manifest_free(&m);
 	} else if (status == HF_ECORRUPT || status == HF_ENOTFOUND) {
 		status = open_by_copy(store, status, failure);

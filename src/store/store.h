@@ -25,7 +25,7 @@
 #include "base/env.h"
 #include "base/metrics.h"
 
-#define HF_STORE_FORMAT_VERSION 1
+#define HF_STORE_FORMAT_VERSION 2
 #define HF_STORE_ID_BYTES 32
 #define HF_STORE_DOC_BYTES_MAX (1u << 20)       /* a payload */
 #define HF_STORE_BLOCK_BYTES_MAX (16u << 20)    /* a log block with what belongs to it */
@@ -74,7 +74,7 @@ struct hf_store_options {
 };
 
 /* Opens or creates. The caller holds the data directory's LOCK. failure gets the sentence.
- * HF_EVERSION for an unknown format, HF_ECORRUPT when something needed at open does not match its
+ * A store of an older format is upgraded. HF_EVERSION for a newer format, or an older one with read_only; HF_ECORRUPT when something needed at open does not match its
  * checksum (the sentence names file and offset), HF_ENOSPC, HF_EIO, HF_ENOMEM. */
 int hf_store_open(struct hf_store **out, const struct hf_store_options *options, struct hf_failure *failure);
 /* Commits what was submitted, seals what is in memory so that the next open replays nothing, closes. */

@@ -313,6 +313,7 @@ int hf_store_checkpoint_locked(struct hf_store *store, bool all)
 	c.applied = atomic_load_explicit(&store->applied, memory_order_acquire);
 	c.committed = atomic_load_explicit(&store->committed, memory_order_acquire);
 	c.floor = hf_kills_floor(&store->kills);
+	c.manifest.format = HF_STORE_FORMAT_VERSION;
 	c.manifest.replay = c.applied;
 	lower(&c.manifest.replay, c.floor);
 	status = add_indexes(&c);

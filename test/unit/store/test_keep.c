@@ -103,6 +103,55 @@ static void test_compaction_gives_space_back(void **state)
 	test_remove(directory);
 }
 
+static int count_file(void *context, const char *name)
+{
+	uint64_t *files = context; /* how many, and whether the first segment is among them */
+
+	files[0]++;
+	files[1] |= strncmp(name, "00000001-", 9) == 0;
+	return 0;
+}
+
+static void test_a_log_segment_in_which_nothing_lives_is_removed(void **state)
+{
+	char directory[64], path[128];
+	struct hf_store *store;
+	struct hf_store_stats stats;
+	struct hf_failure failure;
+	uint64_t files[2] = {0, 0};
+
+	(void)state;
+	test_directory(directory);
+	snprintf(path, sizeof path, "%s/log", directory);
+	store = open_with(directory, NULL);
+	fill(store, 0, 2000);
+	for (uint64_t i = 0; i < 1900; i += 20)
+		assert_int_equal(test_delete(store, 0, i, 20), HF_OK);
+	fill(store, 3000, 500);
+	for (int round = 0; round < 3; round++) /* victims first, then what deleted them */
+		assert_int_equal(hf_store_compact(store, &failure), HF_OK);
+	hf_store_stats(store, &stats);
+	assert_int_equal(env.fs->list(env.fs, path, count_file, files), 0);
+	assert_int_equal(files[0], stats.log_segment_count);
+	assert_int_equal(files[1], 0);
+	assert_int_equal(hf_store_verify(store, print_fault, NULL), HF_OK);
+	hf_store_abandon(store);
+	store = open_with(directory, NULL);
+	check(store, 0, 1900, HF_ENOTFOUND, 600);
+	check(store, 1900, 100, HF_OK, 600);
+	assert_int_equal(hf_store_rebuild_index(store, 0, NULL, NULL), HF_OK);
+	check(store, 3000, 500, HF_OK, 600);
+	hf_store_close(store);
+	/* One that is named and not there is lost. */
+	snprintf(path, sizeof path, "cd '%s/log' && rm \"$(ls | head -1)\"", directory);
+	assert_int_equal(system(path), 0);
+	struct hf_store_options options = test_options(&env, directory);
+
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_ECORRUPT);
+	assert_non_null(strstr(failure.text, "backup"));
+	test_remove(directory);
+}
+
 static void test_rebuilt_index_answers_as_before(void **state)
 {
 	char directory[64];
@@ -350,6 +399,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_backup_opens_and_holds_what_was_committed),
 		cmocka_unit_test(test_compaction_gives_space_back),
+		cmocka_unit_test(test_a_log_segment_in_which_nothing_lives_is_removed),
 		cmocka_unit_test(test_rebuilt_index_answers_as_before),
 		cmocka_unit_test(test_dropped_collection_stays_dropped),
 		cmocka_unit_test(test_quota_refuses_but_lets_delete),
