@@ -23,6 +23,14 @@
  * A new segment is created only after the one before it was synced whole, and its header is synced before a record
  * follows. So everything in front of an existing segment was synced once: damage there is corruption, not a torn tail.
  *
+ * WHAT RECOVERY PROMISES. Each group begins with a record that says up to where the log was synced when it was written; the
+ * manifest says it too, and a later segment says it of all before it. Let S be the highest position that any of these which
+ * can be read names. Damage below S is told: it is counted and named in the log, the records around it are kept, and
+ * nothing is cut off. From S on lies what was written since the last sync that something was written after: there a record
+ * that is not whole is taken for one that a crash tore, and the log ends before its batch, with a warning. So damage in
+ * the very last group, which nothing came after, cannot be told from a torn write, even if the group had been synced; a
+ * clean close and every checkpoint move S behind it.
+ *
  * Record types are listed in record.h.
  *
  * Threads: append, sync of the end, cut: the writer (sync also from a background thread). pin, read, readers: any.

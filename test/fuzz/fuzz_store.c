@@ -210,6 +210,7 @@ static void write_manifest(struct log_maker *m, uint8_t choices, uint8_t place)
 	struct hf_buffer text = {0};
 
 	memcpy(manifest->uuid, fuzz_uuid, sizeof fuzz_uuid);
+	manifest->format = HF_STORE_FORMAT_VERSION;
 	manifest->seed = 1;
 	manifest->next_file = 0x1000;
 	manifest->synced = choices & SYNCED ? there + 4ull * place : FIRST_POSITION;

@@ -2,6 +2,7 @@
 #include "store_test.h"
 
 #include "base/log.h"
+#include "store/state.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -394,6 +395,87 @@ static void forget_line(void *context, const char *line, unsigned length)
 	(void)length;
 }
 
+/* ---- Damage near the end of the log ---- */
+
+/* Spoils the payload of that document in the first log file. */
+static void spoil(const char *directory, uint64_t number)
+{
+	struct test_doc doc;
+	struct hf_buffer log = {0};
+	char path[128];
+	uint8_t *found;
+
+	test_doc_make(&doc, number);
+	snprintf(path, sizeof path, "%s/log/00000001-0.log", directory);
+	assert_int_equal(hf_fs_read_all(env.fs, path, 64 << 20, &log), HF_OK);
+	found = memmem(log.data, log.length, doc.payload, doc.length);
+	assert_non_null(found);
+	found[doc.length / 2] ^= 1;
+	assert_int_equal(hf_fs_replace(env.fs, path, log.data, log.length), HF_OK);
+	hf_buffer_free(&log);
+}
+
+static void expect_after_damage(const char *directory, uint64_t corrupt_count, uint64_t lost, uint64_t kept)
+{
+	struct hf_store *store = open_with(directory, NULL);
+	struct hf_snapshot *snapshot = hf_store_snapshot(store);
+	struct hf_store_stats stats;
+
+	hf_store_stats(store, &stats);
+	assert_int_equal(stats.corrupt_count, corrupt_count);
+	assert_int_equal(test_get(snapshot, 0, lost), HF_ENOTFOUND);
+	assert_int_equal(test_get(snapshot, 0, kept), HF_OK);
+	hf_snapshot_release(snapshot);
+	assert_int_equal(test_put(store, 0, 500, 1), HF_OK); /* it goes on */
+	hf_store_close(store);
+}
+
+static struct hf_store *two_groups(char directory[64])
+{
+	test_directory(directory);
+	struct hf_store *store = open_with(directory, NULL);
+
+	assert_int_equal(test_put(store, 0, 1, 1), HF_OK);
+	assert_int_equal(test_put(store, 0, 2, 1), HF_OK);
+	return store;
+}
+
+static void test_damage_before_a_later_group_is_told_after_a_crash(void **state)
+{
+	char directory[64];
+
+	(void)state;
+	hf_store_abandon(two_groups(directory));
+	spoil(directory, 1);
+	expect_after_damage(directory, 1, 1, 2);
+	test_remove(directory);
+}
+
+static void test_damage_in_the_last_group_is_taken_for_a_torn_one(void **state)
+{
+	char directory[64];
+
+	(void)state;
+	hf_store_abandon(two_groups(directory));
+	spoil(directory, 2);
+	expect_after_damage(directory, 0, 2, 1);
+	test_remove(directory);
+}
+
+static void test_damage_in_the_last_group_is_told_when_the_manifest_knows_it(void **state)
+{
+	char directory[64];
+	struct hf_store *store;
+
+	(void)state;
+	store = two_groups(directory);
+	assert_int_equal(hf_store_checkpoint(store, false), HF_OK); /* memory is not sealed: the group is replayed */
+	hf_store_abandon(store);
+	spoil(directory, 2);
+	expect_after_damage(directory, 1, 2, 1);
+	test_remove(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +487,9 @@ int main(void)
 		cmocka_unit_test(test_quota_refuses_but_lets_delete),
 		cmocka_unit_test(test_read_only_store_changes_nothing),
 		cmocka_unit_test(test_damage_anywhere_is_found_and_never_served),
+		cmocka_unit_test(test_damage_before_a_later_group_is_told_after_a_crash),
+		cmocka_unit_test(test_damage_in_the_last_group_is_taken_for_a_torn_one),
+		cmocka_unit_test(test_damage_in_the_last_group_is_told_when_the_manifest_knows_it),
 		cmocka_unit_test(test_records_before_a_cut_of_the_log_are_served),
 	};
 
