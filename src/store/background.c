@@ -49,7 +49,7 @@ static bool work_all(struct hf_store *store, enum hf_index_job job)
 }
 
 /* The first thing that the upkeep thread does: until a block of a segment was checked, reads that may not wait
- * cannot use it. An index is derived: a damaged one is made anew from the log, which takes the writer's time once. */
+ * cannot use it. An index is derived: a damaged one is made anew from the log. */
 static void warm_all(struct hf_store *store)
 {
 	for (uint32_t i = 0; i < HF_STORE_COLLECTION_COUNT_MAX; i++) {
@@ -101,7 +101,7 @@ static bool upkeep_round(struct hf_store *store)
 	    hf_blocks_memory_bytes(store->blocks) >= HF_BLOCKS_MEMORY_BYTES)
 		atomic_store(&store->manifest_wanted, true);
 	checkpoint_if_wanted(store);
-	return hf_collect_one(store, HF_COLLECT_LIVE_PERCENT) == 1 || more;
+	return hf_collect_one(store, HF_COLLECT_LIVE_PERCENT, false) == 1 || more;
 }
 
 void hf_background_run(struct hf_store *store)

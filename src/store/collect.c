@@ -179,12 +179,15 @@ static int rewrite_segment(struct collection_run *run)
 	return status;
 }
 
-int hf_collect_one(struct hf_store *store, unsigned live_percent)
+int hf_collect_one(struct hf_store *store, unsigned live_percent, bool wait)
 {
 	struct collection_run run = {.store = store};
 	int status = 0;
 
-	pthread_mutex_lock(&store->collect_lock);
+	if (wait)
+		pthread_mutex_lock(&store->collect_lock);
+	else if (pthread_mutex_trylock(&store->collect_lock) != 0)
+		return 0;
 	run.set = hf_log_pin(store->log);
 	if (!store->read_only && pick(&run, live_percent)) {
 		hf_snapshot_init(&run.snapshot, store, hf_store_position(store));

@@ -56,7 +56,7 @@ int hf_store_compact(struct hf_store *store, struct hf_failure *failure)
 	if (status == HF_OK)
 		status = merge_blocks(store);
 	if (status == HF_OK)
-		while ((status = hf_collect_one(store, 100)) == 1)
+		while ((status = hf_collect_one(store, 100, true)) == 1)
 			;
 	return status == HF_OK ? HF_OK : hf_fail(failure, status, "the store could not be compacted (%s)", hf_error_text(status));
 }

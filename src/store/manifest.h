@@ -62,6 +62,9 @@ int hf_manifest_parse(struct hf_manifest *manifest, struct hf_slice text, struct
 int hf_manifest_print(const struct hf_manifest *manifest, struct hf_buffer *out);
 void hf_manifest_free(struct hf_manifest *manifest);
 
+/* Unlinks the files of the store's folders that the manifest makes needless (sweep.c). */
+void hf_store_sweep(struct hf_store *store, const struct hf_manifest *manifest);
+
 /* Grow the lists by one zeroed entry; NULL when out of memory. */
 struct hf_log_segment_info *hf_manifest_add_log(struct hf_manifest *manifest);
 struct hf_manifest_segment *hf_manifest_add_segment(struct hf_manifest *manifest);

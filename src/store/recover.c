@@ -44,21 +44,6 @@ static int note_table_record(struct hf_store *store, const struct hf_log_record 
 	return status;
 }
 
-/* Puts the new index of a collection in the old one's place. First it is published, so that no checkpoint from then on names the
- * old files; only then may they go. */
-static int replace_collection(struct hf_store *store, uint32_t number, struct hf_collection *collection)
-{
-	struct hf_collection *old = hf_collection_ref(store, number);
-	int status = HF_OK;
-
-	hf_collection_publish(store, number, collection);
-	if (old != NULL)
-		status = hf_store_forget_files(store, old);
-	hf_collection_unref(old);
-	atomic_store(&store->manifest_wanted, true);
-	return status;
-}
-
 static int drop_collection(struct hf_store *store, const struct hf_log_record *record)
 {
 	struct hf_collection *collection;
@@ -69,7 +54,7 @@ static int drop_collection(struct hf_store *store, const struct hf_log_record *r
 	if (store->collections[record->stream] == NULL)
 		return HF_OK;
 	status = hf_collection_new(&collection, store, record->stream, NULL, 0, NULL);
-	return status != HF_OK ? status : replace_collection(store, record->stream, collection);
+	return status != HF_OK ? status : hf_collection_replace(store, record->stream, collection);
 }
 
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
@@ -84,32 +69,6 @@ int hf_store_apply(struct hf_store *store, const struct hf_log_record *record)
 	case HF_RECORD_LOG_DROP: return hf_blocks_apply(store->blocks, record);
 	default: return HF_OK;
 	}
-}
-
-static int insert_doc(struct recovery *r, struct hf_collection *collection, const struct hf_log_record *record)
-{
-	struct hf_store *store = r->store;
-	struct hf_doc_key key;
-	int status = hf_store_describe(store, record->stream, record->payload, &key, r->terms);
-
-	if (status != HF_OK) {
-		atomic_fetch_add(&store->corrupt_count, 1);
-		hf_log_error(&hf_store_module, "a document cannot be read; it is not indexed", "collection=%u position=%llu error=%s",
-			record->stream, (unsigned long long)record->position, hf_error_name(status));
-		return HF_OK;
-	}
-	status = hf_index_insert(collection->index, &key, record->position);
-	if (status == HF_EBUSY) {
-		status = hf_index_freeze(collection->index);
-		if (status == HF_OK && !store->read_only)
-			while (hf_index_frozen_count(collection->index) > 1 && hf_index_work(collection->index, HF_INDEX_SEAL) == 1)
-				;
-		collection->memtable_docs = 0;
-		if (status == HF_OK)
-			status = hf_index_insert(collection->index, &key, record->position);
-	}
-	collection->memtable_docs++;
-	return status;
 }
 
 static int replay_doc(struct recovery *r, const struct hf_log_record *record)
@@ -127,7 +86,7 @@ static int replay_doc(struct recovery *r, const struct hf_log_record *record)
 		hf_collection_publish(store, record->stream, collection);
 	}
 	collection = store->collections[record->stream];
-	return record->position < collection->position ? HF_OK : insert_doc(r, collection, record);
+	return record->position < collection->position ? HF_OK : hf_collection_insert(collection, record, r->terms);
 }
 
 static int replay_delete(struct recovery *r, const struct hf_log_record *record)
@@ -337,95 +296,4 @@ int hf_store_recover(struct hf_store *store, uint64_t from, uint64_t synced, uin
 	status = finish(&r, failure);
 	store->replay_us = hf_env_monotonic_us(store->env) - start_us;
 	return status;
-}
-
-/* ---- A new index from the log ---- */
-
-struct rebuild {
-	struct recovery r;
-	uint32_t number;
-	struct hf_collection *target;
-	void (*progress)(void *context, uint64_t done, uint64_t total);
-	void *context;
-};
-
-static int rebuild_record(struct rebuild *b, const struct hf_log_record *record)
-{
-	struct hf_record_delete gone;
-	int status = HF_OK;
-
-	if (record->stream != b->number)
-		return HF_OK;
-	if (record->type == HF_RECORD_DOC)
-		return insert_doc(&b->r, b->target, record);
-	if (record->type == HF_RECORD_DELETE && hf_record_read_delete(record->payload, &gone)) {
-		status = hf_index_kill(b->target->index, gone.id, gone.position);
-	} else if (record->type == HF_RECORD_DROP) {
-		hf_collection_unref(b->target);
-		b->target = NULL;
-		status = hf_collection_new(&b->target, b->r.store, b->number, NULL, 0, NULL);
-	}
-	return status == HF_ENOTFOUND ? HF_OK : status;
-}
-
-static int rebuild_segment(struct rebuild *b, size_t segment)
-{
-	struct hf_log_reader reader;
-	struct hf_log_record record;
-	int status = HF_OK;
-
-	hf_log_reader_start(&reader, b->r.set, segment, 0);
-	while (status == HF_OK) {
-		status = hf_log_reader_next(&reader, &record);
-		if (status == HF_OK)
-			status = rebuild_record(b, &record);
-		else if (status == HF_ECORRUPT)
-			status = hf_log_reader_resync(&reader);
-	}
-	hf_log_reader_free(&reader);
-	return status == HF_ENOTFOUND ? HF_OK : status;
-}
-
-/* On the writer thread. */
-static int rebuild(struct hf_store *store, void *context)
-{
-	struct rebuild *b = context;
-	int status = hf_collection_new(&b->target, store, b->number, NULL, 0, NULL);
-
-	b->r.set = hf_log_pin(store->log);
-	b->r.terms = malloc(HF_STORE_TERM_COUNT_MAX * sizeof *b->r.terms);
-	if (status == HF_OK && b->r.terms == NULL)
-		status = HF_ENOMEM;
-	for (size_t i = 0; i < hf_log_set_count(b->r.set) && status == HF_OK; i++) {
-		status = rebuild_segment(b, i);
-		if (b->progress != NULL)
-			b->progress(b->context, i + 1, hf_log_set_count(b->r.set));
-	}
-	if (status == HF_OK) {
-		status = replace_collection(store, b->number, b->target);
-		b->target = NULL;
-	}
-	hf_collection_unref(b->target);
-	hf_log_unpin(b->r.set);
-	free(b->r.terms);
-	return status;
-}
-
-int hf_store_rebuild_at_open(struct hf_store *store, uint32_t collection)
-{
-	struct rebuild b = {.r = {.store = store}, .number = collection};
-
-	return rebuild(store, &b);
-}
-
-int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,
-	void (*progress)(void *context, uint64_t done, uint64_t total), void *context)
-{
-	struct rebuild b = {.r = {.store = store}, .number = collection, .progress = progress, .context = context};
-	int status;
-
-	if (collection >= HF_STORE_COLLECTION_COUNT_MAX)
-		return HF_EINVAL;
-	status = hf_writer_run(store, rebuild, &b);
-	return status == HF_OK ? hf_store_checkpoint(store, false) : status;
 }

@@ -102,7 +102,7 @@ struct hf_store {
 	bool rebuild_wanted[HF_STORE_COLLECTION_COUNT_MAX]; /* at open: the index was damaged */
 	uint64_t replayed_records, replay_us;
 
-	pthread_mutex_t collect_lock; /* one collection of a log segment at a time; taken before the next */
+	pthread_mutex_t collect_lock; /* one collection of a log segment at a time, and none while an index is rebuilt; taken before the next */
 	/* Under the checkpoint lock. */
 	pthread_mutex_t checkpoint_lock;
 	struct hf_old_file *old_files; /* to unlink after the next manifest */
@@ -116,7 +116,7 @@ struct hf_store {
 
 extern struct hf_log_module hf_store_module; /* log lines of the store */
 
-/* ---- store.c ---- */
+/* ---- collection.c ---- */
 struct hf_collection *hf_collection_ref(struct hf_store *store, uint32_t number); /* NULL when there is none */
 void hf_collection_unref(struct hf_collection *collection);
 /* Makes a collection with an empty index, or with the given segments. Does not publish it. */
@@ -124,6 +124,11 @@ int hf_collection_new(struct hf_collection **out, struct hf_store *store, uint32
 	const struct hf_index_segment_info *segments, size_t segment_count, struct hf_failure *failure);
 /* Puts it in the place of what is there (NULL: nothing); the old one loses the store's reference. */
 void hf_collection_publish(struct hf_store *store, uint32_t number, struct hf_collection *collection);
+/* The same, and the files of the old one go: no checkpoint from now on names them. */
+int hf_collection_replace(struct hf_store *store, uint32_t number, struct hf_collection *collection);
+/* Indexes the document of a record that is read from the log; one that cannot be understood is counted and left out. terms has
+ * room for HF_STORE_TERM_COUNT_MAX. By the index's one writer. */
+int hf_collection_insert(struct hf_collection *collection, const struct hf_log_record *record, uint64_t *terms);
 int hf_store_describe(struct hf_store *store, uint32_t collection, struct hf_slice payload, struct hf_doc_key *key, uint64_t *terms);
 /* Fills id from a payload. */
 int hf_store_identify(struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES]);
@@ -136,10 +141,12 @@ void hf_store_unregister_metrics(struct hf_store *store);
 /* ---- recover.c ---- */
 /* Reads the log from `from` on, cuts off a torn tail, and brings all derived parts up to its end. */
 int hf_store_recover(struct hf_store *store, uint64_t from, uint64_t synced, uint64_t counted, struct hf_failure *failure);
-/* A new index for the collection, before the store's threads run. */
-int hf_store_rebuild_at_open(struct hf_store *store, uint32_t collection);
 /* Applies what a committed record means for tables, blocks and collections; documents and dead marks are not its affair. */
 int hf_store_apply(struct hf_store *store, const struct hf_log_record *record);
+
+/* ---- rebuild.c ---- */
+/* A new index for the collection, before the store's threads run. */
+int hf_store_rebuild_at_open(struct hf_store *store, uint32_t collection);
 
 /* ---- store_checkpoint.c ---- */
 /* Writes what changed of the derived parts and a manifest. all: tables and blocks too, however little changed. */

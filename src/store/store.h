@@ -245,7 +245,7 @@ int hf_store_verify(struct hf_store *store, void (*report)(void *context, const 
 int hf_store_backup(struct hf_store *store, const char *directory, struct hf_failure *failure);
 /* Seals, merges to few segments and rewrites log files that hold dead records. */
 int hf_store_compact(struct hf_store *store, struct hf_failure *failure);
-/* Throws the index of one collection away and builds it again from the log. */
+/* Builds the index of one collection again from the log, beside commits and readers, and throws the old one away. */
 int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,
 	void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
 

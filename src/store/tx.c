@@ -109,21 +109,16 @@ void hf_tx_begin_commit(struct hf_tx *tx)
 	tx->drops = tx->ends_group = false;
 }
 
-static void drop_kills(struct hf_tx *tx)
+/* The map again, of what is left of the list. */
+static void map_kills(struct hf_tx *tx)
 {
-	if (tx->kill_count == tx->commit_kill)
-		return;
-	tx->kill_count = tx->commit_kill;
 	hf_place_clear(&tx->kill_map);
 	for (size_t i = 0; i < tx->kill_count; i++)
-		hf_place_put(&tx->kill_map, tx->kills[i].position, (uint32_t)i);
+		hf_place_put(&tx->kill_map, tx->kills[i].position, (uint32_t)i); /* it was larger: there is room */
 }
 
-static void drop_lengths(struct hf_tx *tx)
+static void map_lengths(struct hf_tx *tx)
 {
-	if (tx->length_count == tx->commit_length)
-		return;
-	tx->length_count = tx->commit_length;
 	hf_place_clear(&tx->length_map);
 	for (size_t i = 0; i < tx->length_count; i++)
 		hf_place_put(&tx->length_map, tx->lengths[i].log, (uint32_t)i);
@@ -132,8 +127,14 @@ static void drop_lengths(struct hf_tx *tx)
 void hf_tx_drop_commit(struct hf_tx *tx)
 {
 	tx->buffer.length = tx->commit_start;
-	drop_kills(tx);
-	drop_lengths(tx);
+	if (tx->kill_count > tx->commit_kill) {
+		tx->kill_count = tx->commit_kill;
+		map_kills(tx);
+	}
+	if (tx->length_count > tx->commit_length) {
+		tx->length_count = tx->commit_length;
+		map_lengths(tx);
+	}
 	tx->doc_count = tx->term_count = 0;
 }
 
@@ -192,9 +193,7 @@ void hf_tx_forget_written(struct hf_tx *tx, size_t length)
 		memmove(tx->kills, tx->kills + tx->commit_kill, own * sizeof *tx->kills);
 	tx->kill_count = own;
 	tx->commit_kill = 0;
-	hf_place_clear(&tx->kill_map);
-	for (size_t i = 0; i < own; i++)
-		hf_place_put(&tx->kill_map, tx->kills[i].position, (uint32_t)i);
+	map_kills(tx);
 	hf_snapshot_clear(&tx->snapshot);
 	hf_snapshot_init(&tx->snapshot, tx->store, tx->base + tx->commit_start);
 	tx->snapshot.tx = tx;

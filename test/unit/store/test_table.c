@@ -98,7 +98,7 @@ static void test_table_follows_the_model_and_its_file(void **state)
 
 static void test_manifest_is_read_as_written_and_damage_is_refused(void **state)
 {
-	struct hf_manifest m = {.seed = 0x123456789abcdef0u, .next_file = 9, .synced = 5000, .replay = 4000, .counted = 4500,
+	struct hf_manifest m = {.format = HF_STORE_FORMAT_VERSION, .seed = 0x123456789abcdef0u, .next_file = 9, .synced = 5000, .replay = 4000, .counted = 4500,
 		.table_file = 3, .table_position = 4100, .block_position = 4200}, back;
 	struct hf_buffer text = {0};
 	struct hf_failure failure;
@@ -112,6 +112,7 @@ static void test_manifest_is_read_as_written_and_damage_is_refused(void **state)
 	for (uint32_t i = 0; i < 4; i++)
 		*hf_manifest_add_segment(&m) = (struct hf_manifest_segment){.collection = i % 2 ? 5 : 2, .dead_generation = i,
 			.info = {.number = 10 + i, .tier = i, .doc_count = 100, .dead_count = i, .file_bytes = 4096, .position_max = 3000}};
+	*hf_manifest_add_log(&m) = (struct hf_log_segment_info){.number = 90, .base = 900000}; /* those between are gone */
 	*hf_manifest_add_run(&m) = 7;
 	assert_int_equal(hf_manifest_print(&m, &text), HF_OK);
 	assert_int_equal(hf_manifest_parse(&back, hf_buffer_slice(&text), &failure), HF_OK);
