@@ -1,4 +1,4 @@
-/* power_fs_private: what recording (power_fs.c) and cutting (power_fs_cut.c) share. */
+/* power_fs_private: what recording (power_fs.c), cutting (power_fs_cut.c) and control (power_fs_control.c) share. */
 #ifndef HF_TEST_POWER_FS_PRIVATE_H
 #define HF_TEST_POWER_FS_PRIVATE_H
 
