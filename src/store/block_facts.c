@@ -171,6 +171,21 @@ int hf_block_facts_insert(struct hf_block_facts *facts, struct hf_block_place pl
 	return HF_OK;
 }
 
+int hf_block_facts_append(struct hf_block_facts *facts, uint64_t index, uint64_t value)
+{
+	size_t bytes = 0;
+
+	return hf_block_facts_insert(facts, (struct hf_block_place){facts->chunk_count, 0},
+		&(struct hf_block_fact){.index = index, .value = value}, &bytes);
+}
+
+bool hf_block_facts_cover(const struct hf_block_facts *holes, uint64_t index)
+{
+	const struct hf_block_fact *hole = holes->chunk_count == 0 ? NULL : hf_block_facts_floor(holes, index);
+
+	return hole != NULL && index < hole->value;
+}
+
 void hf_block_facts_remove(struct hf_block_facts *facts, uint64_t from, uint64_t to, size_t *memory_bytes)
 {
 	struct hf_block_place first = hf_block_facts_find(facts, from), end = hf_block_facts_find(facts, to);

@@ -48,6 +48,10 @@ struct hf_block_fact *hf_block_facts_floor(const struct hf_block_facts *facts, u
 /* At a place that hf_block_facts_find gave for its index. Adds to *memory_bytes what it took. HF_ENOMEM. */
 int hf_block_facts_insert(struct hf_block_facts *facts, struct hf_block_place place, const struct hf_block_fact *fact,
 	size_t *memory_bytes);
+/* Behind all others: its index is higher than theirs. */
+int hf_block_facts_append(struct hf_block_facts *facts, uint64_t index, uint64_t value);
+/* True when the last fact at or before index, as a hole, covers it. */
+bool hf_block_facts_cover(const struct hf_block_facts *holes, uint64_t index);
 /* Removes the facts with an index in [from, to), and takes what it gave back from *memory_bytes. */
 void hf_block_facts_remove(struct hf_block_facts *facts, uint64_t from, uint64_t to, size_t *memory_bytes);
 

@@ -59,8 +59,7 @@ int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t number, 
 	}
 	if (index >= log->keep)
 		return HF_ENOTFOUND;
-	fact = hf_block_facts_floor(&log->holes, index);
-	return fact != NULL && index < fact->value ? HF_ENOTFOUND : HF_EWAIT;
+	return hf_block_facts_cover(&log->holes, index) ? HF_ENOTFOUND : HF_EWAIT;
 }
 
 /* ---- Changing ---- */

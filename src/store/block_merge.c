@@ -1,19 +1,16 @@
 /* Log by log: the states and holes of all runs that know the log come first and are kept in memory; then its blocks are merged
  * by index, the newest run winning, and those are left out that a newer run's holes or keep hide. */
+#include "store/block_facts.h"
 #include "store/block_run.h"
 
 #include <stdlib.h>
-
-struct hole {
-	uint64_t from, to;
-};
 
 struct source {
 	struct hf_block_walk walk;
 	bool here;      /* it knows the log at hand */
 	uint64_t hidden_from; /* keep of the newer runs together */
-	struct hole *holes;
-	size_t hole_count, hole_capacity;
+	struct hf_block_facts holes;
+	struct hf_block_place next_hole; /* to be written */
 };
 
 struct merge {
@@ -43,21 +40,6 @@ static bool lowest_log(const struct merge *merge, uint64_t *log)
 	return found;
 }
 
-static int add_hole(struct source *source, uint64_t from, uint64_t to)
-{
-	if (source->hole_count == source->hole_capacity) {
-		size_t capacity = source->hole_capacity == 0 ? 16 : source->hole_capacity * 2;
-		struct hole *larger = realloc(source->holes, capacity * sizeof *larger);
-
-		if (larger == NULL)
-			return HF_ENOMEM;
-		source->holes = larger;
-		source->hole_capacity = capacity;
-	}
-	source->holes[source->hole_count++] = (struct hole){from, to};
-	return HF_OK;
-}
-
 /* States and holes of one log. *state is what the output says. */
 static int take_heads(struct merge *merge, uint64_t log, struct hf_block_item *state)
 {
@@ -69,7 +51,8 @@ static int take_heads(struct merge *merge, uint64_t log, struct hf_block_item *s
 		struct source *source = &merge->sources[i];
 
 		source->here = at_log(source, log, HF_BLOCK_STATE);
-		source->hole_count = 0;
+		hf_block_facts_free(&source->holes);
+		source->next_hole = (struct hf_block_place){0, 0};
 		source->hidden_from = keep;
 		if (!source->here)
 			continue;
@@ -80,7 +63,7 @@ static int take_heads(struct merge *merge, uint64_t log, struct hf_block_item *s
 			keep = source->walk.item.keep;
 		status = hf_block_walk_next(&source->walk);
 		while (status == HF_OK && at_log(source, log, HF_BLOCK_HOLE)) {
-			status = add_hole(source, source->walk.item.index, source->walk.item.index + source->walk.item.count);
+			status = hf_block_facts_append(&source->holes, source->walk.item.index, source->walk.item.index + source->walk.item.count);
 			if (status == HF_OK)
 				status = hf_block_walk_next(&source->walk);
 		}
@@ -89,50 +72,40 @@ static int take_heads(struct merge *merge, uint64_t log, struct hf_block_item *s
 	return first && status == HF_OK ? HF_ECORRUPT : status;
 }
 
-static int compare_holes(const void *a, const void *b)
+/* The lowest hole that is not taken yet, of all sources. */
+static const struct hf_block_fact *take_hole(struct merge *merge)
 {
-	const struct hole *x = a, *y = b;
+	const struct hf_block_fact *lowest = NULL;
+	struct source *from = NULL;
 
-	return x->from < y->from ? -1 : x->from > y->from;
+	for (size_t i = 0; i < merge->count; i++) {
+		const struct hf_block_fact *hole = hf_block_facts_at(&merge->sources[i].holes, merge->sources[i].next_hole);
+
+		if (hole == NULL || (lowest != NULL && hole->index >= lowest->index))
+			continue;
+		lowest = hole;
+		from = &merge->sources[i];
+	}
+	if (from != NULL)
+		hf_block_facts_next(&from->holes, &from->next_hole);
+	return lowest;
 }
 
 /* The union of all holes of the log. */
 static int write_holes(struct merge *merge, uint64_t log)
 {
-	struct source all = {0};
+	const struct hf_block_fact *hole = take_hole(merge);
 	int status = HF_OK;
 
-	for (size_t i = 0; i < merge->count; i++)
-		for (size_t h = 0; h < merge->sources[i].hole_count && status == HF_OK; h++)
-			status = add_hole(&all, merge->sources[i].holes[h].from, merge->sources[i].holes[h].to);
-	if (all.hole_count > 0)
-		qsort(all.holes, all.hole_count, sizeof *all.holes, compare_holes);
-	for (size_t i = 0; i < all.hole_count && status == HF_OK;) {
-		struct hole hole = all.holes[i++];
+	while (hole != NULL && status == HF_OK) {
+		uint64_t from = hole->index, to = hole->value;
 
-		for (; i < all.hole_count && all.holes[i].from <= hole.to; i++)
-			if (all.holes[i].to > hole.to)
-				hole.to = all.holes[i].to;
+		while ((hole = take_hole(merge)) != NULL && hole->index <= to)
+			to = hole->value > to ? hole->value : to;
 		status = hf_block_writer_add(merge->writer,
-			&(struct hf_block_item){.log = log, .kind = HF_BLOCK_HOLE, .index = hole.from, .count = hole.to - hole.from});
+			&(struct hf_block_item){.log = log, .kind = HF_BLOCK_HOLE, .index = from, .count = to - from});
 	}
-	free(all.holes);
 	return status;
-}
-
-static bool in_holes(const struct source *source, uint64_t index)
-{
-	size_t low = 0, high = source->hole_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (source->holes[middle].from <= index)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low > 0 && index < source->holes[low - 1].to;
 }
 
 static bool is_hidden(const struct merge *merge, size_t source, uint64_t index)
@@ -140,7 +113,7 @@ static bool is_hidden(const struct merge *merge, size_t source, uint64_t index)
 	if (index >= merge->sources[source].hidden_from)
 		return true;
 	for (size_t i = 0; i < source; i++)
-		if (in_holes(&merge->sources[i], index))
+		if (hf_block_facts_cover(&merge->sources[i].holes, index))
 			return true;
 	return false;
 }
@@ -207,7 +180,7 @@ int hf_block_merge(struct hf_block_run *const *runs, size_t count, bool whole, s
 	while (status == HF_OK && lowest_log(&merge, &log))
 		status = merge_log(&merge, log);
 	for (size_t i = 0; i < count; i++)
-		free(merge.sources[i].holes);
+		hf_block_facts_free(&merge.sources[i].holes);
 	free(merge.sources);
 	return status;
 }

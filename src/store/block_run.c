@@ -58,7 +58,8 @@ static int read_footer(struct hf_block_run *run, const struct hf_blocks_options 
 	status = hf_file_read_exact(&run->file, footer, sizeof footer, size - HF_BLOCK_FOOTER_BYTES);
 	if (status != HF_OK)
 		return status;
-	if (memcmp(footer, magic, sizeof magic) != 0 || footer[7] == 0 || footer[7] > 2 || memcmp(footer + 8, options->uuid, HF_LOG_UUID_BYTES) != 0 ||
+	if (memcmp(footer, magic, sizeof magic) != 0 || footer[7] == 0 || footer[7] > 2 ||
+	    memcmp(footer + 8, options->uuid, HF_LOG_UUID_BYTES) != 0 ||
 	    hf_load_le32(footer + 60) != hf_crc32c(0, footer, 60))
 		return HF_ECORRUPT;
 	run->restart_items = footer[7] == 1 ? NO_RESTARTS : HF_BLOCK_RESTART_ITEMS;

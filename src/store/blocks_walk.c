@@ -5,17 +5,12 @@
 
 #include <stdlib.h>
 
-struct hole {
-	uint64_t from, to;
-};
-
 struct layer {
 	uint64_t log, to;          /* blocks from `to` on are not asked for */
 	struct hf_block_walk *run; /* NULL: memory */
 	struct hf_block_fact *facts;
 	size_t fact_count, fact_at;
-	struct hole *holes;
-	size_t hole_count, hole_capacity, hole_at;
+	struct hf_block_facts holes;
 	bool has_next;
 	struct hf_block_found next;
 };
@@ -25,21 +20,6 @@ struct hf_blocks_walk {
 	size_t count;
 	struct layer layers[2 + HF_BLOCKS_RUNS_MAX * 2]; /* newest first */
 };
-
-static int add_hole(struct layer *layer, uint64_t from, uint64_t to)
-{
-	if (layer->hole_count == layer->hole_capacity) {
-		size_t capacity = layer->hole_capacity == 0 ? 16 : layer->hole_capacity * 2;
-		struct hole *larger = realloc(layer->holes, capacity * sizeof *larger);
-
-		if (larger == NULL)
-			return HF_ENOMEM;
-		layer->holes = larger;
-		layer->hole_capacity = capacity;
-	}
-	layer->holes[layer->hole_count++] = (struct hole){from, to};
-	return HF_OK;
-}
 
 /* ---- Memory ---- */
 
@@ -74,7 +54,7 @@ static int copy_holes(struct layer *layer, const struct hf_block_facts *holes, u
 	int status = HF_OK;
 
 	for (; status == HF_OK && (hole = hf_block_facts_at(holes, place)) != NULL && hole->index < to; hf_block_facts_next(holes, &place))
-		status = add_hole(layer, hole->index, hole->value);
+		status = hf_block_facts_append(&layer->holes, hole->index, hole->value);
 	return status;
 }
 
@@ -116,7 +96,7 @@ static int read_holes(struct layer *layer, const struct hf_block_run *run, uint6
 		return status;
 	status = hf_block_walk_seek(walk, run, layer->log, HF_BLOCK_HOLE, status == HF_OK ? hole.index : from, mode);
 	while (status == HF_OK && stands_at(walk, layer->log, HF_BLOCK_HOLE) && walk->item.index < layer->to) {
-		status = add_hole(layer, walk->item.index, walk->item.index + walk->item.count);
+		status = hf_block_facts_append(&layer->holes, walk->item.index, walk->item.index + walk->item.count);
 		if (status == HF_OK)
 			status = hf_block_walk_next(walk);
 	}
@@ -203,14 +183,6 @@ int hf_blocks_walk_open(struct hf_blocks_walk **out, struct hf_blocks *blocks, u
 	return HF_OK;
 }
 
-/* Asked for rising indices. */
-static bool covers(struct layer *layer, uint64_t index)
-{
-	while (layer->hole_at < layer->hole_count && layer->holes[layer->hole_at].to <= index)
-		layer->hole_at++;
-	return layer->hole_at < layer->hole_count && layer->holes[layer->hole_at].from <= index;
-}
-
 int hf_blocks_walk_next(struct hf_blocks_walk *walk, struct hf_block_found *found)
 {
 	for (;;) {
@@ -223,8 +195,8 @@ int hf_blocks_walk_next(struct hf_blocks_walk *walk, struct hf_block_found *foun
 		if (best == NULL)
 			return HF_ENOTFOUND;
 		*found = best->next;
-		for (struct layer *newer = walk->layers; newer < best && !hidden; newer++)
-			hidden = covers(newer, found->index);
+		for (const struct layer *newer = walk->layers; newer < best && !hidden; newer++)
+			hidden = hf_block_facts_cover(&newer->holes, found->index);
 		for (size_t i = 0; i < walk->count; i++) {
 			int status = walk->layers[i].has_next && walk->layers[i].next.index == found->index ? advance(&walk->layers[i]) : HF_OK;
 
@@ -243,7 +215,7 @@ void hf_blocks_walk_close(struct hf_blocks_walk *walk)
 	for (size_t i = 0; i < sizeof walk->layers / sizeof walk->layers[0]; i++) {
 		free(walk->layers[i].run);
 		free(walk->layers[i].facts);
-		free(walk->layers[i].holes);
+		hf_block_facts_free(&walk->layers[i].holes);
 	}
 	hf_block_runs_unref(walk->runs);
 	free(walk);

@@ -1,6 +1,7 @@
 /* The segments in use are an immutable, reference-counted set, replaced under the lock when a segment is begun or
  * collected; a reader takes the set and needs no lock while it reads. A set orders its segments by base, and each begins
- * where the one before it ends or, when some were removed between, after it. The last segment grows in place: its length is raised after the bytes are written. */
+ * where the one before it ends or, when some were removed between, after it. The last segment grows
+ * in place: its length is raised after the bytes are written. */
 #include "store/log_segment.h"
 
 #include <stdio.h>

@@ -74,8 +74,8 @@ struct hf_store_options {
 };
 
 /* Opens or creates. The caller holds the data directory's LOCK. failure gets the sentence.
- * A store of an older format is upgraded. HF_EVERSION for a newer format, or an older one with read_only; HF_ECORRUPT when something needed at open does not match its
- * checksum (the sentence names file and offset), HF_ENOSPC, HF_EIO, HF_ENOMEM. */
+ * A store of an older format is upgraded. HF_EVERSION for a newer format, or an older one with read_only; HF_ECORRUPT when
+ * something needed at open does not match its checksum (the sentence names file and offset), HF_ENOSPC, HF_EIO, HF_ENOMEM. */
 int hf_store_open(struct hf_store **out, const struct hf_store_options *options, struct hf_failure *failure);
 /* Commits what was submitted, seals what is in memory so that the next open replays nothing, closes. */
 void hf_store_close(struct hf_store *store);
@@ -223,7 +223,8 @@ int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length);
 int hf_store_log_read(struct hf_store *store, uint64_t log, uint64_t *from, uint64_t to, enum hf_read_mode mode,
 	int (*each)(void *context, uint64_t index, struct hf_slice block), void *context);
 /* Which blocks are there: calls each for every range of [from, to) without a hole, as long as it is, ascending; a non-zero
- * return ends it and is returned. As committed at the call. Blocking. HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log that does not exist has none. */
+ * return ends it and is returned. As committed at the call. Blocking. HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log
+ * that does not exist has none. */
 int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
 	int (*each)(void *context, uint64_t from, uint64_t to), void *context);
 

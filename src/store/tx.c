@@ -514,15 +514,21 @@ int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, 
 	return status;
 }
 
+/* Of a log that is there: HF_ENOTFOUND. */
+static int existing_length(struct hf_tx *tx, uint64_t log, struct hf_tx_length *out)
+{
+	int status = staged_length(tx, log, out);
+
+	return status == HF_OK && !out->exists ? HF_ENOTFOUND : status;
+}
+
 int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t new_length)
 {
 	struct hf_tx_length length;
-	int status = staged_length(tx, log, &length);
+	int status = existing_length(tx, log, &length);
 
 	if (status != HF_OK)
 		return status;
-	if (!length.exists)
-		return HF_ENOTFOUND;
 	if (new_length > length.length)
 		return HF_EINVAL;
 	length.length = new_length;
@@ -533,12 +539,10 @@ int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t new_length)
 int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to)
 {
 	struct hf_tx_length length;
-	int status = staged_length(tx, log, &length);
+	int status = existing_length(tx, log, &length);
 
 	if (status != HF_OK)
 		return status;
-	if (!length.exists)
-		return HF_ENOTFOUND;
 	if (to > length.length)
 		to = length.length;
 	return from >= to ? HF_OK : add_log_record(tx, HF_RECORD_LOG_CLEAR, (uint64_t[]){log, from, to}, 3, NULL, 0);
@@ -547,12 +551,10 @@ int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to)
 int hf_tx_log_drop(struct hf_tx *tx, uint64_t log)
 {
 	struct hf_tx_length length;
-	int status = staged_length(tx, log, &length);
+	int status = existing_length(tx, log, &length);
 
 	if (status != HF_OK)
 		return status;
-	if (!length.exists)
-		return HF_ENOTFOUND;
 	length = (struct hf_tx_length){.log = log};
 	status = stage_length(tx, &length);
 	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_DROP, &log, 1, NULL, 0);
