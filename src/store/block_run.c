@@ -215,7 +215,7 @@ static bool read_fields(struct hf_block_page *page, struct hf_block_item *item)
 	}
 	if (item->kind == HF_BLOCK_HOLE)
 		return read_varint(page, &item->index) && read_varint(page, &item->count) && item->index <= HF_BLOCK_INDEX_MAX &&
-			item->count <= HF_BLOCK_INDEX_MAX - item->index;
+			item->count <= HF_BLOCK_INDEX_MAX + 1 - item->index;
 	if (!read_varint(page, &item->index) || !read_varint(page, &step) || !read_varint(page, &item->bytes))
 		return false;
 	if (item->index > HF_BLOCK_INDEX_MAX || step > POSITION_MAX || item->bytes > POSITION_MAX / 4)

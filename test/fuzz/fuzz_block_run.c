@@ -4,7 +4,7 @@
  * Input: choices, what fails, the number of items, items of 6 bytes (kind, log, index, number le16, small number), then
  * changes of 3 bytes: place in the file le16, new value.
  *
- * Covers: src/store/block_run.c src/store/block_merge.c */
+ * Covers: src/store/block_run.c src/store/block_run_write.c src/store/block_merge.c */
 #include "fuzz_files.h"
 
 #include "base/crc32c.h"
@@ -121,7 +121,7 @@ static void find_items(const struct hf_block_run *run, enum hf_read_mode mode)
 static void check_item(const struct hf_block_item *item)
 {
 	FUZZ_CHECK(item->index <= HF_BLOCK_INDEX_MAX && item->position <= INT64_MAX && item->position % 4 == 0);
-	FUZZ_CHECK(item->kind != HF_BLOCK_HOLE || item->count <= HF_BLOCK_INDEX_MAX - item->index);
+	FUZZ_CHECK(item->kind != HF_BLOCK_HOLE || item->count <= HF_BLOCK_INDEX_MAX + 1 - item->index);
 }
 
 /* Writes the items of a run as another, `times` over; NULL when that fails. */

@@ -324,6 +324,12 @@ static void test_blocks_lie_anywhere_up_to_the_highest_index(void **state)
 	commit_puts(store, (struct puts){1, 0, 0, 0, 0, 0, FAR + 1}); /* to the length it has */
 	commit_puts(store, (struct puts){1, FAR, 1, 1, 0, 0, UINT64_MAX});
 	expect_runs(store, 1, FAR - 1, FAR + 1, 1, 1);
+	commit_puts(store, (struct puts){1, 0, 0, 0, FAR - 5, FAR + 1, UINT64_MAX}); /* a hole over what is in runs */
+	hf_store_close(store);
+	open_plain(&store, directory);
+	expect_runs(store, 1, FAR - 10, FAR + 1, 0, 0);
+	assert_int_equal(hf_store_compact(store, NULL), HF_OK);
+	expect_runs(store, 1, FAR - 10, FAR + 1, 0, 0);
 	commit_puts(store, (struct puts){1, 0, 0, 0, 0, 0, 1001});
 	expect_runs(store, 1, 0, FAR + 1, 1, 1);
 	hf_store_close(store);
