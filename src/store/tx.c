@@ -229,8 +229,10 @@ int hf_tx_read_staged(const struct hf_tx *tx, uint64_t position, struct hf_buffe
 
 struct hf_doc_key hf_tx_doc_key(const struct hf_tx *tx, const struct hf_tx_doc *doc)
 {
-	struct hf_doc_key key = {.rank = doc->rank, .terms = tx->terms + doc->first_term, .term_count = doc->term_count};
+	struct hf_doc_key key = {.rank = doc->rank, .term_count = doc->term_count};
 
+	if (doc->term_count > 0)
+		key.terms = tx->terms + doc->first_term;
 	memcpy(key.id, doc->id, sizeof key.id);
 	return key;
 }
