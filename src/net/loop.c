@@ -9,6 +9,7 @@
 
 #include "net/stream.h"
 #include "net/tls.h"
+#include "wire/secret_stream.h"
 #include "wire/websocket_deflate.h"
 
 #define DEFERRED_ROUNDS_MAX 16
@@ -195,6 +196,7 @@ void hf_loop_free(struct hf_loop *loop)
 	hf_tls_free(loop->client_tls);
 	assert(loop->memory.used_bytes == 0); /* whoever held some for a connection has let go */
 	hf_stream_pool_free(loop->pool);
+	hf_secret_stream_pool_free(loop->secret_stream_pool);
 	free(loop->read_buffer);
 	free(loop);
 }

@@ -290,6 +290,11 @@ int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint
 	return error == HF_OK || error == HF_EWAIT ? HF_OK : end(stream, error);
 }
 
+size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream)
+{
+	return stream->gathered.capacity;
+}
+
 /* ---- Time ---- */
 
 uint64_t hf_secret_stream_deadline(const struct hf_secret_stream *stream)

@@ -74,6 +74,9 @@ size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_secret_s
 /* Sealed and not taken yet. */
 size_t hf_secret_stream_pending_bytes(const struct hf_secret_stream *stream);
 
+/* Of an unfinished frame: what the session holds for the remote. */
+size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream);
+
 /* When tick is due; UINT64_MAX: not at all. It moves with every call. */
 uint64_t hf_secret_stream_deadline(const struct hf_secret_stream *stream);
 /* HF_OK or what ended the session: HF_ETIMEOUT. Writes the empty message when it is time. */
