@@ -515,7 +515,7 @@ static int parse_host_port(struct hf_url *url, const char *text, struct hf_failu
 	if (length > 2 && host[0] == '[' && host[length - 1] == ']') {
 		host++;
 		length -= 2;
-	} else if (memchr(host, ':', length)) {
+	} else if (host[0] == '[' || memchr(host, ':', length)) {
 		length = 0;
 	}
 	if (length == 0 || length > HF_URL_HOST_BYTES_MAX || hf_text_to_u64(colon + 1, &port) || port == 0 || port > 65535)
