@@ -98,7 +98,8 @@ void hf_replication_write_range(struct hf_compact_writer *out, const struct hf_r
 void hf_replication_write_extension(struct hf_compact_writer *out, const struct hf_replication_extension *in);
 
 /* A data message for hf_channel_send without a copy of the block: what stands before and behind it is appended to *scratch, and
- * parts are set to head, block and tail. They are good until scratch changes. Returns the number of parts (1 or 3), or HF_ENOMEM or HF_EINVAL. */
+ * parts are set to head, block and tail. They are good until scratch changes. Returns the number of parts (1 without a block, else
+ * 3), or HF_ENOMEM or HF_EINVAL. */
 #define HF_REPLICATION_DATA_PARTS 3
 int hf_replication_data_parts(const struct hf_replication_data *in, struct hf_buffer *scratch,
 	struct iovec parts[static HF_REPLICATION_DATA_PARTS]);

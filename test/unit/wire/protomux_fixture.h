@@ -190,7 +190,7 @@ static inline void side_channel_line(struct side *s, struct hf_channel *channel,
 
 static inline int side_on_open(struct hf_channel *channel, void *context, struct hf_slice handshake)
 {
-	char line[256];
+	char line[300];
 
 	snprintf(line, sizeof line, "open %s", side_hex(handshake));
 	side_channel_line(context, channel, line);
@@ -200,7 +200,7 @@ static inline int side_on_open(struct hf_channel *channel, void *context, struct
 static inline int side_on_message(struct hf_channel *channel, void *context, uint32_t type, struct hf_slice body)
 {
 	struct side *s = context;
-	char line[256];
+	char line[300];
 
 	snprintf(line, sizeof line, "message %u %s", type, side_hex(body));
 	side_channel_line(s, channel, line);

@@ -673,15 +673,6 @@ static void test_a_remote_that_fills_channels_that_are_not_open_is_paused_and_th
 
 /* ---- Callbacks that take away what they were called for ---- */
 
-static void run_hostile(struct side *a, struct side *b)
-{
-	struct hf_channel_options options = side_options(b, "p", "", "");
-
-	begin(a, b);
-	b->answer = HF_OK;
-	b->accepts = &options;
-}
-
 static void test_a_callback_may_close_its_channel(void **state)
 {
 	static const char letters[] = "omcd";
@@ -689,7 +680,7 @@ static void test_a_callback_may_close_its_channel(void **state)
 		struct side a, b;
 		struct hf_channel_options options = side_options(&b, "p", "", "");
 
-		run_hostile(&a, &b);
+		begin(&a, &b);
 		b.accepts = &options;
 		b.closes_at = letters[i];
 		hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
@@ -709,7 +700,7 @@ static void test_any_callback_may_free_the_mux(void **state)
 		struct side a, b;
 		struct hf_channel_options options = side_options(&b, "p", "", "");
 
-		run_hostile(&a, &b);
+		begin(&a, &b);
 		b.accepts = &options;
 		b.frees_at = n;
 		hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
@@ -740,7 +731,8 @@ static void test_a_channel_that_refuses_a_message_ends_the_mux(void **state)
 	side_say(a.channel, 0, "x");
 	assert_int_equal(side_deliver(&a), HF_EDENIED);
 	hf_buffer_append(&b.log, "", 1);
-	assert_non_null(strstr((char *)b.log.data, "message 0 78\nclose destroyed\nerror HF_EDENIED A message of the remote's channel p is refused"));
+	assert_non_null(strstr((char *)b.log.data, "message 0 78\nclose destroyed\n"
+		"error HF_EDENIED A message of the remote's channel p is refused"));
 	end(&a, &b);
 }
 
