@@ -22,9 +22,14 @@ const peerWaitMs = 1000
 class Failure extends Error {}
 const need = (holds, text) => { if (!holds) throw new Failure(text) }
 const hex = bytes => bytes.toString('hex')
+const proper = (holds, text) => { if (!holds) throw Object.assign(new Error(text), { code: 'USAGE' }) }
 const number = text => {
-  need(/^\d+$/.test(text ?? ''), `not a number: ${text}`)
+  proper(/^\d+$/.test(text ?? ''), `not a number: ${text}`)
   return Number(text)
+}
+const address = text => {
+  proper(/^[^:]+:\d+$/.test(text ?? ''), 'needs --tcp HOST:PORT')
+  return { host: text.split(':')[0], port: Number(text.split(':')[1]) }
 }
 
 // What a command is given: its options and words, the store, bytes on standard input, out(bytes), err(text), and when to stop.
@@ -61,7 +66,8 @@ async function convert (run, key) {
 }
 
 async function create (run) {
-  const { name, manifest } = run.options
+  const { name, manifest, 'encryption-key': encryptionKey = '00'.repeat(32) } = run.options
+  proper(/^([0-9a-f]{2})+$/.test(manifest ?? '00') && /^[0-9a-f]{64}$/.test(encryptionKey), 'not in hexadecimal')
   const parsed = manifest && Hypercore.parseManifest(Buffer.from(manifest, 'hex'))
   const held = parsed && JSON.parse(await readFile(ring(run), 'utf8').catch(() => null))
   const keyPair = held && { publicKey: Buffer.from(held.public, 'hex'), secretKey: Buffer.from(held.secret, 'hex') }
@@ -74,6 +80,7 @@ async function create (run) {
 async function append (run, key) {
   const core = await known(run, key, { writes: true })
   const { file, 'block-size': size } = run.options
+  proper(size === undefined || number(size) > 0, 'a block has a size')
   let blocks
   if (file) {
     const bytes = await readFile(file)
@@ -97,8 +104,9 @@ async function printBlock (run, core, index, wait = false) {
 
 async function get (run, key, range) {
   const core = await known(run, key)
-  const [start, end = number(start) + 1] = range.split('..')
-  for (let i = number(start); i < Number(end); i++) await printBlock(run, core, i)
+  const [start, end, ...rest] = range.split('..').map(number)
+  proper(rest.length === 0, 'not a range')
+  for (let i = start; i < (end ?? start + 1); i++) await printBlock(run, core, i)
 }
 
 async function info (run, key) {
@@ -130,8 +138,9 @@ async function tail (run, key) {
 }
 
 async function seek (run, key, bytes) {
+  const at = number(bytes)
   const core = await known(run, key)
-  const found = await core.seek(number(bytes), { wait: false })
+  const found = await core.seek(at, { wait: false })
   need(found, 'beyond the end, or the tree is not here')
   print(run, { block: found[0], offset: found[1] })
 }
@@ -139,7 +148,9 @@ async function seek (run, key, bytes) {
 async function truncate (run, key, length) {
   const core = await known(run, key, { writes: true })
   need(number(length) <= core.length, 'longer than the core')
-  await core.truncate(number(length), { fork: Number(run.options.fork ?? core.fork + 1) })
+  const fork = Number(run.options.fork ?? core.fork + 1)
+  need(fork > core.fork, 'a fork is followed by a higher one')
+  await core.truncate(number(length), { fork })
   print(run, { length: core.length, fork: core.fork })
 }
 
@@ -175,34 +186,48 @@ async function serve (run, ...keys) {
   const replicated = cores.length
     ? () => cores.reduce((stream, core) => core.replicate(stream), Hypercore.createProtocolStream(false))
     : () => run.store.replicate(false)
-  const [host, port] = run.options.tcp.split(':')
+  const { host, port } = address(run.options.tcp)
   const server = createServer(socket => pair(run, socket, replicated()))
-  await new Promise((resolve, reject) => server.once('error', reject).listen(Number(port), host, resolve))
-  const address = `${host}:${server.address().port}`
-  print(run, { listening: address }, `listening on ${address}`)
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, host, resolve))
+  const listening = `${host}:${server.address().port}`
+  print(run, { listening }, `listening on ${listening}`)
   await run.stopping
   server.close()
 }
 
 async function fetch (run, key) {
-  const { tcp, blocks, live } = run.options
+  address(run.options.tcp)
   const core = await open(run, key)
   const session = core.session({ encryption: null, active: true })
   run.sessions.push(session)
   await session.ready()
   let fetched = 0
-  session.on('download', () => fetched++)
+  session.on('download', () => fetched++).on('verification-error', error => run.err(`refused: ${error.message}\n`))
+  const started = Date.now()
+  const progress = setInterval(() => {
+    const seconds = (Date.now() - started) / 1000
+    const left = (session.length - session.contiguousLength) / fetched * seconds
+    run.err(`${fetched} blocks, ${(fetched / seconds).toFixed(0)}/s, ${left.toFixed(0)} s left\n`)
+  }, 1000)
+  try {
+    await exchange(run, core, session, () => fetched)
+  } finally {
+    clearInterval(progress)
+  }
+}
+
+async function exchange (run, core, session, fetched) {
+  const { tcp, blocks, live } = run.options
   if (live) session.download({ start: 0, end: -1 })
   for (;;) {
-    const [host, port] = tcp.split(':')
-    const socket = createConnection(Number(port), host)
+    const socket = createConnection(address(tcp))
     const stream = run.store.replicate(true)
     const closed = new Promise(resolve => socket.once('close', resolve))
     pair(run, socket, stream)
     if (!live) {
       const lost = closed.then(() => { throw new Failure('the connection was lost') })
       await Promise.race([take(session, blocks), lost])
-      print(run, { key: core.id, length: session.length, fork: session.fork, blocks_fetched: fetched })
+      print(run, { key: core.id, length: session.length, fork: session.fork, blocks_fetched: fetched() })
       lost.catch(() => {})
       socket.destroy()
       return
@@ -238,8 +263,8 @@ async function execute (store, args, io) {
     run.options = values
     const [family, name, ...words] = positionals
     const command = { core: commands, key: keyCommands }[family]?.[name]
-    if (!command) throw Object.assign(new Error(`no command ${family} ${name}`), { code: 'USAGE' })
-    if (command !== serve && words.length !== command.length - 1) throw Object.assign(new Error('wrong number of words'), { code: 'USAGE' })
+    proper(command, `no command ${family} ${name}`)
+    proper(command === serve || words.length === command.length - 1, 'wrong number of words')
     if (command !== convert) run.store ??= await ownStore(values.data)
     await command(run, ...words)
     return 0
