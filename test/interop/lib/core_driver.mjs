@@ -1,0 +1,57 @@
+// Speaks with build/test/support/core_driver, which does to cores of the program under test what it is told, without a process for each step.
+//
+// One JSON object a line goes in, one comes back. `core` is a number from 0 to 15, by which a core is known after it was opened; bytes are in
+// hexadecimal unless said otherwise. What fails comes back with error ("HF_ENOTFOUND") and text.
+//
+//   {do: "open", core, seed?, key?, manifest?, compat?, encryption_key?}   with a seed: to be written to         -> {key}
+//   {do: "append", core, blocks: [base64…]}      one commit
+//   {do: "truncate", core, length, fork}
+//   {do: "clear", core, start, end}
+//   {do: "get", core, index, stored?}            stored: as it is in the tree, not decrypted                     -> {value: base64}
+//   {do: "seek", core, bytes}                                                                                    -> {block, offset}
+//                                                HF_EWAIT: {from, to}, where the answer lies
+//   {do: "state", core}          -> {length, fork, byte_length, contiguous_length, tree_hash, signature, held: [[start, end]…]}
+//   {do: "missing", core, index}                 ancestors of a block that are missing: `nodes` of a request     -> {count}
+//   {do: "prove", core, request}                 the bodies of request and data messages of hypercore/alpha      -> {data}
+//   {do: "put", core, data}                      judges and keeps what came                                      -> {grew}
+//   {do: "fork", core, data}                     begins to go over to a higher fork, with a whole upgrade
+//   {do: "feed", core, data}                     the next answer in that search
+//                                                both -> {finished, ancestors}, or {finished, start, end, nodes}: what to ask for
+//   {do: "reopen"}                               closes everything, so that the disk alone tells; cores are opened again
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+const program = process.env.CORE_DRIVER ?? new URL('../../../build/test/support/core_driver', import.meta.url).pathname
+
+export class Driver {
+  constructor (directory) {
+    this.child = spawn(program, [directory], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.waiting = []
+    this.exited = new Promise(resolve => this.child.once('close', (code, signal) => {
+      for (const { reject } of this.waiting.splice(0)) reject(new Error(`the driver ended with ${code ?? signal}`))
+      resolve(code ?? signal)
+    }))
+    createInterface({ input: this.child.stdout }).on('line', line => this.waiting.shift().resolve(JSON.parse(line)))
+    this.child.stdin.on('error', () => {})
+  }
+
+  // The answer, also when it is an error.
+  try (command) {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject })
+      this.child.stdin.write(JSON.stringify(command) + '\n')
+    })
+  }
+
+  async do (name, core, rest = {}) {
+    const answer = await this.try({ do: name, core, ...rest })
+    assert.equal(answer.error, undefined, `${name} ${JSON.stringify(rest).slice(0, 200)}: ${answer.error} ${answer.text}`)
+    return answer
+  }
+
+  async end () {
+    this.child.stdin.end()
+    assert.equal(await this.exited, 0)
+  }
+}
