@@ -171,7 +171,6 @@ void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
 	peer->conflict_deadline_ms = peer->shared->replicator->now_ms + CONFLICT_WAIT_MS;
 	hf_replication_write_request(hf_channel_begin(peer->channel, HF_REPLICATION_REQUEST), &message);
 	hf_channel_end(peer->channel);
-	hf_replicator_pend(peer->shared->replicator);
 }
 
 /* Our own tree, for all others to see. */

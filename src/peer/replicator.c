@@ -68,9 +68,10 @@ static void flush_core(struct hf_shared_core *shared)
 	hf_shared_core_check_downloads(shared);
 }
 
-void hf_replicator_flush(struct hf_replicator *replicator)
+void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms)
 {
 	replicator->is_pending = false;
+	replicator->now_ms = now_ms;
 	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
 		hf_protomux_cork(stream->mux);
 	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
@@ -93,27 +94,6 @@ void hf_replicator_flush(struct hf_replicator *replicator)
 
 /* ---- Time ---- */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-uint64_t hf_replicator_deadline(const struct hf_replicator *replicator)
-{
-	uint64_t deadline = replicator->needs_thaw && !replicator->is_thawing ? replicator->now_ms + 10 : UINT64_MAX;
-
-	for (const struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next) {
-		if (shared->replications == NULL && shared->is_downloading)
-			deadline = sooner(deadline, shared->idle_at_ms);
-		for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
-			deadline = sooner(deadline, hf_core_peer_refusal_deadline(peer));
-			if (peer->conflict_asked)
-				deadline = sooner(deadline, peer->conflict_deadline_ms);
-		}
-	}
-	return deadline;
-}
-
 /* We stop saying that we download; a channel that neither side needs is closed. */
 static void become_idle(struct hf_shared_core *shared)
 {
@@ -134,9 +114,8 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 		next = shared->next;
 		for (struct hf_core_peer *peer = shared->peers, *next_peer; peer != NULL; peer = next_peer) {
 			next_peer = peer->next;
-			if (hf_core_peer_refusal_deadline(peer) <= now_ms)
-				hf_core_peer_answer(peer);
-			else if (peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
+			hf_core_peer_answer(peer);
+			if (peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
 				hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
 		}
 		if (shared->replications == NULL && shared->is_downloading && shared->idle_at_ms <= now_ms)

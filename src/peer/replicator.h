@@ -19,6 +19,7 @@
 #include "wire/protomux.h"
 #include "wire/replication.h"
 
+#define HF_REPLICATOR_TICK_MS 200
 #define HF_REPLICATOR_WINDOW_MIN 16          /* requests in flight to one peer for one core */
 #define HF_REPLICATOR_WINDOW_START 64
 #define HF_REPLICATOR_WINDOW_MAX 1024
@@ -38,15 +39,14 @@ struct hf_replicator_options {
 	struct hf_env *env;         /* random */
 	/* Whether a peer may have a core that is kept but not joined; NULL: any. */
 	bool (*may_serve)(void *context, const uint8_t discovery_key[static 32]);
-	/* hf_replicator_flush, or an earlier hf_replicator_tick than planned, has become due. May be called many times. */
+	/* hf_replicator_flush has become due. Called once until then. */
 	void (*on_pending)(void *context);
 	void *context;
 };
 int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *options);
 void hf_replicator_free(struct hf_replicator *replicator); /* streams are detached and cores left before */
-void hf_replicator_flush(struct hf_replicator *replicator);
-/* When tick is wanted next, in the milliseconds that tick gets; UINT64_MAX: not at all. */
-uint64_t hf_replicator_deadline(const struct hf_replicator *replicator);
+void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms); /* monotonic, as in tick */
+/* Every HF_REPLICATOR_TICK_MS or so while streams are attached. */
 void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms);
 
 /* ---- Streams ---- */

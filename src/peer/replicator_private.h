@@ -169,7 +169,6 @@ int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_answer(struct hf_core_peer *peer); /* what waits and need not any more */
 void hf_core_peer_drop_questions(struct hf_core_peer *peer);
-uint64_t hf_core_peer_refusal_deadline(const struct hf_core_peer *peer);
 
 /* fetch.c */
 int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);

@@ -132,18 +132,7 @@ static int refuse_later(struct hf_core_peer *peer, struct hf_peer_question *ques
 	if (++peer->refused_count > HF_REPLICATOR_REFUSALS_MAX)
 		return hf_core_peer_fail(peer, HF_EINVAL, "it goes on sending requests that no peer can answer");
 	question->refuse_at_ms = peer->shared->replicator->now_ms + (delay_ms < REFUSAL_DELAY_MS_MAX ? delay_ms : REFUSAL_DELAY_MS_MAX);
-	hf_replicator_pend(peer->shared->replicator);
 	return HF_OK;
-}
-
-uint64_t hf_core_peer_refusal_deadline(const struct hf_core_peer *peer)
-{
-	uint64_t deadline = UINT64_MAX;
-
-	for (const struct hf_peer_question *question = peer->questions; peer->refused_count > 0 && question != NULL; question = question->next)
-		if (question->refuse_at_ms > 0 && question->refuse_at_ms < deadline)
-			deadline = question->refuse_at_ms;
-	return deadline;
 }
 
 /* True when the question is dealt with. */

@@ -145,7 +145,7 @@ static void settle(void)
 			if (peers[i].pending) {
 				peers[i].pending = false;
 				any = true;
-				hf_replicator_flush(peers[i].replicator);
+				hf_replicator_flush(peers[i].replicator, now_ms);
 			}
 			hf_corestore_settle(peers[i].node.cores);
 		}
@@ -415,8 +415,8 @@ static void test_a_lost_peer_is_made_up_for(void **state)
 
 		for (int i = 0; i < 3 + round; i++) {
 			deliver_some();
-			hf_replicator_flush(writer->replicator);
-			hf_replicator_flush(reader->replicator);
+			hf_replicator_flush(writer->replicator, now_ms);
+			hf_replicator_flush(reader->replicator, now_ms);
 			hf_corestore_settle(reader->node.cores);
 		}
 		drop_end(end);
