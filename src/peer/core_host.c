@@ -1,26 +1,30 @@
+/* One mail serves all wakes: it is posted when none is under way. The timer runs while sockets are attached. */
 #include "peer/core_host.h"
 
 #include <stdlib.h>
+
+struct connection {
+	struct hf_core_host *host;
+	struct connection *previous, *next;
+	struct hf_peer_socket *socket;
+	struct hf_replicator_stream *stream;
+};
 
 struct hf_core_host {
 	struct hf_loop *loop;
 	struct hf_corestore *cores;
 	struct hf_replicator *replicator;
-	struct hf_loop_mail mail;
-	_Atomic bool is_posted;
+	struct hf_core_host_options options;
+	struct connection *connections;
 	struct hf_loop_deferred flush;
 	struct hf_timer tick;
-	bool is_freed; /* the mail that is on its way frees it */
-	bool (*may_serve)(void *context, const uint8_t discovery_key[static 32]);
-	void *context;
+	struct hf_loop_mail mail;
+	_Atomic bool is_posted;
 };
 
-static struct hf_core_host *host_of_mail(struct hf_loop_mail *mail)
-{
-	return (struct hf_core_host *)((char *)mail - offsetof(struct hf_core_host, mail));
-}
+/* ---- Turning ---- */
 
-static uint64_t now_ms(struct hf_core_host *host)
+static uint64_t now_ms(const struct hf_core_host *host)
 {
 	return hf_loop_now_us(host->loop) / 1000;
 }
@@ -36,21 +40,11 @@ static void wake(void *context)
 
 static void deliver(struct hf_loop_mail *mail)
 {
-	struct hf_core_host *host = host_of_mail(mail);
+	struct hf_core_host *host = (struct hf_core_host *)((char *)mail - offsetof(struct hf_core_host, mail));
 
-	if (host->is_freed) {
-		free(host);
-		return;
-	}
 	atomic_store(&host->is_posted, false);
-	hf_corestore_poll(host->cores);
-}
-
-static void flush(struct hf_loop_deferred *deferred)
-{
-	struct hf_core_host *host = (struct hf_core_host *)((char *)deferred - offsetof(struct hf_core_host, flush));
-
-	hf_replicator_flush(host->replicator, now_ms(host));
+	if (host->cores != NULL)
+		hf_corestore_poll(host->cores);
 }
 
 static void on_pending(void *context)
@@ -60,23 +54,105 @@ static void on_pending(void *context)
 	hf_loop_defer(host->loop, &host->flush);
 }
 
-static bool may_serve(void *context, const uint8_t discovery_key[static 32])
+static void flush(struct hf_loop_deferred *deferred)
 {
-	const struct hf_core_host *host = context;
+	struct hf_core_host *host = (struct hf_core_host *)((char *)deferred - offsetof(struct hf_core_host, flush));
 
-	return host->may_serve == NULL || host->may_serve(host->context, discovery_key);
+	hf_replicator_flush(host->replicator, now_ms(host));
 }
 
 static void on_tick(struct hf_timer *timer)
 {
 	struct hf_core_host *host = (struct hf_core_host *)((char *)timer - offsetof(struct hf_core_host, tick));
-	struct hf_replicator_stats stats;
 
 	hf_replicator_tick(host->replicator, now_ms(host));
-	hf_replicator_stats(host->replicator, &stats);
-	if (stats.streams > 0)
-		hf_loop_timer_set(host->loop, &host->tick, HF_REPLICATOR_TICK_MS);
+	if (host->connections != NULL)
+		hf_loop_timer_set(host->loop, &host->tick, HF_REPLICATOR_TICK_MS); /* its place was just left: there is memory */
 }
+
+static bool may_serve(void *context, const uint8_t discovery_key[static 32])
+{
+	const struct hf_core_host *host = context;
+
+	return host->options.may_serve == NULL || host->options.may_serve(host->options.context, discovery_key);
+}
+
+/* ---- Sockets ---- */
+
+static void detach(struct connection *connection)
+{
+	hf_replicator_detach(connection->stream);
+	if (connection->previous != NULL)
+		connection->previous->next = connection->next;
+	else
+		connection->host->connections = connection->next;
+	if (connection->next != NULL)
+		connection->next->previous = connection->previous;
+	free(connection);
+}
+
+static int attach(struct hf_core_host *host, struct hf_peer_socket *socket)
+{
+	struct hf_replicator_stream_options options = {.mux = hf_peer_socket_mux(socket), .is_initiator = hf_peer_socket_is_initiator(socket),
+		.handshake_hash = hf_peer_socket_handshake_hash(socket)};
+	struct connection *connection = calloc(1, sizeof *connection);
+	int status;
+
+	if (connection == NULL)
+		return HF_ENOMEM;
+	status = host->connections == NULL ? hf_loop_timer_set(host->loop, &host->tick, HF_REPLICATOR_TICK_MS) : HF_OK;
+	if (status == HF_OK)
+		status = hf_replicator_attach(host->replicator, &options, &connection->stream);
+	if (status != HF_OK) {
+		free(connection);
+		return status;
+	}
+	connection->host = host;
+	connection->socket = socket;
+	connection->next = host->connections;
+	if (connection->next != NULL)
+		connection->next->previous = connection;
+	host->connections = connection;
+	hf_peer_socket_set_context(socket, connection);
+	return HF_OK;
+}
+
+static void tell_closed(struct hf_core_host *host, struct hf_peer_socket *socket, int code, const char *why)
+{
+	if (host->options.closed != NULL)
+		host->options.closed(host->options.context, socket, code, why);
+}
+
+static void on_opened(void *context, struct hf_peer_socket *socket)
+{
+	struct hf_core_host *host = context;
+
+	if (attach(host, socket) != HF_OK) {
+		tell_closed(host, socket, HF_ENOMEM, "There was no memory for the connection.");
+		hf_peer_socket_free(socket);
+		return;
+	}
+	if (host->options.opened != NULL)
+		host->options.opened(host->options.context, socket);
+}
+
+/* Has a mux once it was opened, and is attached then. */
+static void on_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
+{
+	struct hf_core_host *host = context;
+
+	if (hf_peer_socket_mux(socket) != NULL) {
+		struct connection *connection = context;
+
+		host = connection->host;
+		detach(connection);
+	}
+	tell_closed(host, socket, code, why);
+}
+
+const struct hf_peer_socket_events hf_core_host_socket_events = {.opened = on_opened, .closed = on_closed};
+
+/* ---- Life ---- */
 
 int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_options *options, struct hf_failure *failure)
 {
@@ -90,11 +166,10 @@ int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_option
 	if (host == NULL)
 		return hf_fail(failure, HF_ENOMEM, "out of memory");
 	host->loop = options->loop;
+	host->options = *options;
 	host->mail.deliver = deliver;
 	host->flush.run = flush;
 	host->tick.fire = on_tick;
-	host->may_serve = options->may_serve;
-	host->context = options->context;
 	status = hf_corestore_open(&host->cores, &cores, failure);
 	if (status == HF_OK) {
 		replicator.cores = host->cores;
@@ -108,17 +183,29 @@ int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_option
 	return HF_OK;
 }
 
+void hf_core_host_close_sockets(struct hf_core_host *host)
+{
+	while (host->connections != NULL) {
+		struct hf_peer_socket *socket = host->connections->socket;
+
+		detach(host->connections);
+		hf_peer_socket_free(socket);
+	}
+}
+
 void hf_core_host_free(struct hf_core_host *host)
 {
 	if (host == NULL)
 		return;
+	hf_core_host_close_sockets(host);
 	hf_replicator_free(host->replicator);
 	hf_corestore_close(host->cores);
-	hf_loop_timer_cancel(host->loop, &host->tick);
+	host->cores = NULL;
 	hf_loop_cancel_deferred(host->loop, &host->flush);
-	host->is_freed = true;
-	if (!atomic_exchange(&host->is_posted, true))
-		free(host);
+	hf_loop_timer_cancel(host->loop, &host->tick);
+	while (atomic_load(&host->is_posted))
+		hf_loop_poll(host->loop, true);
+	free(host);
 }
 
 struct hf_corestore *hf_core_host_cores(struct hf_core_host *host)
@@ -129,15 +216,4 @@ struct hf_corestore *hf_core_host_cores(struct hf_core_host *host)
 struct hf_replicator *hf_core_host_replicator(struct hf_core_host *host)
 {
 	return host->replicator;
-}
-
-int hf_core_host_attach(struct hf_core_host *host, struct hf_peer_socket *socket, struct hf_replicator_stream **stream)
-{
-	struct hf_replicator_stream_options options = {.mux = hf_peer_socket_mux(socket), .is_initiator = hf_peer_socket_is_initiator(socket),
-		.handshake_hash = hf_peer_socket_handshake_hash(socket)};
-	int status = hf_replicator_attach(host->replicator, &options, stream);
-
-	if (status == HF_OK)
-		status = hf_loop_timer_set(host->loop, &host->tick, HF_REPLICATOR_TICK_MS);
-	return status;
 }

@@ -60,7 +60,8 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 		return status;
 	}
 	rebase_lists(proof, lists, bytes->data);
-	proof->block.value = hf_slice(bytes->data + value_at, bytes->length - value_at);
+	if (proof->has_block)
+		proof->block.value = hf_slice(bytes->data + value_at, bytes->length - value_at);
 	if (proof->has_upgrade)
 		proof->upgrade.signature = hf_buffer_slice(&core->committed_signature);
 	if (request->wants_manifest && core->has_manifest && !core->is_compat) {
