@@ -33,6 +33,7 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 		peer->can_upgrade = false;
 	sync.remote_length = peer->remote_synced && tree->fork == peer->remote_fork ? peer->remote_length : 0;
 	sync.can_upgrade = peer->can_upgrade;
+	sync.allows_push = shared->allows_push && shared->is_downloading;
 	sync.has_manifest = hf_core_manifest(shared->core) != NULL && !hf_core_is_compat(shared->core);
 	hf_replication_write_sync(hf_channel_begin(peer->channel, HF_REPLICATION_SYNC), &sync);
 	hf_channel_end(peer->channel);
@@ -65,6 +66,7 @@ static int on_sync(struct hf_core_peer *peer, struct hf_slice body)
 	peer->remote_uploading = sync.is_uploading;
 	peer->remote_downloading = sync.is_downloading;
 	peer->remote_has_manifest = sync.has_manifest;
+	peer->remote_allows_push = sync.allows_push;
 	peer->remote_synced = true;
 	if (!sync.is_downloading && !shared->is_downloading) {
 		hf_channel_close(peer->channel);

@@ -467,7 +467,7 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 	return HF_OK;
 }
 
-static int take_over(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held)
+int hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held)
 {
 	struct hf_shared_core *shared = peer->shared;
 
@@ -477,7 +477,6 @@ static int take_over(struct hf_core_peer *peer, const struct hf_proof *proof, bo
 		shared->stats.blocks_received++;
 		shared->stats.bytes_received += proof->block.value.length;
 	}
-	adapt_window(peer, proof->block.value.length);
 	shared->needs_commit = true;
 	if (hf_core_uncommitted_bytes(shared->core) > COMMIT_BYTES && hf_core_staged_bytes(shared->core) > COMMIT_BYTES) {
 		shared->needs_commit = false;
@@ -513,8 +512,10 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
 
 	if (status != HF_OK)
 		return hf_core_peer_fail(peer, status, "its data message is malformed");
-	if (message.request == 0)
+	if (message.request == 0 && message.proof.has_upgrade && message.proof.upgrade.start == 0 && hf_core_length(shared->core) > 0)
 		return hf_core_peer_on_conflict_data(peer, &message.proof);
+	if (message.request == 0)
+		return hf_core_peer_on_pushed_data(peer, &message.proof);
 	if (message.request > peer->slot_count)
 		return HF_OK;
 	slot = &peer->slots[message.request - 1];
@@ -542,7 +543,8 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
 		if (slot->proof.has_block && !message.proof.has_block)
 			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 		finish(peer, slot, true);
-		return take_over(peer, &message.proof, was_held);
+		adapt_window(peer, message.proof.block.value.length);
+		return hf_core_peer_took(peer, &message.proof, was_held);
 	case HF_EWAIT:
 		/* Asked for again once what it must be compared with has been read. */
 		hf_replicator_need_thaw(shared->replicator);

@@ -72,6 +72,11 @@ uint32_t hf_replication_peer_count(const struct hf_replication *replication); /*
  * is then as long as it can be learned to be. HF_ENOMEM. */
 int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
 
+/* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */
+void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
+/* Sends a block that is held to all peers that allow it and do not have it. */
+void hf_replication_push(struct hf_replication *replication, uint64_t block);
+
 /* Fetches blocks [from, to) that are not held, as peers have them; to UINT64_MAX: to the end, and goes on as the core grows. Embedded. */
 struct hf_download {
 	struct hf_download *next, *previous;

@@ -52,7 +52,7 @@ struct hf_core_peer {
 
 	/* What it said. */
 	uint64_t remote_fork, remote_length;
-	bool remote_can_upgrade, remote_uploading, remote_downloading, remote_has_manifest, remote_synced;
+	bool remote_can_upgrade, remote_uploading, remote_downloading, remote_has_manifest, remote_allows_push, remote_synced;
 	struct hf_bitfield remote_blocks;
 	uint64_t length_acked;
 	struct hf_buffer extension_in, extension_out; /* the last names */
@@ -61,6 +61,7 @@ struct hf_core_peer {
 	bool can_upgrade, sync_was_sent;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
+	uint64_t pushed_length; /* what it has of our tree by what we pushed */
 
 	/* Asking. */
 	struct hf_peer_request *slots;
@@ -92,6 +93,7 @@ struct hf_shared_core {
 	struct hf_replication *replications;
 	uint64_t idle_at_ms;      /* nothing is joined: until then we say that we download */
 	bool is_downloading;      /* as last told */
+	bool allows_push;
 	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
 	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
 	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */
@@ -172,6 +174,8 @@ void hf_core_peer_drop_questions(struct hf_core_peer *peer);
 
 /* fetch.c */
 int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
+/* A proof was stored: counted, to be committed. */
+int hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held);
 int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_schedule(struct hf_core_peer *peer);
 void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
@@ -180,6 +184,9 @@ struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t for
 void hf_shared_core_check_downloads(struct hf_shared_core *shared); /* download.c */
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
+
+/* push.c */
+int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *proof);
 
 /* fork.c */
 void hf_core_peer_on_fork(struct hf_core_peer *peer);                 /* it told of a higher one */

@@ -488,6 +488,35 @@ static void test_a_writer_with_two_histories_is_found_out(void **state)
 	assert_same_cores(writer->core, reader->core);
 }
 
+static void test_a_block_is_pushed_to_who_allows_it(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 40);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, reader);
+	settle();
+	hf_replication_push(writer->replication, 7);
+	settle();
+	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 7));
+	hf_replication_allow_push(reader->replication, true);
+	settle();
+	hf_replication_push(writer->replication, 7);
+	settle();
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 7));
+	append_numbers(writer, 3);
+	hf_replication_push(writer->replication, 41);
+	settle();
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 41));
+	assert_int_equal(hf_core_length(reader->core), 43);
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.blocks_received, 2);
+	assert_int_equal(stats.proofs_false, 0);
+}
+
 int main(void)
 {
 	hf_crypto_init();
@@ -500,6 +529,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_peer_that_does_not_know_the_key_learns_nothing, tear_down),
 		cmocka_unit_test_teardown(test_a_lost_peer_is_made_up_for, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
+		cmocka_unit_test_teardown(test_a_block_is_pushed_to_who_allows_it, tear_down),
 		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

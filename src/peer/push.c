@@ -1,0 +1,81 @@
+/* Blocks that were not asked for, where both sides agree. (spec 5.9) */
+#include "peer/replicator_private.h"
+
+void hf_replication_allow_push(struct hf_replication *replication, bool allowed)
+{
+	struct hf_shared_core *shared = replication->shared;
+
+	if (shared->allows_push == allowed)
+		return;
+	shared->allows_push = allowed;
+	for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		if (peer->is_open)
+			hf_core_peer_signal(peer);
+}
+
+/* How far up the tree of that length a block's path leads: the most nodes that may be missing there. */
+static uint64_t path_length(uint64_t block, uint64_t length)
+{
+	uint64_t node = 2 * block, count = 0;
+
+	while (!hf_flat_contains(node, 2 * length)) {
+		node = hf_flat_parent(node);
+		count++;
+	}
+	return count > 0 ? count - 1 : 0;
+}
+
+static void push_to(struct hf_core_peer *peer, uint64_t block)
+{
+	struct hf_shared_core *shared = peer->shared;
+	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
+	uint64_t known = peer->remote_length > peer->pushed_length ? peer->remote_length : peer->pushed_length;
+	struct hf_proof_request request = {.has_block = true, .block.index = block, .wants_manifest = peer->remote_length == 0};
+	struct hf_buffer bytes = {0}, scratch = {0};
+	struct hf_replication_data message = {.request = 0};
+	struct iovec parts[HF_REPLICATION_DATA_PARTS];
+	int count = 0;
+
+	if (!peer->remote_allows_push || !peer->remote_downloading || tree->fork != peer->remote_fork || hf_bitfield_get(&peer->remote_blocks, block))
+		return;
+	if (block < known) {
+		request.block.nodes = path_length(block, known);
+	} else {
+		request.has_upgrade = true;
+		request.upgrade.start = known;
+		request.upgrade.length = tree->length - known;
+	}
+	if (hf_core_prove(shared->core, tree->fork, &request, &bytes, &message.proof) == HF_OK)
+		count = hf_replication_data_parts(&message, &scratch, parts);
+	if (count > 0 && hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count) == HF_OK) {
+		shared->replicator->stats.blocks_sent++;
+		shared->stats.blocks_sent++;
+		if (request.has_upgrade)
+			peer->pushed_length = tree->length;
+	}
+	hf_buffer_free(&bytes);
+	hf_buffer_free(&scratch);
+}
+
+void hf_replication_push(struct hf_replication *replication, uint64_t block)
+{
+	struct hf_shared_core *shared = replication->shared;
+
+	if (block >= hf_core_committed_tree(shared->core)->length)
+		return;
+	for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		if (peer->is_open)
+			push_to(peer, block);
+}
+
+/* What does not fit is dropped: it may have been overtaken by what was asked for. */
+int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *proof)
+{
+	struct hf_core *core = peer->shared->core;
+	bool was_held, grew;
+
+	if (!peer->shared->allows_push || proof->fork != hf_core_fork(core) || (proof->has_upgrade && proof->upgrade.start != hf_core_length(core)))
+		return HF_OK;
+	was_held = proof->has_block && hf_bitfield_get(hf_core_blocks(core), proof->block.index);
+	return hf_core_put_proof(core, proof, &grew, NULL) == HF_OK ? hf_core_peer_took(peer, proof, was_held) : HF_OK;
+}
