@@ -7,9 +7,11 @@
  * One timer, too: it looks for what is due when it fires, and is only moved when something is due earlier. */
 #include "net/peer_socket.h"
 
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "base/text.h"
 #include "net/connect.h"
@@ -32,7 +34,7 @@ struct hf_peer_socket {
 	uint64_t timer_ms;              /* what the stream's timer is set to */
 	uint64_t opened_by_ms;          /* when the handshake has to be finished */
 	uint64_t moved_ms;              /* when the remote last took something, or had all */
-	size_t left_bytes;              /* of what libuv was given, at the last look */
+	size_t left_bytes;              /* not taken by the remote, at the last look */
 	size_t sent_held, gathered_held; /* counted in the loop's memory */
 	uint32_t depth;                 /* of calls under way that go on to use the socket */
 	bool is_initiator, is_congested, is_unsettled;
@@ -352,10 +354,20 @@ static void on_end(void *owner, int error)
 	conclude(socket);
 }
 
+/* With libuv, and with the kernel, which may hold megabytes and tells libuv of room in large steps. */
+static size_t not_taken(const struct hf_stream *stream)
+{
+	uv_os_fd_t fd;
+	int unacknowledged = 0;
+	if (uv_fileno(&stream->uv.handle, &fd) || ioctl(fd, SIOCOUTQ, &unacknowledged))
+		unacknowledged = 0;
+	return uv_stream_get_write_queue_size(&stream->uv.stream) + (size_t)unacknowledged;
+}
+
 /* Whether the remote has taken nothing for too long. */
 static bool is_stalled(struct hf_peer_socket *socket)
 {
-	size_t left = uv_stream_get_write_queue_size(&socket->stream->uv.stream);
+	size_t left = not_taken(socket->stream);
 	if (hf_stream_pending_bytes(socket->stream) == 0)
 		return false;
 	if (left < socket->left_bytes) {

@@ -289,6 +289,7 @@ static inline void raw_dial(struct fixture *f, struct raw *raw)
 	socklen_t length = hf_address_to_sockaddr(&f->address, &name);
 	*raw = (struct raw){.fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	assert_true(raw->fd >= 0);
+	setsockopt(raw->fd, SOL_SOCKET, SO_RCVBUF, &(int){65536}, sizeof(int)); /* so that it is soon full */
 	assert_int_equal(connect(raw->fd, (struct sockaddr *)&name, length), 0);
 	fcntl(raw->fd, F_SETFL, O_NONBLOCK);
 	struct hf_secret_stream_options options = {

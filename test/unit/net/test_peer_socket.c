@@ -232,10 +232,10 @@ static void test_a_remote_that_reads_slowly_is_kept(void **state)
 	f->model.block_bytes = 65536;
 	fixture_open(f);
 	raw_open(f, &raw);
-	uint64_t until = hf_env_monotonic_ms(&f->env) + 600;
+	uint64_t until = hf_env_monotonic_ms(&f->env) + 1000;
 	while (hf_env_monotonic_ms(&f->env) < until) {
 		assert_true(raw_hear(&raw));
-		turn_for(f, 3);
+		turn_for(f, 20); /* 64 KiB each: long enough for the kernel's buffers to seem stuck */
 	}
 	assert_int_equal(f->accepted[0].counts[CLOSED], 0);
 	assert_true(f->accepted[0].to_send_blocks > 0 || hf_peer_socket_pending_bytes(f->accepted[0].socket) > 0);
