@@ -30,6 +30,7 @@ static const struct purpose purposes[HF_KEY_PURPOSE_END] = {
 	[HF_KEY_GATEWAY_SIGNING] = {"gateway-signing", crypto_sign_PUBLICKEYBYTES, crypto_sign_SECRETKEYBYTES},
 	[HF_KEY_RELAY_IDENTITY] = {"relay-identity", HF_SCHNORR_PUBLIC_BYTES, HF_SCHNORR_SECRET_BYTES},
 	[HF_KEY_TLS] = {"tls", 0, 0},
+	[HF_KEY_CORE_SIGNER] = {"core-signer", crypto_sign_PUBLICKEYBYTES, crypto_sign_SECRETKEYBYTES},
 };
 
 static bool is_purpose(unsigned purpose)
@@ -123,6 +124,7 @@ static int draw_material(struct hf_env *env, enum hf_key_purpose purpose, uint8_
 	switch (purpose) {
 	case HF_KEY_SWARM:
 	case HF_KEY_GATEWAY_SIGNING:
+	case HF_KEY_CORE_SIGNER:
 		error = hf_secret_random(&seed, env, crypto_sign_SEEDBYTES);
 		if (!error)
 			crypto_sign_seed_keypair(public_key, secret->data, seed.data);

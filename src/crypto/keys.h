@@ -43,6 +43,7 @@ enum hf_key_purpose {
 	HF_KEY_GATEWAY_SIGNING, /* Ed25519 */
 	HF_KEY_RELAY_IDENTITY,  /* secp256k1, BIP-340: public 32 (x only), secret 32 */
 	HF_KEY_TLS,             /* the secret is the private key in PEM, made elsewhere; no public */
+	HF_KEY_CORE_SIGNER,     /* Ed25519; any number of them, each for the cores whose manifests name it */
 	HF_KEY_PURPOSE_END,
 };
 enum hf_key_state { HF_KEY_NEXT = 1, HF_KEY_ACTIVE, HF_KEY_RETIRING, HF_KEY_REVOKED, HF_KEY_STATE_END };
@@ -59,7 +60,7 @@ struct hf_key {
 	bool unsaved;
 };
 
-/* "swarm", "store-primary", "gateway-signing", "relay-identity", "tls"; "next" …; NULL for another number. */
+/* "swarm", "store-primary", "gateway-signing", "relay-identity", "tls", "core-signer"; "next" …; NULL for another number. */
 const char *hf_key_purpose_name(enum hf_key_purpose purpose);
 const char *hf_key_state_name(enum hf_key_state state);
 /* "<purpose>-<id in hex>.key" */
