@@ -174,16 +174,37 @@ static int relay_rebuild(struct hf_action_run *run)
 
 /* ---- The door ---- */
 
+enum subject { OF_STORE, OF_RELAY, OF_CORES };
+
 static const struct action {
 	const char *name;
 	int (*run)(struct hf_action_run *run);
-	bool of_relay;
+	enum subject subject;
 } actions[] = {
-	{"relay/stats", relay_stats, true},   {"relay/count", hf_action_count, true},   {"relay/scan", hf_action_scan, true},
-	{"relay/export", hf_action_export, true}, {"relay/import", hf_action_import, true}, {"relay/rebuild", relay_rebuild, true},
-	{"store/stats", store_stats, false},  {"store/verify", store_verify, false},    {"store/compact", store_compact, false},
-	{"store/backup", store_backup, false},
+	{"relay/stats", relay_stats, OF_RELAY},          {"relay/count", hf_action_count, OF_RELAY},
+	{"relay/scan", hf_action_scan, OF_RELAY},        {"relay/export", hf_action_export, OF_RELAY},
+	{"relay/import", hf_action_import, OF_RELAY},    {"relay/rebuild", relay_rebuild, OF_RELAY},
+	{"store/stats", store_stats, OF_STORE},          {"store/verify", store_verify, OF_STORE},
+	{"store/compact", store_compact, OF_STORE},      {"store/backup", store_backup, OF_STORE},
+	{"core/create", hf_action_core_create, OF_CORES}, {"core/info", hf_action_core_info, OF_CORES},
+	{"core/list", hf_action_core_list, OF_CORES},    {"core/append", hf_action_core_append, OF_CORES},
+	{"core/get", hf_action_core_get, OF_CORES},      {"core/seek", hf_action_core_seek, OF_CORES},
+	{"core/truncate", hf_action_core_truncate, OF_CORES}, {"core/clear", hf_action_core_clear, OF_CORES},
+	{"core/verify", hf_action_core_verify, OF_CORES},
 };
+
+static int run_on_cores(struct hf_action_run *run, const struct action *action)
+{
+	struct hf_action_call *call = run->call;
+	struct hf_corestore_options options = {.size = sizeof options, .store = call->store, .env = call->env, .blocking = true};
+	run->cores = call->cores;
+	int r = run->cores ? HF_OK : hf_action_open_cores(&run->cores, &options, call->config, &call->failure);
+	if (r == HF_OK)
+		r = action->run(run);
+	if (!call->cores)
+		hf_corestore_close(run->cores);
+	return r;
+}
 
 static int find_relay(struct hf_action_run *run)
 {
@@ -216,9 +237,9 @@ int hf_action_run(const char *name, struct hf_action_call *call)
 		json_decref(run.arguments);
 		return hf_fail(&call->failure, HF_EINVAL, "The first line of an action's input is a JSON object.");
 	}
-	int r = action->of_relay ? find_relay(&run) : HF_OK;
+	int r = action->subject == OF_RELAY ? find_relay(&run) : HF_OK;
 	if (r == HF_OK)
-		r = action->run(&run);
+		r = action->subject == OF_CORES ? run_on_cores(&run, action) : action->run(&run);
 	if (r < 0 && !call->failure.text[0])
 		hf_fail(&call->failure, r, "%s failed: %s.", name, hf_error_text(r));
 	json_decref(run.arguments);

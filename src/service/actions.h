@@ -13,11 +13,24 @@
  *   relay/rebuild  {"relay"}             the index is made anew from the log
  *   store/stats, store/verify, store/compact, store/backup {"directory"}
  *
- * scan and export give lines of events, all others one JSON object.
+ * Those on cores name the core by {"key"}, or by {"name", "namespace"}, and take {"encryption_key"} in hexadecimal:
+ *
+ *   core/create    {"manifest", "secret_key_file", "compat", "manifest_version"}; neither name nor key material: a new key pair
+ *   core/info, core/list                 what it is, or a line for each
+ *   core/append    {"sizes", "disk"}     data: the blocks, one after the other; "sizes" says how long each is
+ *   core/get       {"from", "to", "partial"}  a line {"sizes", "to", "length", "fork"}, and after it as many blocks as a page has. partial: a
+ *                                        block that is not here ends the page, which may be empty; else it is HF_ENOTFOUND as its first
+ *   core/seek      {"bytes"}             {"block", "offset"}
+ *   core/truncate  {"length", "fork"}
+ *   core/clear     {"from", "to"}
+ *   core/verify    {"from"}              reads blocks held from there on, a bounded number; {"next"} is where to go on, or null
+ *
+ * scan and export give lines of events, list lines of cores, all others one JSON object.
  */
 #ifndef HF_SERVICE_ACTIONS_H
 #define HF_SERVICE_ACTIONS_H
 
+#include "data/corestore.h"
 #include "service/config.h"
 #include "store/store.h"
 
@@ -30,6 +43,7 @@ struct hf_action_call {
 	struct hf_store *store;
 	struct hf_executor *executor;           /* for signature checks of an import */
 	const struct hf_config *config;
+	struct hf_corestore *cores;             /* of the calling thread, blocking; NULL: one is opened for the call */
 	struct hf_slice input;
 	size_t page_bytes_max;                  /* of an export; 0: all in one */
 	/* Takes *out away when it has grown; NULL: all is left in out. A negative return ends the action. */
@@ -39,6 +53,11 @@ struct hf_action_call {
 	struct hf_buffer out;                   /* the result; freed by the caller */
 	struct hf_failure failure;
 };
+
+/* Opens the corestore of config's data directory: with the primary key of its key ring, which is made when it is missing, and otherwise
+ * as the options say. */
+int hf_action_open_cores(struct hf_corestore **out, const struct hf_corestore_options *options, const struct hf_config *config,
+	struct hf_failure *failure);
 
 /* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result.
  * HF_ENOTFOUND: there is no such action or relay. */

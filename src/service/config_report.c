@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "data/corestore.h"
 #include "net/address.h"
 
 static bool is_of_relay(const struct hf_setting *s)
@@ -104,6 +105,9 @@ static int check_relay(const struct hf_config *config, size_t index, struct hf_f
 	if (number == 0)
 		return hf_fail(failure, HF_EINVAL, "Relay \"%s\" has no number; give it one that no other relay has, and never change it.",
 			relay->instance);
+	if (number == HF_CORESTORE_COLLECTION || number == HF_CORESTORE_NAMES_COLLECTION)
+		return hf_fail(failure, HF_EINVAL, "Relay \"%s\" has the number %llu, under which the store keeps cores; give it another one.",
+			relay->instance, (unsigned long long)number);
 	int r = check_path(config, relay, failure);
 	if (r == HF_OK)
 		r = check_writers(config, relay, failure);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/corestore.h"
 #include "data/event/terms.h"
 
 #define FORMAT_BYTES_MAX 64
@@ -149,6 +150,30 @@ void hf_datadir_close(struct hf_datadir *d)
 	d->lock_descriptor = -1;
 }
 
+/* ---- The store ---- */
+
+static bool is_of_cores(uint32_t collection)
+{
+	return collection == HF_CORESTORE_COLLECTION || collection == HF_CORESTORE_NAMES_COLLECTION;
+}
+
+static int describe(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, struct hf_doc_key *key,
+	uint64_t *terms)
+{
+	return (is_of_cores(collection) ? hf_corestore_describe : hf_event_describe)(context, store, collection, payload, key, terms);
+}
+
+static int identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES])
+{
+	struct hf_doc_key key;
+	if (!is_of_cores(collection))
+		return hf_event_identify(context, store, collection, payload, id);
+	int r = hf_corestore_describe(context, store, collection, payload, &key, NULL);
+	if (r == HF_OK)
+		memcpy(id, key.id, HF_STORE_ID_BYTES);
+	return r;
+}
+
 int hf_datadir_open_store(const struct hf_datadir *d, const struct hf_config *config, struct hf_metrics *metrics,
 	bool read_only, struct hf_store **store, struct hf_failure *failure)
 {
@@ -158,7 +183,7 @@ int hf_datadir_open_store(const struct hf_datadir *d, const struct hf_config *co
 		return hf_fail(failure, r, "The path %s is too long.", d->path);
 	struct hf_store_options options = {
 		.size = sizeof options, .directory = path, .env = d->env, .metrics = metrics,
-		.schema = {.describe = hf_event_describe, .identify = hf_event_identify},
+		.schema = {.describe = describe, .identify = identify},
 		.quota_bytes = config->quota_bytes, .sync_interval_ms = (uint32_t)config->sync_interval_ms,
 		.log_segment_bytes = (uint32_t)config->log_segment_bytes, .memtable_docs_max = (uint32_t)config->memtable_docs_max,
 		.read_only = read_only,

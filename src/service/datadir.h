@@ -31,7 +31,7 @@ int hf_datadir_open(struct hf_datadir *directory, struct hf_env *env, const char
 void hf_datadir_close(struct hf_datadir *directory); /* closed or zeroed with lock_descriptor -1 is fine */
 /* path of a file in it. HF_ETOOBIG. */
 int hf_datadir_path(const struct hf_datadir *directory, const char *name, char out[static HF_PATH_BYTES_MAX]);
-/* Opens the store as the configuration says. */
+/* Opens the store as the configuration says: it takes cores (data/corestore.h) in their collections, and events in all others. */
 int hf_datadir_open_store(const struct hf_datadir *directory, const struct hf_config *config, struct hf_metrics *metrics,
 	bool read_only, struct hf_store **store, struct hf_failure *failure);
 
