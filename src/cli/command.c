@@ -13,10 +13,12 @@
 
 static void print_general_help(FILE *out)
 {
-	fputs("Holdfast keeps what communities share reachable. Today it is a Nostr relay with a store of its own.\n\n"
+	fputs("Holdfast keeps what communities share reachable. Today it is a Nostr relay, and Hypercores with their replication.\n\n"
 		"  holdfast gateway --data data --listen 127.0.0.1:7777     serve a relay at ws://127.0.0.1:7777\n"
 		"  holdfast relay import --data data < events.jsonl         take in events, one JSON object a line\n"
-		"  holdfast relay count --data data '{\"kinds\":[1]}'         ask it something\n\n"
+		"  holdfast relay count --data data '{\"kinds\":[1]}'         ask it something\n"
+		"  holdfast core create --data data --name notes            make a core; prints its key\n"
+		"  holdfast core append --data data --name notes < lines    put blocks into it\n\n"
 		"Commands:\n", out);
 	for (size_t i = 0; i < hf_cli_command_count; i++)
 		fprintf(out, "  %-16s %s\n", hf_cli_commands[i].words, hf_cli_commands[i].summary);
@@ -77,7 +79,7 @@ static const char *own_option(const struct hf_cli_command *command, const char *
 	return NULL;
 }
 
-#define OPTION_NAMES_MAX 8
+#define OPTION_NAMES_MAX 16
 
 /* Says what is meant, if it is near one of the command's own options. */
 static bool guess_own(const struct hf_cli_command *command, const char *given)

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "cli/command.h"
+#include "codec/core_key.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
+#include "crypto/namespace.h"
 #include "service/keyring.h"
 
 static json_t *describe(const struct hf_key *key)
@@ -32,26 +34,82 @@ static void print_key(const struct hf_cli *cli, const struct hf_key *key)
 	json_decref(object);
 }
 
-/* Keys are small files that are only replaced as a whole, so looking at them needs no lock. */
+/* Keys are small files that are only replaced as a whole, so looking at them, and adding one, needs no lock. */
+static int open_ring(struct hf_cli *cli, struct hf_datadir *directory, struct hf_keys **keys, struct hf_failure *failure)
+{
+	char format[HF_PATH_BYTES_MAX];
+	*directory = (struct hf_datadir){.env = &cli->env, .lock_descriptor = -1};
+	snprintf(directory->path, sizeof directory->path, "%s", cli->config->data);
+	if (hf_datadir_path(directory, "FORMAT", format) < 0 || !hf_fs_exists(cli->env.fs, format))
+		return hf_fail(failure, HF_ENOTFOUND, "There is no data directory at %s.", directory->path);
+	return hf_keyring_open(keys, directory, "keys", failure);
+}
+
 int hf_cli_key_show(struct hf_cli *cli)
 {
-	struct hf_datadir directory = {.env = &cli->env, .lock_descriptor = -1};
+	struct hf_datadir directory;
 	struct hf_keys *keys = NULL;
 	struct hf_failure failure = {0};
-	char format[HF_PATH_BYTES_MAX];
-	snprintf(directory.path, sizeof directory.path, "%s", cli->config->data);
-	int r = hf_crypto_init();
-	if (r == HF_OK && (hf_datadir_path(&directory, "FORMAT", format) < 0 || !hf_fs_exists(cli->env.fs, format)))
-		r = hf_fail(&failure, HF_ENOTFOUND, "There is no data directory at %s.", directory.path);
-	if (r == HF_OK)
-		r = hf_keyring_open(&keys, &directory, "keys", &failure);
-	if (r < 0) {
-		failure.code = r;
+	failure.code = hf_crypto_init();
+	if (failure.code == HF_OK)
+		failure.code = open_ring(cli, &directory, &keys, &failure);
+	if (failure.code < 0)
 		return hf_cli_fail(&failure);
-	}
 	size_t cursor = 0;
 	for (const struct hf_key *key; (key = hf_keys_next(keys, &cursor)) != NULL;)
 		print_key(cli, key);
 	hf_keys_free(keys);
+	return HF_CLI_OK;
+}
+
+/* Makes the data directory when there is none. */
+static int ensure_directory(struct hf_cli *cli, struct hf_failure *failure)
+{
+	struct hf_datadir directory;
+	int r = hf_datadir_open(&directory, &cli->env, cli->config->data, true, failure);
+	hf_datadir_close(&directory);
+	if (r == HF_EBUSY)
+		*failure = (struct hf_failure){0};
+	return r == HF_EBUSY ? HF_OK : r;
+}
+
+int hf_cli_key_new(struct hf_cli *cli)
+{
+	struct hf_datadir directory;
+	struct hf_keys *keys = NULL;
+	struct hf_key *key = NULL;
+	struct hf_failure failure = {0};
+	int r = hf_crypto_init();
+	if (r == HF_OK)
+		r = ensure_directory(cli, &failure);
+	if (r == HF_OK)
+		r = open_ring(cli, &directory, &keys, &failure);
+	if (r == HF_OK && (r = hf_keys_generate(keys, &cli->env, HF_KEY_CORE_SIGNER, &key)) < 0)
+		hf_fail(&failure, r, "Making the key failed: %s.", r == HF_ETOOBIG ? "the key ring is full" : hf_error_text(r));
+	if (r == HF_OK)
+		r = hf_keyring_save(keys, &directory, "keys", &failure);
+	if (r == HF_OK)
+		print_key(cli, key);
+	hf_keys_free(keys);
+	failure.code = r;
+	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+}
+
+int hf_cli_key_convert(struct hf_cli *cli)
+{
+	uint8_t key[32], discovery_key[32];
+	char z32[HF_CORE_ID_BYTES], hex[65] = {0}, discovery_hex[65] = {0};
+	if (cli->argument_count == 0 || hf_core_key_decode(key, hf_slice_text(cli->arguments[0])) < 0) {
+		fprintf(stderr, "holdfast: %s%.80s%s 52 characters of z-base-32, or 64 of hexadecimal. `holdfast key convert --help` shows how.\n",
+			cli->argument_count ? "\"" : "", cli->argument_count ? cli->arguments[0] : "Give a KEY:",
+			cli->argument_count ? "\" is no core key: that is" : "");
+		return HF_CLI_USAGE;
+	}
+	hf_core_key_encode(z32, key);
+	hf_hex_encode(hex, key, sizeof key);
+	hf_discovery_key(discovery_key, key);
+	hf_hex_encode(discovery_hex, discovery_key, sizeof discovery_key);
+	printf(cli->json ? "{\"z32\":\"%s\",\"hex\":\"%s\",\"discovery_key\":\"%s\"}\n" : "z32            %s\nhex            %s\ndiscovery key  %s\n", z32,
+		hex, discovery_hex);
 	return HF_CLI_OK;
 }

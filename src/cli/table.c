@@ -16,6 +16,23 @@ static const char *const relay_options[] = {"relay=NAME\0the relay instance; mai
 static const char *const scan_options[] = {"relay=NAME\0the relay instance; main when left out",
 	"limit=COUNT\0at most so many events a filter", NULL};
 
+#define OF_CORE \
+	"name=NAME\0the core that was made with this name, instead of KEY", "namespace=HEX\0the name's namespace; the root's when left out"
+#define OF_SEALED OF_CORE, "encryption-key=HEX\0the key of an encrypted core, 32 bytes"
+
+static const char *const core_options[] = {OF_CORE, NULL};
+static const char *const create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
+	"namespace=HEX\0the name's namespace; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
+	"compat\0make the key as hypercore did before version 11", "manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
+	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt the blocks with it", NULL};
+static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the file, as one block",
+	"block-size=SIZE\0cut the input into blocks of this size rather than into lines", "disk\0wait for the disk with each batch", NULL};
+static const char *const get_options[] = {OF_SEALED, "lines\0end each block with a newline",
+	"encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
+static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first block; the last ten when left out", "follow\0go on as blocks come",
+	"raw\0no newline after each block", "encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
+static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fork's number; the next when left out", NULL};
+
 const struct hf_cli_command hf_cli_commands[] = {
 	{"gateway", hf_cli_gateway, "", 0, NULL, true, "Serve the relays",
 		"Prints what to open and runs until SIGTERM, which ends it in order. SIGHUP applies a changed configuration.\n\n"
@@ -52,6 +69,49 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast store backup /backup/holdfast-monday --data data"},
 	{"store compact", hf_cli_store_compact, "", 0, NULL, true, "Give back the space of deleted and replaced events",
 		"  holdfast store compact --data data"},
+	{"core create", hf_cli_core_create, "", 0, create_options, true, "Make a core and print its key",
+		"Makes the data directory, too, when it is missing. A core with a name can be had again from the key ring alone; without a\n"
+		"name its key pair is kept in the store. A name that was used before gives the core that it made.\n\n"
+		"  holdfast core create --data data --name notes\n"
+		"  holdfast core create --data data --name diary --encryption-key \"$(openssl rand -hex 32)\"\n"
+		"  holdfast core create --data data --secret-key-file key.hex --json"},
+	{"core append", hf_cli_core_append, "KEY", 1, append_options, true, "Append each line of standard input as a block",
+		"Blocks are committed a thousand or 4 MiB at a time, and whenever the input pauses.\n\n"
+		"  holdfast core append --data data --name notes < lines.txt\n"
+		"  tail -F /var/log/syslog | holdfast core append --data data --name syslog\n"
+		"  holdfast core append --data data --name photos --file cat.jpg\n"
+		"  holdfast core append --data data --name films --file film.mp4 --block-size 64k --disk"},
+	{"core get", hf_cli_core_get, "KEY INDEX[..END]", 2, get_options, true, "Write blocks to standard output, as they are",
+		"  holdfast core get --data data --name notes 0\n"
+		"  holdfast core get --data data --name notes 10..20 --lines\n"
+		"  holdfast core get --data data --name films 0.. > film.mp4\n"
+		"  holdfast core get --data data --name notes 0..3 --json --encoding hex"},
+	{"core tail", hf_cli_core_tail, "KEY", 1, tail_options, true, "Write the last blocks, a line each, and those that come",
+		"With --follow it runs until it is interrupted. While it waits it leaves the data directory to others.\n\n"
+		"  holdfast core tail --data data --name notes\n"
+		"  holdfast core tail --data data --name notes --from 0 --follow --json"},
+	{"core info", hf_cli_core_info, "KEY", 1, core_options, true, "Print what a core is: length, key, tree, signers, blocks held",
+		"  holdfast core info --data data --name notes\n"
+		"  holdfast core info --data data --json i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"core list", hf_cli_core_list, "", 0, NULL, true, "List the cores",
+		"  holdfast core list --data data\n"
+		"  holdfast core list --data data --json"},
+	{"core seek", hf_cli_core_seek, "KEY BYTES", 2, core_options, true, "Say in which block a byte of the core is, and where in it",
+		"  holdfast core seek --data data --name films 1000000"},
+	{"core truncate", hf_cli_core_truncate, "KEY LENGTH", 2, truncate_options, true, "Take blocks from the end of a core, onto a new fork",
+		"Peers that have the old blocks go over to the new fork when they see it.\n\n"
+		"  holdfast core truncate --data data --name notes 100"},
+	{"core clear", hf_cli_core_clear, "KEY START END", 3, core_options, true, "Forget the blocks from START to before END, to have their room",
+		"They keep their place in the tree and can be fetched from peers again.\n\n"
+		"  holdfast core clear --data data --name films 0 1000"},
+	{"core verify", hf_cli_core_verify, "KEY", 1, core_options, true, "Check every block held, the tree above it, and the signature",
+		"Exit code 5 when something is wrong, which is named.\n\n"
+		"  holdfast core verify --data data --name films"},
+	{"key new", hf_cli_key_new, "", 0, NULL, true, "Make a key pair for signing cores, in the key ring, and print its public part",
+		"`holdfast core create --manifest` finds it there when the manifest names it.\n\n"
+		"  holdfast key new --data data --json"},
+	{"key convert", hf_cli_key_convert, "KEY", 1, NULL, false, "Print a core's key in z-base-32 and hexadecimal, and its discovery key",
+		"  holdfast key convert i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"key show", hf_cli_key_show, "", 0, NULL, true, "List the keys: purpose, state, id and public part",
 		"  holdfast key show --data data"},
 	{"config show", hf_cli_config_show, "", 0, NULL, true, "Print every setting with its value and where that came from",

@@ -52,6 +52,7 @@ void hf_cli_target_close(struct hf_cli_target *t)
 {
 	if (t->executor)
 		hf_executor_stop(t->executor);
+	hf_corestore_close(t->cores);
 	if (t->store)
 		hf_store_close(t->store);
 	hf_datadir_close(&t->directory);
@@ -68,8 +69,15 @@ static int make_input(struct hf_buffer *input, const char *arguments, struct hf_
 
 static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
 {
+	struct hf_corestore_options options = {.size = sizeof options, .store = t->store, .env = &t->cli->env, .blocking = true};
 	struct hf_action_call call = {.env = &t->cli->env, .store = t->store, .executor = t->executor, .config = t->cli->config, .input = input,
 		.flush = t->flush, .progress = t->progress, .context = t->context};
+	if (strncmp(action, "core/", 5) == 0 && !t->cores) {
+		int opened = hf_action_open_cores(&t->cores, &options, t->cli->config, failure);
+		if (opened < 0)
+			return opened;
+	}
+	call.cores = t->cores;
 	int r = hf_action_run(action, &call);
 	if (r < 0)
 		*failure = call.failure;

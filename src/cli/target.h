@@ -10,6 +10,7 @@ struct hf_cli_target {
 	struct hf_cli *cli;
 	struct hf_datadir directory;
 	struct hf_store *store;          /* NULL when a gateway is asked */
+	struct hf_corestore *cores;      /* opened with the first action on cores */
 	struct hf_executor *executor;
 	char admin_path[HF_PATH_BYTES_MAX];
 	/* For actions that stream, on a free directory only. */

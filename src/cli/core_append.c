@@ -1,0 +1,207 @@
+/* core_append: blocks from standard input or a file. What has been read is committed in batches, and whenever the input pauses, so that
+ * whoever follows the core sees it soon. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/core.h"
+#include "cli/terminal.h"
+
+#define BATCH_COUNT_MAX 1000
+#define BATCH_BYTES_MAX (4u << 20)
+#define READ_BYTES (1u << 20)
+#define PAUSE_MS 20
+
+struct appending {
+	struct hf_cli_target target;
+	struct hf_progress progress;
+	json_t *arguments, *sizes;
+	struct hf_buffer input, batch; /* what is not cut into blocks yet; blocks that are not committed yet */
+	int descriptor;
+	uint64_t block_bytes;          /* 0: a block is a line; else so many bytes */
+	uint64_t appended, read_bytes, total_bytes, length, byte_length;
+	bool at_end;
+};
+
+static int commit(struct appending *a, struct hf_failure *failure)
+{
+	struct hf_buffer out = {0};
+	json_error_t error;
+	size_t count = json_array_size(a->sizes);
+	if (count == 0)
+		return HF_OK;
+	json_object_set(a->arguments, "sizes", a->sizes);
+	int r = hf_cli_core_run(&a->target, "core/append", a->arguments, hf_buffer_slice(&a->batch), &out, failure);
+	json_t *answer = r == HF_OK ? json_loadb((const char *)out.data, out.length, 0, &error) : NULL;
+	a->length = answer ? (uint64_t)json_integer_value(json_object_get(answer, "length")) : a->length;
+	a->byte_length = answer ? (uint64_t)json_integer_value(json_object_get(answer, "byte_length")) : a->byte_length;
+	a->appended += r == HF_OK ? count : 0;
+	json_decref(answer);
+	hf_buffer_free(&out);
+	hf_buffer_clear(&a->batch);
+	json_array_clear(a->sizes);
+	hf_progress_show(&a->progress, a->appended, a->total_bytes && a->read_bytes ? a->appended * a->total_bytes / a->read_bytes : 0);
+	return r;
+}
+
+static int add_block(struct appending *a, const uint8_t *data, size_t length, struct hf_failure *failure)
+{
+	if (length > HF_CORE_BLOCK_BYTES_MAX)
+		return hf_fail(failure, HF_ETOOBIG, "Block %llu of the input is longer than %u MiB, which is the most that a block can have.%s",
+			(unsigned long long)(a->appended + json_array_size(a->sizes) + 1), HF_CORE_BLOCK_BYTES_MAX >> 20,
+			a->block_bytes ? " Cut the file into smaller ones with --block-size." : "");
+	int r = length ? hf_buffer_append(&a->batch, data, length) : HF_OK;
+	if (r == HF_OK && json_array_append_new(a->sizes, json_integer((json_int_t)length)) < 0)
+		r = HF_ENOMEM;
+	if (r < 0)
+		return hf_fail(failure, r, "Out of memory.");
+	return json_array_size(a->sizes) >= BATCH_COUNT_MAX || a->batch.length >= BATCH_BYTES_MAX ? commit(a, failure) : HF_OK;
+}
+
+/* Where the next block of the input ends; false when more must be read. *used counts its end mark, too. */
+static bool next_block(const struct appending *a, size_t at, size_t *length, size_t *used)
+{
+	size_t left = a->input.length - at;
+	const uint8_t *end = a->block_bytes || !left ? NULL : memchr(a->input.data + at, '\n', left);
+	if (a->block_bytes ? left >= a->block_bytes : end != NULL) {
+		*length = a->block_bytes ? (size_t)a->block_bytes : (size_t)(end - (a->input.data + at));
+		*used = *length + (a->block_bytes ? 0 : 1);
+		return true;
+	}
+	*length = *used = left;
+	return left > 0 && (a->at_end || left > HF_CORE_BLOCK_BYTES_MAX);
+}
+
+static int cut_blocks(struct appending *a, struct hf_failure *failure)
+{
+	size_t at = 0, length, used;
+	int r = HF_OK;
+	while (r == HF_OK && next_block(a, at, &length, &used)) {
+		r = add_block(a, a->input.data + at, length, failure);
+		at += used;
+	}
+	hf_buffer_consume(&a->input, at);
+	return r;
+}
+
+/* Reads what there is, and commits before it waits for more. */
+static int read_some(struct appending *a, struct hf_failure *failure)
+{
+	struct pollfd wait = {.fd = a->descriptor, .events = POLLIN};
+	int r = HF_OK;
+	if (json_array_size(a->sizes) > 0 && poll(&wait, 1, PAUSE_MS) == 0)
+		r = commit(a, failure);
+	if (r == HF_OK && (r = hf_buffer_reserve(&a->input, READ_BYTES)) < 0)
+		hf_fail(failure, r, "Out of memory.");
+	if (r < 0)
+		return r;
+	ssize_t got = read(a->descriptor, a->input.data + a->input.length, READ_BYTES);
+	if (got < 0)
+		return errno == EINTR ? HF_OK : hf_fail(failure, HF_EIO, "Reading the input failed.");
+	a->at_end = got == 0;
+	a->input.length += (size_t)got;
+	a->read_bytes += (uint64_t)got;
+	return HF_OK;
+}
+
+static int append_all(struct appending *a, bool is_one_block, struct hf_failure *failure)
+{
+	int r = HF_OK;
+	while (r == HF_OK && !a->at_end) {
+		r = read_some(a, failure);
+		if (r == HF_OK)
+			r = cut_blocks(a, failure);
+	}
+	if (r == HF_OK && is_one_block && a->read_bytes == 0)
+		r = add_block(a, NULL, 0, failure);
+	return r == HF_OK ? commit(a, failure) : r;
+}
+
+/* Where the blocks come from, and how they are cut. */
+static int open_input(struct hf_cli *cli, struct appending *a, bool *is_one_block, struct hf_failure *failure)
+{
+	const char *path = hf_cli_option(cli, "file"), *size = hf_cli_option(cli, "block-size");
+	struct stat status;
+	*is_one_block = path && !size;
+	a->block_bytes = *is_one_block ? (uint64_t)HF_CORE_BLOCK_BYTES_MAX + 1 : 0;
+	if (size && (hf_text_to_bytes(size, &a->block_bytes) < 0 || a->block_bytes == 0 || a->block_bytes > HF_CORE_BLOCK_BYTES_MAX))
+		return hf_fail(failure, HF_EINVAL, "--block-size is a size from 1 byte to %u MiB, like 64k.", HF_CORE_BLOCK_BYTES_MAX >> 20);
+	if (path && (a->descriptor = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+		return hf_fail(failure, HF_EIO, "The file %s cannot be opened: %s.", path, strerror(errno));
+	if (fstat(a->descriptor, &status) == 0 && S_ISREG(status.st_mode))
+		a->total_bytes = (uint64_t)status.st_size;
+	if (*is_one_block && a->total_bytes > HF_CORE_BLOCK_BYTES_MAX)
+		return hf_fail(failure, HF_ETOOBIG, "%s is larger than a block can be, which is %u MiB; cut it into several with --block-size.", path,
+			HF_CORE_BLOCK_BYTES_MAX >> 20);
+	if (isatty(a->descriptor) == 1)
+		fprintf(stderr, "Each line becomes a block; end with Ctrl-D.\n");
+	return HF_OK;
+}
+
+/* The core is looked up first, so that a wrong one is told before anything is read. */
+static int look_up(struct appending *a, struct hf_failure *failure)
+{
+	struct hf_buffer out = {0};
+	json_error_t error;
+	int r = hf_cli_core_run(&a->target, "core/info", a->arguments, (struct hf_slice){0}, &out, failure);
+	json_t *facts = r == HF_OK ? json_loadb((const char *)out.data, out.length, 0, &error) : NULL;
+	if (facts) {
+		a->length = (uint64_t)json_integer_value(json_object_get(facts, "length"));
+		a->byte_length = (uint64_t)json_integer_value(json_object_get(facts, "byte_length"));
+		if (!json_is_true(json_object_get(facts, "writable")))
+			r = hf_fail(failure, HF_EDENIED, "The core cannot be appended to: its secret key is not in this data directory.");
+		else if (json_is_true(json_object_get(facts, "encrypted")) && !json_object_get(a->arguments, "encryption_key"))
+			r = hf_fail(failure, HF_EDENIED, "The core is encrypted; give its --encryption-key to append to it.");
+	}
+	json_decref(facts);
+	hf_buffer_free(&out);
+	return failure->code = r;
+}
+
+static void report(const struct hf_cli *cli, const struct appending *a)
+{
+	printf(cli->json ? "{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n" : "%llu blocks appended; the core has %llu now, %llu bytes\n",
+		(unsigned long long)a->appended, (unsigned long long)a->length, (unsigned long long)a->byte_length);
+}
+
+int hf_cli_core_append(struct hf_cli *cli)
+{
+	struct appending a = {.descriptor = STDIN_FILENO, .sizes = json_array()};
+	struct hf_failure failure = {0};
+	unsigned next;
+	bool is_one_block, is_open = false;
+	a.arguments = hf_cli_core_arguments(cli, &next);
+	if (!a.arguments || open_input(cli, &a, &is_one_block, &failure) < 0) {
+		int code = !a.arguments ? HF_CLI_USAGE : failure.code == HF_EINVAL ? hf_cli_core_usage(cli, failure.text) : hf_cli_core_fail(&failure);
+		json_decref(a.arguments);
+		json_decref(a.sizes);
+		return code;
+	}
+	json_object_set_new(a.arguments, "disk", json_boolean(hf_cli_option(cli, "disk") != NULL));
+	failure.code = hf_cli_target_open(&a.target, cli, false, &failure);
+	int code = failure.code < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+	is_open = code == HF_CLI_OK;
+	if (is_open && look_up(&a, &failure) == HF_OK) {
+		hf_progress_begin(&a.progress, &cli->env, "blocks");
+		failure.code = append_all(&a, is_one_block, &failure);
+		hf_progress_end(&a.progress);
+		if (failure.code == HF_OK || a.appended > 0)
+			report(cli, &a);
+	}
+	if (is_open && failure.code < 0)
+		code = hf_cli_core_fail(&failure);
+	if (is_open)
+		hf_cli_target_close(&a.target);
+	if (a.descriptor != STDIN_FILENO && a.descriptor >= 0)
+		close(a.descriptor);
+	json_decref(a.arguments);
+	json_decref(a.sizes);
+	hf_buffer_free(&a.input);
+	hf_buffer_free(&a.batch);
+	return code;
+}
