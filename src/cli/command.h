@@ -64,6 +64,8 @@ int hf_cli_core_create(struct hf_cli *cli);
 int hf_cli_core_info(struct hf_cli *cli);
 int hf_cli_core_list(struct hf_cli *cli);
 int hf_cli_core_append(struct hf_cli *cli);
+int hf_cli_core_serve(struct hf_cli *cli);
+int hf_cli_core_fetch(struct hf_cli *cli);
 int hf_cli_core_get(struct hf_cli *cli);
 int hf_cli_core_tail(struct hf_cli *cli);
 int hf_cli_core_seek(struct hf_cli *cli);

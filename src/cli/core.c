@@ -28,6 +28,18 @@ static bool is_key_hex(const char *text)
 	return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
 }
 
+bool hf_cli_core_hex(uint8_t *out, const char *text, size_t length)
+{
+	char pair[3] = {0}, *end;
+	for (size_t i = 0; i < length; i++) {
+		memcpy(pair, text + 2 * i, 2);
+		out[i] = (uint8_t)strtoul(pair, &end, 16);
+		if (end != pair + 2 || pair[0] == '+' || pair[0] == '-' || pair[0] == ' ')
+			return false;
+	}
+	return true;
+}
+
 json_t *hf_cli_core_arguments(struct hf_cli *cli, unsigned *next)
 {
 	const char *name = hf_cli_option(cli, "name"), *name_space = hf_cli_option(cli, "namespace");
@@ -163,7 +175,7 @@ static bool absolute_path(const char *given, char out[static HF_PATH_BYTES_MAX])
 int hf_cli_core_create(struct hf_cli *cli)
 {
 	const char *file = hf_cli_option(cli, "secret-key-file"), *encryption_key = hf_cli_option(cli, "encryption-key");
-	const char *name_space = hf_cli_option(cli, "namespace");
+	const char *name_space = hf_cli_option(cli, "namespace"), *manifest = hf_cli_option(cli, "manifest");
 	char path[HF_PATH_BYTES_MAX];
 	struct hf_buffer out = {0};
 	uint64_t version;
@@ -173,8 +185,10 @@ int hf_cli_core_create(struct hf_cli *cli)
 		return hf_cli_core_usage(cli, "the path of --secret-key-file is too long.");
 	if ((encryption_key && !is_key_hex(encryption_key)) || (name_space && !is_key_hex(name_space)))
 		return hf_cli_core_usage(cli, "--encryption-key and --namespace are 32 bytes each, written as 64 characters of hexadecimal.");
+	if (manifest && (!manifest[0] || strlen(manifest) % 2 || manifest[strspn(manifest, "0123456789abcdefABCDEF")]))
+		return hf_cli_core_usage(cli, "--manifest is the encoding of a manifest, in hexadecimal.");
 	json_t *arguments = json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:I}", "name", hf_cli_option(cli, "name"), "namespace", name_space,
-		"manifest", hf_cli_option(cli, "manifest"), "secret_key_file", file ? path : NULL, "encryption_key", encryption_key, "compat",
+		"manifest", manifest, "secret_key_file", file ? path : NULL, "encryption_key", encryption_key, "compat",
 		hf_cli_option(cli, "compat") != NULL, "manifest_version", (json_int_t)version);
 	int code = run_once(cli, "core/create", arguments, true, &out);
 	json_t *facts = code == HF_CLI_OK ? read_object(&out) : NULL;
@@ -261,12 +275,13 @@ int hf_cli_core_truncate(struct hf_cli *cli)
 	unsigned next;
 	uint64_t length, fork;
 	json_t *arguments = hf_cli_core_arguments(cli, &next);
-	if (!arguments || !hf_cli_core_number(cli, next, "LENGTH", &length) || !hf_cli_core_option_number(cli, "fork", 0, &fork)) {
+	if (!arguments || !hf_cli_core_number(cli, next, "LENGTH", &length) || !hf_cli_core_option_number(cli, "fork", UINT64_MAX, &fork)) {
 		json_decref(arguments);
 		return HF_CLI_USAGE;
 	}
 	json_object_set_new(arguments, "length", json_integer((json_int_t)length));
-	json_object_set_new(arguments, "fork", json_integer((json_int_t)fork));
+	if (fork != UINT64_MAX)
+		json_object_set_new(arguments, "fork", json_integer((json_int_t)fork));
 	return print_once(cli, "core/truncate", arguments);
 }
 

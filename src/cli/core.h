@@ -21,7 +21,9 @@ bool hf_cli_core_number(const struct hf_cli *cli, unsigned at, const char *what,
 bool hf_cli_core_option_number(const struct hf_cli *cli, const char *option, uint64_t otherwise, uint64_t *out);
 /* "7", "3..9", "3..", "..9". */
 bool hf_cli_core_range(const char *text, struct hf_cli_range *range);
-/* Frees arguments and runs the action on an open target. */
+/* 2 * length characters of hexadecimal, of either case. */
+bool hf_cli_core_hex(uint8_t *out, const char *text, size_t length);
+/* Runs the action on an open target. */
 int hf_cli_core_run(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data, struct hf_buffer *out,
 	struct hf_failure *failure);
 /* What is wrong with a core is HF_CLI_FAILED, whatever its code is elsewhere; only corruption has one of its own. */

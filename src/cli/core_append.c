@@ -10,12 +10,14 @@
 
 #include "base/text.h"
 #include "cli/core.h"
+#include "cli/core_append.h"
 #include "cli/terminal.h"
 
 #define BATCH_COUNT_MAX 1000
 #define BATCH_BYTES_MAX (4u << 20)
 #define READ_BYTES (1u << 20)
 #define PAUSE_MS 20
+#define STOP_MS 100 /* between looks whether it is to stop */
 
 struct appending {
 	struct hf_cli_target target;
@@ -26,6 +28,7 @@ struct appending {
 	uint64_t block_bytes;          /* 0: a block is a line; else so many bytes */
 	uint64_t appended, read_bytes, total_bytes, length, byte_length;
 	bool at_end;
+	atomic_bool *stop;             /* NULL: nobody stops it */
 };
 
 static int commit(struct appending *a, struct hf_failure *failure)
@@ -98,8 +101,12 @@ static int read_some(struct appending *a, struct hf_failure *failure)
 		r = commit(a, failure);
 	if (r == HF_OK && (r = hf_buffer_reserve(&a->input, READ_BYTES)) < 0)
 		hf_fail(failure, r, "Out of memory.");
-	if (r < 0)
+	while (r == HF_OK && a->stop && !atomic_load(a->stop) && poll(&wait, 1, STOP_MS) == 0)
+		;
+	if (r < 0 || (a->stop && atomic_load(a->stop))) {
+		a->at_end = true;
 		return r;
+	}
 	ssize_t got = read(a->descriptor, a->input.data + a->input.length, READ_BYTES);
 	if (got < 0)
 		return errno == EINTR ? HF_OK : hf_fail(failure, HF_EIO, "Reading the input failed.");
@@ -167,11 +174,17 @@ static void report(const struct hf_cli *cli, const struct appending *a)
 {
 	printf(cli->json ? "{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n" : "%llu blocks appended; the core has %llu now, %llu bytes\n",
 		(unsigned long long)a->appended, (unsigned long long)a->length, (unsigned long long)a->byte_length);
+	fflush(stdout);
 }
 
 int hf_cli_core_append(struct hf_cli *cli)
 {
-	struct appending a = {.descriptor = STDIN_FILENO, .sizes = json_array()};
+	return hf_cli_option(cli, "tcp") ? hf_cli_core_append_serving(cli) : hf_cli_core_append_until(cli, NULL);
+}
+
+int hf_cli_core_append_until(struct hf_cli *cli, atomic_bool *stop)
+{
+	struct appending a = {.descriptor = STDIN_FILENO, .sizes = json_array(), .stop = stop};
 	struct hf_failure failure = {0};
 	unsigned next;
 	bool is_one_block, is_open = false;

@@ -26,7 +26,15 @@ static const char *const create_options[] = {"name=NAME\0derive the key pair fro
 	"compat\0make the key as hypercore did before version 11", "manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
 	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt the blocks with it", NULL};
 static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the file, as one block",
-	"block-size=SIZE\0cut the input into blocks of this size rather than into lines", "disk\0wait for the disk with each batch", NULL};
+	"block-size=SIZE\0cut the input into blocks of this size rather than into lines", "disk\0wait for the disk with each batch",
+	"tcp=HOST:PORT\0serve the cores there meanwhile, and until interrupted", "initiator\0begin the handshake with those who dial",
+	"responder\0let those who dial begin the handshake, as usual", NULL};
+#define OF_CONNECTION "tcp=HOST:PORT\0the address; listening, port 0 is any that is free", \
+	"initiator\0begin the handshake; who dials does when left out", "responder\0let the other side begin the handshake"
+static const char *const serve_options[] = {OF_CONNECTION, "connect\0dial the address rather than listen on it, again and again", NULL};
+static const char *const fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial", "blocks=A..B,C\0these blocks rather than all",
+	"live\0follow the core until interrupted, and serve it", "timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
+	"encryption-key=HEX\0the key of an encrypted core, 32 bytes", NULL};
 static const char *const get_options[] = {OF_SEALED, "lines\0end each block with a newline",
 	"encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
 static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first block; the last ten when left out", "follow\0go on as blocks come",
@@ -80,7 +88,19 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast core append --data data --name notes < lines.txt\n"
 		"  tail -F /var/log/syslog | holdfast core append --data data --name syslog\n"
 		"  holdfast core append --data data --name photos --file cat.jpg\n"
-		"  holdfast core append --data data --name films --file film.mp4 --block-size 64k --disk"},
+		"  holdfast core append --data data --name films --file film.mp4 --block-size 64k --disk\n"
+		"  sensor | holdfast core append --data data --name sensor --tcp 127.0.0.1:7001"},
+	{"core serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve cores to peers over TCP",
+		"All cores, or those that are named. Prints where it listens and runs until SIGTERM. Other core commands work on the data\n"
+		"directory through it, and peers see at once what they change.\n\n"
+		"  holdfast core serve --data data --tcp 127.0.0.1:7001\n"
+		"  holdfast core serve --data data --tcp peer.example.org:7001 --connect i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"core fetch", hf_cli_core_fetch, "KEY", 1, fetch_options, true, "Fetch a core, or some of its blocks, from a peer over TCP",
+		"Ends when all that was asked for is here: without --blocks the whole core as the peer has it. Every block is proved against\n"
+		"the core's key before it is kept. What came stays when it fails, and is not fetched again.\n\n"
+		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
+		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --blocks 0..100,5000 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
+		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"core get", hf_cli_core_get, "KEY INDEX[..END]", 2, get_options, true, "Write blocks to standard output, as they are",
 		"  holdfast core get --data data --name notes 0\n"
 		"  holdfast core get --data data --name notes 10..20 --lines\n"

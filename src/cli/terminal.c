@@ -9,6 +9,7 @@
 
 #define QUIET_US 1000000
 #define REDRAW_US 100000
+#define LOG_US_MAX 30000000 /* between lines where there is no terminal */
 #define LABEL_WIDTH 20
 
 void hf_progress_begin(struct hf_progress *p, struct hf_env *env, const char *unit)
@@ -18,15 +19,18 @@ void hf_progress_begin(struct hf_progress *p, struct hf_env *env, const char *un
 
 void hf_progress_show(struct hf_progress *p, uint64_t done, uint64_t total)
 {
-	uint64_t now_us = p->is_terminal ? hf_env_monotonic_us(p->env) : 0;
-	if (!p->is_terminal || now_us - p->started_us < QUIET_US || now_us - p->drawn_us < REDRAW_US)
+	uint64_t now_us = hf_env_monotonic_us(p->env), taken_us = now_us - p->started_us;
+	uint64_t wait_us = p->is_terminal ? REDRAW_US : p->drawn_us ? p->drawn_us - p->started_us : 0;
+	if (taken_us < QUIET_US || now_us - p->drawn_us < (wait_us < LOG_US_MAX ? wait_us : LOG_US_MAX))
 		return;
 	p->drawn_us = now_us;
-	p->is_drawn = true;
-	double rate = (double)done * 1e6 / (double)(now_us - p->started_us);
-	fprintf(stderr, "\r\033[K%llu %s, %.0f a second", (unsigned long long)done, p->unit, rate);
-	if (total > done && rate >= 1)
+	p->is_drawn = p->is_terminal;
+	double rate = (double)done * 1e6 / (double)taken_us;
+	fprintf(stderr, "%s%llu %s, %.0f %s/s", p->is_terminal ? "\r\033[K" : "", (unsigned long long)done, p->unit, rate, p->unit);
+	if (total > done && rate > 0)
 		fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, (double)(total - done) / rate);
+	if (!p->is_terminal)
+		fputc('\n', stderr);
 	fflush(stderr);
 }
 

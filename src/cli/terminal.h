@@ -6,8 +6,8 @@
 
 #include "base/env.h"
 
-/* One line on standard error, drawn again at most ten times a second, once the work has taken a second and when standard
- * error is a terminal. */
+/* Once the work has taken a second: a line on standard error, on a terminal drawn again at most ten times a second, elsewhere followed by
+ * others in growing intervals. */
 struct hf_progress {
 	struct hf_env *env;
 	const char *unit;   /* "events" */

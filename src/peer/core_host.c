@@ -158,7 +158,7 @@ int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_option
 {
 	struct hf_core_host *host = calloc(1, sizeof *host);
 	struct hf_corestore_options cores = {.size = sizeof cores, .store = options->store, .env = hf_loop_env(options->loop),
-		.primary_key = options->primary_key, .wake = wake, .context = host};
+		.primary_key = options->primary_key, .blocking = options->blocking, .wake = wake, .context = host};
 	struct hf_replicator_options replicator = {.size = sizeof replicator, .env = cores.env, .may_serve = may_serve,
 		.on_pending = on_pending, .context = host};
 	int status;

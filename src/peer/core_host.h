@@ -22,6 +22,7 @@ struct hf_core_host_options {
 	struct hf_loop *loop;        /* its environment has an executor, for cold reads */
 	struct hf_store *store;      /* borrowed; see hf_corestore_options */
 	struct hf_slice primary_key; /* 32 bytes */
+	bool blocking;               /* reads wait for the disk, and the loop with them: for tools */
 	bool (*may_serve)(void *context, const uint8_t discovery_key[static 32]); /* see hf_replicator_options; may be NULL */
 	/* The socket has been attached; closing it here refuses the peer. May be NULL. */
 	void (*opened)(void *context, struct hf_peer_socket *socket);

@@ -163,7 +163,7 @@ int hf_action_core_truncate(struct hf_action_run *run)
 	uint64_t length, fork;
 	int r = hf_action_number(run, "length", 0, &length);
 	if (r == HF_OK)
-		r = hf_action_number(run, "fork", HF_CORE_NEXT_FORK, &fork);
+		r = hf_action_number(run, "fork", UINT64_MAX, &fork);
 	if (r == HF_OK)
 		r = hf_action_open_core(run, &core);
 	if (r < 0)
@@ -171,10 +171,10 @@ int hf_action_core_truncate(struct hf_action_run *run)
 	uint64_t old_length = hf_core_length(core), old_fork = hf_core_fork(core);
 	if (length > old_length)
 		r = hf_fail(failure, HF_EINVAL, "The core has %llu blocks; it cannot be truncated to %llu.", (ull)old_length, (ull)length);
-	else if (fork != HF_CORE_NEXT_FORK && fork <= old_fork)
+	else if (fork <= old_fork)
 		r = hf_fail(failure, HF_EINVAL, "The core is on fork %llu; a new fork must have a higher number than that.", (ull)old_fork);
 	if (r == HF_OK)
-		r = hf_core_truncate(core, length, fork);
+		r = hf_core_truncate(core, length, fork == UINT64_MAX ? HF_CORE_NEXT_FORK : fork);
 	if (r == HF_OK)
 		r = hf_core_commit_wait(core, HF_DURABLE_DISK);
 	if (r == HF_OK)
@@ -196,10 +196,10 @@ int hf_action_core_clear(struct hf_action_run *run)
 		r = hf_action_open_core(run, &core);
 	if (r < 0)
 		return r;
-	if (from > to || to > hf_core_length(core))
-		r = hf_fail(&run->call->failure, HF_EINVAL, "Blocks %llu to %llu cannot be cleared: the core has %llu, and START must not be past END.",
-			(ull)from, (ull)to, (ull)hf_core_length(core));
-	if (r == HF_OK)
+	if (from > to)
+		r = hf_fail(&run->call->failure, HF_EINVAL, "START is %llu and END %llu: there is nothing between them.", (ull)from, (ull)to);
+	to = to < hf_core_length(core) ? to : hf_core_length(core);
+	if (r == HF_OK && from < to)
 		r = hf_core_clear(core, from, to);
 	if (r == HF_OK)
 		r = hf_core_commit_wait(core, HF_DURABLE_OS);

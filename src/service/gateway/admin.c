@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "service/actions.h"
+#include "service/action_http.h"
 #include "service/gateway/internal.h"
 
 #define EXPORT_PAGE_BYTES (4u << 20)
@@ -18,7 +18,7 @@ struct job {
 	struct hf_action_call call;
 	struct hf_buffer input;
 	int status;
-	char name[32];
+	char name[HF_ACTION_NAME_BYTES];
 };
 
 static void handle_metrics(void *context, struct hf_http_exchange *exchange)
@@ -30,16 +30,6 @@ static void handle_metrics(void *context, struct hf_http_exchange *exchange)
 	else
 		hf_http_respond(exchange, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"), NULL);
 	hf_buffer_free(&text);
-}
-
-static void respond_failure(struct hf_http_exchange *exchange, const struct hf_failure *failure)
-{
-	json_t *body = json_pack("{s:i, s:s}", "status", failure->code, "error", failure->text);
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	json_decref(body);
-	hf_http_respond(exchange, failure->code == HF_EINVAL || failure->code == HF_ENOTFOUND ? 400 : 500, "application/json",
-		text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
-	free(text);
 }
 
 static json_t *relay_facts(const struct hf_relay *relay)
@@ -82,7 +72,7 @@ static void handle_reload(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {0};
 	if (hf_gateway_reload(context, &failure) < 0)
-		respond_failure(exchange, &failure);
+		hf_action_http_fail(exchange, &failure);
 	else
 		hf_http_respond(exchange, 200, "application/json", HF_SLICE_LITERAL("{\"status\":0}\n"), NULL);
 }
@@ -99,13 +89,7 @@ static void job_done(struct hf_loop_mail *mail)
 {
 	struct job *job = (struct job *)(void *)((char *)mail - offsetof(struct job, mail));
 	job->gateway->admin_job_count--;
-	if (job->call.out.length > 0 && (job->status == HF_OK || job->status == HF_ECORRUPT))
-		hf_http_respond(job->exchange, 200, "application/x-ndjson", hf_buffer_slice(&job->call.out), NULL);
-	else if (job->status == HF_OK)
-		hf_http_respond(job->exchange, 204, "application/x-ndjson", (struct hf_slice){0}, NULL);
-	else
-		respond_failure(job->exchange, &job->call.failure);
-	hf_buffer_free(&job->call.out);
+	hf_action_http_answer(job->exchange, &job->call, job->status);
 	hf_buffer_free(&job->input);
 	free(job);
 }
@@ -120,17 +104,15 @@ static void run_job(struct hf_work *work)
 static void handle_action(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_gateway *g = context;
-	struct hf_slice path = hf_http_path(exchange), body = hf_http_body(exchange);
+	struct hf_slice body = hf_http_body(exchange);
 	struct hf_failure failure = {.code = HF_ENOMEM, .text = "The gateway is out of memory."};
 	struct job *job = calloc(1, sizeof *job);
 	if (!job || hf_buffer_append(&job->input, body.data, body.length) < 0) {
 		free(job);
-		respond_failure(exchange, &failure);
+		hf_action_http_fail(exchange, &failure);
 		return;
 	}
-	static const char prefix[] = "/admin/";
-	int name_length = (int)(path.length - (sizeof prefix - 1));
-	snprintf(job->name, sizeof job->name, "%.*s", name_length, (const char *)path.data + sizeof prefix - 1);
+	hf_action_http_name(exchange, job->name);
 	job->work.run = run_job;
 	job->mail.deliver = job_done;
 	job->gateway = g;

@@ -7,12 +7,12 @@
 
 #include "base/log.h"
 #include "crypto/hash.h"
+#include "service/action_http.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
 #define WORK_COUNT_MAX 65536
 #define PUBLIC_BODY_BYTES_MAX 4096 /* no route for clients takes one */
-#define ADMIN_BODY_BYTES_MAX (16u << 20)
 #define METRICS_CONNECTIONS_MAX 64
 
 /* ---- Routes ---- */
@@ -169,7 +169,7 @@ static int make_servers(struct hf_gateway *g)
 	options.metrics = NULL;
 	options.routes = hf_gateway_admin_routes;
 	options.route_count = hf_gateway_admin_route_count;
-	options.body_bytes_max = ADMIN_BODY_BYTES_MAX;
+	options.body_bytes_max = HF_ACTION_HTTP_BODY_BYTES_MAX;
 	if (r == HF_OK)
 		r = hf_http_server_new(&g->admin_server, &options);
 	options.routes = &hf_gateway_metrics_route;

@@ -1,0 +1,24 @@
+/* core_net: what serve and fetch have in common. */
+#ifndef HF_CLI_CORE_NET_H
+#define HF_CLI_CORE_NET_H
+
+#include <stdio.h>
+
+#include "cli/core.h"
+#include "service/core_node.h"
+
+struct hf_cli_endpoint {
+	const char *address;
+	bool dials, initiates, keeps;
+};
+
+/* --tcp, --initiator and --responder; false when it has been said what is wrong. */
+bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_endpoint *out);
+/* Listens, and says where on out, or dials. */
+int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
+	struct hf_failure *failure);
+void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound);
+void hf_cli_core_log_came(const struct hf_core_node_peer *peer);
+void hf_cli_core_log_left(const struct hf_core_node_peer *peer, int code, const char *why);
+
+#endif

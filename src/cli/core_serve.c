@@ -1,0 +1,213 @@
+/* core_serve: cores for peers to fetch, until a signal comes; and appending while they do. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/core_append.h"
+#include "cli/core_net.h"
+#include "codec/core_key.h"
+#include "codec/hex.h"
+
+struct serving {
+	struct hf_cli *cli;
+	struct hf_core_node *node;
+	uint8_t (*keys)[32]; /* discovery keys; none: all cores */
+	size_t key_count;
+	/* Appending, on a thread of its own: through admin.sock, like any other process. */
+	pthread_t appender;
+	atomic_bool is_stopping;
+	int append_code;
+	bool is_appending;
+};
+
+/* ---- Addresses ---- */
+
+bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_endpoint *out)
+{
+	const char *tcp = hf_cli_option(cli, "tcp");
+	bool is_initiator = hf_cli_option(cli, "initiator") != NULL, is_responder = hf_cli_option(cli, "responder") != NULL;
+	char sentence[200];
+	const char *colon = tcp ? strrchr(tcp, ':') : NULL;
+	if (!tcp) {
+		hf_cli_core_usage(cli, "--tcp HOST:PORT is missing.");
+		return false;
+	}
+	if (is_initiator && is_responder) {
+		hf_cli_core_usage(cli, "--initiator and --responder exclude each other.");
+		return false;
+	}
+	if (!colon || colon == tcp || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || atol(colon + 1) > 65535) {
+		snprintf(sentence, sizeof sentence, "--tcp is HOST:PORT, like 127.0.0.1:7001, not \"%.80s\".", tcp);
+		hf_cli_core_usage(cli, sentence);
+		return false;
+	}
+	*out = (struct hf_cli_endpoint){.address = tcp, .dials = dials, .initiates = is_initiator || (dials && !is_responder)};
+	return true;
+}
+
+void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound)
+{
+	char text[HF_ADDRESS_TEXT_BYTES];
+	fprintf(out, cli->json ? "{\"listening\":\"%s\"}\n" : "listening on %s\n", hf_address_text(bound, true, text));
+	fflush(out);
+}
+
+/* ---- Telling of peers ---- */
+
+void hf_cli_core_log_came(const struct hf_core_node_peer *peer)
+{
+	char key[65] = {0};
+	hf_hex_encode(key, peer->remote_key, 32);
+	fprintf(stderr, "peer %s came, key %s\n", peer->address, key);
+}
+
+void hf_cli_core_log_left(const struct hf_core_node_peer *peer, int code, const char *why)
+{
+	const char *end = why && why[0] ? why : hf_error_text(code);
+	size_t length = strlen(end);
+	fprintf(stderr, "peer %s %s: %s%s (%s)\n", peer->address[0] ? peer->address : "unknown", peer->remote_key ? "left" : "was not let in", end,
+		length && end[length - 1] == '.' ? "" : ".", hf_error_name(code));
+}
+
+static void came(void *context, const struct hf_core_node_peer *peer)
+{
+	hf_cli_core_log_came(peer);
+}
+
+static void left(void *context, const struct hf_core_node_peer *peer, int code, const char *why)
+{
+	hf_cli_core_log_left(peer, code, why);
+}
+
+/* ---- Serving ---- */
+
+static bool may_serve(void *context, const uint8_t discovery_key[static 32])
+{
+	const struct serving *s = context;
+	for (size_t i = 0; i < s->key_count; i++)
+		if (memcmp(s->keys[i], discovery_key, 32) == 0)
+			return true;
+	return s->key_count == 0;
+}
+
+/* The cores that are named; each must be here. */
+static int read_keys(struct serving *s, struct hf_failure *failure)
+{
+	const struct hf_cli *cli = s->cli;
+	for (size_t i = 0; i < s->key_count; i++) {
+		uint8_t key[32];
+		struct hf_core *core;
+		struct hf_core_options options = {.size = sizeof options, .key = key, .must_exist = true};
+		hf_core_key_decode(key, hf_slice_text(cli->arguments[i]));
+		int r = hf_corestore_get(hf_core_node_cores(s->node), &options, &core, failure);
+		if (r == HF_ENOTFOUND)
+			hf_fail(failure, r, "There is no core %s here; `holdfast core list` shows those that are.", cli->arguments[i]);
+		if (r < 0)
+			return r;
+		memcpy(s->keys[i], hf_core_discovery_key(core), 32);
+		hf_core_unref(core);
+	}
+	return HF_OK;
+}
+
+static bool check_keys(const struct hf_cli *cli)
+{
+	uint8_t key[32];
+	char sentence[256];
+	for (size_t i = 0; i < cli->argument_count; i++)
+		if (hf_core_key_decode(key, hf_slice_text(cli->arguments[i])) < 0) {
+			snprintf(sentence, sizeof sentence, "\"%.80s\" is no core key: that is 52 characters of z-base-32, or 64 of hexadecimal.", cli->arguments[i]);
+			hf_cli_core_usage(cli, sentence);
+			return false;
+		}
+	return true;
+}
+
+int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
+	struct hf_failure *failure)
+{
+	struct hf_address bound;
+	if (endpoint->dials)
+		return hf_core_node_dial(node, endpoint->address, endpoint->initiates, endpoint->keeps, failure);
+	int r = hf_core_node_listen(node, endpoint->address, endpoint->initiates, &bound, failure);
+	if (r == HF_OK)
+		hf_cli_core_print_listening(cli, out, &bound);
+	return r;
+}
+
+static int open_node(struct serving *s, struct hf_failure *failure)
+{
+	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .may_serve = may_serve,
+		.came = came, .left = left, .context = s};
+	return hf_core_node_open(&s->node, &options, failure);
+}
+
+/* ---- Appending meanwhile ---- */
+
+static void *run_appender(void *context)
+{
+	struct serving *s = context;
+	s->append_code = hf_cli_core_append_until(s->cli, &s->is_stopping);
+	if (s->append_code != HF_CLI_OK)
+		kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+static int run(struct serving *s, struct hf_failure *failure)
+{
+	if (s->is_appending && pthread_create(&s->appender, NULL, run_appender, s) != 0)
+		return hf_fail(failure, HF_ENOMEM, "Starting a thread failed.");
+	int r = hf_core_node_run(s->node);
+	return r < 0 ? hf_fail(failure, r, "The event loop cannot start.") : r;
+}
+
+static int serve(struct serving *s, struct hf_cli_endpoint *endpoint)
+{
+	struct hf_failure failure = {0};
+	int code = HF_CLI_OK, r = open_node(s, &failure);
+	endpoint->keeps = true;
+	if (r < 0) {
+		failure.code = r;
+		return hf_cli_fail(&failure);
+	}
+	r = read_keys(s, &failure);
+	if (r == HF_OK)
+		r = hf_cli_core_open_endpoint(s->cli, s->node, endpoint, s->is_appending ? stderr : stdout, &failure);
+	if (r == HF_OK)
+		r = run(s, &failure);
+	failure.code = r;
+	if (r < 0)
+		code = hf_cli_core_fail(&failure);
+	if (s->is_appending && s->appender) {
+		atomic_store(&s->is_stopping, true);
+		while (pthread_tryjoin_np(s->appender, NULL) != 0)
+			hf_loop_poll(hf_core_node_loop(s->node), false);
+		code = code == HF_CLI_OK ? s->append_code : code;
+	}
+	hf_core_node_close(s->node);
+	return code;
+}
+
+int hf_cli_core_serve(struct hf_cli *cli)
+{
+	struct serving s = {.cli = cli};
+	struct hf_cli_endpoint endpoint;
+	if (!hf_cli_core_endpoint(cli, hf_cli_option(cli, "connect") != NULL, &endpoint) || !check_keys(cli))
+		return HF_CLI_USAGE;
+	s.key_count = cli->argument_count;
+	s.keys = calloc(s.key_count + 1, sizeof *s.keys);
+	int code = s.keys ? serve(&s, &endpoint) : HF_CLI_FAILED;
+	free(s.keys);
+	return code;
+}
+
+int hf_cli_core_append_serving(struct hf_cli *cli)
+{
+	struct serving s = {.cli = cli, .is_appending = true};
+	struct hf_cli_endpoint endpoint;
+	if (!hf_cli_core_endpoint(cli, false, &endpoint))
+		return HF_CLI_USAGE;
+	return serve(&s, &endpoint);
+}

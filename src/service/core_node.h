@@ -1,0 +1,48 @@
+/* core_node: a process that keeps a data directory's cores with peers over TCP, and works on them for others through admin.sock while it
+ * does: `core serve` and `core fetch`.
+ *
+ * It listens, or keeps a connection to one address. All of it belongs to the thread that runs it.
+ */
+#ifndef HF_SERVICE_CORE_NODE_H
+#define HF_SERVICE_CORE_NODE_H
+
+#include "peer/core_host.h"
+#include "service/config.h"
+
+struct hf_core_node;
+
+struct hf_core_node_peer {
+	const char *address;       /* "127.0.0.1:7001" */
+	const uint8_t *remote_key; /* HF_SIGN_PUBLIC_BYTES; NULL: it never got so far */
+	bool is_dialled;
+};
+
+struct hf_core_node_options {
+	size_t size; /* sizeof this struct */
+	struct hf_env *env;
+	const struct hf_config *config; /* borrowed */
+	bool create;                    /* make the data directory when it is missing */
+	bool (*may_serve)(void *context, const uint8_t discovery_key[static 32]); /* NULL: every core */
+	/* Each may be NULL. A dialled peer that could not be reached only leaves. */
+	void (*came)(void *context, const struct hf_core_node_peer *peer);
+	void (*left)(void *context, const struct hf_core_node_peer *peer, int code, const char *why);
+	void *context;
+};
+
+/* Takes LOCK; errors as of hf_datadir_open and hf_store_open. */
+int hf_core_node_open(struct hf_core_node **out, const struct hf_core_node_options *options, struct hf_failure *failure);
+/* Ends connections and commits what is staged. Cores were left and released before. NULL is fine. */
+void hf_core_node_close(struct hf_core_node *node);
+struct hf_loop *hf_core_node_loop(struct hf_core_node *node);
+struct hf_corestore *hf_core_node_cores(struct hf_core_node *node);
+struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node);
+
+/* address as of hf_peer_listener_new; at most one. HF_EADDR, HF_EDENIED, HF_ENOMEM. */
+int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound, struct hf_failure *failure);
+/* At most one. keeps: when the connection ends it is made again, after a wait that grows. */
+int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initiates, bool keeps, struct hf_failure *failure);
+/* Until SIGTERM, SIGINT or hf_core_node_stop. */
+int hf_core_node_run(struct hf_core_node *node);
+void hf_core_node_stop(struct hf_core_node *node);
+
+#endif
