@@ -12,11 +12,13 @@
 #include "cli/core.h"
 #include "cli/core_append.h"
 #include "cli/terminal.h"
+#include "crypto/block_cipher.h"
 
 #define BATCH_COUNT_MAX 1000
 #define BATCH_BYTES_MAX (4u << 20)
 #define READ_BYTES (1u << 20)
 #define PAUSE_MS 20
+#define BLOCK_BYTES_MAX (HF_CORE_BLOCK_BYTES_MAX - HF_BLOCK_PADDING_BYTES) /* room for encryption is kept, whether it is used or not */
 #define STOP_MS 100 /* between looks whether it is to stop */
 
 struct appending {
@@ -54,9 +56,9 @@ static int commit(struct appending *a, struct hf_failure *failure)
 
 static int add_block(struct appending *a, const uint8_t *data, size_t length, struct hf_failure *failure)
 {
-	if (length > HF_CORE_BLOCK_BYTES_MAX)
-		return hf_fail(failure, HF_ETOOBIG, "Block %llu of the input is longer than %u MiB, which is the most that a block can have.%s",
-			(unsigned long long)(a->appended + json_array_size(a->sizes) + 1), HF_CORE_BLOCK_BYTES_MAX >> 20,
+	if (length > BLOCK_BYTES_MAX)
+		return hf_fail(failure, HF_ETOOBIG, "Block %llu of the input is longer than %u bytes, which is the most that a block can have.%s",
+			(unsigned long long)(a->appended + json_array_size(a->sizes) + 1), BLOCK_BYTES_MAX,
 			a->block_bytes ? " Cut the file into smaller ones with --block-size." : "");
 	int r = length ? hf_buffer_append(&a->batch, data, length) : HF_OK;
 	if (r == HF_OK && json_array_append_new(a->sizes, json_integer((json_int_t)length)) < 0)
@@ -77,7 +79,7 @@ static bool next_block(const struct appending *a, size_t at, size_t *length, siz
 		return true;
 	}
 	*length = *used = left;
-	return left > 0 && (a->at_end || left > HF_CORE_BLOCK_BYTES_MAX);
+	return left > 0 && (a->at_end || left > BLOCK_BYTES_MAX);
 }
 
 static int cut_blocks(struct appending *a, struct hf_failure *failure)
@@ -135,16 +137,16 @@ static int open_input(struct hf_cli *cli, struct appending *a, bool *is_one_bloc
 	const char *path = hf_cli_option(cli, "file"), *size = hf_cli_option(cli, "block-size");
 	struct stat status;
 	*is_one_block = path && !size;
-	a->block_bytes = *is_one_block ? (uint64_t)HF_CORE_BLOCK_BYTES_MAX + 1 : 0;
-	if (size && (hf_text_to_bytes(size, &a->block_bytes) < 0 || a->block_bytes == 0 || a->block_bytes > HF_CORE_BLOCK_BYTES_MAX))
-		return hf_fail(failure, HF_EINVAL, "--block-size is a size from 1 byte to %u MiB, like 64k.", HF_CORE_BLOCK_BYTES_MAX >> 20);
+	a->block_bytes = *is_one_block ? (uint64_t)BLOCK_BYTES_MAX + 1 : 0;
+	if (size && (hf_text_to_bytes(size, &a->block_bytes) < 0 || a->block_bytes == 0 || a->block_bytes > BLOCK_BYTES_MAX))
+		return hf_fail(failure, HF_EINVAL, "--block-size is a size from 1 to %u bytes, like 64k.", BLOCK_BYTES_MAX);
 	if (path && (a->descriptor = open(path, O_RDONLY | O_CLOEXEC)) < 0)
 		return hf_fail(failure, HF_EIO, "The file %s cannot be opened: %s.", path, strerror(errno));
 	if (fstat(a->descriptor, &status) == 0 && S_ISREG(status.st_mode))
 		a->total_bytes = (uint64_t)status.st_size;
-	if (*is_one_block && a->total_bytes > HF_CORE_BLOCK_BYTES_MAX)
-		return hf_fail(failure, HF_ETOOBIG, "%s is larger than a block can be, which is %u MiB; cut it into several with --block-size.", path,
-			HF_CORE_BLOCK_BYTES_MAX >> 20);
+	if (*is_one_block && a->total_bytes > BLOCK_BYTES_MAX)
+		return hf_fail(failure, HF_ETOOBIG, "%s is larger than a block can be, which is %u bytes; cut it into several with --block-size.", path,
+			BLOCK_BYTES_MAX);
 	if (isatty(a->descriptor) == 1)
 		fprintf(stderr, "Each line becomes a block; end with Ctrl-D.\n");
 	return HF_OK;

@@ -23,6 +23,7 @@ struct part {
 struct fetching {
 	struct hf_cli *cli;
 	struct hf_cli_endpoint endpoint;
+	const char *serve; /* where it listens, too; NULL: nowhere */
 	struct hf_core_node *node;
 	struct hf_core *core;
 	struct hf_replication *replication;
@@ -235,6 +236,11 @@ static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t enc
 		return false;
 	}
 	f->is_live = hf_cli_option(cli, "live") != NULL;
+	f->serve = hf_cli_option(cli, "serve");
+	if (f->serve && (!f->is_live || !f->endpoint.dials)) {
+		hf_cli_core_usage(cli, "--serve goes with --live, and not with --listen, which serves by itself.");
+		return false;
+	}
 	f->endpoint.keeps = f->is_live;
 	f->timeout_us = (seconds < TIMEOUT_S_MAX ? seconds : TIMEOUT_S_MAX) * 1000000;
 	return true;
@@ -248,6 +254,10 @@ static int start(struct fetching *f, const uint8_t *key, const uint8_t *encrypti
 		r = hf_replicator_join(hf_core_node_replicator(f->node), f->core, &f->replication);
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(f->cli, f->node, &f->endpoint, f->is_live ? stdout : stderr, failure);
+	if (r == HF_OK && f->serve) {
+		struct hf_cli_endpoint serve = {.address = f->serve};
+		r = hf_cli_core_open_endpoint(f->cli, f->node, &serve, stdout, failure);
+	}
 	if (r < 0)
 		return r;
 	f->look.fire = on_look;

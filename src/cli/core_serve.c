@@ -139,7 +139,7 @@ int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, con
 
 static int open_node(struct serving *s, struct hf_failure *failure)
 {
-	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .may_serve = may_serve,
+	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .create = true, .may_serve = may_serve,
 		.came = came, .left = left, .context = s};
 	return hf_core_node_open(&s->node, &options, failure);
 }

@@ -33,7 +33,8 @@ static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the f
 	"initiator\0begin the handshake; who dials does when left out", "responder\0let the other side begin the handshake"
 static const char *const serve_options[] = {OF_CONNECTION, "connect\0dial the address rather than listen on it, again and again", NULL};
 static const char *const fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial", "blocks=A..B,C\0these blocks rather than all",
-	"live\0follow the core until interrupted, and serve it", "timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
+	"live\0follow the core until interrupted, and serve it", "serve=HOST:PORT\0with --live: listen there for others, too",
+	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
 	"encryption-key=HEX\0the key of an encrypted core, 32 bytes", NULL};
 static const char *const get_options[] = {OF_SEALED, "lines\0end each block with a newline",
 	"encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
@@ -100,7 +101,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"the core's key before it is kept. What came stays when it fails, and is not fetched again.\n\n"
 		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --blocks 0..100,5000 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
-		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --live --serve 127.0.0.1:7002 \\\n"
+		"      i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"core get", hf_cli_core_get, "KEY INDEX[..END]", 2, get_options, true, "Write blocks to standard output, as they are",
 		"  holdfast core get --data data --name notes 0\n"
 		"  holdfast core get --data data --name notes 10..20 --lines\n"

@@ -29,6 +29,8 @@ void hf_progress_show(struct hf_progress *p, uint64_t done, uint64_t total)
 	fprintf(stderr, "%s%llu %s, %.0f %s/s", p->is_terminal ? "\r\033[K" : "", (unsigned long long)done, p->unit, rate, p->unit);
 	if (total > done && rate > 0)
 		fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, (double)(total - done) / rate);
+	else if (total > done)
+		fputs(", 0 %, not known how long is left", stderr);
 	if (!p->is_terminal)
 		fputc('\n', stderr);
 	fflush(stderr);

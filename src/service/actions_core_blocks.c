@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto/block_cipher.h"
 #include "data/hypercore/signature.h"
 #include "service/actions_private.h"
 
@@ -45,7 +46,7 @@ static int append(struct hf_action_run *run, struct hf_core *core, const struct 
 	switch (r) {
 	case HF_OK: return HF_OK;
 	case HF_EDENIED: return hf_fail(failure, r, "The core cannot be appended to: its secret key is not in this data directory.");
-	case HF_ETOOBIG: return hf_fail(failure, r, "A block has %u MiB at most.", HF_CORE_BLOCK_BYTES_MAX >> 20);
+	case HF_ETOOBIG: return hf_fail(failure, r, "A block has %u bytes at most.", HF_CORE_BLOCK_BYTES_MAX - HF_BLOCK_PADDING_BYTES);
 	case HF_ENOSPC: return hf_fail(failure, r, "The blocks were not stored: the disk, or the quota of store.quota, is full.");
 	default: return hf_fail(failure, r, "The blocks were not stored: %s.", hf_error_text(r));
 	}

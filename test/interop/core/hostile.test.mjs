@@ -67,25 +67,25 @@ test('a peer that does not know the key is let go', { timeout }, t => attacked(t
   const peer = await greeted(scene, port)
   channel(peer, honest, { capability: randomBytes(32) })
   return peer
-}, /capability/i))
+}, /does not know the core's key/))
 
 test('a peer that shows the capability of the other role is let go', { timeout }, t => attacked(t, async (scene, port, honest) => {
   const peer = await greeted(scene, port)
   channel(peer, honest, { capability: caps.replicate(false, honest.key, peer.noise.handshakeHash) })
   return peer
-}, /capability/i))
+}, /does not know the core's key/))
 
 test('garbage after the handshake is refused', { timeout }, t => attacked(t, async (scene, port) => {
   const peer = await greeted(scene, port)
   peer.socket.write(Buffer.concat([Buffer.from([64, 0, 0]), randomBytes(64)]))
   return peer
-}, /decrypt|authentic|\bmac\b|message|pull failed/i))
+}, /not sealed with the keys/))
 
 test('a frame too short to be one is refused', { timeout }, t => attacked(t, async (scene, port) => {
   const peer = await greeted(scene, port)
   peer.socket.write(Buffer.from([3, 0, 0, 1, 2, 3]))
   return peer
-}, /short|length|message|decrypt/i))
+}, /no frame/))
 
 test('what is not a Noise handshake is refused', { timeout }, t => attacked(t, async (scene, port) => {
   const socket = await scene.socket(port)

@@ -104,7 +104,7 @@ test('what arrives is printed by tail as it comes, in order, each block once', {
   const reader = await scene.holdfast()
   const following = await reader.follow((await scene.listen(writer)).port, writer.id)
   await holds(reader, writer)
-  const tails = [reader.start(['tail', writer.id, '--from', 3]), reader.start(['tail', writer.id, '--from', 0])]
+  const tails = [reader.start(['tail', writer.id, '--from', 3, '--follow']), reader.start(['tail', writer.id, '--from', 0, '--follow'])]
   for (const [tail, from] of [[tails[0], 3], [tails[1], 0]]) assert.deepEqual((await tail.line()).index, from)
   while (writer.length < 30) {
     await writer.append(blocks(5, writer.length))

@@ -9,11 +9,11 @@ test('a writer of the package, Holdfast, a reader of the package: live', { timeo
   const scene = await Scene.of(t)
   const writer = await scene.written(50)
   const middle = await scene.holdfast()
-  const server = await middle.serve()
-  const following = await middle.follow((await scene.listen(writer)).port, writer.id)
+  const following = await middle.follow((await scene.listen(writer)).port, writer.id, '--serve', '127.0.0.1:0')
+  const port = Number((await following.line()).listening.split(':')[1])
   const reader = await scene.core(writer.id)
   await until(async () => (await middle.objects(['list'])).some(({ key, length }) => key === writer.id && length === 50))
-  await scene.dial(server.port, reader)
+  await scene.dial(port, reader)
   await download(reader, 50)
   await writer.append(blocks(50, 50))
   await download(reader, 100)
@@ -24,7 +24,6 @@ test('a writer of the package, Holdfast, a reader of the package: live', { timeo
   assert.deepEqual([reader.state.hash(), reader.state.signature], [writer.state.hash(), writer.state.signature])
   assert.equal(writer.uploaded, 110, 'the writer gave each block once')
   await following.stop()
-  await server.stop()
 })
 
 test('Holdfast, a peer of the package, Holdfast: live', { timeout }, async t => {

@@ -12,15 +12,16 @@
 //   core truncate --data DIR KEY LENGTH [--fork N]          JSON {length, fork}
 //   core clear --data DIR KEY START END                     JSON {blocks_held}
 //   core list --data DIR                                    JSON a line for each core, as info
-//   core tail --data DIR KEY [--from N]                     blocks as get prints them, in order, each when it is there, until SIGTERM
+//   core tail --data DIR KEY [--from N] --follow            blocks as get prints them, in order, each when it is there, until SIGTERM
 //   core serve --data DIR --tcp HOST:PORT [KEY…]            prints a line with HOST:PORT when it listens; runs until SIGTERM
 //   core fetch --data DIR --tcp HOST:PORT KEY [--blocks A..B,C] [--live]
 //                                                           JSON {key, length, fork, blocks_fetched}; with --live it follows, connects again
-//                                                           when the connection is lost, and serves the other side, until SIGTERM
+//                                                           when the connection is lost, and serves the other side, until SIGTERM;
+//                                                           with --serve HOST:PORT it listens there as well, as serve does
 //
 // Keys are printed in z-base-32, hashes in hexadecimal; ends of ranges are not part of them. A peer that does not have the core, or a
 // connection that is lost without --live, makes fetch fail. Exit codes: 0 done, 1 failed, 2 wrong use; others are failures, too.
-// While serve or fetch holds a directory, other commands work on it through that process; so do serve and fetch themselves.
+// While serve or fetch holds a directory, other commands work on it through that process; another serve or fetch is refused.
 //
 //   key new --data DIR                                      JSON {public}, in hexadecimal; create --manifest with that signer can be appended to
 //   key convert KEY                                         JSON {z32, hex, discovery_key}
