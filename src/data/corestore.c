@@ -34,6 +34,7 @@ int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_optio
 	store->wake = options->wake;
 	store->context = options->context;
 	store->next_tag = 1;
+	store->arrived_end = &store->arrived;
 	store->env->random(store->env, &seed, sizeof seed);
 	hf_map_init(&store->open, seed);
 	hf_mailbox_init(&store->mailbox, options->wake, options->context);
@@ -63,9 +64,13 @@ void hf_corestore_close(struct hf_corestore *store)
 	hf_secret_free(&store->primary_key);
 	while (store->key_chunks != NULL)
 		hf_corestore_free_key_chunk(store);
+	/* Who posted the last mail may not have left yet. */
+	pthread_mutex_lock(&store->mutex);
+	pthread_mutex_unlock(&store->mutex);
 	pthread_mutex_destroy(&store->mutex);
 	pthread_cond_destroy(&store->finished);
 	free(store->cold);
+	hf_buffer_free(&store->scratch);
 	free(store->nodes);
 	free(store->pages);
 	free(store);
@@ -98,13 +103,19 @@ static void deliver_ready(struct hf_corestore *store)
 
 bool hf_corestore_poll(struct hf_corestore *store)
 {
-	struct hf_mail *mail = hf_mailbox_take(&store->mailbox), *next;
+	struct hf_mail *mail = hf_mailbox_take(&store->mailbox);
 	bool had_any = mail != NULL || store->has_ready;
 
-	for (; mail != NULL; mail = next) {
+	*store->arrived_end = mail;
+	while (*store->arrived_end != NULL)
+		store->arrived_end = &(*store->arrived_end)->next;
+	/* A callback may poll again, and must find what has not been delivered yet, in order. */
+	while ((mail = store->arrived) != NULL) {
 		struct hf_core_mail *letter = (struct hf_core_mail *)mail;
 
-		next = mail->next;
+		store->arrived = mail->next;
+		if (store->arrived == NULL)
+			store->arrived_end = &store->arrived;
 		letter->deliver(letter);
 	}
 	deliver_ready(store);
@@ -115,7 +126,7 @@ void hf_corestore_settle(struct hf_corestore *store)
 {
 	while (store->in_flight_count > 0 || store->thawing != NULL) {
 		pthread_mutex_lock(&store->mutex);
-		while (atomic_load(&store->mailbox.head) == NULL)
+		while (store->arrived == NULL && atomic_load(&store->mailbox.head) == NULL)
 			pthread_cond_wait(&store->finished, &store->mutex);
 		pthread_mutex_unlock(&store->mutex);
 		hf_corestore_poll(store);
@@ -124,6 +135,8 @@ void hf_corestore_settle(struct hf_corestore *store)
 }
 
 /* ---- Cold reads ---- */
+
+#define COLD_MAX 4096 /* reads that one thaw takes up */
 
 struct hf_thaw_job {
 	struct hf_work work;
@@ -136,6 +149,9 @@ struct hf_thaw_job {
 
 int hf_corestore_cold(struct hf_corestore *store, const struct hf_cold *cold)
 {
+	/* The rest will be found cold again when it is tried after the thaw. */
+	if (store->cold_count == COLD_MAX)
+		return HF_EWAIT;
 	if (store->cold_count == store->cold_capacity) {
 		size_t capacity = store->cold_capacity == 0 ? 16 : store->cold_capacity * 2;
 		struct hf_cold *larger = realloc(store->cold, capacity * sizeof *larger);
@@ -184,6 +200,18 @@ static void thaw(struct hf_work *work)
 
 static int start_thaw(struct hf_corestore *store);
 
+/* What they ask for could not be started: they find out when they try again. */
+static void call_thaw_waiting(struct hf_corestore *store)
+{
+	struct hf_corestore_thaw *waiting = store->thaw_waiting, *next;
+
+	store->thaw_waiting = NULL;
+	for (; waiting != NULL; waiting = next) {
+		next = waiting->next;
+		waiting->done(waiting);
+	}
+}
+
 static void deliver_thawed(struct hf_core_mail *mail)
 {
 	struct hf_thaw_job *job = (struct hf_thaw_job *)((char *)mail - offsetof(struct hf_thaw_job, mail));
@@ -193,8 +221,8 @@ static void deliver_thawed(struct hf_core_mail *mail)
 	store->thawing = NULL;
 	free(job->cold);
 	free(job);
-	if (store->thaw_waiting != NULL)
-		start_thaw(store);
+	if (store->thaw_waiting != NULL && start_thaw(store) != HF_OK)
+		call_thaw_waiting(store);
 	for (; waiting != NULL; waiting = next) {
 		next = waiting->next;
 		waiting->done(waiting);
