@@ -245,16 +245,6 @@ static int add_documents(struct hf_core *core, struct hf_batch *batch, const str
 	return status;
 }
 
-static int add_number(struct hf_batch *batch, uint64_t next)
-{
-	struct hf_batch_op op = {.kind = HF_BATCH_TABLE};
-	uint8_t bytes[8];
-	struct iovec part = {bytes, sizeof bytes};
-
-	hf_store_le64(bytes, next);
-	return hf_batch_add(batch, &op, &part, 1);
-}
-
 static int make(struct hf_core *core, struct wanted *wanted, const struct hf_core_options *options)
 {
 	struct hf_batch_op secret = {.kind = HF_BATCH_PUT, .log = HF_LAYOUT_FACTS, .index = HF_LAYOUT_SECRET_KEY};
@@ -272,18 +262,17 @@ static int make(struct hf_core *core, struct wanted *wanted, const struct hf_cor
 		status = hf_core_use_manifest(core, wanted->is_compat ? hf_slice(NULL, 0) : hf_buffer_slice(&manifest));
 	if (status == HF_OK)
 		status = add_documents(core, batch, wanted, options->name);
-	if (status == HF_OK)
-		status = add_number(batch, core->number + 1);
 	if (status == HF_OK && wanted->has_secret_key && !wanted->is_derived)
 		status = hf_batch_add(batch, &secret, &part, 1);
 	if (status == HF_OK && wanted->has_secret_key)
 		status = take_secret_key(core, wanted->secret_key);
 	hf_buffer_free(&manifest);
-	batch->head_changed = true;
+	if (status != HF_OK)
+		return status;
+	batch->is_new = batch->head_changed = true;
 	batch->manifest_changed = wanted->has_manifest;
-	if (status == HF_OK)
-		core->store->next_number++;
-	return status;
+	core->store->next_number++;
+	return HF_OK;
 }
 
 static int open_core(struct hf_corestore *store, struct wanted *wanted, const struct hf_core_options *options, struct hf_core **out)
@@ -442,8 +431,11 @@ static int stage_drop(void *context, struct hf_tx *tx)
 
 	if (status == HF_OK && drop->has_name)
 		status = hf_tx_delete(tx, HF_CORESTORE_NAMES_COLLECTION, drop->name_id);
-	for (unsigned log = 0; log < HF_LAYOUT_LOGS && status == HF_OK; log++)
+	/* Not every core has every log. */
+	for (unsigned log = 0; log < HF_LAYOUT_LOGS && status == HF_OK; log++) {
 		status = hf_tx_log_drop(tx, hf_layout_log(drop->number, log));
+		status = status == HF_ENOTFOUND ? HF_OK : status;
+	}
 	return status;
 }
 

@@ -103,6 +103,8 @@ static void change_page(struct hf_bitfield *bits, struct hf_bitfield_page *page,
 {
 	uint32_t before = page->count;
 
+	if (set && before == HF_BITFIELD_PAGE_BITS)
+		return;
 	for (uint64_t end; from < to; from = end) {
 		uint64_t *word = &page->words[from % HF_BITFIELD_PAGE_BITS / 64], old = *word;
 
@@ -165,6 +167,7 @@ int hf_bitfield_clear(struct hf_bitfield *bits, uint64_t from, uint64_t to)
 	if (from < old) {
 		bits->contiguous = from;
 		if (to < old && (status = hf_bitfield_set(bits, to, old)) != HF_OK) {
+			unset(bits, to, old);
 			bits->contiguous = old;
 			return status;
 		}

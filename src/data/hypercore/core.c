@@ -28,7 +28,6 @@ void hf_core_free(struct hf_core *core)
 	hf_buffer_free(&core->signature);
 	hf_buffer_free(&core->committed_signature);
 	hf_buffer_free(&core->user_data);
-	hf_buffer_free(&core->scratch);
 	hf_buffer_free(&core->shelf_scratch);
 	hf_bitfield_free(&core->blocks);
 	hf_u64_map_free(&core->waiters);
@@ -71,10 +70,10 @@ static int load_head(struct hf_core *core, enum hf_read_mode mode, struct hf_lay
 {
 	int status;
 
-	hf_buffer_clear(&core->scratch);
-	status = read_fact(core, HF_LAYOUT_HEAD, mode, &core->scratch);
+	hf_buffer_clear(&core->store->scratch);
+	status = read_fact(core, HF_LAYOUT_HEAD, mode, &core->store->scratch);
 	if (status == HF_OK)
-		status = hf_layout_head_decode(head, hf_buffer_slice(&core->scratch));
+		status = hf_layout_head_decode(head, hf_buffer_slice(&core->store->scratch));
 	hf_buffer_clear(&core->signature);
 	if (status == HF_OK)
 		status = hf_buffer_append(&core->signature, head->signature.data, head->signature.length);
@@ -197,7 +196,10 @@ const struct hf_bitfield *hf_core_blocks(const struct hf_core *core) { return &c
 
 bool hf_core_is_writable(const struct hf_core *core)
 {
-	return core->secret_key != NULL && core->has_manifest && core->manifest.signer_count == 1;
+	struct hf_manifest_signer signer;
+
+	return core->secret_key != NULL && core->has_manifest && core->manifest.signer_count == 1 && hf_manifest_signer(&core->manifest, 0, &signer) &&
+		memcmp(hf_sign_public_key(core->secret_key), signer.public_key, HF_SIGN_PUBLIC_BYTES) == 0;
 }
 
 uint64_t hf_core_byte_length(const struct hf_core *core)

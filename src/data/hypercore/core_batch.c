@@ -101,6 +101,25 @@ int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const str
 	return HF_OK;
 }
 
+struct hf_batch_mark hf_batch_mark(const struct hf_batch *batch)
+{
+	return (struct hf_batch_mark){batch->op_count, batch->data.length};
+}
+
+void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_batch_mark mark)
+{
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+
+	for (size_t i = mark.op_count; i < batch->op_count; i++)
+		if (batch->ops[i].kind == HF_BATCH_PUT && batch->ops[i].log == HF_LAYOUT_BLOCKS)
+			hf_u64_map_remove(&batch->block_ops, batch->ops[i].index);
+	batch->op_count = mark.op_count;
+	batch->data.length = mark.data_length;
+	while ((slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL)
+		hf_layout_page_cut((struct hf_layout_page *)(uintptr_t)slot->value, core->tree.length);
+}
+
 /* ---- On the writer's thread ---- */
 
 /* There is nothing to take away from a log that nothing was put into, nor behind the last block that a sparse one has. */
@@ -161,6 +180,14 @@ static void done(struct hf_commit *commit, int status)
 
 /* ---- Coming back ---- */
 
+/* Whether the block that an operation puts has not been cleared, cut off or put again by a later one of its batch. */
+static bool is_live(const struct hf_batch *batch, size_t op)
+{
+	const uint64_t *place = hf_u64_map_get(&batch->block_ops, batch->ops[op].index);
+
+	return place != NULL && *place == op + 1;
+}
+
 static void emit_held(struct hf_core *core, const struct hf_batch *batch)
 {
 	uint64_t from = 0, to = 0;
@@ -170,7 +197,7 @@ static void emit_held(struct hf_core *core, const struct hf_batch *batch)
 
 		if (op->kind == HF_BATCH_CLEAR && op->log == HF_LAYOUT_BLOCKS)
 			hf_core_emit(core, HF_CORE_CLEARED, op->index, op->to);
-		if (op->kind != HF_BATCH_PUT || op->log != HF_LAYOUT_BLOCKS)
+		if (op->kind != HF_BATCH_PUT || op->log != HF_LAYOUT_BLOCKS || !is_live(batch, i))
 			continue;
 		if (op->index == to && to > from) {
 			to++;
@@ -216,6 +243,7 @@ static void recover(struct hf_core *core)
 {
 	hf_batch_free(core->staged);
 	core->staged = NULL;
+	core->has_manifest = false;
 	/* What cannot be read is left alone from now on. */
 	if (hf_core_load(core, HF_READ_BLOCKING) != HF_OK)
 		hf_core_freeze(core);
@@ -272,15 +300,26 @@ static int put_fact(struct hf_batch *batch, uint64_t fact, struct hf_slice value
 	return hf_batch_add(batch, &op, &part, 1);
 }
 
+/* As it is when the batch is submitted: a core that was made earlier may be committed later, and must not set the number back. */
+static int add_number(struct hf_batch *batch, uint64_t next)
+{
+	struct hf_batch_op op = {.kind = HF_BATCH_TABLE};
+	uint8_t bytes[8];
+	struct iovec part = {bytes, sizeof bytes};
+
+	hf_store_le64(bytes, next);
+	return hf_batch_add(batch, &op, &part, 1);
+}
+
 static int add_head(struct hf_core *core, struct hf_batch *batch)
 {
 	struct hf_layout_head head = {.fork = core->tree.fork, .length = core->tree.length, .byte_length = core->tree.byte_length,
 		.contiguous = core->blocks.contiguous, .has_shelf = core->has_shelf, .signature = hf_buffer_slice(&core->signature)};
 	int status;
 
-	hf_buffer_clear(&core->scratch);
-	status = hf_layout_head_encode(&head, &core->scratch);
-	return status == HF_OK ? put_fact(batch, HF_LAYOUT_HEAD, hf_buffer_slice(&core->scratch)) : status;
+	hf_buffer_clear(&core->store->scratch);
+	status = hf_layout_head_encode(&head, &core->store->scratch);
+	return status == HF_OK ? put_fact(batch, HF_LAYOUT_HEAD, hf_buffer_slice(&core->store->scratch)) : status;
 }
 
 /* As the core's one signer. */
@@ -309,6 +348,8 @@ static int complete(struct hf_core *core, struct hf_batch *batch)
 		status = put_fact(batch, HF_LAYOUT_USER_DATA, hf_buffer_slice(&core->user_data));
 	if (status == HF_OK && batch->head_changed)
 		status = add_head(core, batch);
+	if (status == HF_OK && batch->is_new)
+		status = add_number(batch, core->store->next_number);
 	if (status == HF_OK)
 		status = hf_buffer_append(&batch->signature, core->signature.data, core->signature.length);
 	hf_tree_copy(&batch->tree, &core->tree);

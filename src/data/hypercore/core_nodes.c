@@ -82,9 +82,9 @@ int hf_core_block_record(struct hf_core *core, uint64_t index, struct hf_slice *
 		return HF_OK;
 	if (core->in_flight != NULL && record_in_flight(core, index, record))
 		return HF_OK;
-	hf_buffer_clear(&core->scratch);
-	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_BLOCKS), index, core->store->read_mode, &core->scratch);
-	*record = hf_buffer_slice(&core->scratch);
+	hf_buffer_clear(&core->store->scratch);
+	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_BLOCKS), index, core->store->read_mode, &core->store->scratch);
+	*record = hf_buffer_slice(&core->store->scratch);
 	return hf_core_cold(core, status, HF_LAYOUT_BLOCKS, index);
 }
 
@@ -239,16 +239,15 @@ int hf_core_node(struct hf_core *core, uint64_t index, struct hf_tree_node *node
 		memcpy(node->hash, slot->hash, sizeof node->hash);
 		return HF_OK;
 	}
-	status = node_of_block(core, index, node);
-	if (status != HF_ENOTFOUND)
-		return status;
+	/* Pages first: most are cached, be it as empty ones, while a block's record may be as large as the block. */
 	number = hf_layout_page_of(index, &within);
 	page = page_in_batches(core, number, &cut);
 	if (page == NULL && (status = stored_page(core, number, &page)) != HF_OK)
 		return status;
-	if (cut != HF_CORE_NO_CUT && hf_flat_right_span(index) / 2 >= cut)
-		return HF_ENOTFOUND;
-	return node_of_page(page, within, node);
+	status = HF_ENOTFOUND;
+	if (cut == HF_CORE_NO_CUT || hf_flat_right_span(index) / 2 < cut)
+		status = node_of_page(page, within, node);
+	return status == HF_ENOTFOUND ? node_of_block(core, index, node) : status;
 }
 
 static int read_node(void *context, uint64_t index, struct hf_tree_node *node)

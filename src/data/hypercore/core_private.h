@@ -63,6 +63,7 @@ struct hf_batch {
 	uint64_t cut;
 	bool needs_signature;        /* the writer changed the tree */
 	bool head_changed, manifest_changed, user_data_changed;
+	bool is_new;                 /* the core is made in it */
 	struct hf_tree tree;         /* once submitted: what it leads to */
 	struct hf_buffer signature;
 	uint64_t old_length;         /* before the cut */
@@ -106,7 +107,7 @@ struct hf_core {
 	size_t shelf_count, shelf_capacity;
 	uint64_t shelf_next; /* index in the shelf's log */
 	bool has_shelf;      /* the log exists */
-	struct hf_buffer scratch, shelf_scratch;
+	struct hf_buffer shelf_scratch;
 	struct hf_proof_check check;
 };
 
@@ -141,9 +142,11 @@ struct hf_corestore {
 	struct hf_map open;      /* by discovery key */
 	uint64_t next_number, next_tag;
 	struct hf_mailbox mailbox;
+	struct hf_mail *arrived, **arrived_end; /* taken from the mailbox, to be delivered in this order */
 	pthread_mutex_t mutex;   /* is_finished of batches */
 	pthread_cond_t finished;
 	size_t in_flight_count;
+	struct hf_buffer scratch; /* one for all cores: it grows to the size of the largest block */
 	struct hf_node_slot *nodes;
 	struct hf_page_slot *pages;
 	struct hf_cold *cold;
@@ -166,12 +169,19 @@ int hf_core_decrypt(const struct hf_core *core, uint64_t index, struct hf_buffer
 /* core_batch.c */
 int hf_core_stage(struct hf_core *core, struct hf_batch **batch); /* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count);
+/* What a batch held before a change that failed halfway. The nodes that its pages gained below the core's length are true ones; those
+ * above are taken out. */
+struct hf_batch_mark {
+	size_t op_count, data_length;
+};
+struct hf_batch_mark hf_batch_mark(const struct hf_batch *batch);
+void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_batch_mark mark);
 void hf_batch_free(struct hf_batch *batch);
 
 /* core_nodes.c */
 int hf_core_cold(struct hf_core *core, int status, unsigned which, uint64_t index); /* notes HF_EWAIT; returns status */
 int hf_corestore_cold(struct hf_corestore *store, const struct hf_cold *cold);
-/* A block's whole record: in a batch, or read into core->scratch. HF_ENOTFOUND. */
+/* A block's whole record: in a batch, or read into the store's scratch. HF_ENOTFOUND. */
 int hf_core_block_record(struct hf_core *core, uint64_t index, struct hf_slice *record);
 /* The page as a batch sees it that is being filled; makes it. NULL and *status on failure. */
 struct hf_layout_page *hf_core_page_for_change(struct hf_core *core, struct hf_batch *batch, uint64_t number, int *status);
@@ -184,6 +194,7 @@ void hf_core_forget_cached(struct hf_core *core);
 int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t index, const struct hf_tree_node *nodes, unsigned count,
 	struct hf_slice value);
 int hf_core_cut(struct hf_core *core, struct hf_batch *batch, const struct hf_tree *tree); /* truncates to tree, of another fork */
+void hf_core_use_signature(struct hf_core *core, struct hf_slice signature);
 int hf_core_keep_nodes(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to);
 
 /* snapshot.c */

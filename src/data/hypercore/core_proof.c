@@ -42,7 +42,8 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 	size_t start = bytes->length, value_at;
 	int status;
 
-	if (fork != core->committed_tree.fork)
+	/* What is staged above another fork hides what was committed. */
+	if (fork != core->committed_tree.fork || fork != core->tree.fork)
 		return HF_ENOTFOUND;
 	if (request->has_block && !hf_bitfield_get(&core->blocks, request->block.index))
 		return HF_ENOTFOUND;
@@ -79,7 +80,7 @@ bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length)
 
 	if (length == 0)
 		return true;
-	if (length >= core->committed_tree.length)
+	if (length >= core->committed_tree.length || core->tree.fork != core->committed_tree.fork)
 		return false;
 	while (hf_flat_roots_next(&at, &root))
 		if (hf_core_node(core, root, &node) != HF_OK)
@@ -203,15 +204,15 @@ static int store_nodes(struct hf_core *core, struct hf_batch *batch, const struc
 	return status;
 }
 
-/* Loads every page that store_nodes will change, so that it cannot stop halfway for the disk. */
-static int load_pages(struct hf_core *core, struct hf_batch *batch)
+/* Loads every page that these nodes will change, so that storing them cannot stop halfway. */
+static int load_pages(struct hf_core *core, struct hf_batch *batch, const struct hf_tree_node *nodes, size_t count)
 {
 	int status = HF_OK;
 
-	for (size_t i = 0; i < core->check.node_count && status == HF_OK; i++) {
+	for (size_t i = 0; i < count && status == HF_OK; i++) {
 		unsigned within;
 
-		hf_core_page_for_change(core, batch, hf_layout_page_of(core->check.nodes[i].index, &within), &status);
+		hf_core_page_for_change(core, batch, hf_layout_page_of(nodes[i].index, &within), &status);
 	}
 	return status;
 }
@@ -221,6 +222,7 @@ int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *
 	struct hf_tree_node own[HF_TREE_APPEND_NODES_MAX];
 	uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES];
 	struct hf_manifest manifest;
+	struct hf_batch_mark mark;
 	struct hf_batch *batch;
 	unsigned own_count;
 	int status = hf_core_stage(core, &batch);
@@ -228,28 +230,33 @@ int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *
 	*grew = false;
 	if (status != HF_OK)
 		return status;
+	if (proof->fork != core->tree.fork)
+		return hf_fail(failure, HF_ENOTFOUND, "the proof is of fork %llu", (unsigned long long)proof->fork);
 	if (proof->has_block && proof->block.value.length > HF_CORE_BLOCK_BYTES_MAX)
 		return hf_fail(failure, HF_ETOOBIG, "block %llu is larger than %u bytes", (unsigned long long)proof->block.index, HF_CORE_BLOCK_BYTES_MAX);
 	status = judge_by(core, proof, &manifest, bytes, failure);
 	if (status == HF_OK)
 		status = check(core, proof, &core->tree, &manifest, &core->check, failure);
 	if (status == HF_OK)
-		status = load_pages(core, batch);
+		status = load_pages(core, batch, core->check.nodes, core->check.node_count);
 	if (status == HF_OK && !core->has_manifest && (core->check.has_upgrade || proof->has_manifest))
 		status = hf_core_put_manifest(core, proof->has_manifest ? proof->manifest : hf_slice(NULL, 0));
-	if (status == HF_OK && core->check.has_upgrade) {
-		hf_buffer_clear(&core->signature);
-		status = hf_buffer_append(&core->signature, proof->upgrade.signature.data, proof->upgrade.signature.length);
-	}
-	if (status == HF_OK)
-		status = store_block(core, batch, proof, own, &own_count);
+	if (status == HF_OK && core->check.has_upgrade)
+		status = hf_buffer_reserve(&core->signature, proof->upgrade.signature.length);
+	if (status != HF_OK)
+		return status;
+	mark = hf_batch_mark(batch);
+	status = store_block(core, batch, proof, own, &own_count);
 	if (status == HF_OK)
 		status = store_nodes(core, batch, own, own_count);
 	if (status == HF_OK && proof->has_block)
 		status = hf_bitfield_set(&core->blocks, proof->block.index, proof->block.index + 1);
-	if (status != HF_OK)
+	if (status != HF_OK) {
+		hf_batch_take_back(core, batch, mark);
 		return status;
+	}
 	if (core->check.has_upgrade) {
+		hf_core_use_signature(core, proof->upgrade.signature);
 		hf_tree_copy(&core->tree, &core->check.tree);
 		batch->needs_signature = false;
 		*grew = true;
@@ -265,7 +272,12 @@ int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof, struc
 	const struct hf_tree nothing = {.fork = proof->fork};
 	uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES];
 	struct hf_manifest manifest;
-	int status = judge_by(core, proof, &manifest, bytes, failure);
+	int status;
+
+	/* It would be tied to nodes that we hold, which are of our fork. */
+	if (proof->has_block || proof->has_hash || proof->has_seek)
+		return hf_fail(failure, HF_EMALFORMED, "a proof of another fork came with more than its tree");
+	status = judge_by(core, proof, &manifest, bytes, failure);
 
 	if (status == HF_OK)
 		status = check(core, proof, &nothing, &manifest, checked, failure);
@@ -286,15 +298,16 @@ int hf_core_adopt(struct hf_core *core, const struct hf_reorg *reorg, struct hf_
 	if (status == HF_OK)
 		status = hf_tree_at(&core->tree, &reader, reorg->ancestors, common);
 	if (status == HF_OK)
+		status = load_pages(core, batch, reorg->nodes, reorg->node_count);
+	if (status == HF_OK)
+		status = hf_buffer_reserve(&core->signature, signature.length);
+	if (status == HF_OK)
 		status = hf_core_cut(core, batch, common);
-	for (size_t i = 0; i < reorg->node_count && status == HF_OK; i++)
-		status = hf_core_store_node(core, batch, &reorg->nodes[i]);
-	if (status == HF_OK) {
-		hf_buffer_clear(&core->signature);
-		status = hf_buffer_append(&core->signature, signature.data, signature.length);
-	}
 	if (status != HF_OK)
 		return status;
+	for (size_t i = 0; i < reorg->node_count; i++)
+		hf_core_store_node(core, batch, &reorg->nodes[i]); /* into a page that is loaded */
+	hf_core_use_signature(core, signature);
 	hf_tree_copy(&core->tree, &reorg->tree);
 	batch->needs_signature = false;
 	batch->head_changed = true;

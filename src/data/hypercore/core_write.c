@@ -33,29 +33,18 @@ static int append_block(struct hf_core *core, struct hf_batch *batch, struct hf_
 	int status;
 
 	if (padding > 0) {
-		hf_buffer_clear(&core->scratch);
-		if ((status = hf_buffer_reserve(&core->scratch, padding + block.length)) != HF_OK)
+		hf_buffer_clear(&core->store->scratch);
+		if ((status = hf_buffer_reserve(&core->store->scratch, padding + block.length)) != HF_OK)
 			return status;
-		memset(core->scratch.data, 0, padding);
+		memset(core->store->scratch.data, 0, padding);
 		if (block.length > 0)
-			memcpy(core->scratch.data + padding, block.data, block.length);
-		hf_block_encrypt(core->cipher, core->scratch.data, padding + block.length, index, tree->fork);
-		value = (struct iovec){core->scratch.data, padding + block.length};
+			memcpy(core->store->scratch.data + padding, block.data, block.length);
+		hf_block_encrypt(core->cipher, core->store->scratch.data, padding + block.length, index, tree->fork);
+		value = (struct iovec){core->store->scratch.data, padding + block.length};
 	}
 	hf_leaf_hash(hash, &value, 1);
 	status = hf_tree_append(tree, value.iov_len, hash, nodes, &count);
 	return status == HF_OK ? hf_core_put_block(core, batch, index, nodes, count, hf_slice(value.iov_base, value.iov_len)) : status;
-}
-
-/* What a batch held before an append that failed halfway. Pages may have gained nodes past the tree's end, which nobody reads and
- * the next append overwrites. */
-static void take_back(struct hf_batch *batch, size_t op_count, size_t data_length)
-{
-	for (size_t i = op_count; i < batch->op_count; i++)
-		if (batch->ops[i].kind == HF_BATCH_PUT && batch->ops[i].log == HF_LAYOUT_BLOCKS)
-			hf_u64_map_remove(&batch->block_ops, batch->ops[i].index);
-	batch->op_count = op_count;
-	batch->data.length = data_length;
 }
 
 static int check_append(const struct hf_core *core, const struct hf_slice *blocks, size_t count)
@@ -76,29 +65,37 @@ static int append(struct hf_core *core, const struct hf_slice *blocks, size_t co
 		status = hf_core_stage(core, &batch);
 	if (status != HF_OK)
 		return status;
-	size_t op_count = batch->op_count, data_length = batch->data.length;
+	struct hf_batch_mark mark = hf_batch_mark(batch);
 
 	hf_tree_copy(tree, &core->tree);
 	for (size_t i = 0; i < count && status == HF_OK; i++)
 		status = append_block(core, batch, tree, blocks[i]);
 	if (status == HF_OK && signature.data != NULL)
 		status = hf_signature_verify(&core->manifest, core->key, tree, signature);
-	if (status == HF_OK && signature.data != NULL) {
-		hf_buffer_clear(&core->signature);
-		status = hf_buffer_append(&core->signature, signature.data, signature.length);
-	}
+	if (status == HF_OK)
+		status = hf_buffer_reserve(&core->signature, signature.length);
 	if (status == HF_OK)
 		status = hf_bitfield_set(&core->blocks, core->tree.length, tree->length);
 	if (status != HF_OK) {
-		take_back(batch, op_count, data_length);
+		hf_bitfield_truncate(&core->blocks, core->tree.length);
+		hf_batch_take_back(core, batch, mark);
 		return status;
 	}
+	if (signature.data != NULL)
+		hf_core_use_signature(core, signature);
 	if (first != NULL)
 		*first = core->tree.length;
 	batch->needs_signature = signature.data == NULL;
 	batch->head_changed = true;
 	hf_tree_copy(&core->tree, tree);
 	return HF_OK;
+}
+
+/* Room for it has been reserved, so that this cannot fail. */
+void hf_core_use_signature(struct hf_core *core, struct hf_slice signature)
+{
+	hf_buffer_clear(&core->signature);
+	hf_buffer_append(&core->signature, signature.data, signature.length);
 }
 
 int hf_core_append(struct hf_core *core, const struct hf_slice *blocks, size_t count, uint64_t *first)
@@ -168,13 +165,18 @@ static void cut_batch(struct hf_batch *batch, uint64_t length)
 
 int hf_core_cut(struct hf_core *core, struct hf_batch *batch, const struct hf_tree *tree)
 {
+	struct hf_batch_mark mark = hf_batch_mark(batch);
+	size_t shelf_count = core->shelf_count;
 	uint64_t old_length = core->tree.length;
 	int status = prepare_cut(core, batch, tree->length);
 
 	if (status == HF_OK)
 		status = add_cut(core, batch, tree->length);
-	if (status != HF_OK)
+	if (status != HF_OK) {
+		core->shelf_count = shelf_count;
+		hf_batch_take_back(core, batch, mark);
 		return status;
+	}
 	cut_batch(batch, tree->length);
 	if (batch->cut == HF_CORE_NO_CUT)
 		batch->old_length = core->in_flight == NULL ? core->committed_tree.length : old_length;
@@ -216,9 +218,23 @@ int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork)
 
 /* ---- Clearing and notes ---- */
 
-int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
+static int add_clears(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to)
 {
 	struct hf_batch_op op = {.kind = HF_BATCH_CLEAR, .log = HF_LAYOUT_BLOCKS};
+	int status = HF_OK;
+
+	while (status == HF_OK && (op.index = hf_bitfield_next_set(&core->blocks, from, to)) < to) {
+		op.to = from = hf_bitfield_next_clear(&core->blocks, op.index, to);
+		status = hf_core_keep_nodes(core, batch, op.index, op.to);
+		if (status == HF_OK)
+			status = hf_batch_add(batch, &op, NULL, 0);
+	}
+	return status;
+}
+
+int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
+{
+	struct hf_batch_mark mark;
 	struct hf_batch *batch;
 	int status;
 
@@ -227,24 +243,21 @@ int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
 	if (from >= to)
 		return from > to ? HF_EINVAL : HF_OK;
 	status = hf_core_stage(core, &batch);
-	for (uint64_t start = from, end; status == HF_OK; start = end) {
-		start = hf_bitfield_next_set(&core->blocks, start, to);
-		if (start >= to)
-			break;
-		end = hf_bitfield_next_clear(&core->blocks, start, to);
-		op.index = start;
-		op.to = end;
-		status = hf_core_keep_nodes(core, batch, start, end);
-		if (status == HF_OK)
-			status = hf_batch_add(batch, &op, NULL, 0);
-		if (status == HF_OK)
-			status = hf_bitfield_clear(&core->blocks, start, end);
-		for (uint64_t index = start; index < end && status == HF_OK; index++)
-			hf_u64_map_remove(&batch->block_ops, index);
-	}
+	if (status != HF_OK)
+		return status;
+	mark = hf_batch_mark(batch);
+	status = add_clears(core, batch, from, to);
 	if (status == HF_OK)
-		batch->head_changed = true;
-	return status;
+		status = hf_bitfield_clear(&core->blocks, from, to);
+	if (status != HF_OK) {
+		hf_batch_take_back(core, batch, mark);
+		return status;
+	}
+	for (size_t i = mark.op_count; i < batch->op_count; i++)
+		for (uint64_t index = batch->ops[i].index; batch->block_ops.count > 0 && index < batch->ops[i].to; index++)
+			hf_u64_map_remove(&batch->block_ops, index);
+	batch->head_changed = true;
+	return HF_OK;
 }
 
 /* The tree outlives its blocks: what their records hold of it goes to the loose nodes. */

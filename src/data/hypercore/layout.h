@@ -21,7 +21,7 @@
  *   of a name:  version u8 = 1, discovery key (32), name space (32), name; its id: BLAKE2b-256 of name space and name
  * Its table HF_LAYOUT_TABLE holds "next": the next core's number, le64.
  *
- * A node is looked for among the loose ones only when the record of the block that completes it does not have it. Nothing at or
+ * A node is in a page or in the record of the block that completes it, or in both, which are then the same. Nothing at or
  * above the head's length is ever there: a truncation takes it away in its own commit.
  */
 #ifndef HF_DATA_HYPERCORE_LAYOUT_H

@@ -60,8 +60,7 @@ int hf_core_drop_shelf(struct hf_core *core)
 	if (status != HF_OK)
 		return status;
 	core->has_shelf = false;
-	core->shelf_count = 0;
-	core->shelf_next = 0;
+	core->shelf_count = 0; /* shelf_next goes on: what is in flight still has the old numbers */
 	batch->head_changed = true;
 	return HF_OK;
 }
