@@ -1,0 +1,287 @@
+/* compare: the table. Every row is a process of its own on either side, in turn, several times; medians are printed. */
+#include "bench.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ROUNDS_MAX 15
+#define TEXT_BYTES 65536
+#define MEMORY_TARGET 8
+
+/* ---- Processes ---- */
+
+void hf_bench_start(struct hf_bench_child *child, const char *const *command)
+{
+	int input[2], output[2];
+
+	if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0 || (child->pid = fork()) < 0) {
+		perror("bench/core");
+		exit(1);
+	}
+	if (child->pid == 0) {
+		dup2(input[0], STDIN_FILENO);
+		dup2(output[1], STDOUT_FILENO);
+		execvp(command[0], (char *const *)(uintptr_t)command);
+		perror(command[0]);
+		_exit(1);
+	}
+	close(input[0]);
+	close(output[1]);
+	child->input = input[1];
+	child->output = fdopen(output[0], "r");
+}
+
+void hf_bench_end(struct hf_bench_child *child)
+{
+	int status = 0;
+
+	fclose(child->output);
+	waitpid(child->pid, &status, 0);
+	if (status == 0)
+		return;
+	fputs("bench/core: a process that measured has failed\n", stderr);
+	exit(1);
+}
+
+static void read_line(struct hf_bench_child *child, char line[static 1024])
+{
+	if (fgets(line, 1024, child->output) != NULL)
+		return;
+	fputs("bench/core: a process that measures has told nothing\n", stderr);
+	exit(1);
+}
+
+/* ---- What they print ---- */
+
+static double number_of(const char *text, const char *name)
+{
+	char quoted[64];
+	const char *at;
+
+	snprintf(quoted, sizeof quoted, "\"%s\":", name);
+	at = strstr(text, quoted);
+	return at == NULL ? NAN : strtod(at + strlen(quoted), NULL);
+}
+
+struct measured {
+	double rate, mb_per_second, cpu_us, made_mb, resident_mb;
+};
+
+static struct measured measured_of(const char *line)
+{
+	return (struct measured){.rate = number_of(line, "blocks_per_second"), .mb_per_second = number_of(line, "mb_per_second"),
+		.cpu_us = number_of(line, "cpu_us_per_block"), .made_mb = number_of(line, "made_mb"), .resident_mb = number_of(line, "resident_mb")};
+}
+
+static double median_of(const struct measured *rounds, unsigned count, size_t offset)
+{
+	double values[ROUNDS_MAX];
+
+	for (unsigned i = 0; i < count; i++)
+		memcpy(&values[i], (const char *)&rounds[i] + offset, sizeof values[i]);
+	return hf_measure_percentile(values, count, 0.5);
+}
+
+static struct measured median(const struct measured *rounds, unsigned count)
+{
+	return (struct measured){
+		.rate = median_of(rounds, count, offsetof(struct measured, rate)),
+		.mb_per_second = median_of(rounds, count, offsetof(struct measured, mb_per_second)),
+		.cpu_us = median_of(rounds, count, offsetof(struct measured, cpu_us)),
+		.made_mb = median_of(rounds, count, offsetof(struct measured, made_mb)),
+		.resident_mb = median_of(rounds, count, offsetof(struct measured, resident_mb)),
+	};
+}
+
+/* ---- Rows ---- */
+
+struct row {
+	const char *name, *durability;
+	unsigned block_bytes, batch; /* batch 0: replication */
+	uint64_t ours, theirs;       /* blocks */
+	double target;               /* 0: none */
+};
+
+static const struct row rows[] = {
+	{"append, 100 B, one by one", "os", 100, 1, 200000, 20000, 8},
+	{"append, 100 B, 1,000 a batch", "os", 100, 1000, 2000000, 200000, 8},
+	{"append, 64 KiB, one by one", "os", 65536, 1, 8192, 4096, 4},
+	{"append, 64 KiB, 16 a batch", "os", 65536, 16, 16384, 8192, 2.5},
+	{"append, 100 B, one by one", "disk", 100, 1, 1000, 300, 0},
+	{"append, 100 B, 1,000 a batch", "disk", 100, 1000, 200000, 50000, 0},
+	{"append, 64 KiB, one by one", "disk", 65536, 1, 500, 200, 0},
+	{"append, 64 KiB, 16 a batch", "disk", 65536, 16, 3200, 1600, 0},
+	{"replicate, 100 B", "os", 100, 0, 200000, 20000, 25},
+	{"replicate, 64 KiB", "os", 65536, 0, 16384, 4096, 5},
+};
+
+/* One side of the table: how its processes are called. */
+struct side {
+	const char *program, *script; /* script NULL: ours; program NULL: not there */
+	struct measured writer[ROUNDS_MAX], reader[ROUNDS_MAX];
+};
+
+#define COMMAND_LENGTH_MAX 16
+
+static void start_role(struct hf_bench_child *child, const struct hf_bench_comparison *all, const struct side *side, const char *role,
+	const struct row *row, uint64_t blocks, const char *first)
+{
+	const char *command[COMMAND_LENGTH_MAX] = {side->program};
+	char numbers[3][32], port[32];
+	unsigned length = 1;
+
+	if (side->script != NULL)
+		command[length++] = side->script;
+	command[length++] = role;
+	command[length++] = "--directory";
+	command[length++] = all->directory;
+	if (first != NULL) {
+		const char *key = strstr(first, "\"key\":\"");
+		static char text[128];
+
+		snprintf(text, sizeof text, "%.*s", key == NULL ? 0 : (int)strcspn(key + 7, "\""), key == NULL ? "" : key + 7);
+		snprintf(port, sizeof port, "%.0f", number_of(first, "port"));
+		command[length++] = "--port";
+		command[length++] = port;
+		command[length++] = "--key";
+		command[length++] = text;
+	} else {
+		snprintf(numbers[0], sizeof numbers[0], "%u", row->block_bytes);
+		snprintf(numbers[1], sizeof numbers[1], "%u", row->batch);
+		snprintf(numbers[2], sizeof numbers[2], "%llu", (unsigned long long)blocks);
+		command[length++] = "--block-bytes";
+		command[length++] = numbers[0];
+		command[length++] = "--blocks";
+		command[length++] = numbers[2];
+		command[length++] = "--durability";
+		command[length++] = row->durability;
+		if (row->batch > 0) {
+			command[length++] = "--batch";
+			command[length++] = numbers[1];
+		}
+	}
+	hf_bench_start(child, command);
+}
+
+static void run(const struct hf_bench_comparison *all, struct side *side, const struct row *row, uint64_t blocks, unsigned round)
+{
+	struct hf_bench_child child, reader;
+	char line[1024], first[1024];
+
+	start_role(&child, all, side, row->batch > 0 ? "append" : "serve", row, blocks, NULL);
+	if (row->batch == 0) {
+		read_line(&child, first);
+		start_role(&reader, all, side, "fetch", row, blocks, first);
+		close(reader.input);
+		read_line(&reader, line);
+		side->reader[round] = measured_of(line);
+		hf_bench_end(&reader);
+	}
+	close(child.input);
+	read_line(&child, line);
+	side->writer[round] = measured_of(line);
+	hf_bench_end(&child);
+}
+
+/* ---- Printing ---- */
+
+static void print_pair(const char *name, double ours, double theirs, bool is_higher_better, double target, const char *unit)
+{
+	printf("%-34s %12.5g", name, ours);
+	if (isnan(theirs))
+		printf(" %12s %8s", "", "");
+	else
+		printf(" %12.5g %8.2f", theirs, is_higher_better ? ours / theirs : theirs / ours);
+	if (target > 0)
+		printf(" %8g", target);
+	else
+		printf(" %8s", "");
+	printf(" %s\n", unit);
+}
+
+static void print_memory(const char *name, const struct measured *ours, const struct measured *theirs)
+{
+	char text[64];
+
+	snprintf(text, sizeof text, "  made, %s", name);
+	print_pair(text, ours->made_mb, theirs->made_mb, false, MEMORY_TARGET, "MB");
+	snprintf(text, sizeof text, "  resident, %s", name);
+	print_pair(text, ours->resident_mb, theirs->resident_mb, false, 0, "MB");
+}
+
+static void print_row(const struct row *row, const struct side sides[static 2], unsigned rounds)
+{
+	struct measured nothing = {NAN, NAN, NAN, NAN, NAN};
+	struct measured writer[2], reader[2] = {{0}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		writer[i] = sides[i].program == NULL ? nothing : median(sides[i].writer, rounds);
+		reader[i] = sides[i].program == NULL ? nothing : median(sides[i].reader, rounds);
+	}
+	const struct measured *end = row->batch > 0 ? writer : reader;
+
+	print_pair(row->name, end[0].rate, end[1].rate, true, row->target, "/s");
+	if (row->block_bytes > 1024)
+		print_pair("  bytes", end[0].mb_per_second, end[1].mb_per_second, true, 0, "MB/s");
+	print_pair("  CPU per block, writer", writer[0].cpu_us, writer[1].cpu_us, false, 0, "us");
+	if (row->batch == 0)
+		print_pair("  CPU per block, reader", reader[0].cpu_us, reader[1].cpu_us, false, 0, "us");
+	print_memory("writer", &writer[0], &writer[1]);
+	if (row->batch == 0)
+		print_memory("reader", &reader[0], &reader[1]);
+	fflush(stdout);
+}
+
+/* A core a side: one seals, the other opens and hashes. */
+static void print_limit(const char *path, double mb_per_second)
+{
+	static char text[TEXT_BYTES];
+	FILE *file = fopen(path, "re");
+	double seal, opening, limit;
+
+	if (file == NULL)
+		return;
+	text[fread(text, 1, sizeof text - 1, file)] = 0;
+	fclose(file);
+	seal = number_of(text, "seal_gb_per_s") * 1e3;
+	opening = 1e3 / (1 / number_of(text, "open_gb_per_s") + 1 / number_of(text, "blake2b_gb_per_s"));
+	limit = seal < opening ? seal : opening;
+	printf("  sealing goes at %.0f MB/s, opening and hashing at %.0f: %.0f %% of the limit reached (target 70)\n", seal, opening,
+		100 * mb_per_second / limit);
+}
+
+void hf_bench_compare(const struct hf_bench_comparison *all)
+{
+	static struct side sides[2];
+	unsigned rounds = all->rounds < ROUNDS_MAX ? all->rounds : ROUNDS_MAX;
+	const char *block = "";
+
+	signal(SIGPIPE, SIG_IGN);
+	sides[0].program = all->self;
+	sides[1].program = access(all->node, X_OK) == 0 ? all->node : NULL;
+	sides[1].script = all->script;
+	puts("Ours: defaults; theirs: the packages' defaults. \"os\": neither syncs before an append is over (ours within a second). \"disk\": ours\n"
+	     "syncs the log; theirs has no such option and flushes its table after every append, which is more work (see peer.mjs).");
+	printf("%-34s %12s %12s %8s %8s   (median of %u)\n", "", "ours", "theirs", "better", "target", rounds);
+	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		const struct row *row = &rows[i];
+
+		if (all->only != NULL && strstr(row->name, all->only) == NULL)
+			continue;
+		if (strcmp(block, row->durability) != 0)
+			printf("-- %s\n", block = row->durability);
+		for (unsigned round = 0; round < rounds; round++)
+			for (unsigned side = 0; side < 2; side++)
+				if (sides[side].program != NULL)
+					run(all, &sides[side], row, (uint64_t)ceil((double)(side == 0 ? row->ours : row->theirs) * all->scale), round);
+		print_row(row, sides, rounds);
+		if (row->batch == 0 && row->block_bytes > 1024 && all->limits != NULL)
+			print_limit(all->limits, median(sides[0].reader, rounds).mb_per_second);
+	}
+}
