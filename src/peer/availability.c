@@ -9,12 +9,43 @@
 
 /* ---- What they have ---- */
 
+/* Each peer may have its pages, and all of a stream together theirs, but each one at least. */
+static void limit_pages(struct hf_core_peer *peer)
+{
+	struct hf_bitfield *bits = &peer->remote_blocks;
+	size_t others = peer->stream->remote_page_count - bits->pages.count;
+	size_t left = others < HF_REPLICATOR_STREAM_PAGES_MAX ? HF_REPLICATOR_STREAM_PAGES_MAX - others : 1;
+
+	bits->page_count_max = left < HF_REPLICATOR_REMOTE_PAGES_MAX ? left : HF_REPLICATOR_REMOTE_PAGES_MAX;
+}
+
 /* Setting bits past what we keep of one peer is no fault: we only know less. */
 static int note_held(struct hf_core_peer *peer, uint64_t from, uint64_t to)
 {
-	int status = hf_bitfield_set(&peer->remote_blocks, from, to);
+	size_t before = peer->remote_blocks.pages.count;
+	int status;
 
+	limit_pages(peer);
+	status = hf_bitfield_set(&peer->remote_blocks, from, to);
+	peer->stream->remote_page_count += peer->remote_blocks.pages.count - before;
 	return status == HF_ETOOBIG ? HF_OK : status;
+}
+
+/* Where the hole cannot be kept, nothing is known from it on, and it may be asked about again. */
+static int note_dropped(struct hf_core_peer *peer, uint64_t from, uint64_t to)
+{
+	size_t before = peer->remote_blocks.pages.count;
+	int status;
+
+	limit_pages(peer);
+	status = hf_bitfield_clear(&peer->remote_blocks, from, to);
+	if (status == HF_ETOOBIG) {
+		hf_bitfield_truncate(&peer->remote_blocks, from);
+		hf_u64_map_clear(&peer->asked_units);
+		status = HF_OK;
+	}
+	peer->stream->remote_page_count += peer->remote_blocks.pages.count - before;
+	return status;
 }
 
 int hf_core_peer_on_range(struct hf_core_peer *peer, struct hf_slice body)
@@ -27,12 +58,12 @@ int hf_core_peer_on_range(struct hf_core_peer *peer, struct hf_slice body)
 		return hf_core_peer_fail(peer, status, "its range message is malformed");
 	end = range.length > HF_COMPACT_UINT_MAX - range.start ? HF_COMPACT_UINT_MAX : range.start + range.length;
 	if (range.drop)
-		status = hf_bitfield_clear(&peer->remote_blocks, range.start, end);
+		status = note_dropped(peer, range.start, end);
 	else
 		status = note_held(peer, range.start, end);
 	if (status == HF_OK && !range.drop)
 		hf_core_peer_schedule(peer);
-	return status == HF_ETOOBIG ? HF_OK : status;
+	return status;
 }
 
 int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body)
@@ -42,7 +73,7 @@ int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body)
 
 	if (status != HF_OK)
 		return hf_core_peer_fail(peer, status, "its bitfield message is malformed");
-	status = hf_bitfield_clear(&peer->remote_blocks, field.start, field.start + field.words.length * 8);
+	status = note_dropped(peer, field.start, field.start + field.words.length * 8);
 	for (size_t i = 0; i < field.words.length && status == HF_OK; i += 4) {
 		uint32_t word = hf_load_le32(field.words.data + i);
 		uint64_t base = field.start + i * 8;
@@ -58,7 +89,7 @@ int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body)
 	}
 	if (status == HF_OK)
 		hf_core_peer_schedule(peer);
-	return status == HF_ETOOBIG ? HF_OK : status;
+	return status;
 }
 
 void hf_core_peer_ask_about(struct hf_core_peer *peer, uint64_t block)
@@ -70,8 +101,8 @@ void hf_core_peer_ask_about(struct hf_core_peer *peer, uint64_t block)
 		return;
 	if (hf_u64_map_put(&peer->asked_units, unit) == NULL)
 		return;
-	hf_replication_write_want(hf_channel_begin(peer->channel, HF_REPLICATION_WANT), &want);
-	hf_channel_end(peer->channel);
+	hf_replication_write_want(hf_core_peer_begin(peer, HF_REPLICATION_WANT), &want);
+	hf_core_peer_end(peer);
 }
 
 /* ---- What we have ---- */
@@ -82,8 +113,8 @@ void hf_core_peer_send_range(struct hf_core_peer *peer, bool drop, uint64_t star
 
 	if (!drop && start == 0 && length > peer->sent_contiguous)
 		peer->sent_contiguous = length;
-	hf_replication_write_range(hf_channel_begin(peer->channel, HF_REPLICATION_RANGE), &range);
-	hf_channel_end(peer->channel);
+	hf_replication_write_range(hf_core_peer_begin(peer, HF_REPLICATION_RANGE), &range);
+	hf_core_peer_end(peer);
 }
 
 static bool wants_some_of(const struct hf_core_peer *peer, uint64_t from, uint64_t to)
@@ -126,8 +157,8 @@ static int send_bitfield(struct hf_core_peer *peer, uint64_t start, uint64_t end
 			return HF_ENOMEM;
 	}
 	field.words = hf_buffer_slice(words);
-	hf_replication_write_bitfield(hf_channel_begin(peer->channel, HF_REPLICATION_BITFIELD), &field);
-	return hf_channel_end(peer->channel);
+	hf_replication_write_bitfield(hf_core_peer_begin(peer, HF_REPLICATION_BITFIELD), &field);
+	return hf_core_peer_end(peer);
 }
 
 /* What we have of one span. The bits are clipped to our length and rounded out to whole words. */
@@ -212,9 +243,28 @@ int hf_core_peer_on_want(struct hf_core_peer *peer, struct hf_slice body)
 		return hf_core_peer_fail(peer, HF_EMALFORMED, "its want message is malformed");
 	if (!message.any && message.length > HF_PEER_WANT_BLOCKS)
 		return HF_OK;
-	want = (struct hf_peer_want){message.start, message.length, message.any};
+	want = (struct hf_peer_want){message.start, message.length, message.any, .is_due = hf_protomux_is_congested(peer->stream->mux)};
 	status = keep_want(peer, &want);
-	return status == HF_OK ? answer_want(peer, &want) : status;
+	peer->has_due_wants |= want.is_due;
+	/* An answer is far longer than its question: it waits for room. Who wants everything has to ask again. */
+	return status == HF_OK && !want.is_due ? answer_want(peer, &want) : status;
+}
+
+void hf_core_peer_answer_wants(struct hf_core_peer *peer)
+{
+	bool is_congested = false;
+
+	for (uint32_t i = 0; peer->has_due_wants && i < peer->want_count && peer->is_open; i++) {
+		struct hf_peer_want *want = &peer->wants[i];
+
+		is_congested = hf_protomux_is_congested(peer->stream->mux);
+		if (is_congested)
+			break;
+		if (want->is_due)
+			answer_want(peer, want);
+		want->is_due = false;
+	}
+	peer->has_due_wants &= is_congested;
 }
 
 int hf_core_peer_on_unwant(struct hf_core_peer *peer, struct hf_slice body)

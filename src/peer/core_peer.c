@@ -35,9 +35,9 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 	sync.can_upgrade = peer->can_upgrade;
 	sync.allows_push = shared->allows_push && shared->is_downloading;
 	sync.has_manifest = hf_core_manifest(shared->core) != NULL && !hf_core_is_compat(shared->core);
-	hf_replication_write_sync(hf_channel_begin(peer->channel, HF_REPLICATION_SYNC), &sync);
-	hf_channel_end(peer->channel);
 	peer->sync_was_sent = true;
+	hf_replication_write_sync(hf_core_peer_begin(peer, HF_REPLICATION_SYNC), &sync);
+	hf_core_peer_end(peer);
 }
 
 void hf_core_peer_signal(struct hf_core_peer *peer)
@@ -78,11 +78,27 @@ static int on_sync(struct hf_core_peer *peer, struct hf_slice body)
 	peer->can_upgrade = length_changed && same ? can_upgrade_remote(peer) : peer->can_upgrade && same;
 	if (tree_is_ahead(peer, tree))
 		hf_core_peer_signal(peer);
-	hf_core_peer_schedule(peer);
+	hf_core_peer_schedule(peer); /* closed: nothing */
 	/* Somebody may be waiting to hear that there is nothing new. */
 	if (shared->updaters != NULL)
 		hf_shared_core_schedule(shared);
 	return HF_OK;
+}
+
+/* ---- Sending ---- */
+
+struct hf_compact_writer *hf_core_peer_begin(struct hf_core_peer *peer, enum hf_replication_type type)
+{
+	static struct hf_compact_writer nowhere;
+
+	nowhere = (struct hf_compact_writer){.status = HF_ECLOSED};
+	peer->begun = peer->channel;
+	return peer->begun == NULL ? &nowhere : hf_channel_begin(peer->begun, type);
+}
+
+int hf_core_peer_end(struct hf_core_peer *peer)
+{
+	return peer->begun == NULL ? HF_ECLOSED : hf_channel_end(peer->begun);
 }
 
 /* ---- Extensions ---- */
@@ -221,6 +237,17 @@ static void unlink_peer(struct hf_core_peer *peer)
 		peer->stream->peers = peer->next_of_stream;
 }
 
+void hf_core_peer_free(struct hf_core_peer *peer)
+{
+	hf_core_peer_drop_questions(peer);
+	hf_u64_map_free(&peer->asked_units);
+	hf_buffer_free(&peer->extension_in);
+	hf_buffer_free(&peer->extension_out);
+	free(peer->slots);
+	free(peer->wants);
+	free(peer);
+}
+
 static void on_close(struct hf_channel *channel, void *context, enum hf_channel_end end)
 {
 	struct hf_core_peer *peer = context;
@@ -229,17 +256,16 @@ static void on_close(struct hf_channel *channel, void *context, enum hf_channel_
 	bool was_open = peer->is_open;
 
 	(void)channel;
+	peer->is_open = false;
+	peer->channel = NULL;
 	hf_core_peer_leave_fork(peer);
 	hf_core_peer_drop_requests(peer);
-	hf_core_peer_drop_questions(peer);
 	unlink_peer(peer);
+	stream->remote_page_count -= peer->remote_blocks.pages.count;
+	stream->question_count -= peer->question_count;
 	hf_bitfield_free(&peer->remote_blocks);
-	hf_u64_map_free(&peer->asked_units);
-	hf_buffer_free(&peer->extension_in);
-	hf_buffer_free(&peer->extension_out);
-	free(peer->slots);
-	free(peer->wants);
-	free(peer);
+	peer->next_closed = shared->replicator->closed;
+	shared->replicator->closed = peer;
 	shared->replicator->stats.channels--;
 	shared->stats.channels--;
 	/* It went because it thought that neither side needs the channel; we do. */
@@ -251,6 +277,7 @@ static void on_close(struct hf_channel *channel, void *context, enum hf_channel_
 static void on_drain(struct hf_channel *channel, void *context)
 {
 	(void)channel;
+	hf_core_peer_answer_wants(context);
 	hf_core_peer_answer(context);
 }
 
@@ -280,6 +307,7 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	peer->remote_blocks.page_count_max = HF_REPLICATOR_REMOTE_PAGES_MAX;
 	peer->window = HF_REPLICATOR_WINDOW_START;
 	peer->first_free = HF_PEER_NO_SLOT;
+	peer->next_order = 1;
 	peer->questions_end = &peer->questions;
 	stream->replicator->options.env->random(stream->replicator->options.env, &peer->remote_blocks.pages.seed, sizeof(uint64_t));
 	peer->next = shared->peers;

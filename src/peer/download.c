@@ -35,7 +35,7 @@ void hf_shared_core_check_downloads(struct hf_shared_core *shared)
 			continue;
 		unlink_download(download);
 		download->done(download);
-		next = shared->downloads;
+		next = shared->downloads; /* it may have cancelled others */
 	}
 }
 
@@ -97,24 +97,26 @@ static bool may_tell_more(const struct hf_core_peer *peer)
 
 	if (!peer->is_open || !peer->remote_synced)
 		return true;
-	if (peer->is_paused || !peer->remote_uploading)
+	/* Nor from one that has refused to prove what it told of. */
+	if (peer->is_paused || !peer->remote_uploading || peer->length_acked == UINT64_MAX)
 		return false;
 	return peer->remote_fork > tree->fork || (peer->remote_fork == tree->fork && peer->remote_length > tree->length && peer->remote_can_upgrade);
 }
 
 void hf_shared_core_check_updaters(struct hf_shared_core *shared)
 {
-	struct hf_updater *updater, *next;
+	struct hf_updater *updater;
 
-	if (shared->updaters == NULL)
+	if (shared->updaters == NULL || shared->heard != NULL)
 		return;
 	for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
 		if (may_tell_more(peer))
 			return;
-	updater = shared->updaters;
+	/* A callback may leave the replication of another, or ask again. */
+	shared->heard = shared->updaters;
 	shared->updaters = NULL;
-	for (; updater != NULL; updater = next) {
-		next = updater->next;
+	while ((updater = shared->heard) != NULL) {
+		shared->heard = updater->next;
 		if (updater->heard != NULL)
 			updater->heard(updater->context);
 		free(updater);

@@ -6,7 +6,6 @@
 #define SLOTS_MAX (4 * HF_REPLICATOR_WINDOW_MAX)
 #define UNCOMMITTED_BYTES_MAX (32u << 20) /* more is not asked for while so much waits for the disk */
 #define COMMIT_BYTES (4u << 20)           /* staged: a commit is started within an iteration */
-#define STEAL_AFTER_MS 3000               /* an idle peer takes over a block that another has owed for so long */
 #define UNITS_ASKED_AHEAD 8
 
 /* ---- Slots ---- */
@@ -71,9 +70,9 @@ struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t for
 	peer->used_count++;
 	peer->shared->replicator->stats.requests_sent++;
 	peer->shared->stats.requests_sent++;
-	hf_replication_write_request(hf_channel_begin(peer->channel, HF_REPLICATION_REQUEST), &message);
-	hf_channel_end(peer->channel);
-	return slot;
+	hf_replication_write_request(hf_core_peer_begin(peer, HF_REPLICATION_REQUEST), &message);
+	hf_core_peer_end(peer);
+	return peer->is_open ? slot : NULL; /* closed: its requests have been given back */
 }
 
 /* What the request stood for may be asked of others again. */
@@ -89,9 +88,10 @@ static void give_back(struct hf_core_peer *peer, struct hf_peer_request *slot, b
 		if (slot->is_wanted && !is_done)
 			hf_u64_map_put(&shared->wanted, slot->proof.block.index);
 	}
+	/* Those that done starts are not asked yet, so that they are passed over. */
 	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL && slot->proof.has_seek; wait = next) {
 		next = wait->next;
-		if (wait->bytes != slot->proof.seek.bytes)
+		if (!wait->is_asked || wait->bytes != slot->proof.seek.bytes)
 			continue;
 		wait->is_asked = false;
 		if (!is_done)
@@ -114,12 +114,12 @@ static void cancel(struct hf_core_peer *peer, struct hf_peer_request *slot)
 {
 	struct hf_replication_cancel message = {.request = (uint64_t)(slot - peer->slots) + 1};
 
-	hf_replication_write_cancel(hf_channel_begin(peer->channel, HF_REPLICATION_CANCEL), &message);
-	hf_channel_end(peer->channel);
 	slot->is_used = false;
 	slot->is_cancelled = true;
 	peer->cancelled_count++;
 	give_back(peer, slot, false);
+	hf_replication_write_cancel(hf_core_peer_begin(peer, HF_REPLICATION_CANCEL), &message);
+	hf_core_peer_end(peer);
 }
 
 void hf_core_peer_drop_requests(struct hf_core_peer *peer)
@@ -166,11 +166,20 @@ static bool same_fork(const struct hf_core_peer *peer)
 	return peer->remote_fork == hf_core_fork(peer->shared->core);
 }
 
+/* One is asked at a time; another when that one owes the answer for long. */
+static bool may_ask_for_upgrade(const struct hf_core_peer *peer)
+{
+	const struct hf_shared_core *shared = peer->shared;
+
+	return shared->upgrade_peer == NULL ||
+		(shared->upgrade_peer != peer && shared->upgrade_asked_ms + HF_PEER_PATIENCE_MS <= shared->replicator->now_ms);
+}
+
 static bool should_upgrade(const struct hf_core_peer *peer)
 {
 	uint64_t length = hf_core_length(peer->shared->core);
 
-	return peer->shared->upgrade_peer == NULL && peer->remote_can_upgrade && same_fork(peer) && peer->remote_length > length &&
+	return may_ask_for_upgrade(peer) && peer->remote_can_upgrade && same_fork(peer) && peer->remote_length > length &&
 		peer->length_acked == length && hf_shared_core_is_active(peer->shared);
 }
 
@@ -206,6 +215,12 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length && peer->upgradable_fork == peer->remote_fork);
 }
 
+static void note_upgrade(struct hf_core_peer *peer)
+{
+	peer->shared->upgrade_peer = peer;
+	peer->shared->upgrade_asked_ms = peer->shared->replicator->now_ms;
+}
+
 static bool ask_block(struct hf_core_peer *peer, uint64_t block, bool is_wanted)
 {
 	struct hf_shared_core *shared = peer->shared;
@@ -227,15 +242,17 @@ static bool ask_block(struct hf_core_peer *peer, uint64_t block, bool is_wanted)
 		add_upgrade(peer, &request);
 	add_manifest(peer, &request);
 	place = hf_u64_map_put(&shared->in_flight, block);
-	slot = place == NULL ? NULL : hf_core_peer_ask(peer, peer->remote_fork, &request, is_wanted);
+	if (place == NULL)
+		return false;
+	*place = (uintptr_t)peer;
+	slot = hf_core_peer_ask(peer, peer->remote_fork, &request, is_wanted);
 	if (slot == NULL) {
 		hf_u64_map_remove(&shared->in_flight, block);
 		return false;
 	}
-	*place = (uintptr_t)peer;
 	slot->is_wanted = is_wanted;
 	if (request.has_upgrade)
-		shared->upgrade_peer = peer;
+		note_upgrade(peer);
 	return true;
 }
 
@@ -258,7 +275,7 @@ static void ask_upgrade(struct hf_core_peer *peer)
 	add_upgrade(peer, &request);
 	add_manifest(peer, &request);
 	if (hf_core_peer_ask(peer, peer->remote_fork, &request, false) != NULL)
-		peer->shared->upgrade_peer = peer;
+		note_upgrade(peer);
 }
 
 /* The hash of a block in the span that a seek has come to, with what leads up to it; or the tree beyond ours. */
@@ -292,12 +309,14 @@ static void ask_seek(struct hf_core_peer *peer, struct hf_seek_wait *wait)
 		return;
 	wait->is_asked = true;
 	if (request.has_upgrade)
-		peer->shared->upgrade_peer = peer;
+		note_upgrade(peer);
 }
 
 static void ask_wanted(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
+	struct hf_peer_request *asked;
+	struct hf_core_peer *owner;
 	struct hf_u64_slot *slot;
 	size_t cursor = 0;
 
@@ -309,7 +328,10 @@ static void ask_wanted(struct hf_core_peer *peer)
 				hf_core_peer_ask_about(peer, block);
 			continue;
 		}
-		if (hf_u64_map_get(&shared->in_flight, block) == NULL && !ask_block(peer, block, true))
+		asked = find_request(shared, block, &owner);
+		if (asked != NULL)
+			asked->is_wanted = true; /* it was for a download so far */
+		else if (!ask_block(peer, block, true))
 			continue;
 		/* The map has changed: begin again. */
 		hf_u64_map_remove(&shared->wanted, block);
@@ -365,7 +387,7 @@ static void ask_download(struct hf_core_peer *peer, struct hf_download *download
 		ask_missing(peer, download->from, middle);
 }
 
-/* Takes over blocks that another peer has owed for long, when there is nothing else to ask. */
+/* Takes over blocks that another peer has owed for long, in which it has answered nothing, when there is nothing else to ask. */
 static void steal(struct hf_core_peer *peer)
 {
 	uint64_t now_ms = peer->shared->replicator->now_ms;
@@ -376,8 +398,15 @@ static void steal(struct hf_core_peer *peer)
 			bool is_wanted = slot->is_wanted;
 			uint64_t block = slot->proof.block.index;
 
-			if (!slot->is_used || !slot->proof.has_block || slot->sent_ms + STEAL_AFTER_MS > now_ms ||
-				!hf_bitfield_get(&peer->remote_blocks, block) || block >= hf_core_length(peer->shared->core))
+			if (!slot->is_used || slot->sent_ms + HF_PEER_PATIENCE_MS > now_ms || other->answered_ms + HF_PEER_PATIENCE_MS > now_ms)
+				continue;
+			if (slot->proof.has_seek) {
+				cancel(other, slot); /* asked of another by the next schedule */
+				hf_shared_core_schedule(peer->shared);
+				continue;
+			}
+			if (!slot->proof.has_block || !hf_bitfield_get(&peer->remote_blocks, block) ||
+				block >= hf_core_length(peer->shared->core) || !can_tie(peer, block))
 				continue;
 			slot->is_wanted = false;
 			cancel(other, slot);
@@ -460,7 +489,11 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 		hf_bitfield_clear(&peer->remote_blocks, slot->proof.block.index, slot->proof.block.index + 1);
 	if (slot->proof.has_upgrade)
 		peer->length_acked = UINT64_MAX; /* until its next sync */
+	bool is_reorg = slot->is_reorg;
+
 	finish(peer, slot, false);
+	if (is_reorg)
+		hf_core_peer_leave_fork(peer);
 	if (++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
 	hf_shared_core_schedule(shared);
@@ -535,10 +568,12 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
 		hf_shared_core_schedule(shared);
 		return HF_OK;
 	}
+	peer->answered_ms = shared->replicator->now_ms;
 	was_held = message.proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message.proof.block.index);
 	status = hf_core_put_proof(shared->core, &message.proof, &grew, &failure);
 	switch (status) {
 	case HF_OK:
+		shared->needs_commit = true;
 		/* An answer without the block that was asked for is no answer. */
 		if (slot->proof.has_block && !message.proof.has_block)
 			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);

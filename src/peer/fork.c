@@ -7,11 +7,13 @@
 #include <stdlib.h>
 
 #define CONFLICT_WAIT_MS 5000
+#define SEARCH_WAIT_MS 10000
 
 struct hf_fork_search {
 	struct hf_core_peer *peer;
 	uint64_t fork;
 	bool has_tree, is_asked;
+	uint64_t asked_ms;
 	struct hf_reorg reorg;
 	struct hf_buffer signature;
 };
@@ -53,7 +55,8 @@ void hf_core_peer_on_fork(struct hf_core_peer *peer)
 
 	if (!hf_shared_core_is_active(shared) || peer->is_paused || peer->remote_length == 0)
 		return;
-	if (shared->search != NULL && shared->search->fork >= peer->remote_fork)
+	/* A search that runs is finished first: who tells of ever higher forks must not keep us from the true one. */
+	if (shared->search != NULL && (shared->search->peer != peer || shared->search->fork == peer->remote_fork))
 		return;
 	hf_shared_core_drop_search(shared);
 	shared->search = calloc(1, sizeof *shared->search);
@@ -78,7 +81,16 @@ static void adopt(struct hf_shared_core *shared)
 	if (status != HF_OK)
 		return;
 	shared->needs_commit = true;
+	find_another(shared);
 	hf_shared_core_schedule(shared);
+}
+
+void hf_shared_core_check_search(struct hf_shared_core *shared)
+{
+	struct hf_fork_search *search = shared->search;
+
+	if (search != NULL && search->is_asked && search->asked_ms + SEARCH_WAIT_MS <= shared->replicator->now_ms)
+		hf_core_peer_leave_fork(search->peer);
 }
 
 void hf_core_peer_ask_fork(struct hf_core_peer *peer)
@@ -105,11 +117,13 @@ void hf_core_peer_ask_fork(struct hf_core_peer *peer)
 		}
 		hf_reorg_request(&search->reorg, search->reorg.want_start, &request);
 	}
-	slot = hf_core_peer_ask(peer, search->fork, &request, true);
-	if (slot == NULL)
-		return;
-	slot->is_reorg = true;
 	search->is_asked = true;
+	search->asked_ms = shared->replicator->now_ms;
+	slot = hf_core_peer_ask(peer, search->fork, &request, true);
+	if (slot != NULL)
+		slot->is_reorg = true;
+	else if (shared->search == search)
+		search->is_asked = false;
 }
 
 static int start_search(struct hf_core_peer *peer, const struct hf_proof *proof, struct hf_failure *failure)
@@ -149,7 +163,7 @@ int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_re
 	status = search->has_tree ? hf_reorg_feed(&search->reorg, proof) : start_search(peer, proof, &failure);
 	if (status == HF_ENOMEM)
 		return status;
-	if (status == HF_OK) {
+	if (status == HF_OK || status == HF_EBUSY || status == HF_EDENIED) {
 		hf_shared_core_schedule(shared);
 		return HF_OK;
 	}
@@ -169,8 +183,8 @@ void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
 	peer->is_paused = true;
 	peer->conflict_asked = true;
 	peer->conflict_deadline_ms = peer->shared->replicator->now_ms + CONFLICT_WAIT_MS;
-	hf_replication_write_request(hf_channel_begin(peer->channel, HF_REPLICATION_REQUEST), &message);
-	hf_channel_end(peer->channel);
+	hf_replication_write_request(hf_core_peer_begin(peer, HF_REPLICATION_REQUEST), &message);
+	hf_core_peer_end(peer);
 }
 
 /* Our own tree, for all others to see. */

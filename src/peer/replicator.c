@@ -34,6 +34,17 @@ void hf_replicator_need_thaw(struct hf_replicator *replicator)
 
 static void answer_pending_opens(struct hf_replicator_stream *stream);
 
+/* Frees the core peers that have closed. Only while nothing walks over peers. */
+void hf_replicator_reap(struct hf_replicator *replicator)
+{
+	struct hf_core_peer *peer;
+
+	while ((peer = replicator->closed) != NULL) {
+		replicator->closed = peer->next_closed;
+		hf_core_peer_free(peer);
+	}
+}
+
 /* Everything that waited for the disk is tried again. */
 static void thawed(struct hf_corestore_thaw *thaw)
 {
@@ -44,7 +55,7 @@ static void thawed(struct hf_corestore_thaw *thaw)
 		answer_pending_opens(stream);
 		hf_protomux_cork(stream->mux);
 		for (struct hf_core_peer *peer = stream->peers; peer != NULL; peer = peer->next_of_stream)
-			hf_core_peer_answer(peer);
+			hf_core_peer_thawed(peer);
 		hf_protomux_uncork(stream->mux);
 	}
 	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
@@ -72,8 +83,11 @@ void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms)
 {
 	replicator->is_pending = false;
 	replicator->now_ms = now_ms;
-	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
+	hf_replicator_reap(replicator);
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next) {
 		hf_protomux_cork(stream->mux);
+		stream->is_corked = true; /* a callback may attach another */
+	}
 	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
 		next = shared->next;
 		flush_core(shared);
@@ -81,7 +95,9 @@ void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms)
 	}
 	for (struct hf_replicator_stream *stream = replicator->streams, *next; stream != NULL; stream = next) {
 		next = stream->next;
-		hf_protomux_uncork(stream->mux);
+		if (stream->is_corked)
+			hf_protomux_uncork(stream->mux);
+		stream->is_corked = false;
 	}
 	if (!replicator->needs_thaw || replicator->is_thawing)
 		return;
@@ -110,12 +126,17 @@ static void become_idle(struct hf_shared_core *shared)
 void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 {
 	replicator->now_ms = now_ms;
+	hf_replicator_reap(replicator);
 	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
 		next = shared->next;
+		hf_shared_core_check_search(shared);
+		/* Somebody who owes an answer may have to be replaced, and nothing else tells of that. */
+		if (shared->in_flight.count > 0 || shared->upgrade_peer != NULL || shared->seeks != NULL)
+			hf_shared_core_schedule(shared);
 		for (struct hf_core_peer *peer = shared->peers, *next_peer; peer != NULL; peer = next_peer) {
 			next_peer = peer->next;
 			hf_core_peer_answer(peer);
-			if (peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
+			if (peer->is_open && peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
 				hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
 		}
 		if (shared->replications == NULL && shared->is_downloading && shared->idle_at_ms <= now_ms)
@@ -163,6 +184,7 @@ static void on_core_event(struct hf_core_listener *listener, enum hf_core_event 
 		return;
 	case HF_CORE_CLEARED:
 	case HF_CORE_TRUNCATED:
+		hf_shared_core_take_waiters(shared);
 		for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next) {
 			if (peer->is_open && to > from)
 				hf_core_peer_send_range(peer, true, from, to - from);
@@ -193,8 +215,21 @@ static void on_core_event(struct hf_core_listener *listener, enum hf_core_event 
 			hf_channel_close(peer->channel);
 		}
 		return;
-	case HF_CORE_FAILED: hf_shared_core_schedule(shared); return;
+	case HF_CORE_FAILED:
+		hf_shared_core_take_waiters(shared);
+		hf_shared_core_schedule(shared);
+		return;
 	}
+}
+
+void hf_shared_core_take_waiters(struct hf_shared_core *shared)
+{
+	uint64_t block;
+	size_t cursor = 0;
+
+	while (hf_core_next_wanted(shared->core, &cursor, &block))
+		if (hf_u64_map_get(&shared->in_flight, block) == NULL)
+			hf_u64_map_put(&shared->wanted, block);
 }
 
 int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, struct hf_shared_core **out)
@@ -218,6 +253,7 @@ int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, s
 	if (shared->next != NULL)
 		shared->next->previous = shared;
 	replicator->shared = shared;
+	hf_shared_core_take_waiters(shared);
 	*out = shared;
 	return HF_OK;
 }
@@ -271,9 +307,9 @@ int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, s
 	return HF_OK;
 }
 
-static void drop_updaters(struct hf_replication *replication)
+static void drop_updaters(const struct hf_replication *replication, struct hf_updater **place)
 {
-	struct hf_updater **place = &replication->shared->updaters, *updater;
+	struct hf_updater *updater;
 
 	while ((updater = *place) != NULL) {
 		if (updater->replication != replication) {
@@ -303,7 +339,8 @@ void hf_replication_leave(struct hf_replication *replication)
 		if (wait->replication == replication)
 			hf_seek_wait_cancel(wait);
 	}
-	drop_updaters(replication);
+	drop_updaters(replication, &shared->updaters);
+	drop_updaters(replication, &shared->heard);
 	if (replication->next != NULL)
 		replication->next->previous = replication->previous;
 	if (replication->previous != NULL)
@@ -367,6 +404,7 @@ static int on_remote_open(void *context, struct hf_protomux *mux, struct hf_slic
 
 	(void)mux;
 	(void)protocol;
+	hf_replicator_reap(stream->replicator); /* who opens and closes without end must not fill the memory meanwhile */
 	if (id.length != 32)
 		return HF_EMALFORMED;
 	status = open_if_kept(stream, id.data);
@@ -440,6 +478,8 @@ void hf_replicator_detach(struct hf_replicator_stream *stream)
 	struct hf_replicator *replicator = stream->replicator;
 	struct hf_pending_open *next;
 
+	if (stream->is_corked)
+		hf_protomux_uncork(stream->mux);
 	hf_protomux_unpair(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(NULL, 0));
 	while (stream->peers != NULL)
 		hf_channel_close(stream->peers->channel);
@@ -484,6 +524,7 @@ void hf_replicator_free(struct hf_replicator *replicator)
 		shared->is_downloading = false;
 		hf_shared_core_release(shared);
 	}
+	hf_replicator_reap(replicator);
 	hf_map_free(&replicator->by_discovery_key);
 	hf_buffer_free(&replicator->scratch);
 	hf_buffer_free(&replicator->node_scratch);

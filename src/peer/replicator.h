@@ -27,7 +27,9 @@
 #define HF_REPLICATOR_REQUESTS_MAX 8192      /* of one peer for one core, not answered yet; past it the peer is disconnected */
 #define HF_REPLICATOR_WANTS_MAX 512          /* of one peer for one core; past it the peer counts as wanting all */
 #define HF_REPLICATOR_REFUSALS_MAX 64        /* invalid requests, or answers that there is nothing, before a peer is given up */
-#define HF_REPLICATOR_REMOTE_PAGES_MAX 4096  /* of a peer's bitfield, 4 KiB each */
+#define HF_REPLICATOR_STREAM_REQUESTS_MAX 65536 /* of one stream, not answered yet */
+#define HF_REPLICATOR_REMOTE_PAGES_MAX 1024  /* of a peer's bitfield, 4 KiB each */
+#define HF_REPLICATOR_STREAM_PAGES_MAX 4096  /* of all bitfields of a stream; each may have one */
 
 struct hf_replicator;
 struct hf_replicator_stream;
@@ -58,7 +60,7 @@ struct hf_replicator_stream_options {
 };
 /* Opens channels for all joined cores and answers the remote's. */
 int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options, struct hf_replicator_stream **out);
-/* Before the mux is freed, also when it has failed. NULL is fine. */
+/* Before the mux is freed, also when it has failed; not from a callback of the mux or of the replicator. NULL is fine. */
 void hf_replicator_detach(struct hf_replicator_stream *stream);
 
 /* ---- Cores ---- */

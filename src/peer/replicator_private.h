@@ -6,6 +6,10 @@
  *
  * A block is asked of one peer at a time: shared->in_flight holds those that are. A request lives in a slot of its core peer; the
  * slot's number is the id on the wire.
+ *
+ * Whatever is sent may end the stream, and close its channels before the call returns. A core peer whose channel has closed is out of
+ * all lists but keeps its memory, and its way to the next one, until nothing walks any more (hf_replicator_reap); its channel
+ * is NULL then, and what would be sent on it is not.
  */
 #ifndef HF_PEER_REPLICATOR_PRIVATE_H
 #define HF_PEER_REPLICATOR_PRIVATE_H
@@ -13,6 +17,7 @@
 #include "base/map.h"
 #include "peer/replicator.h"
 
+#define HF_PEER_PATIENCE_MS 3000 /* an idle peer is asked for what another has owed for so long */
 #define HF_PEER_NO_SLOT UINT32_MAX
 #define HF_PEER_WANT_BLOCKS ((uint64_t)1 << 21) /* what one want of ours asks about */
 
@@ -33,21 +38,25 @@ struct hf_peer_request {
 struct hf_peer_question {
 	struct hf_peer_question *next;
 	uint64_t refuse_at_ms; /* 0: it is to be answered */
+	bool is_cold;          /* not before the disk has been read */
 	struct hf_replication_request request;
 };
 
 struct hf_peer_want {
 	uint64_t start, length;
 	bool any;
+	bool is_due; /* to be answered when the stream has room */
 };
 
 struct hf_core_peer {
 	struct hf_core_peer *next, *previous; /* of the shared core */
 	struct hf_core_peer *next_of_stream, *previous_of_stream;
+	struct hf_core_peer *next_closed;
 	struct hf_shared_core *shared;
 	struct hf_replicator_stream *stream;
-	struct hf_channel *channel;
-	bool is_open; /* its capability was verified */
+	struct hf_channel *channel; /* NULL: closed */
+	struct hf_channel *begun;   /* between hf_core_peer_begin and end */
+	bool is_open; /* its capability was verified, and it is not closed */
 	bool is_paused;
 
 	/* What it said. */
@@ -71,6 +80,7 @@ struct hf_core_peer {
 	uint64_t window_answered, window_started_ms; /* for adapting it */
 	double window_rate;
 	uint64_t block_bytes_average;
+	uint64_t answered_ms;      /* the last time */
 	uint32_t unavailable_count, invalid_count;
 	struct hf_u64_map asked_units; /* units that we have sent a want for */
 	bool conflict_asked;
@@ -81,7 +91,7 @@ struct hf_core_peer {
 	uint32_t question_count, refused_count;
 	struct hf_peer_want *wants;
 	uint32_t want_count;
-	bool wants_all;
+	bool wants_all, has_due_wants;
 };
 
 struct hf_shared_core {
@@ -97,10 +107,11 @@ struct hf_shared_core {
 	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
 	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
 	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */
+	uint64_t upgrade_asked_ms;
 	struct hf_download *downloads;
 	struct hf_seek_wait *seeks;
 	struct hf_extension *extensions;
-	struct hf_updater *updaters;
+	struct hf_updater *updaters, *heard; /* heard: are being called */
 	struct hf_fork_search *search;     /* fork.c */
 	bool needs_commit, needs_schedule;
 	struct hf_replicator_stats stats;
@@ -126,6 +137,9 @@ struct hf_replicator_stream {
 	uint8_t handshake_hash[HF_HANDSHAKE_HASH_BYTES];
 	struct hf_core_peer *peers;
 	struct hf_pending_open *pending; /* opens of the remote that wait for the disk */
+	bool is_corked;                  /* by a flush */
+	size_t remote_page_count;        /* of all bitfields of its peers */
+	uint32_t question_count;         /* of all its peers */
 };
 
 struct hf_replicator {
@@ -136,6 +150,7 @@ struct hf_replicator {
 	struct hf_map by_discovery_key;
 	struct hf_corestore_thaw thaw;
 	bool is_thawing, needs_thaw, is_pending;
+	struct hf_core_peer *closed;
 	uint64_t now_ms;
 	struct hf_buffer scratch;
 	struct hf_buffer node_scratch;
@@ -149,12 +164,17 @@ bool hf_shared_core_is_active(const struct hf_shared_core *shared);
 void hf_replicator_pend(struct hf_replicator *replicator);
 void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gave HF_EWAIT for being cold */
 void hf_shared_core_schedule(struct hf_shared_core *shared);    /* for all peers, at the next flush */
+void hf_replicator_reap(struct hf_replicator *replicator);
 void hf_replicator_count_failure(struct hf_replicator *replicator);
 
 /* core_peer.c */
 int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared);
 void hf_core_peer_sync(struct hf_core_peer *peer);
 void hf_core_peer_signal(struct hf_core_peer *peer);
+void hf_core_peer_free(struct hf_core_peer *peer);
+/* As hf_channel_begin and end; the writer goes nowhere when the channel is closed. */
+struct hf_compact_writer *hf_core_peer_begin(struct hf_core_peer *peer, enum hf_replication_type type);
+int hf_core_peer_end(struct hf_core_peer *peer);
 int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentence); /* the stream ends with it; returns status */
 
 /* availability.c: ranges, bitfields, wants */
@@ -164,12 +184,14 @@ int hf_core_peer_on_want(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_unwant(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_send_range(struct hf_core_peer *peer, bool drop, uint64_t start, uint64_t length);
 void hf_core_peer_tell_held(struct hf_core_peer *peer, uint64_t from, uint64_t to);
+void hf_core_peer_answer_wants(struct hf_core_peer *peer); /* that waited for room in the stream */
 void hf_core_peer_ask_about(struct hf_core_peer *peer, uint64_t block);
 
 /* serve.c */
 int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_answer(struct hf_core_peer *peer); /* what waits and need not any more */
+void hf_core_peer_thawed(struct hf_core_peer *peer); /* what waited for the disk can be tried again */
 void hf_core_peer_drop_questions(struct hf_core_peer *peer);
 
 /* fetch.c */
@@ -183,6 +205,7 @@ void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what i
 struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t fork, const struct hf_proof_request *proof, bool is_urgent);
 void hf_shared_core_check_downloads(struct hf_shared_core *shared); /* download.c */
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
+void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks that somebody waits for are wanted */
 void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
 
 /* push.c */
@@ -193,6 +216,7 @@ void hf_core_peer_on_fork(struct hf_core_peer *peer);                 /* it told
 void hf_core_peer_ask_fork(struct hf_core_peer *peer);                /* the next request of the search, if it is this peer's turn */
 int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_request *request, const struct hf_proof *proof);
 void hf_core_peer_leave_fork(struct hf_core_peer *peer);
+void hf_shared_core_check_search(struct hf_shared_core *shared); /* gives up on a peer that does not answer */
 void hf_shared_core_drop_search(struct hf_shared_core *shared);
 void hf_core_peer_ask_conflict(struct hf_core_peer *peer);
 int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_proof *proof);

@@ -13,8 +13,8 @@ static void send_no_data(struct hf_core_peer *peer, uint64_t request, enum hf_re
 
 	peer->shared->replicator->stats.refused_sent++;
 	peer->shared->stats.refused_sent++;
-	hf_replication_write_no_data(hf_channel_begin(peer->channel, HF_REPLICATION_NO_DATA), &message);
-	hf_channel_end(peer->channel);
+	hf_replication_write_no_data(hf_core_peer_begin(peer, HF_REPLICATION_NO_DATA), &message);
+	hf_core_peer_end(peer);
 }
 
 static int send_data(struct hf_core_peer *peer, uint64_t request, const struct hf_proof *proof)
@@ -94,6 +94,7 @@ static int enqueue(struct hf_core_peer *peer, const struct hf_replication_reques
 	if (question->next == NULL)
 		peer->questions_end = &question->next;
 	peer->question_count++;
+	peer->stream->question_count++;
 	return HF_OK;
 }
 
@@ -104,7 +105,10 @@ static void remove_question(struct hf_core_peer *peer, struct hf_peer_question *
 	*place = question->next;
 	if (question->next == NULL)
 		peer->questions_end = place;
-	peer->question_count--;
+	if (peer->channel != NULL) { /* else they are out of the stream's count */
+		peer->question_count--;
+		peer->stream->question_count--;
+	}
 	free(question);
 }
 
@@ -144,8 +148,11 @@ static bool deal_with(struct hf_core_peer *peer, struct hf_peer_question *questi
 		send_no_data(peer, question->request.id, HF_REPLICATION_INVALID_REQUEST);
 		return true;
 	}
+	if (question->is_cold)
+		return false;
 	*status = answer(peer, &question->request);
-	if (*status == HF_EWAIT)
+	question->is_cold = *status == HF_EWAIT;
+	if (question->is_cold)
 		return false;
 	if (*status == HF_EINVAL) {
 		*status = refuse_later(peer, question);
@@ -162,7 +169,7 @@ void hf_core_peer_answer(struct hf_core_peer *peer)
 	if (peer->questions == NULL || !peer->is_open)
 		return;
 	hf_protomux_cork(peer->stream->mux);
-	while (*place != NULL && status == HF_OK && !hf_protomux_is_congested(peer->stream->mux)) {
+	while (peer->is_open && *place != NULL && status == HF_OK && !hf_protomux_is_congested(peer->stream->mux)) {
 		if (deal_with(peer, *place, &status))
 			remove_question(peer, place);
 		else
@@ -170,7 +177,16 @@ void hf_core_peer_answer(struct hf_core_peer *peer)
 		if (status == HF_EWAIT)
 			status = HF_OK;
 	}
+	if (status != HF_OK && peer->is_open)
+		hf_core_peer_fail(peer, status, "a request could not be answered");
 	hf_protomux_uncork(peer->stream->mux);
+}
+
+void hf_core_peer_thawed(struct hf_core_peer *peer)
+{
+	for (struct hf_peer_question *question = peer->questions; question != NULL; question = question->next)
+		question->is_cold = false;
+	hf_core_peer_answer(peer);
 }
 
 /* ---- Messages ---- */
@@ -187,7 +203,7 @@ int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body)
 	peer->shared->stats.requests_received++;
 	if (peer->question_count > 0)
 		cancel(peer, request.id);
-	if (peer->question_count >= HF_REPLICATOR_REQUESTS_MAX)
+	if (peer->question_count >= HF_REPLICATOR_REQUESTS_MAX || peer->stream->question_count >= HF_REPLICATOR_STREAM_REQUESTS_MAX)
 		return hf_core_peer_fail(peer, HF_ETOOBIG, "it has too many requests open");
 	if (peer->questions != NULL || hf_protomux_is_congested(peer->stream->mux)) {
 		status = enqueue(peer, &request, 0);
@@ -201,6 +217,8 @@ int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body)
 	bool is_refused = status == HF_EINVAL;
 
 	status = enqueue(peer, &request, 0);
+	if (status == HF_OK)
+		peer->questions->is_cold = !is_refused;
 	return status == HF_OK && is_refused ? refuse_later(peer, peer->questions) : status;
 }
 

@@ -366,6 +366,15 @@ void hf_core_wait_cancel(struct hf_core *core, struct hf_core_waiter *waiter)
 	waiter->next = waiter->previous = NULL;
 }
 
+bool hf_core_next_wanted(const struct hf_core *core, size_t *cursor, uint64_t *index)
+{
+	const struct hf_u64_slot *slot = hf_u64_map_next(&core->waiters, cursor);
+
+	if (slot != NULL)
+		*index = slot->key;
+	return slot != NULL;
+}
+
 void hf_core_deliver_ready(struct hf_core *core)
 {
 	struct hf_core_waiter *waiter;

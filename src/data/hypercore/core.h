@@ -124,6 +124,9 @@ struct hf_core_waiter {
 void hf_core_wait(struct hf_core *core, struct hf_core_waiter *waiter, uint64_t index);
 void hf_core_wait_cancel(struct hf_core *core, struct hf_core_waiter *waiter); /* not waiting any more is fine */
 
+/* The blocks that somebody waits for, in no order. *cursor starts at 0; false at the end. */
+bool hf_core_next_wanted(const struct hf_core *core, size_t *cursor, uint64_t *index);
+
 enum hf_core_event {
 	HF_CORE_GREW,      /* the committed tree is longer; from, to: old and new length */
 	HF_CORE_TRUNCATED, /* another fork, committed; from: what is common, to: the old length */
@@ -150,7 +153,7 @@ void hf_core_unlisten(struct hf_core *core, struct hf_core_listener *listener);
 int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_request *request, struct hf_buffer *bytes,
 	struct hf_proof *proof);
 /* Judges a peer's proof of our fork and stages what it brings. *grew: the length did. HF_EBADSIG, HF_EMALFORMED: the peer is wrong, and
- * failure (may be NULL) says how; HF_ENOTFOUND: it does not tie to our tree; HF_EWAIT; nothing is changed then. */
+ * failure (may be NULL) says how; HF_ENOTFOUND: it does not tie to our tree, or is of another fork; HF_EWAIT; nothing is changed then. */
 int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *grew, struct hf_failure *failure);
 /* Judges a proof of the whole tree on another fork, from nothing. */
 int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof, struct hf_proof_check *check, struct hf_failure *failure);
