@@ -133,7 +133,7 @@ struct hf_bee_history_range {
 struct hf_bee_history {
 	struct hf_bee_view *view; /* borrowed */
 	uint64_t from, to;        /* blocks [from, to) are left */
-	uint64_t fork;
+	uint64_t generation;
 	bool reverse, live, has_limit;
 	uint64_t limit;
 };
@@ -159,7 +159,7 @@ void hf_bee_diff_free(struct hf_bee_diff *diff); /* NULL is fine */
  *
  * In both: HF_EDENIED: the core is not writable; HF_EWAIT: nothing is changed, run it again; HF_EBUSY: the batch is full, flush it;
  * HF_ECANCELED: check refused, or the core was changed by another since the batch began, which is given up then; HF_ETOOBIG: key and
- * value do not fit a block; HF_ENOMEM: the batch is given up. Key and value are copied. */
+ * value do not fit a block; HF_ENOMEM, HF_EMALFORMED: the batch may be given up, see hf_bee_pending_count. Key and value are copied. */
 struct hf_bee_change {
 	/* Compare and swap: asked when the key is there, with what it has now and what it would have (its value missing: a del). false
 	 * leaves it. May be NULL. It must not call the bee. */

@@ -35,8 +35,8 @@ struct hf_bee_reference {
 	uint32_t hint;
 };
 
-/* One node of the tree. A node with another count of children than 0 or key_count + 1, or with too many keys, is not sound: such may
- * be in a block as remains that nothing points to. */
+/* One node of the tree. A node with another count of children than 0 or key_count + 1, with too many keys, or with references to block
+ * 0 or to later blocks is not sound: the package leaves such in a block as remains that nothing points to. */
 struct hf_bee_node {
 	uint8_t key_count, child_count;
 	bool is_sound;
@@ -55,8 +55,7 @@ struct hf_bee_block {
 
 /* Decodes all but the levels. HF_EMALFORMED, HF_ENOMEM. */
 int hf_bee_block_decode(struct hf_slice bytes, uint64_t seq, struct hf_bee_block **out);
-/* Decodes the levels, once. References to block 0 or to later blocks make it HF_EMALFORMED, as do more than HF_BEE_LEVEL_COUNT_MAX
- * levels; HF_ENOMEM. */
+/* Decodes the levels, once. HF_EMALFORMED, also for more than HF_BEE_LEVEL_COUNT_MAX levels; HF_ENOMEM. */
 int hf_bee_block_inflate(struct hf_bee_block *block);
 void hf_bee_block_free(struct hf_bee_block *block); /* NULL is fine */
 /* Whether it is a del: no value, and none of its nodes has its key. Inflates it. */

@@ -1,0 +1,375 @@
+/* Opening, views, and reading one key. */
+#include "data/hyperbee/bee_private.h"
+
+#include <stdlib.h>
+
+/* ---- Opening ---- */
+
+static void on_core(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	struct hf_bee *bee = (struct hf_bee *)((char *)listener - offsetof(struct hf_bee, listener));
+
+	(void)from;
+	(void)to;
+	if (event == HF_CORE_FAILED) {
+		bee->generation++;
+		hf_bee_cache_clear(&bee->cache);
+		hf_bee_tree_drop(bee);
+	}
+	if (event == HF_CORE_GREW || event == HF_CORE_TRUNCATED)
+		hf_bee_tell_watches(bee);
+}
+
+int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *options)
+{
+	static const struct hf_bee_header plain;
+	struct hf_bee *bee = calloc(1, sizeof *bee);
+
+	if (bee == NULL)
+		return HF_ENOMEM;
+	if (hf_bee_header_encode(options->header != NULL ? options->header : &plain, &bee->header) != HF_OK) {
+		hf_buffer_free(&bee->header);
+		free(bee);
+		return HF_ENOMEM;
+	}
+	bee->core = hf_core_ref(options->core);
+	bee->cache.bytes_max = options->cache_bytes_max > 0 ? options->cache_bytes_max : HF_BEE_CACHE_BYTES;
+	bee->fork = hf_core_fork(bee->core);
+	bee->latest.bee = bee;
+	bee->listener.event = on_core;
+	hf_core_listen(bee->core, &bee->listener);
+	*out = bee;
+	return HF_OK;
+}
+
+void hf_bee_close(struct hf_bee *bee)
+{
+	if (bee == NULL)
+		return;
+	hf_core_unlisten(bee->core, &bee->listener);
+	hf_bee_tree_drop(bee);
+	hf_bee_cache_clear(&bee->cache);
+	hf_buffer_free(&bee->header);
+	hf_buffer_free(&bee->scratch);
+	hf_core_unref(bee->core);
+	free(bee);
+}
+
+struct hf_core *hf_bee_core(const struct hf_bee *bee)
+{
+	return bee->core;
+}
+
+uint64_t hf_bee_version(const struct hf_bee *bee)
+{
+	uint64_t length = hf_core_length(bee->core);
+
+	return length > 0 ? length : 1;
+}
+
+void hf_bee_refresh(struct hf_bee *bee)
+{
+	bee->want_count = 0;
+	if (bee->fork == hf_core_fork(bee->core))
+		return;
+	bee->fork = hf_core_fork(bee->core);
+	bee->generation++;
+	hf_bee_cache_clear(&bee->cache);
+}
+
+/* ---- Views ---- */
+
+static int make_view(struct hf_bee *bee, uint64_t version, struct hf_bee_view **out)
+{
+	struct hf_bee_view *view = calloc(1, sizeof *view);
+	int status;
+
+	if (view == NULL)
+		return HF_ENOMEM;
+	hf_bee_refresh(bee);
+	view->bee = bee;
+	view->version = version > 0 ? version : 1;
+	view->generation = bee->generation;
+	view->cache.bytes_max = bee->cache.bytes_max;
+	if (version == 0 || version >= hf_core_length(bee->core))
+		status = hf_core_snapshot(bee->core, &view->snapshot);
+	else
+		status = hf_core_checkout(bee->core, version, &view->snapshot);
+	if (status != HF_OK) {
+		free(view);
+		return status;
+	}
+	*out = view;
+	return HF_OK;
+}
+
+int hf_bee_snapshot(struct hf_bee *bee, struct hf_bee_view **out)
+{
+	return make_view(bee, hf_bee_version(bee), out);
+}
+
+int hf_bee_checkout(struct hf_bee *bee, uint64_t version, struct hf_bee_view **out)
+{
+	return version > hf_bee_version(bee) ? HF_EINVAL : make_view(bee, version, out);
+}
+
+void hf_bee_view_free(struct hf_bee_view *view)
+{
+	if (view == NULL)
+		return;
+	hf_core_snapshot_free(view->snapshot);
+	hf_bee_cache_clear(&view->cache);
+	free(view);
+}
+
+uint64_t hf_bee_view_version(const struct hf_bee_view *view)
+{
+	return view->snapshot == NULL ? hf_bee_version(view->bee) : view->version;
+}
+
+struct hf_bee_view *hf_bee_latest(struct hf_bee *bee)
+{
+	return &bee->latest;
+}
+
+void hf_bee_view_begin(struct hf_bee_view *view)
+{
+	hf_bee_refresh(view->bee);
+	hf_bee_cache_trim(&view->bee->cache);
+	hf_bee_cache_trim(&view->cache);
+	if (view->snapshot == NULL) {
+		view->generation = view->bee->generation;
+		view->version = hf_bee_version(view->bee);
+	}
+}
+
+/* ---- Blocks ---- */
+
+const uint64_t *hf_bee_wants(const struct hf_bee *bee, size_t *count)
+{
+	*count = bee->want_count;
+	return bee->wants;
+}
+
+static struct hf_bee_cache *cache_of(struct hf_bee_view *view)
+{
+	return view->generation == view->bee->generation ? &view->bee->cache : &view->cache;
+}
+
+static void add_want(struct hf_bee *bee, uint64_t seq)
+{
+	for (size_t i = 0; i < bee->want_count; i++)
+		if (bee->wants[i] == seq)
+			return;
+	if (bee->want_count < HF_BEE_WANT_COUNT_MAX)
+		bee->wants[bee->want_count++] = seq;
+}
+
+void hf_bee_want(struct hf_bee_view *view, uint64_t seq)
+{
+	if (view->generation == view->bee->generation && !hf_bitfield_get(hf_core_blocks(view->bee->core), seq)
+		&& hf_u64_map_get(&view->bee->cache.places, seq) == NULL)
+		add_want(view->bee, seq);
+}
+
+void hf_bee_want_node(struct hf_bee_view *view, const struct hf_bee_node *node, int from, bool reverse)
+{
+	int step = reverse ? -1 : 1;
+
+	for (int place = from; place >= 0 && place <= 2 * node->key_count; place += step) {
+		if (place % 2 == 1)
+			hf_bee_want(view, node->keys[place / 2].seq);
+		else if (node->child_count > 0)
+			hf_bee_want(view, node->children[place / 2].seq);
+	}
+}
+
+static int read_block(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+{
+	struct hf_bee *bee = view->bee;
+	struct hf_bee_cache *cache = cache_of(view);
+	int status;
+
+	hf_buffer_clear(&bee->scratch);
+	if (cache == &bee->cache)
+		status = hf_core_get(bee->core, seq, &bee->scratch);
+	else
+		status = hf_core_snapshot_get(view->snapshot, seq, &bee->scratch);
+	if (status == HF_EWAIT)
+		add_want(bee, seq);
+	if (status == HF_OK)
+		status = hf_bee_block_decode(hf_buffer_slice(&bee->scratch), seq, out);
+	if (status != HF_OK)
+		return status;
+	status = hf_bee_cache_add(cache, *out, hint);
+	if (status != HF_OK)
+		hf_bee_block_free(*out);
+	return status;
+}
+
+int hf_bee_block_at(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+{
+	*out = hf_bee_cache_find(cache_of(view), seq, hint);
+	return *out != NULL ? HF_OK : read_block(view, seq, hint, out);
+}
+
+static int inflate(struct hf_bee_view *view, struct hf_bee_block *block)
+{
+	size_t before = block->bytes;
+	int status = block->levels != NULL ? HF_OK : hf_bee_block_inflate(block);
+
+	cache_of(view)->bytes += block->bytes - before;
+	return status;
+}
+
+int hf_bee_deletion_at(struct hf_bee_view *view, struct hf_bee_block *block, bool *is_deletion)
+{
+	int status = block->has_value ? HF_OK : inflate(view, block);
+
+	return status == HF_OK ? hf_bee_block_is_deletion(block, is_deletion) : status;
+}
+
+int hf_bee_node_at(struct hf_bee_view *view, uint64_t seq, uint32_t level, uint32_t *hint, struct hf_bee_block **block,
+	const struct hf_bee_node **node)
+{
+	int status = hf_bee_block_at(view, seq, hint, block);
+
+	if (status == HF_OK && (*block)->levels == NULL)
+		status = inflate(view, *block);
+	if (status != HF_OK)
+		return status;
+	if (level >= (*block)->level_count || !(*block)->levels[level].is_sound)
+		return HF_EMALFORMED;
+	*node = &(*block)->levels[level];
+	return HF_OK;
+}
+
+int hf_bee_key_at(struct hf_bee_view *view, const struct hf_bee_block *own, struct hf_bee_reference *key, struct hf_slice *out)
+{
+	struct hf_bee_block *block;
+
+	if (key->seq == own->seq) {
+		*out = own->key;
+		return HF_OK;
+	}
+	int status = hf_bee_block_at(view, key->seq, &key->hint, &block);
+
+	if (status == HF_OK)
+		*out = block->key;
+	return status;
+}
+
+int hf_bee_search(struct hf_bee_view *view, const struct hf_bee_block *block, const struct hf_bee_node *node, struct hf_slice key,
+	unsigned *index, bool *is_there)
+{
+	unsigned start = 0, end = node->key_count;
+	struct hf_slice found;
+
+	*is_there = false;
+	while (start < end) {
+		unsigned middle = (start + end) / 2;
+		int status = hf_bee_key_at(view, block, &node->keys[middle], &found);
+
+		if (status == HF_EWAIT)
+			hf_bee_want_node(view, node, 0, false);
+		if (status != HF_OK)
+			return status;
+		int order = hf_slice_compare(key, found);
+
+		if (order == 0) {
+			*index = middle;
+			*is_there = true;
+			return HF_OK;
+		}
+		if (order < 0)
+			end = middle;
+		else
+			start = middle + 1;
+	}
+	*index = start;
+	return HF_OK;
+}
+
+void hf_bee_entry_of(const struct hf_bee_block *block, struct hf_bee_entry *entry)
+{
+	*entry = (struct hf_bee_entry){.seq = block->seq, .key = block->key, .value = block->value, .has_value = block->has_value};
+}
+
+/* ---- Reading ---- */
+
+int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header)
+{
+	int status;
+
+	hf_bee_refresh(bee);
+	hf_buffer_clear(&bee->scratch);
+	status = hf_core_get(bee->core, 0, &bee->scratch);
+	if (status == HF_EWAIT)
+		add_want(bee, 0);
+	return status == HF_OK ? hf_bee_header_decode(hf_buffer_slice(&bee->scratch), header) : status;
+}
+
+int hf_bee_get_seq(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
+{
+	uint32_t hint = UINT32_MAX;
+	struct hf_bee_block *block;
+	int status;
+
+	hf_bee_view_begin(view);
+	if (seq == 0 || seq >= view->version)
+		return HF_ENOTFOUND;
+	status = hf_bee_block_at(view, seq, &hint, &block);
+	if (status == HF_OK)
+		hf_bee_entry_of(block, entry);
+	return status == HF_OK ? hf_bee_deletion_at(view, block, &entry->is_deletion) : status;
+}
+
+/* A block that has a node on the way to a key, and that key itself, is the last that changed it. */
+static int target(struct hf_bee_view *view, struct hf_bee_block *block, struct hf_bee_entry *entry)
+{
+	bool is_deletion;
+	int status = hf_bee_deletion_at(view, block, &is_deletion);
+
+	if (status != HF_OK)
+		return status;
+	hf_bee_entry_of(block, entry);
+	return is_deletion ? HF_ENOTFOUND : HF_OK;
+}
+
+int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry)
+{
+	const struct hf_bee_node *node;
+	struct hf_bee_block *block;
+	uint32_t root_hint = UINT32_MAX, level = 0, *hint = &root_hint;
+	unsigned index;
+	bool is_there;
+	int status;
+
+	hf_bee_view_begin(view);
+	if (view->version < 2)
+		return HF_ENOTFOUND;
+	uint64_t seq = view->version - 1;
+
+	for (unsigned depth = 0; depth < HF_BEE_DEPTH_MAX; depth++) {
+		status = hf_bee_node_at(view, seq, level, hint, &block, &node);
+		if (status != HF_OK)
+			return status;
+		if (hf_slice_equal(block->key, key))
+			return target(view, block, entry);
+		status = hf_bee_search(view, block, node, key, &index, &is_there);
+		if (status != HF_OK)
+			return status;
+		if (is_there) {
+			status = hf_bee_block_at(view, node->keys[index].seq, &node->keys[index].hint, &block);
+			if (status == HF_OK)
+				hf_bee_entry_of(block, entry);
+			return status;
+		}
+		if (node->child_count == 0)
+			return HF_ENOTFOUND;
+		seq = node->children[index].seq;
+		level = node->children[index].level;
+		hint = &node->children[index].hint;
+	}
+	return HF_EMALFORMED;
+}
