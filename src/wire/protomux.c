@@ -28,12 +28,12 @@ int hf_protomux_new(const struct hf_protomux_events *events, void *owner, uint64
 	return HF_OK;
 }
 
-void protomux_enter(struct hf_protomux *mux)
+void hf_protomux_enter(struct hf_protomux *mux)
 {
 	mux->depth++;
 }
 
-void protomux_leave(struct hf_protomux *mux)
+void hf_protomux_leave(struct hf_protomux *mux)
 {
 	assert(mux->depth > 0);
 	if (--mux->depth > 0)
@@ -56,27 +56,27 @@ static void end_channels(struct hf_protomux *mux)
 {
 	for (uint32_t i = 0; i < mux->local_count; i++)
 		if (mux->locals[i].channel != NULL)
-			protomux_channel_end(mux->locals[i].channel, HF_CHANNEL_DESTROYED);
+			hf_protomux_channel_end(mux->locals[i].channel, HF_CHANNEL_DESTROYED);
 	for (uint32_t i = 0; i < mux->remote_count; i++)
 		if (mux->remotes[i].pending != NULL)
-			protomux_pending_free(mux, mux->remotes[i].pending);
+			hf_protomux_pending_free(mux, mux->remotes[i].pending);
 	mux->remote_count = 0;
 	hf_buffer_free(&mux->out);
-	protomux_pairings_free(mux);
+	hf_protomux_pairings_free(mux);
 }
 
 void hf_protomux_free(struct hf_protomux *mux)
 {
 	if (mux == NULL)
 		return;
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	if (!mux->has_ended) {
 		mux->has_ended = true;
 		mux->error = HF_ECLOSED;
 		end_channels(mux);
 	}
 	mux->is_freed = true;
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 }
 
 void hf_protomux_fail(struct hf_protomux *mux, int code, const char *format, ...)
@@ -89,25 +89,25 @@ void hf_protomux_fail(struct hf_protomux *mux, int code, const char *format, ...
 	va_start(arguments, format);
 	vsnprintf(failure.text, sizeof failure.text, format, arguments);
 	va_end(arguments);
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	mux->has_ended = true;
 	mux->error = code;
 	end_channels(mux);
 	if (!mux->is_freed)
 		mux->events->error(mux->owner, &failure);
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 }
 
 void hf_protomux_drained(struct hf_protomux *mux)
 {
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	for (uint32_t i = 0; i < mux->local_count && !mux->has_ended; i++) {
 		struct hf_channel *channel = mux->locals[i].channel;
 
 		if (channel != NULL && channel->events->drain != NULL)
 			channel->events->drain(channel, channel->context);
 	}
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 }
 
 uint32_t hf_protomux_channel_count(const struct hf_protomux *mux)
@@ -164,15 +164,15 @@ static int complete(struct hf_protomux *mux, struct protomux_pairing *pairing, u
 	uint32_t local_id = pairing->outgoing;
 	struct hf_channel *channel = mux->locals[local_id - 1].channel;
 
-	protomux_outgoing_remove(mux, local_id);
+	hf_protomux_outgoing_remove(mux, local_id);
 	if (channel == NULL) { /* we have closed it since; the remote knows, or will */
-		protomux_local_free(mux, local_id);
-		protomux_pairing_collect(mux, pairing);
+		hf_protomux_local_free(mux, local_id);
+		hf_protomux_pairing_collect(mux, pairing);
 		return HF_OK;
 	}
 	mux->remotes[remote_id - 1].channel = channel;
 	channel->remote_id = remote_id;
-	return protomux_channel_opened(channel, handshake);
+	return hf_protomux_channel_opened(channel, handshake);
 }
 
 static int take_open(struct hf_protomux *mux, struct hf_compact_reader *in)
@@ -189,23 +189,23 @@ static int take_open(struct hf_protomux *mux, struct hf_compact_reader *in)
 	error = take_remote_id(mux, id);
 	if (error != HF_OK)
 		return error;
-	if (!protomux_key_make(&key, protocol, channel_id) || handshake.length > HF_PROTOMUX_HANDSHAKE_BYTES_MAX) {
-		protomux_put_control(mux, PROTOMUX_REJECT, (uint32_t)id);
+	if (!hf_protomux_key_make(&key, protocol, channel_id) || handshake.length > HF_PROTOMUX_HANDSHAKE_BYTES_MAX) {
+		hf_protomux_put_control(mux, PROTOMUX_REJECT, (uint32_t)id);
 		return mux->error;
 	}
 	pairing = hf_map_get(&mux->pairings, key.slice);
 	if (pairing != NULL && pairing->outgoing != 0)
 		return complete(mux, pairing, (uint32_t)id, handshake);
-	if (mux->pending_count >= mux->limits.pending_opens_max || !protomux_keeps(mux, handshake.length)) {
-		protomux_put_control(mux, PROTOMUX_REJECT, (uint32_t)id);
+	if (mux->pending_count >= mux->limits.pending_opens_max || !hf_protomux_keeps(mux, handshake.length)) {
+		hf_protomux_put_control(mux, PROTOMUX_REJECT, (uint32_t)id);
 		return mux->error;
 	}
-	error = protomux_pairing_get(mux, &key, &pairing);
+	error = hf_protomux_pairing_get(mux, &key, &pairing);
 	if (error == HF_OK)
-		error = protomux_pending_add(mux, pairing, (uint32_t)id, handshake);
+		error = hf_protomux_pending_add(mux, pairing, (uint32_t)id, handshake);
 	if (error == HF_ENOMEM)
 		hf_protomux_fail(mux, error, "There is no memory for a channel that the remote opened.");
-	return error != HF_OK ? error : protomux_ask(mux, pairing, protocol, channel_id);
+	return error != HF_OK ? error : hf_protomux_ask(mux, pairing, protocol, channel_id);
 }
 
 static int take_reject(struct hf_protomux *mux, struct hf_compact_reader *in)
@@ -223,12 +223,12 @@ static int take_reject(struct hf_protomux *mux, struct hf_compact_reader *in)
 	struct protomux_pairing *pairing = local->pairing;
 	struct hf_channel *channel = local->channel;
 
-	protomux_outgoing_remove(mux, (uint32_t)id);
+	hf_protomux_outgoing_remove(mux, (uint32_t)id);
 	if (channel != NULL)
-		protomux_channel_end(channel, HF_CHANNEL_REMOTE);
+		hf_protomux_channel_end(channel, HF_CHANNEL_REMOTE);
 	else {
-		protomux_local_free(mux, (uint32_t)id);
-		protomux_pairing_collect(mux, pairing);
+		hf_protomux_local_free(mux, (uint32_t)id);
+		hf_protomux_pairing_collect(mux, pairing);
 	}
 	return mux->error;
 }
@@ -240,7 +240,7 @@ static int take_close(struct hf_protomux *mux, struct hf_compact_reader *in)
 	if (in->status != HF_OK)
 		return malformed(mux, in, "a close message");
 	if (remote != NULL && remote->channel != NULL)
-		protomux_channel_end(remote->channel, HF_CHANNEL_REMOTE);
+		hf_protomux_channel_end(remote->channel, HF_CHANNEL_REMOTE);
 	else if (remote != NULL && remote->pending != NULL)
 		remote->pending->is_closed = true;
 	return mux->error;
@@ -277,8 +277,8 @@ static int take_message(struct hf_protomux *mux, uint64_t id, struct hf_compact_
 		return HF_OK;
 	body = hf_compact_read_raw(in);
 	if (remote->pending != NULL)
-		return protomux_pending_keep(mux, remote->pending, (uint32_t)type, body);
-	return remote->channel != NULL ? protomux_channel_deliver(remote->channel, (uint32_t)type, body) : HF_OK;
+		return hf_protomux_pending_keep(mux, remote->pending, (uint32_t)type, body);
+	return remote->channel != NULL ? hf_protomux_channel_deliver(remote->channel, (uint32_t)type, body) : HF_OK;
 }
 
 /* A message that claims more than is left ends where the batch does, as in the package. */
@@ -321,12 +321,12 @@ int hf_protomux_recv(struct hf_protomux *mux, struct hf_slice message)
 		return HF_ECLOSED;
 	if (message.length == 0)
 		return HF_OK;
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	uint64_t id = hf_compact_read_uint(&in);
 
 	take_message(mux, id, &in, false);
 	int error = mux->error;
 
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 	return error;
 }

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-void protomux_local_free(struct hf_protomux *mux, uint32_t id)
+void hf_protomux_local_free(struct hf_protomux *mux, uint32_t id)
 {
 	mux->locals[id - 1].next = mux->local_free;
 	mux->local_free = id;
@@ -53,7 +53,7 @@ static int judge(struct hf_channel *channel, int error, const char *what)
 	return mux->error;
 }
 
-int protomux_channel_opened(struct hf_channel *channel, struct hf_slice handshake)
+int hf_protomux_channel_opened(struct hf_channel *channel, struct hf_slice handshake)
 {
 	channel->is_open = true;
 	if (channel->events->open == NULL)
@@ -61,7 +61,7 @@ int protomux_channel_opened(struct hf_channel *channel, struct hf_slice handshak
 	return judge(channel, channel->events->open(channel, channel->context, handshake), "The handshake");
 }
 
-int protomux_channel_deliver(struct hf_channel *channel, uint32_t type, struct hf_slice body)
+int hf_protomux_channel_deliver(struct hf_channel *channel, uint32_t type, struct hf_slice body)
 {
 	if (type >= channel->events->message_types)
 		return HF_OK;
@@ -82,16 +82,16 @@ static void detach(struct hf_channel *channel)
 		mux->remotes[channel->remote_id - 1] = (struct protomux_remote){0};
 	local->channel = NULL;
 	if (local->pairing == NULL)
-		protomux_local_free(mux, channel->local_id);
+		hf_protomux_local_free(mux, channel->local_id);
 	mux->channel_count--;
 	pairing->opened--;
 	if (!mux->has_ended) /* else all of them go at once */
-		protomux_pairing_collect(mux, pairing);
+		hf_protomux_pairing_collect(mux, pairing);
 	channel->next_dead = mux->dead;
 	mux->dead = channel;
 }
 
-void protomux_channel_end(struct hf_channel *channel, enum hf_channel_end end)
+void hf_protomux_channel_end(struct hf_channel *channel, enum hf_channel_end end)
 {
 	detach(channel);
 	if (channel->events->close != NULL)
@@ -104,20 +104,20 @@ void hf_channel_close(struct hf_channel *channel)
 
 	if (channel->is_closed)
 		return;
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	detach(channel);
 	if (!mux->has_ended)
-		protomux_put_control(mux, PROTOMUX_CLOSE, channel->local_id);
+		hf_protomux_put_control(mux, PROTOMUX_CLOSE, channel->local_id);
 	if (channel->events->close != NULL)
 		channel->events->close(channel, channel->context, HF_CHANNEL_LOCAL);
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 }
 
 /* ---- Opening ---- */
 
 static int check_options(const struct hf_channel_options *options, struct protomux_key *key)
 {
-	if (!protomux_key_make(key, options->protocol, options->id) || options->handshake.length > HF_PROTOMUX_HANDSHAKE_BYTES_MAX ||
+	if (!hf_protomux_key_make(key, options->protocol, options->id) || options->handshake.length > HF_PROTOMUX_HANDSHAKE_BYTES_MAX ||
 		options->alias_count > HF_PROTOMUX_ALIASES_MAX)
 		return HF_EINVAL;
 	for (uint32_t i = 0; i < options->alias_count; i++)
@@ -153,7 +153,7 @@ static int put_open(struct hf_protomux *mux, uint32_t id, const struct hf_channe
 		{(void *)options->handshake.data, options->handshake.length},
 	};
 
-	return protomux_put(mux, 0, PROTOMUX_OPEN, parts, sizeof parts / sizeof *parts);
+	return hf_protomux_put(mux, 0, PROTOMUX_OPEN, parts, sizeof parts / sizeof *parts);
 }
 
 static int prepare(struct hf_protomux *mux, const struct hf_channel_options *options, struct hf_channel **channel)
@@ -165,18 +165,18 @@ static int prepare(struct hf_protomux *mux, const struct hf_channel_options *opt
 	if (error == HF_OK)
 		error = reserve_local(mux);
 	if (error == HF_OK)
-		error = protomux_pairing_get(mux, &key, &pairing);
+		error = hf_protomux_pairing_get(mux, &key, &pairing);
 	if (error != HF_OK)
 		return error;
 	if (pairing->opened > 0 && !options->may_repeat)
 		return HF_EEXISTS;
 	for (uint32_t i = 0; i < options->alias_count && error == HF_OK; i++) {
-		protomux_key_make(&alias, options->aliases[i], options->id);
-		error = protomux_pairing_add_alias(mux, pairing, &alias);
+		hf_protomux_key_make(&alias, options->aliases[i], options->id);
+		error = hf_protomux_pairing_add_alias(mux, pairing, &alias);
 	}
 	*channel = error == HF_OK ? new_channel(mux, options) : NULL;
 	if (*channel == NULL) {
-		protomux_pairing_collect(mux, pairing);
+		hf_protomux_pairing_collect(mux, pairing);
 		return HF_ENOMEM;
 	}
 	(*channel)->pairing = pairing;
@@ -194,10 +194,10 @@ static struct protomux_pending *attach(struct hf_channel *channel)
 	pairing->opened++;
 	mux->channel_count++;
 	if (pending == NULL) {
-		protomux_outgoing_add(mux, pairing, channel->local_id);
+		hf_protomux_outgoing_add(mux, pairing, channel->local_id);
 		return NULL;
 	}
-	protomux_incoming_remove(mux, pairing, pending);
+	hf_protomux_incoming_remove(mux, pairing, pending);
 	if (pairing->asking == 0 && pairing->owed > 0)
 		pairing->owed--;
 	channel->remote_id = pending->remote_id;
@@ -212,17 +212,17 @@ static void deliver_kept(struct hf_channel *channel, struct protomux_pending *pe
 	struct protomux_kept *kept;
 
 	if (!channel->is_closed)
-		protomux_channel_opened(channel, hf_slice(pending->handshake, pending->handshake_length));
-	while (!channel->is_closed && (kept = protomux_pending_take(mux, pending)) != NULL) {
-		protomux_channel_deliver(channel, kept->type, hf_slice(kept->body, kept->length));
+		hf_protomux_channel_opened(channel, hf_slice(pending->handshake, pending->handshake_length));
+	while (!channel->is_closed && (kept = hf_protomux_pending_take(mux, pending)) != NULL) {
+		hf_protomux_channel_deliver(channel, kept->type, hf_slice(kept->body, kept->length));
 		free(kept);
 	}
 	if (!channel->is_closed) {
 		mux->remotes[channel->remote_id - 1].pending = NULL;
 		if (pending->is_closed)
-			protomux_channel_end(channel, HF_CHANNEL_REMOTE);
+			hf_protomux_channel_end(channel, HF_CHANNEL_REMOTE);
 	}
-	protomux_pending_free(mux, pending);
+	hf_protomux_pending_free(mux, pending);
 }
 
 int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *options, struct hf_channel **channel)
@@ -237,7 +237,7 @@ int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *o
 	}
 	struct hf_channel *opened = *channel;
 
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	pairing = opened->pairing;
 	pairing->uses++;
 	pending = attach(opened);
@@ -248,11 +248,11 @@ int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *o
 		deliver_kept(opened, pending);
 	if (!mux->has_ended) {
 		pairing->uses--;
-		protomux_pairing_settle(mux, pairing);
+		hf_protomux_pairing_settle(mux, pairing);
 	}
 	if (opened->is_closed)
 		error = HF_ECANCELED;
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 	return error;
 }
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-bool protomux_key_make(struct protomux_key *key, struct hf_slice protocol, struct hf_slice id)
+bool hf_protomux_key_make(struct protomux_key *key, struct hf_slice protocol, struct hf_slice id)
 {
 	if (protocol.length > HF_PROTOMUX_PROTOCOL_BYTES_MAX || id.length > HF_PROTOMUX_ID_BYTES_MAX)
 		return false;
@@ -16,7 +16,7 @@ bool protomux_key_make(struct protomux_key *key, struct hf_slice protocol, struc
 	return true;
 }
 
-int protomux_pairing_get(struct hf_protomux *mux, const struct protomux_key *key, struct protomux_pairing **pairing)
+int hf_protomux_pairing_get(struct hf_protomux *mux, const struct protomux_key *key, struct protomux_pairing **pairing)
 {
 	struct protomux_pairing *p = hf_map_get(&mux->pairings, key->slice);
 
@@ -37,7 +37,7 @@ int protomux_pairing_get(struct hf_protomux *mux, const struct protomux_key *key
 }
 
 /* A name that is in use already stays with whom it is. */
-int protomux_pairing_add_alias(struct hf_protomux *mux, struct protomux_pairing *pairing, const struct protomux_key *key)
+int hf_protomux_pairing_add_alias(struct hf_protomux *mux, struct protomux_pairing *pairing, const struct protomux_key *key)
 {
 	struct protomux_alias *alias;
 
@@ -68,7 +68,7 @@ static void free_pairing(struct protomux_pairing *pairing)
 	free(pairing);
 }
 
-void protomux_pairing_collect(struct hf_protomux *mux, struct protomux_pairing *pairing)
+void hf_protomux_pairing_collect(struct hf_protomux *mux, struct protomux_pairing *pairing)
 {
 	bool is_empty = pairing->opened == 0 && pairing->outgoing == 0 && pairing->incoming == NULL && pairing->uses == 0;
 
@@ -80,7 +80,7 @@ void protomux_pairing_collect(struct hf_protomux *mux, struct protomux_pairing *
 	free_pairing(pairing);
 }
 
-void protomux_pairing_settle(struct hf_protomux *mux, struct protomux_pairing *pairing)
+void hf_protomux_pairing_settle(struct hf_protomux *mux, struct protomux_pairing *pairing)
 {
 	if (pairing->incoming == NULL)
 		pairing->owed = 0;
@@ -88,22 +88,22 @@ void protomux_pairing_settle(struct hf_protomux *mux, struct protomux_pairing *p
 		struct protomux_pending *pending = pairing->incoming;
 		uint32_t remote_id = pending->remote_id;
 
-		protomux_incoming_remove(mux, pairing, pending);
+		hf_protomux_incoming_remove(mux, pairing, pending);
 		mux->remotes[remote_id - 1].pending = NULL;
 		pairing->uses++;
-		protomux_pending_free(mux, pending);
+		hf_protomux_pending_free(mux, pending);
 		if (!mux->has_ended)
-			protomux_put_control(mux, PROTOMUX_REJECT, remote_id);
+			hf_protomux_put_control(mux, PROTOMUX_REJECT, remote_id);
 		if (mux->has_ended) /* and the pairing is gone */
 			return;
 		pairing->uses--;
 	}
-	protomux_pairing_collect(mux, pairing);
+	hf_protomux_pairing_collect(mux, pairing);
 }
 
 /* ---- Opens of ours that the remote has not answered ---- */
 
-void protomux_outgoing_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t id)
+void hf_protomux_outgoing_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t id)
 {
 	struct protomux_local *local = &mux->locals[id - 1];
 
@@ -117,7 +117,7 @@ void protomux_outgoing_add(struct hf_protomux *mux, struct protomux_pairing *pai
 	pairing->outgoing_last = id;
 }
 
-void protomux_outgoing_remove(struct hf_protomux *mux, uint32_t id)
+void hf_protomux_outgoing_remove(struct hf_protomux *mux, uint32_t id)
 {
 	struct protomux_local *local = &mux->locals[id - 1];
 	struct protomux_pairing *pairing = local->pairing;
@@ -146,17 +146,17 @@ static void watch_kept(struct hf_protomux *mux)
 		mux->events->pause(mux->owner, is_above);
 }
 
-bool protomux_keeps(const struct hf_protomux *mux, size_t bytes)
+bool hf_protomux_keeps(const struct hf_protomux *mux, size_t bytes)
 {
 	return bytes <= mux->limits.pending_bytes_max - mux->kept_bytes;
 }
 
-int protomux_pending_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t remote_id, struct hf_slice handshake)
+int hf_protomux_pending_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t remote_id, struct hf_slice handshake)
 {
 	struct protomux_pending *pending = calloc(1, sizeof *pending + handshake.length);
 
 	if (pending == NULL) {
-		protomux_pairing_collect(mux, pairing);
+		hf_protomux_pairing_collect(mux, pairing);
 		return HF_ENOMEM;
 	}
 	pending->remote_id = remote_id;
@@ -176,7 +176,7 @@ int protomux_pending_add(struct hf_protomux *mux, struct protomux_pairing *pairi
 	return HF_OK;
 }
 
-void protomux_incoming_remove(struct hf_protomux *mux, struct protomux_pairing *pairing, struct protomux_pending *pending)
+void hf_protomux_incoming_remove(struct hf_protomux *mux, struct protomux_pairing *pairing, struct protomux_pending *pending)
 {
 	if (pending->previous != NULL)
 		pending->previous->next = pending->next;
@@ -189,14 +189,14 @@ void protomux_incoming_remove(struct hf_protomux *mux, struct protomux_pairing *
 	mux->pending_count--;
 }
 
-int protomux_pending_keep(struct hf_protomux *mux, struct protomux_pending *pending, uint32_t type, struct hf_slice body)
+int hf_protomux_pending_keep(struct hf_protomux *mux, struct protomux_pending *pending, uint32_t type, struct hf_slice body)
 {
 	size_t bytes = body.length + HF_PROTOMUX_PENDING_OVERHEAD_BYTES;
 	struct protomux_kept *kept;
 
 	if (pending->is_closed)
 		return HF_OK;
-	if (!protomux_keeps(mux, bytes)) {
+	if (!hf_protomux_keeps(mux, bytes)) {
 		hf_protomux_fail(mux, HF_ETOOBIG, "The remote sent more than %zu bytes to channels that were not open yet.",
 			mux->limits.pending_bytes_max);
 		return HF_ETOOBIG;
@@ -220,7 +220,7 @@ int protomux_pending_keep(struct hf_protomux *mux, struct protomux_pending *pend
 	return mux->error;
 }
 
-struct protomux_kept *protomux_pending_take(struct hf_protomux *mux, struct protomux_pending *pending)
+struct protomux_kept *hf_protomux_pending_take(struct hf_protomux *mux, struct protomux_pending *pending)
 {
 	struct protomux_kept *kept = pending->first;
 
@@ -234,7 +234,7 @@ struct protomux_kept *protomux_pending_take(struct hf_protomux *mux, struct prot
 	return kept;
 }
 
-void protomux_pending_free(struct hf_protomux *mux, struct protomux_pending *pending)
+void hf_protomux_pending_free(struct hf_protomux *mux, struct protomux_pending *pending)
 {
 	for (struct protomux_kept *kept = pending->first, *next; kept != NULL; kept = next) {
 		next = kept->next;
@@ -251,10 +251,10 @@ static struct protomux_handler *find_handler(struct hf_protomux *mux, struct hf_
 {
 	struct protomux_key key;
 
-	return protomux_key_make(&key, protocol, id) ? hf_map_get(&mux->handlers, key.slice) : NULL;
+	return hf_protomux_key_make(&key, protocol, id) ? hf_map_get(&mux->handlers, key.slice) : NULL;
 }
 
-int protomux_ask(struct hf_protomux *mux, struct protomux_pairing *pairing, struct hf_slice protocol, struct hf_slice id)
+int hf_protomux_ask(struct hf_protomux *mux, struct protomux_pairing *pairing, struct hf_slice protocol, struct hf_slice id)
 {
 	struct protomux_handler *handler = find_handler(mux, protocol, id);
 	int answer = HF_OK;
@@ -277,7 +277,7 @@ int protomux_ask(struct hf_protomux *mux, struct protomux_pairing *pairing, stru
 			(const char *)protocol.data, hf_error_text(answer));
 		return answer;
 	}
-	protomux_pairing_settle(mux, pairing);
+	hf_protomux_pairing_settle(mux, pairing);
 	if (!mux->has_ended)
 		watch_kept(mux);
 	return mux->error;
@@ -290,7 +290,7 @@ int hf_protomux_pair(struct hf_protomux *mux, struct hf_slice protocol, struct h
 
 	if (mux->has_ended)
 		return HF_ECLOSED;
-	if (!protomux_key_make(&key, protocol, id))
+	if (!hf_protomux_key_make(&key, protocol, id))
 		return HF_EINVAL;
 	if (handler == NULL) {
 		if (mux->handlers.count >= mux->limits.channels_max)
@@ -325,19 +325,19 @@ int hf_protomux_reject(struct hf_protomux *mux, struct hf_slice protocol, struct
 	struct protomux_pairing *pairing = NULL;
 	struct protomux_key key;
 
-	if (protomux_key_make(&key, protocol, id))
+	if (hf_protomux_key_make(&key, protocol, id))
 		pairing = hf_map_get(&mux->pairings, key.slice);
 	if (pairing == NULL || pairing->owed == 0)
 		return HF_ENOTFOUND;
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	pairing->owed--;
-	protomux_pairing_settle(mux, pairing);
-	protomux_leave(mux);
+	hf_protomux_pairing_settle(mux, pairing);
+	hf_protomux_leave(mux);
 	return HF_OK;
 }
 
 /* With the mux: everything is gone from the lists already. */
-void protomux_pairings_free(struct hf_protomux *mux)
+void hf_protomux_pairings_free(struct hf_protomux *mux)
 {
 	struct protomux_pairing *pairing, *all = NULL;
 	struct protomux_handler *handler;

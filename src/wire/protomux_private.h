@@ -114,35 +114,35 @@ struct hf_channel {
 };
 
 /* protomux.c */
-void protomux_enter(struct hf_protomux *mux);
-void protomux_leave(struct hf_protomux *mux);
+void hf_protomux_enter(struct hf_protomux *mux);
+void hf_protomux_leave(struct hf_protomux *mux);
 
 /* protomux_send.c: one message on channel `id`, corked or not. */
-int protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count);
+int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count);
 /* close and reject; a failure ends the mux. */
-void protomux_put_control(struct hf_protomux *mux, enum protomux_control type, uint32_t id);
+void hf_protomux_put_control(struct hf_protomux *mux, enum protomux_control type, uint32_t id);
 
 /* protomux_pairing.c */
-bool protomux_key_make(struct protomux_key *key, struct hf_slice protocol, struct hf_slice id); /* false: too long */
-int protomux_pairing_get(struct hf_protomux *mux, const struct protomux_key *key, struct protomux_pairing **pairing);
-int protomux_pairing_add_alias(struct hf_protomux *mux, struct protomux_pairing *pairing, const struct protomux_key *key);
-void protomux_pairing_collect(struct hf_protomux *mux, struct protomux_pairing *pairing); /* frees it when it is empty */
-void protomux_pairing_settle(struct hf_protomux *mux, struct protomux_pairing *pairing);  /* rejects when no answer is to come */
-void protomux_outgoing_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t id);
-void protomux_outgoing_remove(struct hf_protomux *mux, uint32_t id);
-void protomux_incoming_remove(struct hf_protomux *mux, struct protomux_pairing *pairing, struct protomux_pending *pending);
-bool protomux_keeps(const struct hf_protomux *mux, size_t bytes); /* whether so many more may be kept */
-int protomux_pending_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t remote_id, struct hf_slice handshake);
-int protomux_pending_keep(struct hf_protomux *mux, struct protomux_pending *pending, uint32_t type, struct hf_slice body);
-struct protomux_kept *protomux_pending_take(struct hf_protomux *mux, struct protomux_pending *pending); /* NULL: no more */
-void protomux_pending_free(struct hf_protomux *mux, struct protomux_pending *pending);
-int protomux_ask(struct hf_protomux *mux, struct protomux_pairing *pairing, struct hf_slice protocol, struct hf_slice id);
-void protomux_pairings_free(struct hf_protomux *mux);
+bool hf_protomux_key_make(struct protomux_key *key, struct hf_slice protocol, struct hf_slice id); /* false: too long */
+int hf_protomux_pairing_get(struct hf_protomux *mux, const struct protomux_key *key, struct protomux_pairing **pairing);
+int hf_protomux_pairing_add_alias(struct hf_protomux *mux, struct protomux_pairing *pairing, const struct protomux_key *key);
+void hf_protomux_pairing_collect(struct hf_protomux *mux, struct protomux_pairing *pairing); /* frees it when it is empty */
+void hf_protomux_pairing_settle(struct hf_protomux *mux, struct protomux_pairing *pairing);  /* rejects when no answer is to come */
+void hf_protomux_outgoing_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t id);
+void hf_protomux_outgoing_remove(struct hf_protomux *mux, uint32_t id);
+void hf_protomux_incoming_remove(struct hf_protomux *mux, struct protomux_pairing *pairing, struct protomux_pending *pending);
+bool hf_protomux_keeps(const struct hf_protomux *mux, size_t bytes); /* whether so many more may be kept */
+int hf_protomux_pending_add(struct hf_protomux *mux, struct protomux_pairing *pairing, uint32_t remote_id, struct hf_slice handshake);
+int hf_protomux_pending_keep(struct hf_protomux *mux, struct protomux_pending *pending, uint32_t type, struct hf_slice body);
+struct protomux_kept *hf_protomux_pending_take(struct hf_protomux *mux, struct protomux_pending *pending); /* NULL: no more */
+void hf_protomux_pending_free(struct hf_protomux *mux, struct protomux_pending *pending);
+int hf_protomux_ask(struct hf_protomux *mux, struct protomux_pairing *pairing, struct hf_slice protocol, struct hf_slice id);
+void hf_protomux_pairings_free(struct hf_protomux *mux);
 
 /* protomux_channel.c; those that return an error have ended the mux. */
-int protomux_channel_opened(struct hf_channel *channel, struct hf_slice handshake);
-int protomux_channel_deliver(struct hf_channel *channel, uint32_t type, struct hf_slice body);
-void protomux_channel_end(struct hf_channel *channel, enum hf_channel_end end);
-void protomux_local_free(struct hf_protomux *mux, uint32_t id);
+int hf_protomux_channel_opened(struct hf_channel *channel, struct hf_slice handshake);
+int hf_protomux_channel_deliver(struct hf_channel *channel, uint32_t type, struct hf_slice body);
+void hf_protomux_channel_end(struct hf_channel *channel, enum hf_channel_end end);
+void hf_protomux_local_free(struct hf_protomux *mux, uint32_t id);
 
 #endif

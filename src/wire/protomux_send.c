@@ -84,7 +84,7 @@ static int put_in_batch(struct hf_protomux *mux, uint32_t id, uint32_t type, con
 	return HF_OK;
 }
 
-int protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count)
+int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count)
 {
 	struct iovec all[1 + HF_CHANNEL_PARTS_MAX];
 	uint8_t head[2 * HF_COMPACT_UINT_BYTES_MAX];
@@ -107,11 +107,11 @@ int protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const stru
 	return transmit(mux, all, 1 + count);
 }
 
-void protomux_put_control(struct hf_protomux *mux, enum protomux_control type, uint32_t id)
+void hf_protomux_put_control(struct hf_protomux *mux, enum protomux_control type, uint32_t id)
 {
 	uint8_t body[HF_COMPACT_UINT_BYTES_MAX];
 	struct iovec part = {body, hf_compact_put_uint(body, id)};
-	int error = protomux_put(mux, 0, type, &part, 1);
+	int error = hf_protomux_put(mux, 0, type, &part, 1);
 
 	if (error != HF_OK)
 		hf_protomux_fail(mux, error, "A channel could not be closed: %s.", hf_error_text(error));
@@ -119,7 +119,7 @@ void protomux_put_control(struct hf_protomux *mux, enum protomux_control type, u
 
 int hf_channel_send(struct hf_channel *channel, uint32_t type, const struct iovec *parts, int count)
 {
-	return channel->is_closed ? HF_ECLOSED : protomux_put(channel->mux, channel->local_id, type, parts, count);
+	return channel->is_closed ? HF_ECLOSED : hf_protomux_put(channel->mux, channel->local_id, type, parts, count);
 }
 
 struct hf_compact_writer *hf_channel_begin(struct hf_channel *channel, uint32_t type)
@@ -128,7 +128,7 @@ struct hf_compact_writer *hf_channel_begin(struct hf_channel *channel, uint32_t 
 	uint8_t head[3 * HF_COMPACT_UINT_BYTES_MAX];
 	size_t length;
 
-	protomux_enter(mux); /* until end: sending a full batch may fail, and close the channel */
+	hf_protomux_enter(mux); /* until end: sending a full batch may fail, and close the channel */
 	mux->writer.status = channel->is_closed ? HF_ECLOSED : mux->corked > 0 ? make_room(mux, 0) : HF_OK;
 	mux->begun_length = mux->out.length;
 	mux->begun_channel = mux->batch_channel;
@@ -192,7 +192,7 @@ int hf_channel_end(struct hf_channel *channel)
 	struct hf_protomux *mux = channel->mux;
 	int error = finish(mux);
 
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 	return error;
 }
 
@@ -206,9 +206,9 @@ void hf_protomux_uncork(struct hf_protomux *mux)
 	assert(mux->corked > 0);
 	if (--mux->corked > 0)
 		return;
-	protomux_enter(mux);
+	hf_protomux_enter(mux);
 	flush(mux);
-	protomux_leave(mux);
+	hf_protomux_leave(mux);
 }
 
 bool hf_protomux_is_congested(const struct hf_protomux *mux)
