@@ -38,13 +38,13 @@ static inline uint64_t hf_env_wall_ms(struct hf_env *env) { return env->wall_ms(
 static inline uint64_t hf_env_wall_s(struct hf_env *env) { return env->wall_ms(env) / 1000; }
 
 /* Real clocks, getrandom, real files; executor left NULL for the caller to set. */
-void hf_env_system(struct hf_env *env);
+HF_API void hf_env_system(struct hf_env *env);
 
 /* A pool of threads over a bounded queue, first in first out. Names the threads "hf-<name>-<n>". stop
  * runs what is queued, joins the threads and frees the pool. */
-int hf_executor_start(struct hf_executor **out, const char *name, unsigned worker_count, size_t queue_count_max);
-void hf_executor_stop(struct hf_executor *executor);
+HF_API int hf_executor_start(struct hf_executor **out, const char *name, unsigned worker_count, size_t queue_count_max);
+HF_API void hf_executor_stop(struct hf_executor *executor);
 /* Runs work inside submit. For tests and tools. */
-struct hf_executor *hf_executor_inline(void);
+HF_API struct hf_executor *hf_executor_inline(void);
 
 #endif

@@ -7,6 +7,8 @@
 #ifndef HF_BASE_ERROR_H
 #define HF_BASE_ERROR_H
 
+#include "base/api.h"
+
 enum hf_error {
 	HF_OK = 0,
 	HF_ENOMEM = -1,    /* an allocation failed; nothing was changed */
@@ -38,14 +40,14 @@ struct hf_failure {
 };
 
 /* The constant's name ("HF_ENOSPC") and a short description ("no space left"). Never NULL. */
-const char *hf_error_name(int code);
-const char *hf_error_text(int code);
+HF_API const char *hf_error_name(int code);
+HF_API const char *hf_error_text(int code);
 
 /* The hf_error for a value of errno. */
-int hf_error_from_errno(int errno_value);
+HF_API int hf_error_from_errno(int errno_value);
 
 /* Fills *failure (may be NULL) and returns code, so that callers can write `return hf_fail(...)`. */
-int hf_fail(struct hf_failure *failure, int code, const char *format, ...)
+HF_API int hf_fail(struct hf_failure *failure, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -58,29 +58,29 @@ struct hf_fs {
 };
 
 /* The real file system. */
-struct hf_fs *hf_fs_system(void);
+HF_API struct hf_fs *hf_fs_system(void);
 
 /* Thin calls through the table. */
-int hf_file_open(struct hf_fs *fs, struct hf_file *file, const char *path, int flags);
-void hf_file_close(struct hf_file *file); /* a zeroed or closed file is fine */
-int hf_file_read(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done);
+HF_API int hf_file_open(struct hf_fs *fs, struct hf_file *file, const char *path, int flags);
+HF_API void hf_file_close(struct hf_file *file); /* a zeroed or closed file is fine */
+HF_API int hf_file_read(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done);
 /* All of length, or HF_ECORRUPT when the file ends before. */
-int hf_file_read_exact(struct hf_file *file, void *data, size_t length, uint64_t offset);
-int hf_file_read_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done);
-int hf_file_write(struct hf_file *file, const void *data, size_t length, uint64_t offset);
-int hf_file_writev(struct hf_file *file, const struct iovec *slices, int count, uint64_t offset);
-int hf_file_sync(struct hf_file *file);
-int hf_file_truncate(struct hf_file *file, uint64_t length);
-int hf_file_size(struct hf_file *file, uint64_t *length);
-int hf_file_map(struct hf_file *file, uint64_t length, const uint8_t **data);
-void hf_file_unmap(struct hf_file *file, const uint8_t *data, uint64_t length);
+HF_API int hf_file_read_exact(struct hf_file *file, void *data, size_t length, uint64_t offset);
+HF_API int hf_file_read_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done);
+HF_API int hf_file_write(struct hf_file *file, const void *data, size_t length, uint64_t offset);
+HF_API int hf_file_writev(struct hf_file *file, const struct iovec *slices, int count, uint64_t offset);
+HF_API int hf_file_sync(struct hf_file *file);
+HF_API int hf_file_truncate(struct hf_file *file, uint64_t length);
+HF_API int hf_file_size(struct hf_file *file, uint64_t *length);
+HF_API int hf_file_map(struct hf_file *file, uint64_t length, const uint8_t **data);
+HF_API void hf_file_unmap(struct hf_file *file, const uint8_t *data, uint64_t length);
 
 /* Whole files. read_all refuses more than limit_bytes with HF_ETOOBIG. replace writes path + ".new",
  * syncs it, renames it over path and syncs the directory: after a power cut, old or new. */
-int hf_fs_read_all(struct hf_fs *fs, const char *path, size_t limit_bytes, struct hf_buffer *out);
-int hf_fs_replace(struct hf_fs *fs, const char *path, const void *data, size_t length);
-int hf_fs_sync_directory(struct hf_fs *fs, const char *path);
-bool hf_fs_exists(struct hf_fs *fs, const char *path);
-int hf_path_join(char out[static HF_PATH_BYTES_MAX], const char *directory, const char *name);
+HF_API int hf_fs_read_all(struct hf_fs *fs, const char *path, size_t limit_bytes, struct hf_buffer *out);
+HF_API int hf_fs_replace(struct hf_fs *fs, const char *path, const void *data, size_t length);
+HF_API int hf_fs_sync_directory(struct hf_fs *fs, const char *path);
+HF_API bool hf_fs_exists(struct hf_fs *fs, const char *path);
+HF_API int hf_path_join(char out[static HF_PATH_BYTES_MAX], const char *directory, const char *name);
 
 #endif

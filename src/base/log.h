@@ -12,25 +12,26 @@
 #ifndef HF_BASE_LOG_H
 #define HF_BASE_LOG_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
+
+#include "base/api.h"
 
 enum hf_log_level { HF_LOG_ERROR, HF_LOG_WARN, HF_LOG_INFO, HF_LOG_DEBUG, HF_LOG_TRACE };
 
 struct hf_log_module {
 	const char *name;
-	_Atomic int level;       /* -1 until registered */
+	HF_ATOMIC(int) level;       /* -1 until registered */
 	struct hf_log_module *next;
 };
 #define HF_LOG_MODULE(module_name) {.name = (module_name), .level = -1, .next = NULL}
 
 /* specification: "info", or "info,store=debug,net=warn". HF_EINVAL names the bad part in *bad. */
-int hf_log_configure(const char *specification, bool json, const char **bad);
+HF_API int hf_log_configure(const char *specification, bool json, const char **bad);
 /* Where lines go; NULL for standard error. The sink gets whole lines with their newline. */
-void hf_log_set_sink(void (*sink)(void *context, const char *line, unsigned length), void *context);
-bool hf_log_enabled(struct hf_log_module *module, enum hf_log_level level);
+HF_API void hf_log_set_sink(void (*sink)(void *context, const char *line, unsigned length), void *context);
+HF_API bool hf_log_enabled(struct hf_log_module *module, enum hf_log_level level);
 /* fields: printf format of space-separated key=value pairs, or NULL. */
-void hf_log_write(struct hf_log_module *module, enum hf_log_level level, const char *message, const char *fields, ...)
+HF_API void hf_log_write(struct hf_log_module *module, enum hf_log_level level, const char *message, const char *fields, ...)
 	__attribute__((format(printf, 4, 5)));
 
 #define HF_LOG_AT(module, level, ...)                                                             \

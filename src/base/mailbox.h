@@ -6,23 +6,24 @@
 #ifndef HF_BASE_MAILBOX_H
 #define HF_BASE_MAILBOX_H
 
-#include <stdatomic.h>
 #include <stddef.h>
+
+#include "base/api.h"
 
 struct hf_mail {
 	struct hf_mail *next;
 };
 struct hf_mailbox {
-	_Atomic(struct hf_mail *) head;
+	HF_ATOMIC(struct hf_mail *) head;
 	void (*wake)(void *context);
 	void *context;
 };
 
-void hf_mailbox_init(struct hf_mailbox *box, void (*wake)(void *context), void *context);
-void hf_mailbox_post(struct hf_mailbox *box, struct hf_mail *mail);
+HF_API void hf_mailbox_init(struct hf_mailbox *box, void (*wake)(void *context), void *context);
+HF_API void hf_mailbox_post(struct hf_mailbox *box, struct hf_mail *mail);
 /* Posts a chain first→…→last (linked by next) in one push, keeping its order. */
-void hf_mailbox_post_chain(struct hf_mailbox *box, struct hf_mail *first, struct hf_mail *last);
+HF_API void hf_mailbox_post_chain(struct hf_mailbox *box, struct hf_mail *first, struct hf_mail *last);
 /* All posted mail in order of posting, linked by next; NULL when empty. */
-struct hf_mail *hf_mailbox_take(struct hf_mailbox *box);
+HF_API struct hf_mail *hf_mailbox_take(struct hf_mailbox *box);
 
 #endif

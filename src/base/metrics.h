@@ -18,11 +18,11 @@ struct hf_metric_link {
 
 struct hf_counter {
 	struct hf_metric_link link;
-	_Atomic uint64_t value;
+	HF_ATOMIC(uint64_t) value;
 };
 struct hf_gauge {
 	struct hf_metric_link link;
-	_Atomic int64_t value;
+	HF_ATOMIC(int64_t) value;
 	/* When set, read at print time instead of value (on the printing thread). */
 	int64_t (*read)(void *context);
 	void *context;
@@ -31,38 +31,38 @@ struct hf_gauge {
 #define HF_HISTOGRAM_BUCKETS 25
 struct hf_histogram {
 	struct hf_metric_link link;
-	_Atomic uint64_t buckets[HF_HISTOGRAM_BUCKETS + 1];
-	_Atomic uint64_t sum_us;
+	HF_ATOMIC(uint64_t) buckets[HF_HISTOGRAM_BUCKETS + 1];
+	HF_ATOMIC(uint64_t) sum_us;
 };
 
 struct hf_metrics; /* a registry */
-struct hf_metrics *hf_metrics_new(void);
-void hf_metrics_free(struct hf_metrics *metrics);
+HF_API struct hf_metrics *hf_metrics_new(void);
+HF_API void hf_metrics_free(struct hf_metrics *metrics);
 
 /* All take a NULL registry as "count, but print nowhere". */
-void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels,
+HF_API void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels,
 			   const char *help);
-void hf_gauge_register(struct hf_metrics *m, struct hf_gauge *g, const char *name, const char *labels,
+HF_API void hf_gauge_register(struct hf_metrics *m, struct hf_gauge *g, const char *name, const char *labels,
 			   const char *help);
-void hf_histogram_register(struct hf_metrics *m, struct hf_histogram *h, const char *name, const char *labels,
+HF_API void hf_histogram_register(struct hf_metrics *m, struct hf_histogram *h, const char *name, const char *labels,
 			   const char *help);
-void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *link);
+HF_API void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *link);
 
 static inline void hf_counter_add(struct hf_counter *c, uint64_t n)
 {
-	atomic_fetch_add_explicit(&c->value, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c->value, n, HF_RELAXED);
 }
 static inline void hf_gauge_set(struct hf_gauge *g, int64_t v)
 {
-	atomic_store_explicit(&g->value, v, memory_order_relaxed);
+	atomic_store_explicit(&g->value, v, HF_RELAXED);
 }
 static inline void hf_gauge_add(struct hf_gauge *g, int64_t n)
 {
-	atomic_fetch_add_explicit(&g->value, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&g->value, n, HF_RELAXED);
 }
-void hf_histogram_record_us(struct hf_histogram *h, uint64_t us);
+HF_API void hf_histogram_record_us(struct hf_histogram *h, uint64_t us);
 
 /* Appends the whole registry, grouped by name, HELP and TYPE once each. */
-int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out);
+HF_API int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out);
 
 #endif

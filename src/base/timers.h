@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/api.h"
+
 struct hf_timer {
 	uint64_t deadline_us;
 	size_t place; /* 1-based place in the heap, 0 when idle */
@@ -19,12 +21,12 @@ struct hf_timers {
 	size_t count, capacity;
 };
 
-void hf_timers_free(struct hf_timers *timers);
+HF_API void hf_timers_free(struct hf_timers *timers);
 /* Arms or moves the timer. HF_ENOMEM leaves it as it was. */
-int hf_timer_set(struct hf_timers *timers, struct hf_timer *timer, uint64_t deadline_us);
-void hf_timer_cancel(struct hf_timers *timers, struct hf_timer *timer); /* idle is fine */
-uint64_t hf_timers_next_us(const struct hf_timers *timers);            /* UINT64_MAX when none */
+HF_API int hf_timer_set(struct hf_timers *timers, struct hf_timer *timer, uint64_t deadline_us);
+HF_API void hf_timer_cancel(struct hf_timers *timers, struct hf_timer *timer); /* idle is fine */
+HF_API uint64_t hf_timers_next_us(const struct hf_timers *timers);            /* UINT64_MAX when none */
 /* Fires all that are due at now_us; a fired timer is idle before its callback and may be set again. */
-void hf_timers_run(struct hf_timers *timers, uint64_t now_us);
+HF_API void hf_timers_run(struct hf_timers *timers, uint64_t now_us);
 
 #endif

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/api.h"
+
 struct hf_u64_slot {
 	uint64_t key, value;
 };
@@ -20,14 +22,14 @@ struct hf_u64_map {
 	uint64_t seed;
 };
 
-void hf_u64_map_free(struct hf_u64_map *map);  /* leaves it empty, with its seed */
-void hf_u64_map_clear(struct hf_u64_map *map); /* keeps the memory */
+HF_API void hf_u64_map_free(struct hf_u64_map *map);  /* leaves it empty, with its seed */
+HF_API void hf_u64_map_clear(struct hf_u64_map *map); /* keeps the memory */
 /* The value's place, valid until the next change of the map; NULL when the key is not there. */
-uint64_t *hf_u64_map_get(const struct hf_u64_map *map, uint64_t key);
+HF_API uint64_t *hf_u64_map_get(const struct hf_u64_map *map, uint64_t key);
 /* The value's place, made with value 0 when the key is not there. NULL: out of memory, nothing changed. */
-uint64_t *hf_u64_map_put(struct hf_u64_map *map, uint64_t key);
-bool hf_u64_map_remove(struct hf_u64_map *map, uint64_t key); /* whether it was there */
+HF_API uint64_t *hf_u64_map_put(struct hf_u64_map *map, uint64_t key);
+HF_API bool hf_u64_map_remove(struct hf_u64_map *map, uint64_t key); /* whether it was there */
 /* Iteration in no order: *cursor starts at 0; NULL at the end. Do not change the map meanwhile. */
-struct hf_u64_slot *hf_u64_map_next(const struct hf_u64_map *map, size_t *cursor);
+HF_API struct hf_u64_slot *hf_u64_map_next(const struct hf_u64_map *map, size_t *cursor);
 
 #endif

@@ -7,9 +7,9 @@
 
 #define HF_CORE_ID_BYTES 53 /* 52 characters of z-base-32 and a NUL */
 
-void hf_core_key_encode(char out[static HF_CORE_ID_BYTES], const uint8_t key[static 32]);
+HF_API void hf_core_key_encode(char out[static HF_CORE_ID_BYTES], const uint8_t key[static 32]);
 /* Reads 52 characters of z-base-32 or 64 of hex, of either case; with "pear://" in front, whatever begins with the next slash is
  * left out. HF_EMALFORMED for all else. */
-int hf_core_key_decode(uint8_t key[static 32], struct hf_slice text);
+HF_API int hf_core_key_decode(uint8_t key[static 32], struct hf_slice text);
 
 #endif

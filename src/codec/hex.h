@@ -5,11 +5,11 @@
 #include "base/bytes.h"
 
 /* Writes 2 * length characters, no final NUL. out and data must not overlap. */
-void hf_hex_encode(void *out, const void *data, size_t length);
+HF_API void hf_hex_encode(void *out, const void *data, size_t length);
 /* Reads 2 * length characters of 0-9a-f into length bytes. False when a character is anything else, upper case
  * too; what was written to out then means nothing. */
-bool hf_hex_decode(void *out, const void *hex, size_t length);
+HF_API bool hf_hex_decode(void *out, const void *hex, size_t length);
 /* How many characters from the start of text are 0-9a-f. */
-size_t hf_hex_run(const void *text, size_t length);
+HF_API size_t hf_hex_run(const void *text, size_t length);
 
 #endif

@@ -18,21 +18,21 @@ struct hf_merkle_node {
 };
 
 /* A block, given in count pieces. */
-void hf_leaf_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct iovec *pieces, size_t count);
+HF_API void hf_leaf_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct iovec *pieces, size_t count);
 /* left is the child with the smaller index; the sum of the sizes is the parent's. out may be a child's hash. */
-void hf_parent_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct hf_merkle_node *left, const struct hf_merkle_node *right);
+HF_API void hf_parent_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct hf_merkle_node *left, const struct hf_merkle_node *right);
 
 /* The hash of a tree over its roots, which are added from left to right; none for an empty core. */
 struct hf_tree_hash {
 	struct hf_blake2b hash;
 };
-void hf_tree_hash_init(struct hf_tree_hash *tree);
-void hf_tree_hash_add(struct hf_tree_hash *tree, uint64_t index, const struct hf_merkle_node *root);
-void hf_tree_hash_final(struct hf_tree_hash *tree, uint8_t out[static HF_MERKLE_HASH_BYTES]);
+HF_API void hf_tree_hash_init(struct hf_tree_hash *tree);
+HF_API void hf_tree_hash_add(struct hf_tree_hash *tree, uint64_t index, const struct hf_merkle_node *root);
+HF_API void hf_tree_hash_final(struct hf_tree_hash *tree, uint8_t out[static HF_MERKLE_HASH_BYTES]);
 
 /* What is signed. context is the core's key for manifests from version 1, the signer's namespace for version 0; NULL for compat
  * cores. Returns the length: 112, or 80. */
-size_t hf_signable(uint8_t out[static HF_SIGNABLE_BYTES_MAX], const uint8_t *context,
+HF_API size_t hf_signable(uint8_t out[static HF_SIGNABLE_BYTES_MAX], const uint8_t *context,
 	const uint8_t tree_hash[static HF_MERKLE_HASH_BYTES], uint64_t length, uint64_t fork);
 
 #endif

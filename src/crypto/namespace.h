@@ -28,22 +28,22 @@ enum hf_namespace {
 	HF_NAMESPACE_DRIVE_BLOBS,
 	HF_NAMESPACE_COUNT,
 };
-extern const uint8_t hf_namespaces[HF_NAMESPACE_COUNT][HF_NAMESPACE_BYTES];
+HF_API_DATA const uint8_t hf_namespaces[HF_NAMESPACE_COUNT][HF_NAMESPACE_BYTES];
 
 /* How they came about, for applications' own labels: BLAKE2b(BLAKE2b(label) || index). */
-void hf_namespace_derive(uint8_t out[static HF_NAMESPACE_BYTES], struct hf_slice label, uint8_t index);
+HF_API void hf_namespace_derive(uint8_t out[static HF_NAMESPACE_BYTES], struct hf_slice label, uint8_t index);
 
 /* What a core is looked up and announced by: it tells nothing of the key. */
-void hf_discovery_key(uint8_t out[static 32], const uint8_t core_key[static HF_CORE_KEY_BYTES]);
+HF_API void hf_discovery_key(uint8_t out[static 32], const uint8_t core_key[static HF_CORE_KEY_BYTES]);
 /* Proves to the other side of one connection that the sender knows the core's key. */
-void hf_replication_capability(uint8_t out[static 32], const uint8_t handshake_hash[static HF_HANDSHAKE_HASH_BYTES],
+HF_API void hf_replication_capability(uint8_t out[static 32], const uint8_t handshake_hash[static HF_HANDSHAKE_HASH_BYTES],
 	bool sender_is_initiator, const uint8_t core_key[static HF_CORE_KEY_BYTES]);
 
 /* A store's root namespace is 32 zero bytes; a name below another gives the next one. out may be parent. */
-void hf_corestore_namespace(uint8_t out[static HF_NAMESPACE_BYTES], const uint8_t parent[static HF_NAMESPACE_BYTES],
+HF_API void hf_corestore_namespace(uint8_t out[static HF_NAMESPACE_BYTES], const uint8_t parent[static HF_NAMESPACE_BYTES],
 	struct hf_slice name);
 /* The seed of the key pair of a named core (hf_sign_keypair_from_seed); secret. */
-void hf_corestore_seed(uint8_t out[static 32], const uint8_t primary_key[static 32],
+HF_API void hf_corestore_seed(uint8_t out[static 32], const uint8_t primary_key[static 32],
 	const uint8_t name_space[static HF_NAMESPACE_BYTES], struct hf_slice name);
 
 #endif

@@ -46,27 +46,27 @@ struct hf_noise_result {
 	uint8_t remote_static[HF_SIGN_PUBLIC_BYTES];
 };
 
-void hf_noise_init(struct hf_noise *noise, const struct hf_noise_options *options);
-void hf_noise_wipe(struct hf_noise *noise);
+HF_API void hf_noise_init(struct hf_noise *noise, const struct hf_noise_options *options);
+HF_API void hf_noise_wipe(struct hf_noise *noise);
 
-bool hf_noise_is_done(const struct hf_noise *noise);
-bool hf_noise_is_sending(const struct hf_noise *noise); /* the next message is ours */
+HF_API bool hf_noise_is_done(const struct hf_noise *noise);
+HF_API bool hf_noise_is_sending(const struct hf_noise *noise); /* the next message is ours */
 
 /* Writes the next message; out has room for payload.length + HF_NOISE_OVERHEAD_BYTES_MAX and does not overlap the payload. HF_EINVAL
  * when it is not our turn, HF_ETOOBIG past HF_NOISE_MESSAGE_BYTES_MAX (neither ends the handshake), HF_EMALFORMED when the other
  * side's key cannot be used. */
-int hf_noise_send(struct hf_noise *noise, struct hf_slice payload, uint8_t *out, size_t *out_length);
+HF_API int hf_noise_send(struct hf_noise *noise, struct hf_slice payload, uint8_t *out, size_t *out_length);
 /* Reads the next message; payload has room for message.length and does not overlap it; it may be NULL when payload_length is, too:
  * then it must be empty. HF_EINVAL when it is not the other side's turn; HF_EMALFORMED: a length or a key that cannot be; HF_EBADSIG:
  * not from who it should be. */
-int hf_noise_recv(struct hf_noise *noise, struct hf_slice message, uint8_t *payload, size_t *payload_length);
+HF_API int hf_noise_recv(struct hf_noise *noise, struct hf_slice message, uint8_t *payload, size_t *payload_length);
 
 /* The outcome; wipes the handshake. Call it once hf_noise_is_done. The keys are the caller's to wipe. remote_static was proved to be
  * the other side's; whether it is who the caller wants is the caller's affair. */
-void hf_noise_split(struct hf_noise *noise, struct hf_noise_result *result);
+HF_API void hf_noise_split(struct hf_noise *noise, struct hf_noise_result *result);
 
 /* The shared point of an Ed25519 secret and a public key. HF_EMALFORMED when that is not a point of the group. */
-int hf_noise_dh(uint8_t shared[static 32], const uint8_t secret[static HF_SIGN_SECRET_BYTES],
+HF_API int hf_noise_dh(uint8_t shared[static 32], const uint8_t secret[static HF_SIGN_SECRET_BYTES],
 	const uint8_t public_key[static HF_SIGN_PUBLIC_BYTES]);
 
 #endif

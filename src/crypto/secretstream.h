@@ -24,8 +24,8 @@ enum hf_secretstream_tag {
 
 /* OpenSSL's contexts, which say nothing of a stream between two calls: one serves all streams of a thread. */
 struct hf_secretstream_engine;
-int hf_secretstream_engine_new(struct hf_secretstream_engine **out); /* HF_ENOMEM */
-void hf_secretstream_engine_free(struct hf_secretstream_engine *engine); /* NULL is fine */
+HF_API int hf_secretstream_engine_new(struct hf_secretstream_engine **out); /* HF_ENOMEM */
+HF_API void hf_secretstream_engine_free(struct hf_secretstream_engine *engine); /* NULL is fine */
 
 /* Secret. */
 struct hf_secretstream {
@@ -34,17 +34,17 @@ struct hf_secretstream {
 };
 
 /* header is random, made by the sender and sent in clear. */
-void hf_secretstream_init(struct hf_secretstream *stream, const uint8_t key[static HF_SECRETSTREAM_KEY_BYTES],
+HF_API void hf_secretstream_init(struct hf_secretstream *stream, const uint8_t key[static HF_SECRETSTREAM_KEY_BYTES],
 	const uint8_t header[static HF_SECRETSTREAM_HEADER_BYTES]);
 
 /* Seals a message given in count pieces; out gets their length and HF_SECRETSTREAM_OVERHEAD_BYTES and overlaps none of them. HF_ENOMEM:
  * nothing was changed. */
-int hf_secretstream_push(struct hf_secretstream_engine *engine, struct hf_secretstream *stream, uint8_t tag,
+HF_API int hf_secretstream_push(struct hf_secretstream_engine *engine, struct hf_secretstream *stream, uint8_t tag,
 	const struct iovec *pieces, size_t count, uint8_t *out);
 /* Opens a message in place: the plaintext of length - HF_SECRETSTREAM_OVERHEAD_BYTES bytes is then at sealed + 1. *tag is the
  * sender's. HF_EMALFORMED when it is too short, HF_EBADSIG when it is not the next of this stream (the bytes are unchanged), HF_ENOMEM;
  * the state is unchanged then. */
-int hf_secretstream_pull(struct hf_secretstream_engine *engine, struct hf_secretstream *stream, uint8_t *tag, uint8_t *sealed,
+HF_API int hf_secretstream_pull(struct hf_secretstream_engine *engine, struct hf_secretstream *stream, uint8_t *tag, uint8_t *sealed,
 	size_t length);
 
 #endif

@@ -13,20 +13,20 @@
 #define HF_SIGN_SECRET_BYTES 64
 #define HF_SIGN_SIGNATURE_BYTES 64
 
-void hf_sign_keypair_from_seed(uint8_t public_key[static HF_SIGN_PUBLIC_BYTES], uint8_t secret_key[static HF_SIGN_SECRET_BYTES],
+HF_API void hf_sign_keypair_from_seed(uint8_t public_key[static HF_SIGN_PUBLIC_BYTES], uint8_t secret_key[static HF_SIGN_SECRET_BYTES],
 	const uint8_t seed[static HF_SIGN_SEED_BYTES]);
 /* A fresh one; the seed is drawn from env. */
-void hf_sign_keypair_generate(uint8_t public_key[static HF_SIGN_PUBLIC_BYTES], uint8_t secret_key[static HF_SIGN_SECRET_BYTES],
+HF_API void hf_sign_keypair_generate(uint8_t public_key[static HF_SIGN_PUBLIC_BYTES], uint8_t secret_key[static HF_SIGN_SECRET_BYTES],
 	struct hf_env *env);
 static inline const uint8_t *hf_sign_public_key(const uint8_t secret_key[static HF_SIGN_SECRET_BYTES])
 {
 	return secret_key + HF_SIGN_SEED_BYTES;
 }
 
-void hf_sign(uint8_t signature[static HF_SIGN_SIGNATURE_BYTES], struct hf_slice message,
+HF_API void hf_sign(uint8_t signature[static HF_SIGN_SIGNATURE_BYTES], struct hf_slice message,
 	const uint8_t secret_key[static HF_SIGN_SECRET_BYTES]);
 /* HF_OK, or HF_EBADSIG: also for a public key that is no point or one of small order. */
-int hf_verify(const uint8_t signature[static HF_SIGN_SIGNATURE_BYTES], struct hf_slice message,
+HF_API int hf_verify(const uint8_t signature[static HF_SIGN_SIGNATURE_BYTES], struct hf_slice message,
 	const uint8_t public_key[static HF_SIGN_PUBLIC_BYTES]);
 
 #endif

@@ -23,20 +23,20 @@ struct hf_corestore_options {
 	void *context;
 };
 
-int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_options *options, struct hf_failure *failure);
+HF_API int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_options *options, struct hf_failure *failure);
 /* Commits what is staged, waits for it, and closes. No core may be open. */
-void hf_corestore_close(struct hf_corestore *store);
+HF_API void hf_corestore_close(struct hf_corestore *store);
 /* Delivers what commits and thawing did: callbacks and events happen here. Returns whether there was any. */
-bool hf_corestore_poll(struct hf_corestore *store);
+HF_API bool hf_corestore_poll(struct hf_corestore *store);
 /* Waits until all commits so far have been delivered. */
-void hf_corestore_settle(struct hf_corestore *store);
+HF_API void hf_corestore_settle(struct hf_corestore *store);
 /* Makes what gave HF_EWAIT for being cold resident, on env's executor, then calls done from hf_corestore_poll. Calls at the same time share
  * the work. HF_EBUSY: the executor's queue is full. */
 struct hf_corestore_thaw {
 	struct hf_corestore_thaw *next;
 	void (*done)(struct hf_corestore_thaw *thaw);
 };
-int hf_corestore_thaw(struct hf_corestore *store, struct hf_corestore_thaw *thaw);
+HF_API int hf_corestore_thaw(struct hf_corestore *store, struct hf_corestore_thaw *thaw);
 
 /* Which core, by the first of these that is given; the rest say how to make it. */
 struct hf_core_options {
@@ -55,11 +55,12 @@ struct hf_core_options {
 };
 /* HF_ENOTFOUND, HF_EINVAL, HF_EWAIT (cold), HF_EBUSY (HF_CORESTORE_OPEN_COUNT_MAX are open), HF_ECORRUPT, HF_EIO, HF_ENOMEM. A core that is made is
  * staged like any change. */
-int hf_corestore_get(struct hf_corestore *store, const struct hf_core_options *options, struct hf_core **out, struct hf_failure *failure);
+HF_API int hf_corestore_get(struct hf_corestore *store, const struct hf_core_options *options, struct hf_core **out,
+	struct hf_failure *failure);
 /* The open core of that discovery key, without a reference of its own; NULL. */
-struct hf_core *hf_corestore_find_open(struct hf_corestore *store, const uint8_t discovery_key[static 32]);
+HF_API struct hf_core *hf_corestore_find_open(struct hf_corestore *store, const uint8_t discovery_key[static 32]);
 /* All open cores. *cursor starts at 0; NULL at the end. None may be opened or closed meanwhile. */
-struct hf_core *hf_corestore_next_open(struct hf_corestore *store, size_t *cursor);
+HF_API struct hf_core *hf_corestore_next_open(struct hf_corestore *store, size_t *cursor);
 
 /* What is kept, without opening it, in the order of making. A non-zero return of each ends it and is returned. Blocking. */
 struct hf_core_entry {
@@ -68,12 +69,13 @@ struct hf_core_entry {
 	uint8_t name_space[HF_NAMESPACE_BYTES];
 	uint64_t length, byte_length, fork, contiguous_length;
 };
-int hf_corestore_list(struct hf_corestore *store, int (*each)(void *context, const struct hf_core_entry *entry), void *context);
+HF_API int hf_corestore_list(struct hf_corestore *store, int (*each)(void *context, const struct hf_core_entry *entry), void *context);
 /* Forgets a core that is not open, with all its blocks. HF_EBUSY when it is open. */
-int hf_corestore_drop(struct hf_corestore *store, const uint8_t discovery_key[static 32]);
+HF_API int hf_corestore_drop(struct hf_corestore *store, const uint8_t discovery_key[static 32]);
 
 /* For the store's schema. */
-int hf_corestore_describe(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, struct hf_doc_key *key,
+HF_API int hf_corestore_describe(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+	struct hf_doc_key *key,
 	uint64_t *terms);
 
 #endif

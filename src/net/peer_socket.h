@@ -58,33 +58,33 @@ struct hf_peer_socket_options {
 /* ---- Listening ---- */
 
 /* address "HOST:PORT", numeric, port 0: any that is free; *bound (may be NULL) is what it became. HF_EADDR, HF_ENOMEM. */
-int hf_peer_listener_new(struct hf_peer_listener **out, const struct hf_peer_socket_options *options, const char *address,
+HF_API int hf_peer_listener_new(struct hf_peer_listener **out, const struct hf_peer_socket_options *options, const char *address,
 	struct hf_address *bound, struct hf_failure *failure);
 /* Connections whose handshake is not finished go with it, unheard; the others stay. NULL is fine. */
-void hf_peer_listener_free(struct hf_peer_listener *listener);
-uint32_t hf_peer_listener_connection_count(const struct hf_peer_listener *listener);
+HF_API void hf_peer_listener_free(struct hf_peer_listener *listener);
+HF_API uint32_t hf_peer_listener_connection_count(const struct hf_peer_listener *listener);
 
 /* ---- Connections ---- */
 
 /* address "HOST:PORT", a name or numeric, "[::1]:80". HF_EADDR when it cannot be read, HF_ENOMEM: no event comes then. */
-int hf_peer_socket_connect(struct hf_peer_socket **out, const struct hf_peer_socket_options *options, const char *address,
+HF_API int hf_peer_socket_connect(struct hf_peer_socket **out, const struct hf_peer_socket_options *options, const char *address,
 	struct hf_failure *failure);
 /* Sends what waits, then closes; `closed` comes at the end of the iteration. Nothing is heard of the remote any more. */
-void hf_peer_socket_close(struct hf_peer_socket *socket);
+HF_API void hf_peer_socket_close(struct hf_peer_socket *socket);
 /* At once: what waits is dropped, the channels close (HF_CHANNEL_DESTROYED), and no event comes any more. NULL is fine. */
-void hf_peer_socket_free(struct hf_peer_socket *socket);
+HF_API void hf_peer_socket_free(struct hf_peer_socket *socket);
 /* Asks for `settled` at the end of the iteration. */
-void hf_peer_socket_settle(struct hf_peer_socket *socket);
-void hf_peer_socket_set_context(struct hf_peer_socket *socket, void *context);
-void *hf_peer_socket_context(const struct hf_peer_socket *socket);
+HF_API void hf_peer_socket_settle(struct hf_peer_socket *socket);
+HF_API void hf_peer_socket_set_context(struct hf_peer_socket *socket, void *context);
+HF_API void *hf_peer_socket_context(const struct hf_peer_socket *socket);
 /* Bytes that wait to be sent. */
-size_t hf_peer_socket_pending_bytes(const struct hf_peer_socket *socket);
-const struct hf_address *hf_peer_socket_address(const struct hf_peer_socket *socket); /* the remote's, once connected */
+HF_API size_t hf_peer_socket_pending_bytes(const struct hf_peer_socket *socket);
+HF_API const struct hf_address *hf_peer_socket_address(const struct hf_peer_socket *socket); /* the remote's, once connected */
 
 /* From opened to the end of closed. The mux belongs to the socket. */
-struct hf_protomux *hf_peer_socket_mux(const struct hf_peer_socket *socket);
-bool hf_peer_socket_is_initiator(const struct hf_peer_socket *socket);
-const uint8_t *hf_peer_socket_remote_key(const struct hf_peer_socket *socket);     /* HF_SIGN_PUBLIC_BYTES */
-const uint8_t *hf_peer_socket_handshake_hash(const struct hf_peer_socket *socket); /* HF_HANDSHAKE_HASH_BYTES */
+HF_API struct hf_protomux *hf_peer_socket_mux(const struct hf_peer_socket *socket);
+HF_API bool hf_peer_socket_is_initiator(const struct hf_peer_socket *socket);
+HF_API const uint8_t *hf_peer_socket_remote_key(const struct hf_peer_socket *socket);     /* HF_SIGN_PUBLIC_BYTES */
+HF_API const uint8_t *hf_peer_socket_handshake_hash(const struct hf_peer_socket *socket); /* HF_HANDSHAKE_HASH_BYTES */
 
 #endif

@@ -30,17 +30,17 @@ struct hf_core_host_options {
 	void (*closed)(void *context, struct hf_peer_socket *socket, int code, const char *why);
 	void *context;
 };
-int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_options *options, struct hf_failure *failure);
+HF_API int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_options *options, struct hf_failure *failure);
 /* Commits what is staged and waits for it. No core may be joined or open. Not from within the loop: turns it until the last wake
  * has come through. Sockets that are attached are freed. NULL is fine. */
-void hf_core_host_free(struct hf_core_host *host);
+HF_API void hf_core_host_free(struct hf_core_host *host);
 /* Frees all attached sockets, unheard. */
-void hf_core_host_close_sockets(struct hf_core_host *host);
-struct hf_corestore *hf_core_host_cores(struct hf_core_host *host);
-struct hf_replicator *hf_core_host_replicator(struct hf_core_host *host);
+HF_API void hf_core_host_close_sockets(struct hf_core_host *host);
+HF_API struct hf_corestore *hf_core_host_cores(struct hf_core_host *host);
+HF_API struct hf_replicator *hf_core_host_replicator(struct hf_core_host *host);
 
 /* For the options of listeners and connections, with the hf_core_host as context. Such sockets are ended with hf_peer_socket_close;
  * their context is ours. */
-extern const struct hf_peer_socket_events hf_core_host_socket_events;
+HF_API_DATA const struct hf_peer_socket_events hf_core_host_socket_events;
 
 #endif

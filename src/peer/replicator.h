@@ -45,11 +45,11 @@ struct hf_replicator_options {
 	void (*on_pending)(void *context);
 	void *context;
 };
-int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *options);
-void hf_replicator_free(struct hf_replicator *replicator); /* streams are detached and cores left before */
-void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms); /* monotonic, as in tick */
+HF_API int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *options);
+HF_API void hf_replicator_free(struct hf_replicator *replicator); /* streams are detached and cores left before */
+HF_API void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms); /* monotonic, as in tick */
 /* Every HF_REPLICATOR_TICK_MS or so while streams are attached. */
-void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms);
+HF_API void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms);
 
 /* ---- Streams ---- */
 
@@ -59,25 +59,26 @@ struct hf_replicator_stream_options {
 	const uint8_t *handshake_hash; /* HF_HANDSHAKE_HASH_BYTES; copied */
 };
 /* Opens channels for all joined cores and answers the remote's. */
-int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options, struct hf_replicator_stream **out);
+HF_API int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options,
+	struct hf_replicator_stream **out);
 /* Before the mux is freed, also when it has failed; not from a callback of the mux or of the replicator. NULL is fine. */
-void hf_replicator_detach(struct hf_replicator_stream *stream);
+HF_API void hf_replicator_detach(struct hf_replicator_stream *stream);
 
 /* ---- Cores ---- */
 
 /* Joins a core; the same core may be joined several times. Holds a reference on it. */
-int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, struct hf_replication **out);
-void hf_replication_leave(struct hf_replication *replication); /* cancels its downloads; NULL is fine */
-struct hf_core *hf_replication_core(const struct hf_replication *replication);
-uint32_t hf_replication_peer_count(const struct hf_replication *replication); /* whose channel is open and verified */
+HF_API int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, struct hf_replication **out);
+HF_API void hf_replication_leave(struct hf_replication *replication); /* cancels its downloads; NULL is fine */
+HF_API struct hf_core *hf_replication_core(const struct hf_replication *replication);
+HF_API uint32_t hf_replication_peer_count(const struct hf_replication *replication); /* whose channel is open and verified */
 /* Calls heard (may be NULL) once all peers that are there now have told their length and what they told has been fetched: the core
  * is then as long as it can be learned to be. HF_ENOMEM. */
-int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
+HF_API int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
 
 /* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */
-void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
+HF_API void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
 /* Sends a block that is held to all peers that allow it and do not have it. */
-void hf_replication_push(struct hf_replication *replication, uint64_t block);
+HF_API void hf_replication_push(struct hf_replication *replication, uint64_t block);
 
 /* Fetches blocks [from, to) that are not held, as peers have them; to UINT64_MAX: to the end, and goes on as the core grows. Embedded. */
 struct hf_download {
@@ -87,8 +88,8 @@ struct hf_download {
 	bool is_random;                              /* in any order, rather than from the start on */
 	void (*done)(struct hf_download *download);  /* all are held and committed; may free it; never with to UINT64_MAX */
 };
-void hf_download_start(struct hf_replication *replication, struct hf_download *download); /* set from, to, is_random, done before */
-void hf_download_cancel(struct hf_download *download); /* not running is fine */
+HF_API void hf_download_start(struct hf_replication *replication, struct hf_download *download); /* set from, to, is_random, done before */
+HF_API void hf_download_cancel(struct hf_download *download); /* not running is fine */
 
 /* Asks peers for what a byte seek needs (hf_core_seek gave HF_EWAIT): done is called when the seek should be made again. Embedded. */
 struct hf_seek_wait {
@@ -98,8 +99,8 @@ struct hf_seek_wait {
 	bool is_asked; /* private */
 	void (*done)(struct hf_seek_wait *wait);
 };
-void hf_seek_wait_start(struct hf_replication *replication, struct hf_seek_wait *wait);
-void hf_seek_wait_cancel(struct hf_seek_wait *wait);
+HF_API void hf_seek_wait_start(struct hf_replication *replication, struct hf_seek_wait *wait);
+HF_API void hf_seek_wait_cancel(struct hf_seek_wait *wait);
 
 /* Messages of an extension, by name. message is borrowed. Peers that have no such extension drop them. */
 struct hf_extension {
@@ -107,10 +108,10 @@ struct hf_extension {
 	const char *name; /* lives as long as the extension */
 	void (*message)(struct hf_extension *extension, struct hf_replication *replication, struct hf_channel *from, struct hf_slice message);
 };
-void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension);
-void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension);
-int hf_extension_send(struct hf_extension *extension, struct hf_channel *to, struct hf_slice message);
-void hf_extension_broadcast(struct hf_extension *extension, struct hf_replication *replication, struct hf_slice message);
+HF_API void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension);
+HF_API void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension);
+HF_API int hf_extension_send(struct hf_extension *extension, struct hf_channel *to, struct hf_slice message);
+HF_API void hf_extension_broadcast(struct hf_extension *extension, struct hf_replication *replication, struct hf_slice message);
 
 /* ---- What happened ---- */
 
@@ -122,8 +123,8 @@ struct hf_replicator_stats {
 	uint64_t peers_failed;    /* disconnected for breaking the protocol */
 	uint64_t streams, channels;
 };
-void hf_replicator_stats(const struct hf_replicator *replicator, struct hf_replicator_stats *stats);
+HF_API void hf_replicator_stats(const struct hf_replicator *replicator, struct hf_replicator_stats *stats);
 /* Of one core, since it was joined or first served. */
-void hf_replication_stats(const struct hf_replication *replication, struct hf_replicator_stats *stats);
+HF_API void hf_replication_stats(const struct hf_replication *replication, struct hf_replicator_stats *stats);
 
 #endif

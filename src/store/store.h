@@ -76,15 +76,15 @@ struct hf_store_options {
 /* Opens or creates. The caller holds the data directory's LOCK. failure gets the sentence.
  * A store of an older format is upgraded. HF_EVERSION for a newer format, or an older one with read_only; HF_ECORRUPT when
  * something needed at open does not match its checksum (the sentence names file and offset), HF_ENOSPC, HF_EIO, HF_ENOMEM. */
-int hf_store_open(struct hf_store **out, const struct hf_store_options *options, struct hf_failure *failure);
+HF_API int hf_store_open(struct hf_store **out, const struct hf_store_options *options, struct hf_failure *failure);
 /* Commits what was submitted, seals what is in memory so that the next open replays nothing, closes. */
-void hf_store_close(struct hf_store *store);
+HF_API void hf_store_close(struct hf_store *store);
 /* As close, but leaves memory unsealed: what kill -9 leaves. For tests. */
-void hf_store_abandon(struct hf_store *store);
+HF_API void hf_store_abandon(struct hf_store *store);
 
 /* The keyed hash that makes a term: kind separates name spaces ("author", "tag e"), seeded per database
  * so that nobody outside can make two values collide. */
-uint64_t hf_store_term(const struct hf_store *store, uint32_t kind, struct hf_slice value);
+HF_API uint64_t hf_store_term(const struct hf_store *store, uint32_t kind, struct hf_slice value);
 
 /* ---- Changing ---------------------------------------------------------------------------------------- */
 
@@ -111,35 +111,35 @@ struct hf_commit {
 };
 
 /* From any thread. The queue is bounded by the callers' own bounds (each ingest queue has one). */
-void hf_store_submit(struct hf_store *store, struct hf_commit *commit);
+HF_API void hf_store_submit(struct hf_store *store, struct hf_commit *commit);
 /* A chain linked by next, first submitted first. */
-void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, struct hf_commit *last);
+HF_API void hf_store_submit_chain(struct hf_store *store, struct hf_commit *first, struct hf_commit *last);
 /* For a caller that would wait anyway: submits, and when the writer is idle runs the group on this thread, which saves two
  * changes of thread. True: done was called, on this thread, before it returns. False: it is queued, as by submit. */
-bool hf_store_commit_now(struct hf_store *store, struct hf_commit *commit);
+HF_API bool hf_store_commit_now(struct hf_store *store, struct hf_commit *commit);
 /* Runs stage and waits for the outcome, on this thread when the writer is idle. For tools and tests, not for a loop. */
-int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
+HF_API int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
 	int (*stage)(void *context, struct hf_tx *tx), void *context);
 
 /* Operations, only inside stage. All copy what they are given. */
-struct hf_store *hf_tx_store(struct hf_tx *tx);
+HF_API struct hf_store *hf_tx_store(struct hf_tx *tx);
 /* *position (may be NULL) is the document's position. HF_EEXISTS when the id is in the collection already. */
-int hf_tx_put(struct hf_tx *tx, uint32_t collection, const struct hf_doc_key *key,
+HF_API int hf_tx_put(struct hf_tx *tx, uint32_t collection, const struct hf_doc_key *key,
 	const struct iovec *payload, int payload_count, uint64_t *position);
 /* Deletes one document. HF_ENOTFOUND. */
-int hf_tx_delete(struct hf_tx *tx, uint32_t collection, const uint8_t id[static HF_STORE_ID_BYTES]);
-int hf_tx_drop_collection(struct hf_tx *tx, uint32_t collection);
-int hf_tx_table_put(struct hf_tx *tx, uint32_t table, struct hf_slice key, struct hf_slice value);
-int hf_tx_table_delete(struct hf_tx *tx, uint32_t table, struct hf_slice key);
+HF_API int hf_tx_delete(struct hf_tx *tx, uint32_t collection, const uint8_t id[static HF_STORE_ID_BYTES]);
+HF_API int hf_tx_drop_collection(struct hf_tx *tx, uint32_t collection);
+HF_API int hf_tx_table_put(struct hf_tx *tx, uint32_t table, struct hf_slice key, struct hf_slice value);
+HF_API int hf_tx_table_delete(struct hf_tx *tx, uint32_t table, struct hf_slice key);
 /* Logs. append gives the block the next index (*index may be NULL). truncate forgets blocks from `length`
  * on; clear forgets [from, to) but keeps the length; drop forgets the log and frees its number. */
-int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, int block_count, uint64_t *index);
-int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count);
-int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t length);
-int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to);
-int hf_tx_log_drop(struct hf_tx *tx, uint64_t log);
+HF_API int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, int block_count, uint64_t *index);
+HF_API int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count);
+HF_API int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t length);
+HF_API int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to);
+HF_API int hf_tx_log_drop(struct hf_tx *tx, uint64_t log);
 /* A snapshot that sees what stage may see. Borrowed; valid until stage returns. May read the disk. */
-struct hf_snapshot *hf_tx_snapshot(struct hf_tx *tx);
+HF_API struct hf_snapshot *hf_tx_snapshot(struct hf_tx *tx);
 
 /* ---- Reading ----------------------------------------------------------------------------------------- */
 
@@ -147,12 +147,12 @@ struct hf_snapshot *hf_tx_snapshot(struct hf_tx *tx);
  * Pins index segments and log files until released; keep it for a query, not for a connection. What was deleted or replaced
  * after it stays visible to it, until 64 MiB of log or 65,536 deletions have come after; but not a dropped collection, nor a
  * document that was deleted and put again. */
-struct hf_snapshot *hf_store_snapshot(struct hf_store *store);
-void hf_snapshot_release(struct hf_snapshot *snapshot);
+HF_API struct hf_snapshot *hf_store_snapshot(struct hf_store *store);
+HF_API void hf_snapshot_release(struct hf_snapshot *snapshot);
 /* Records at or above this position are not in the snapshot. */
-uint64_t hf_snapshot_position(const struct hf_snapshot *snapshot);
+HF_API uint64_t hf_snapshot_position(const struct hf_snapshot *snapshot);
 /* The position below which all is committed, as the next snapshot would see it. */
-uint64_t hf_store_position(const struct hf_store *store);
+HF_API uint64_t hf_store_position(const struct hf_store *store);
 
 enum hf_read_mode {
 	HF_READ_RESIDENT, /* HF_EWAIT rather than waiting for the disk: for a loop thread */
@@ -167,12 +167,12 @@ struct hf_doc {
 };
 
 /* HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT (counted, logged with file and offset), HF_EIO, HF_ENOMEM. */
-int hf_snapshot_get(struct hf_snapshot *snapshot, uint32_t collection,
+HF_API int hf_snapshot_get(struct hf_snapshot *snapshot, uint32_t collection,
 	const uint8_t id[static HF_STORE_ID_BYTES], enum hf_read_mode mode, struct hf_buffer *scratch, struct hf_doc *doc);
 
 /* An upper bound of how many documents carry the term, from index counts alone. */
-uint64_t hf_snapshot_estimate(struct hf_snapshot *snapshot, uint32_t collection, uint64_t term);
-uint64_t hf_snapshot_doc_count(struct hf_snapshot *snapshot, uint32_t collection); /* alive, about */
+HF_API uint64_t hf_snapshot_estimate(struct hf_snapshot *snapshot, uint32_t collection, uint64_t term);
+HF_API uint64_t hf_snapshot_doc_count(struct hf_snapshot *snapshot, uint32_t collection); /* alive, about */
 
 /* Documents that carry, for EVERY clause, AT LEAST ONE of its terms; no clause: all documents. Ranks
  * within [rank_min, rank_max]. Newest first, ties by lowest id, each once. Hits may include documents whose terms
@@ -191,41 +191,41 @@ struct hf_query {
 struct hf_cursor;
 /* Touches only index memory; HF_EWAIT when that is not resident and mode is HF_READ_RESIDENT. The cursor
  * borrows the snapshot. */
-int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const struct hf_query *query, enum hf_read_mode mode);
+HF_API int hf_cursor_open(struct hf_cursor **out, struct hf_snapshot *snapshot, const struct hf_query *query, enum hf_read_mode mode);
 /* The next document; HF_ENOTFOUND at the end. After HF_EWAIT the same call may be made again, also with the
  * other mode (hf_cursor_set_mode) on another thread: nothing is lost. HF_ECORRUPT: this one document cannot
  * be read; it is skipped, and the next call goes on. */
-int hf_cursor_next(struct hf_cursor *cursor, struct hf_buffer *scratch, struct hf_doc *doc);
-void hf_cursor_set_mode(struct hf_cursor *cursor, enum hf_read_mode mode);
-size_t hf_cursor_bytes(const struct hf_cursor *cursor); /* of memory, about */
-void hf_cursor_close(struct hf_cursor *cursor); /* NULL is fine */
+HF_API int hf_cursor_next(struct hf_cursor *cursor, struct hf_buffer *scratch, struct hf_doc *doc);
+HF_API void hf_cursor_set_mode(struct hf_cursor *cursor, enum hf_read_mode mode);
+HF_API size_t hf_cursor_bytes(const struct hf_cursor *cursor); /* of memory, about */
+HF_API void hf_cursor_close(struct hf_cursor *cursor); /* NULL is fine */
 
 /* All documents of a collection in order of arrival (position), for export and rebuild: calls each for
  * every live one; a non-zero return ends it and is returned. Blocking. */
-int hf_snapshot_scan(struct hf_snapshot *snapshot, uint32_t collection, uint64_t from_position,
+HF_API int hf_snapshot_scan(struct hf_snapshot *snapshot, uint32_t collection, uint64_t from_position,
 	int (*each)(void *context, const struct hf_doc *doc), void *context);
 
 /* Tables are read as they are committed now, not as of a snapshot. value is appended to *value. */
-int hf_store_table_get(struct hf_store *store, uint32_t table, struct hf_slice key, struct hf_buffer *value);
+HF_API int hf_store_table_get(struct hf_store *store, uint32_t table, struct hf_slice key, struct hf_buffer *value);
 /* In key order from `from` on; a non-zero return of each ends it and is returned. Holds the table lock:
  * each must be short and must not call the store. */
-int hf_store_table_scan(struct hf_store *store, uint32_t table, struct hf_slice from,
+HF_API int hf_store_table_scan(struct hf_store *store, uint32_t table, struct hf_slice from,
 	int (*each)(void *context, struct hf_slice key, struct hf_slice value), void *context);
-int hf_tx_table_get(struct hf_tx *tx, uint32_t table, struct hf_slice key, struct hf_buffer *value);
+HF_API int hf_tx_table_get(struct hf_tx *tx, uint32_t table, struct hf_slice key, struct hf_buffer *value);
 
 /* Blocks as committed now. HF_ENOTFOUND for a hole or past the end. */
-int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum hf_read_mode mode, struct hf_buffer *block);
-int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length);
+HF_API int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum hf_read_mode mode, struct hf_buffer *block);
+HF_API int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *length);
 /* Many blocks: calls each for those of [*from, to) that are there, in order; holes are left out. *from goes on with them: after
  * HF_EWAIT the same call may be made again, in either mode; after HF_ECORRUPT it is the block that cannot be read; after
  * another result of each, which ends it and is returned, it is behind that block. Blocks that lie together in the log are read
  * together. As committed when each few hundred of them were looked up. */
-int hf_store_log_read(struct hf_store *store, uint64_t log, uint64_t *from, uint64_t to, enum hf_read_mode mode,
+HF_API int hf_store_log_read(struct hf_store *store, uint64_t log, uint64_t *from, uint64_t to, enum hf_read_mode mode,
 	int (*each)(void *context, uint64_t index, struct hf_slice block), void *context);
 /* Which blocks are there: calls each for every range of [from, to) without a hole, as long as it is, ascending; a non-zero
  * return ends it and is returned. As committed at the call. Blocking. HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log
  * that does not exist has none. */
-int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
+HF_API int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
 	int (*each)(void *context, uint64_t from, uint64_t to), void *context);
 
 /* ---- Keeping ----------------------------------------------------------------------------------------- */
@@ -237,17 +237,17 @@ struct hf_store_stats {
 	uint64_t corrupt_count; /* records or blocks that failed their checksum since open */
 	uint64_t replayed_records, replay_us; /* at open */
 };
-void hf_store_stats(struct hf_store *store, struct hf_store_stats *stats);
+HF_API void hf_store_stats(struct hf_store *store, struct hf_store_stats *stats);
 
 /* Reads every file from end to end: frames, checksums, index against log. Calls report (may be NULL)
  * with one sentence for every fault. Returns HF_OK, or HF_ECORRUPT when there was a fault. */
-int hf_store_verify(struct hf_store *store, void (*report)(void *context, const char *sentence), void *context);
+HF_API int hf_store_verify(struct hf_store *store, void (*report)(void *context, const char *sentence), void *context);
 /* A copy that opens as a store, taken while the store is in use: everything committed before the call. */
-int hf_store_backup(struct hf_store *store, const char *directory, struct hf_failure *failure);
+HF_API int hf_store_backup(struct hf_store *store, const char *directory, struct hf_failure *failure);
 /* Seals, merges to few segments and rewrites log files that hold dead records. */
-int hf_store_compact(struct hf_store *store, struct hf_failure *failure);
+HF_API int hf_store_compact(struct hf_store *store, struct hf_failure *failure);
 /* Builds the index of one collection again from the log, beside commits and readers, and throws the old one away. */
-int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,
+HF_API int hf_store_rebuild_index(struct hf_store *store, uint32_t collection,
 	void (*progress)(void *context, uint64_t done, uint64_t total), void *context);
 
 #endif

@@ -56,24 +56,24 @@ struct hf_protomux_limits {
 };
 
 /* limits NULL: the defaults. seed: unpredictable, for hashing. HF_ENOMEM. */
-int hf_protomux_new(const struct hf_protomux_events *events, void *owner, uint64_t seed, const struct hf_protomux_limits *limits,
+HF_API int hf_protomux_new(const struct hf_protomux_events *events, void *owner, uint64_t seed, const struct hf_protomux_limits *limits,
 	struct hf_protomux **mux);
 /* Closes all channels (HF_CHANNEL_DESTROYED) without a word to the remote. */
-void hf_protomux_free(struct hf_protomux *mux);
+HF_API void hf_protomux_free(struct hf_protomux *mux);
 /* Ends the mux with an error of the owner's or a channel's own. */
-void hf_protomux_fail(struct hf_protomux *mux, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+HF_API void hf_protomux_fail(struct hf_protomux *mux, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* One plaintext message of the stream; borrowed. Replies to a batch are sent as one batch. HF_OK; or the error that has
  * ended the mux; HF_ECLOSED after that. */
-int hf_protomux_recv(struct hf_protomux *mux, struct hf_slice message);
+HF_API int hf_protomux_recv(struct hf_protomux *mux, struct hf_slice message);
 /* The stream has room again: tells all channels. */
-void hf_protomux_drained(struct hf_protomux *mux);
-bool hf_protomux_is_congested(const struct hf_protomux *mux);
+HF_API void hf_protomux_drained(struct hf_protomux *mux);
+HF_API bool hf_protomux_is_congested(const struct hf_protomux *mux);
 /* Between the two, which nest, messages of all channels are collected and then sent as one batch. */
-void hf_protomux_cork(struct hf_protomux *mux);
-void hf_protomux_uncork(struct hf_protomux *mux);
+HF_API void hf_protomux_cork(struct hf_protomux *mux);
+HF_API void hf_protomux_uncork(struct hf_protomux *mux);
 /* Channels that are open on this side. */
-uint32_t hf_protomux_channel_count(const struct hf_protomux *mux);
+HF_API uint32_t hf_protomux_channel_count(const struct hf_protomux *mux);
 
 /* ---- Channels that the remote opens ---- */
 
@@ -85,10 +85,11 @@ typedef int hf_protomux_notify(void *context, struct hf_protomux *mux, struct hf
 
 /* Registers, or replaces, who is asked about opens of (protocol, id), or with an empty id of all ids of the protocol that have
  * nobody of their own. HF_EINVAL: name or id too long; HF_ETOOBIG: more than channels_max; HF_ENOMEM; HF_ECLOSED. */
-int hf_protomux_pair(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id, hf_protomux_notify *notify, void *context);
-void hf_protomux_unpair(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id);
+HF_API int hf_protomux_pair(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id, hf_protomux_notify *notify,
+	void *context);
+HF_API void hf_protomux_unpair(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id);
 /* The late answer no. HF_ENOTFOUND when none is due (any more). */
-int hf_protomux_reject(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id);
+HF_API int hf_protomux_reject(struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id);
 
 /* ---- Channels ---- */
 
@@ -122,22 +123,22 @@ struct hf_channel_options {
  * callbacks, or the end of the mux, has closed it again, and `close` was called. With any other error no callback was called and
  * *channel is NULL: HF_EEXISTS (one is open here, and may_repeat is false), HF_EINVAL (a name, id or handshake is too long),
  * HF_ETOOBIG (channels_max), HF_ENOMEM, HF_ECLOSED (the mux has ended). */
-int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *options, struct hf_channel **channel);
+HF_API int hf_protomux_open(struct hf_protomux *mux, const struct hf_channel_options *options, struct hf_channel **channel);
 /* Tells the remote and calls `close`. Closed already: nothing. */
-void hf_channel_close(struct hf_channel *channel);
+HF_API void hf_channel_close(struct hf_channel *channel);
 
 /* Sends one message. Corked, it is copied into the batch; else its parts are passed on as they are. count is at most 7.
  * HF_ECLOSED; HF_ETOOBIG (HF_PROTOMUX_MESSAGE_BYTES_MAX); HF_ENOMEM; none of these ends the mux. */
 #define HF_CHANNEL_PARTS_MAX 7
-int hf_channel_send(struct hf_channel *channel, uint32_t type, const struct iovec *parts, int count);
+HF_API int hf_channel_send(struct hf_channel *channel, uint32_t type, const struct iovec *parts, int count);
 /* The same for a message that is written in place: what the writer gets between the two calls is the body. Nothing else may
  * be called on the mux between them. end returns what hf_channel_send would, or the writer's status; then nothing was sent. */
-struct hf_compact_writer *hf_channel_begin(struct hf_channel *channel, uint32_t type);
-int hf_channel_end(struct hf_channel *channel);
+HF_API struct hf_compact_writer *hf_channel_begin(struct hf_channel *channel, uint32_t type);
+HF_API int hf_channel_end(struct hf_channel *channel);
 
-bool hf_channel_is_open(const struct hf_channel *channel);   /* both sides have opened, neither has closed */
-bool hf_channel_is_closed(const struct hf_channel *channel);
-struct hf_protomux *hf_channel_mux(const struct hf_channel *channel);
-void *hf_channel_context(const struct hf_channel *channel);
+HF_API bool hf_channel_is_open(const struct hf_channel *channel);   /* both sides have opened, neither has closed */
+HF_API bool hf_channel_is_closed(const struct hf_channel *channel);
+HF_API struct hf_protomux *hf_channel_mux(const struct hf_channel *channel);
+HF_API void *hf_channel_context(const struct hf_channel *channel);
 
 #endif

@@ -46,27 +46,27 @@ struct hf_protomux_rpc_options {
 
 /* As hf_protomux_open, also in its errors; with one, there is no rpc. It stays until it is freed, also when its channel has closed.
  * *rpc is set before the first callback, and not touched after. */
-int hf_protomux_rpc_new(struct hf_protomux *mux, const struct hf_protomux_rpc_options *options, struct hf_protomux_rpc **rpc);
+HF_API int hf_protomux_rpc_new(struct hf_protomux *mux, const struct hf_protomux_rpc_options *options, struct hf_protomux_rpc **rpc);
 /* Closes the channel if it is not: outstanding requests end with HF_ECLOSED in this call, `close` is not called. NULL is fine. */
-void hf_protomux_rpc_free(struct hf_protomux_rpc *rpc);
+HF_API void hf_protomux_rpc_free(struct hf_protomux_rpc *rpc);
 /* Closes the channel when nothing is outstanding on either side, now or later. */
-void hf_protomux_rpc_end(struct hf_protomux_rpc *rpc);
-bool hf_protomux_rpc_is_closed(const struct hf_protomux_rpc *rpc);
+HF_API void hf_protomux_rpc_end(struct hf_protomux_rpc *rpc);
+HF_API bool hf_protomux_rpc_is_closed(const struct hf_protomux_rpc *rpc);
 
 /* Sends a request. deadline_us: monotonic, or HF_PROTOMUX_RPC_NEVER. *id (may be NULL) is for cancelling. HF_EBUSY: too many are
  * outstanding; HF_EINVAL: the method's name is too long; HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. Unless HF_OK, reply is not called. */
-int hf_protomux_rpc_request(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value, uint64_t deadline_us,
+HF_API int hf_protomux_rpc_request(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value, uint64_t deadline_us,
 	hf_protomux_rpc_reply *reply, void *context, uint64_t *id);
 /* Forgets a request: reply is not called any more. The remote is not told, for want of a message that says so. */
-void hf_protomux_rpc_cancel(struct hf_protomux_rpc *rpc, uint64_t id);
-int hf_protomux_rpc_event(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value);
+HF_API void hf_protomux_rpc_cancel(struct hf_protomux_rpc *rpc, uint64_t id);
+HF_API int hf_protomux_rpc_event(struct hf_protomux_rpc *rpc, struct hf_slice method, struct hf_slice value);
 /* When tick is due: the earliest deadline, or HF_PROTOMUX_RPC_NEVER. tick ends the requests whose deadline has come. */
-uint64_t hf_protomux_rpc_deadline(const struct hf_protomux_rpc *rpc);
-void hf_protomux_rpc_tick(struct hf_protomux_rpc *rpc, uint64_t now_us);
+HF_API uint64_t hf_protomux_rpc_deadline(const struct hf_protomux_rpc *rpc);
+HF_API void hf_protomux_rpc_tick(struct hf_protomux_rpc *rpc, uint64_t now_us);
 
 /* Answers a call. HF_ENOTFOUND: answered before; HF_ECLOSED; HF_ETOOBIG, HF_ENOMEM: not answered, and may be again. For call 0
  * nothing is done. */
-int hf_protomux_rpc_answer(struct hf_protomux_rpc *rpc, uint64_t call, struct hf_slice value);
-int hf_protomux_rpc_answer_error(struct hf_protomux_rpc *rpc, uint64_t call, const struct hf_protomux_rpc_error *error);
+HF_API int hf_protomux_rpc_answer(struct hf_protomux_rpc *rpc, uint64_t call, struct hf_slice value);
+HF_API int hf_protomux_rpc_answer_error(struct hf_protomux_rpc *rpc, uint64_t call, const struct hf_protomux_rpc_error *error);
 
 #endif

@@ -75,33 +75,33 @@ struct hf_replication_extension {
 	struct hf_slice message;
 };
 
-int hf_replication_read_handshake(struct hf_slice body, struct hf_replication_handshake *out);
-int hf_replication_read_sync(struct hf_slice body, struct hf_replication_sync *out);
-int hf_replication_read_request(struct hf_slice body, struct hf_replication_request *out);
-int hf_replication_read_cancel(struct hf_slice body, struct hf_replication_cancel *out);
-int hf_replication_read_data(struct hf_slice body, struct hf_replication_data *out);
-int hf_replication_read_no_data(struct hf_slice body, struct hf_replication_no_data *out);
-int hf_replication_read_want(struct hf_slice body, struct hf_replication_want *out);
-int hf_replication_read_bitfield(struct hf_slice body, struct hf_replication_bitfield *out);
-int hf_replication_read_range(struct hf_slice body, struct hf_replication_range *out);
-int hf_replication_read_extension(struct hf_slice body, struct hf_replication_extension *out);
+HF_API int hf_replication_read_handshake(struct hf_slice body, struct hf_replication_handshake *out);
+HF_API int hf_replication_read_sync(struct hf_slice body, struct hf_replication_sync *out);
+HF_API int hf_replication_read_request(struct hf_slice body, struct hf_replication_request *out);
+HF_API int hf_replication_read_cancel(struct hf_slice body, struct hf_replication_cancel *out);
+HF_API int hf_replication_read_data(struct hf_slice body, struct hf_replication_data *out);
+HF_API int hf_replication_read_no_data(struct hf_slice body, struct hf_replication_no_data *out);
+HF_API int hf_replication_read_want(struct hf_slice body, struct hf_replication_want *out);
+HF_API int hf_replication_read_bitfield(struct hf_slice body, struct hf_replication_bitfield *out);
+HF_API int hf_replication_read_range(struct hf_slice body, struct hf_replication_range *out);
+HF_API int hf_replication_read_extension(struct hf_slice body, struct hf_replication_extension *out);
 
-void hf_replication_write_handshake(struct hf_compact_writer *out, const struct hf_replication_handshake *in);
-void hf_replication_write_sync(struct hf_compact_writer *out, const struct hf_replication_sync *in);
-void hf_replication_write_request(struct hf_compact_writer *out, const struct hf_replication_request *in);
-void hf_replication_write_cancel(struct hf_compact_writer *out, const struct hf_replication_cancel *in);
-void hf_replication_write_data(struct hf_compact_writer *out, const struct hf_replication_data *in);
-void hf_replication_write_no_data(struct hf_compact_writer *out, const struct hf_replication_no_data *in);
-void hf_replication_write_want(struct hf_compact_writer *out, const struct hf_replication_want *in);
-void hf_replication_write_bitfield(struct hf_compact_writer *out, const struct hf_replication_bitfield *in);
-void hf_replication_write_range(struct hf_compact_writer *out, const struct hf_replication_range *in);
-void hf_replication_write_extension(struct hf_compact_writer *out, const struct hf_replication_extension *in);
+HF_API void hf_replication_write_handshake(struct hf_compact_writer *out, const struct hf_replication_handshake *in);
+HF_API void hf_replication_write_sync(struct hf_compact_writer *out, const struct hf_replication_sync *in);
+HF_API void hf_replication_write_request(struct hf_compact_writer *out, const struct hf_replication_request *in);
+HF_API void hf_replication_write_cancel(struct hf_compact_writer *out, const struct hf_replication_cancel *in);
+HF_API void hf_replication_write_data(struct hf_compact_writer *out, const struct hf_replication_data *in);
+HF_API void hf_replication_write_no_data(struct hf_compact_writer *out, const struct hf_replication_no_data *in);
+HF_API void hf_replication_write_want(struct hf_compact_writer *out, const struct hf_replication_want *in);
+HF_API void hf_replication_write_bitfield(struct hf_compact_writer *out, const struct hf_replication_bitfield *in);
+HF_API void hf_replication_write_range(struct hf_compact_writer *out, const struct hf_replication_range *in);
+HF_API void hf_replication_write_extension(struct hf_compact_writer *out, const struct hf_replication_extension *in);
 
 /* A data message for hf_channel_send without a copy of the block: what stands before and behind it is appended to *scratch, and
  * parts are set to head, block and tail. They are good until scratch changes. Returns the number of parts (1 without a block, else
  * 3), or HF_ENOMEM or HF_EINVAL. */
 #define HF_REPLICATION_DATA_PARTS 3
-int hf_replication_data_parts(const struct hf_replication_data *in, struct hf_buffer *scratch,
+HF_API int hf_replication_data_parts(const struct hf_replication_data *in, struct hf_buffer *scratch,
 	struct iovec parts[static HF_REPLICATION_DATA_PARTS]);
 
 #endif

@@ -21,8 +21,8 @@ struct hf_secret_stream;
 /* What all sessions of a thread share: the cipher's contexts and memory for output. It outlives them and every slice taken from
  * them. */
 struct hf_secret_stream_pool;
-int hf_secret_stream_pool_new(struct hf_secret_stream_pool **out); /* HF_ENOMEM */
-void hf_secret_stream_pool_free(struct hf_secret_stream_pool *pool); /* NULL is fine */
+HF_API int hf_secret_stream_pool_new(struct hf_secret_stream_pool **out); /* HF_ENOMEM */
+HF_API void hf_secret_stream_pool_free(struct hf_secret_stream_pool *pool); /* NULL is fine */
 
 struct hf_secret_stream_events {
 	/* Noise is finished and messages may be written; remote_key was proved, the application says whether it is welcome. Not called
@@ -49,18 +49,18 @@ struct hf_secret_stream_options {
 
 /* From within events everything but recv and tick may be called; _free, too: it then takes effect when recv returns, which says
  * HF_ECLOSED. HF_ENOMEM. */
-int hf_secret_stream_new(struct hf_secret_stream **out, const struct hf_secret_stream_options *options, uint64_t now_ms);
-void hf_secret_stream_free(struct hf_secret_stream *stream); /* wipes the keys; NULL is fine */
+HF_API int hf_secret_stream_new(struct hf_secret_stream **out, const struct hf_secret_stream_options *options, uint64_t now_ms);
+HF_API void hf_secret_stream_free(struct hf_secret_stream *stream); /* wipes the keys; NULL is fine */
 
 /* Eats all bytes; they are written to. HF_OK, or what ended the session, now and before: HF_EMALFORMED (a length, a key or a stream
  * id that cannot be), HF_ETOOBIG (a message above the limit), HF_EBADSIG (not from the other side of the handshake),
  * HF_ETIMEOUT, HF_ENOMEM. */
-int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint8_t *data, size_t length);
+HF_API int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint8_t *data, size_t length);
 
 /* Seals one message given in count pieces, for the pump to take; it may be empty. HF_EWAIT before the handshake is finished,
  * HF_ETOOBIG past HF_SECRET_STREAM_MESSAGE_BYTES_MAX, HF_EBUSY when output_bytes_max or more are pending, HF_ENOMEM: nothing was
  * sealed then. Or what ended the session. */
-int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, const struct iovec *pieces, size_t count);
+HF_API int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, const struct iovec *pieces, size_t count);
 
 /* Bytes for the transport. Each slice taken is one reference to its chunk: hf_secret_stream_release(slice.chunk) once it is written. */
 struct hf_secret_stream_slice {
@@ -68,23 +68,23 @@ struct hf_secret_stream_slice {
 	const uint8_t *data;
 	size_t length;
 };
-void hf_secret_stream_release(void *chunk);
+HF_API void hf_secret_stream_release(void *chunk);
 /* Takes up to count_max slices, in order; returns their count. What was sealed before the session ended still comes. */
-size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_secret_stream_slice *slices, size_t count_max);
+HF_API size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_secret_stream_slice *slices, size_t count_max);
 /* Sealed and not taken yet. */
-size_t hf_secret_stream_pending_bytes(const struct hf_secret_stream *stream);
+HF_API size_t hf_secret_stream_pending_bytes(const struct hf_secret_stream *stream);
 
 /* Of an unfinished frame: what the session holds for the remote. */
-size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream);
+HF_API size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream);
 
 /* When tick is due; UINT64_MAX: not at all. It moves with every call. */
-uint64_t hf_secret_stream_deadline(const struct hf_secret_stream *stream);
+HF_API uint64_t hf_secret_stream_deadline(const struct hf_secret_stream *stream);
 /* HF_OK or what ended the session: HF_ETIMEOUT. Writes the empty message when it is time. */
-int hf_secret_stream_tick(struct hf_secret_stream *stream, uint64_t now_ms);
+HF_API int hf_secret_stream_tick(struct hf_secret_stream *stream, uint64_t now_ms);
 
-bool hf_secret_stream_is_open(const struct hf_secret_stream *stream); /* messages may be written */
+HF_API bool hf_secret_stream_is_open(const struct hf_secret_stream *stream); /* messages may be written */
 /* These hold once the handshake is finished. */
-const uint8_t *hf_secret_stream_remote_key(const struct hf_secret_stream *stream);
-const uint8_t *hf_secret_stream_handshake_hash(const struct hf_secret_stream *stream);
+HF_API const uint8_t *hf_secret_stream_remote_key(const struct hf_secret_stream *stream);
+HF_API const uint8_t *hf_secret_stream_handshake_hash(const struct hf_secret_stream *stream);
 
 #endif

@@ -19,22 +19,22 @@ struct hf_bitfield {
 	struct hf_u64_map pages; /* page number to struct hf_bitfield_page * */
 };
 
-void hf_bitfield_free(struct hf_bitfield *bits); /* leaves it empty */
-bool hf_bitfield_get_slow(const struct hf_bitfield *bits, uint64_t index);
+HF_API void hf_bitfield_free(struct hf_bitfield *bits); /* leaves it empty */
+HF_API bool hf_bitfield_get_slow(const struct hf_bitfield *bits, uint64_t index);
 static inline bool hf_bitfield_get(const struct hf_bitfield *bits, uint64_t index)
 {
 	return index < bits->contiguous || (bits->beyond_count > 0 && hf_bitfield_get_slow(bits, index));
 }
 /* HF_ENOMEM, HF_ETOOBIG: part of the range may be set. */
-int hf_bitfield_set(struct hf_bitfield *bits, uint64_t from, uint64_t to);
-int hf_bitfield_clear(struct hf_bitfield *bits, uint64_t from, uint64_t to);
+HF_API int hf_bitfield_set(struct hf_bitfield *bits, uint64_t from, uint64_t to);
+HF_API int hf_bitfield_clear(struct hf_bitfield *bits, uint64_t from, uint64_t to);
 /* All from length on. Cannot fail. */
-void hf_bitfield_truncate(struct hf_bitfield *bits, uint64_t length);
+HF_API void hf_bitfield_truncate(struct hf_bitfield *bits, uint64_t length);
 /* The first index in [from, to) that is held, or is not; to when there is none. */
-uint64_t hf_bitfield_next_set(const struct hf_bitfield *bits, uint64_t from, uint64_t to);
-uint64_t hf_bitfield_next_clear(const struct hf_bitfield *bits, uint64_t from, uint64_t to);
+HF_API uint64_t hf_bitfield_next_set(const struct hf_bitfield *bits, uint64_t from, uint64_t to);
+HF_API uint64_t hf_bitfield_next_clear(const struct hf_bitfield *bits, uint64_t from, uint64_t to);
 static inline uint64_t hf_bitfield_count(const struct hf_bitfield *bits) { return bits->contiguous + bits->beyond_count; }
 /* 32 bits from index on, which is a multiple of 32, in the order of the wire. */
-uint32_t hf_bitfield_word(const struct hf_bitfield *bits, uint64_t index);
+HF_API uint32_t hf_bitfield_word(const struct hf_bitfield *bits, uint64_t index);
 
 #endif

@@ -27,91 +27,91 @@ struct hf_core;
 struct hf_corestore;
 
 /* A core is shared by all who opened it. unref by the last commits what is staged and forgets the core. */
-struct hf_core *hf_core_ref(struct hf_core *core);
-void hf_core_unref(struct hf_core *core); /* NULL is fine */
+HF_API struct hf_core *hf_core_ref(struct hf_core *core);
+HF_API void hf_core_unref(struct hf_core *core); /* NULL is fine */
 
 /* ---- What it is ---- */
 
-const uint8_t *hf_core_key(const struct hf_core *core);           /* HF_CORE_KEY_BYTES */
-const uint8_t *hf_core_discovery_key(const struct hf_core *core); /* 32 bytes */
-struct hf_corestore *hf_core_store(const struct hf_core *core);
-const struct hf_manifest *hf_core_manifest(const struct hf_core *core); /* NULL until it is known */
-bool hf_core_is_compat(const struct hf_core *core);    /* key is the signer's own; its manifest is never sent */
-bool hf_core_is_writable(const struct hf_core *core);  /* we hold the one key that signs */
-bool hf_core_is_encrypted(const struct hf_core *core); /* blocks are opened and sealed on their way */
-uint64_t hf_core_padding(const struct hf_core *core);  /* bytes that encryption adds to a block: 0 or 8 */
+HF_API const uint8_t *hf_core_key(const struct hf_core *core);           /* HF_CORE_KEY_BYTES */
+HF_API const uint8_t *hf_core_discovery_key(const struct hf_core *core); /* 32 bytes */
+HF_API struct hf_corestore *hf_core_store(const struct hf_core *core);
+HF_API const struct hf_manifest *hf_core_manifest(const struct hf_core *core); /* NULL until it is known */
+HF_API bool hf_core_is_compat(const struct hf_core *core);    /* key is the signer's own; its manifest is never sent */
+HF_API bool hf_core_is_writable(const struct hf_core *core);  /* we hold the one key that signs */
+HF_API bool hf_core_is_encrypted(const struct hf_core *core); /* blocks are opened and sealed on their way */
+HF_API uint64_t hf_core_padding(const struct hf_core *core);  /* bytes that encryption adds to a block: 0 or 8 */
 /* From now on blocks are decrypted and encrypted. HF_EEXISTS when another key was given before. */
-int hf_core_set_encryption_key(struct hf_core *core, const uint8_t key[static 32], bool is_block_key);
+HF_API int hf_core_set_encryption_key(struct hf_core *core, const uint8_t key[static 32], bool is_block_key);
 /* Set after a peer has proved that the writer signed two histories; nothing is written or replicated any more. */
-bool hf_core_is_frozen(const struct hf_core *core);
+HF_API bool hf_core_is_frozen(const struct hf_core *core);
 
 /* The tree with what is staged, and as committed. */
-const struct hf_tree *hf_core_tree(const struct hf_core *core);
-const struct hf_tree *hf_core_committed_tree(const struct hf_core *core);
+HF_API const struct hf_tree *hf_core_tree(const struct hf_core *core);
+HF_API const struct hf_tree *hf_core_committed_tree(const struct hf_core *core);
 static inline uint64_t hf_core_length(const struct hf_core *core) { return hf_core_tree(core)->length; }
 static inline uint64_t hf_core_fork(const struct hf_core *core) { return hf_core_tree(core)->fork; }
-uint64_t hf_core_byte_length(const struct hf_core *core); /* of the blocks as their reader sees them, without padding */
-struct hf_slice hf_core_signature(const struct hf_core *core); /* over the committed tree; borrowed until the next change */
-const struct hf_bitfield *hf_core_blocks(const struct hf_core *core); /* which are held, with what is staged */
+HF_API uint64_t hf_core_byte_length(const struct hf_core *core); /* of the blocks as their reader sees them, without padding */
+HF_API struct hf_slice hf_core_signature(const struct hf_core *core); /* over the committed tree; borrowed until the next change */
+HF_API const struct hf_bitfield *hf_core_blocks(const struct hf_core *core); /* which are held, with what is staged */
 
 /* ---- Reading ---- */
 
 /* Appends the block, opened, to *block. HF_EWAIT; HF_ENOTFOUND at or past the length; HF_EIO, HF_ECORRUPT, HF_ENOMEM, and
  * HF_EMALFORMED for a block too short for its padding. */
-int hf_core_get(struct hf_core *core, uint64_t index, struct hf_buffer *block);
-int hf_core_get_stored(struct hf_core *core, uint64_t index, struct hf_buffer *block); /* as it is in the tree */
+HF_API int hf_core_get(struct hf_core *core, uint64_t index, struct hf_buffer *block);
+HF_API int hf_core_get_stored(struct hf_core *core, uint64_t index, struct hf_buffer *block); /* as it is in the tree */
 /* The block that holds byte `bytes` of all, and where in it. HF_EWAIT with *from and *to set: the answer lies among these
  * blocks; get one of them, or extend the tree. HF_ENOTFOUND past the end. */
 struct hf_core_place {
 	uint64_t block, offset;
 	uint64_t from, to;
 };
-int hf_core_seek(struct hf_core *core, uint64_t bytes, struct hf_core_place *place);
+HF_API int hf_core_seek(struct hf_core *core, uint64_t bytes, struct hf_core_place *place);
 /* A node of the tree, staged ones included. HF_ENOTFOUND: not held. */
-int hf_core_node(struct hf_core *core, uint64_t index, struct hf_tree_node *node);
-struct hf_tree_reader hf_core_nodes(struct hf_core *core);
+HF_API int hf_core_node(struct hf_core *core, uint64_t index, struct hf_tree_node *node);
+HF_API struct hf_tree_reader hf_core_nodes(struct hf_core *core);
 /* The tree as it was at an earlier length of this fork. */
-int hf_core_tree_at(struct hf_core *core, uint64_t length, struct hf_tree *tree);
+HF_API int hf_core_tree_at(struct hf_core *core, uint64_t length, struct hf_tree *tree);
 
 /* A core's own notes, not replicated. Appended to *value. HF_ENOTFOUND. */
-int hf_core_get_user_data(struct hf_core *core, struct hf_slice name, struct hf_buffer *value);
+HF_API int hf_core_get_user_data(struct hf_core *core, struct hf_slice name, struct hf_buffer *value);
 
 /* ---- Changing: staged ---- */
 
 /* Blocks are copied, and encrypted when the core is. *first may be NULL. HF_EDENIED when not writable, HF_ETOOBIG, HF_EBUSY when
  * too much is staged, HF_ENOMEM; nothing is changed then. */
-int hf_core_append(struct hf_core *core, const struct hf_slice *blocks, size_t count, uint64_t *first);
+HF_API int hf_core_append(struct hf_core *core, const struct hf_slice *blocks, size_t count, uint64_t *first);
 /* The same for a core whose signature is made elsewhere (several signers): over the tree with these blocks. HF_EBADSIG. */
-int hf_core_append_signed(struct hf_core *core, const struct hf_slice *blocks, size_t count, struct hf_slice signature);
+HF_API int hf_core_append_signed(struct hf_core *core, const struct hf_slice *blocks, size_t count, struct hf_slice signature);
 /* fork must be above the present one; HF_CORE_NEXT_FORK: the next. */
 #define HF_CORE_NEXT_FORK 0
-int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork);
+HF_API int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork);
 /* Forgets blocks, not their place in the tree. */
-int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to);
-int hf_core_set_user_data(struct hf_core *core, struct hf_slice name, struct hf_slice value); /* empty: removes it */
+HF_API int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to);
+HF_API int hf_core_set_user_data(struct hf_core *core, struct hf_slice name, struct hf_slice value); /* empty: removes it */
 
 /* Makes one commit of all that is staged. done (may be NULL) is called on the core's thread, from hf_corestore_poll, also when
  * nothing was staged: then after what was committed before. An error is final: memory is set back to what the store has, and
  * commits after the failed one end with HF_ECANCELED. */
-int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*done)(void *context, int status), void *context);
+HF_API int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*done)(void *context, int status), void *context);
 /* The same, and waits for it. For tools and for writers with a thread of their own. */
-int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability);
+HF_API int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability);
 
 /* Of blocks and nodes, not submitted yet; and with what the writer has not finished. */
-size_t hf_core_staged_bytes(const struct hf_core *core);
-size_t hf_core_uncommitted_bytes(const struct hf_core *core);
+HF_API size_t hf_core_staged_bytes(const struct hf_core *core);
+HF_API size_t hf_core_uncommitted_bytes(const struct hf_core *core);
 
 /* ---- Snapshots ---- */
 
 /* The core as it is now, readable whatever is truncated afterwards (what is cleared is gone). Blocks that a truncation takes are put
  * aside in the store while a snapshot needs them. */
 struct hf_core_snapshot;
-int hf_core_snapshot(struct hf_core *core, struct hf_core_snapshot **out);
+HF_API int hf_core_snapshot(struct hf_core *core, struct hf_core_snapshot **out);
 /* At an earlier length of the present fork. HF_EINVAL past it. */
-int hf_core_checkout(struct hf_core *core, uint64_t length, struct hf_core_snapshot **out);
-void hf_core_snapshot_free(struct hf_core_snapshot *snapshot);
-const struct hf_tree *hf_core_snapshot_tree(const struct hf_core_snapshot *snapshot);
-int hf_core_snapshot_get(struct hf_core_snapshot *snapshot, uint64_t index, struct hf_buffer *block);
+HF_API int hf_core_checkout(struct hf_core *core, uint64_t length, struct hf_core_snapshot **out);
+HF_API void hf_core_snapshot_free(struct hf_core_snapshot *snapshot);
+HF_API const struct hf_tree *hf_core_snapshot_tree(const struct hf_core_snapshot *snapshot);
+HF_API int hf_core_snapshot_get(struct hf_core_snapshot *snapshot, uint64_t index, struct hf_buffer *block);
 
 /* ---- Waiting and watching ---- */
 
@@ -121,11 +121,11 @@ struct hf_core_waiter {
 	void (*ready)(struct hf_core_waiter *waiter, int status); /* HF_OK: the block is here; HF_ECANCELED, HF_ENOTFOUND */
 };
 /* Puts a block on the want list; ready is called once, later, and may free the waiter. */
-void hf_core_wait(struct hf_core *core, struct hf_core_waiter *waiter, uint64_t index);
-void hf_core_wait_cancel(struct hf_core *core, struct hf_core_waiter *waiter); /* not waiting any more is fine */
+HF_API void hf_core_wait(struct hf_core *core, struct hf_core_waiter *waiter, uint64_t index);
+HF_API void hf_core_wait_cancel(struct hf_core *core, struct hf_core_waiter *waiter); /* not waiting any more is fine */
 
 /* The blocks that somebody waits for, in no order. *cursor starts at 0; false at the end. */
-bool hf_core_next_wanted(const struct hf_core *core, size_t *cursor, uint64_t *index);
+HF_API bool hf_core_next_wanted(const struct hf_core *core, size_t *cursor, uint64_t *index);
 
 enum hf_core_event {
 	HF_CORE_GREW,      /* the committed tree is longer; from, to: old and new length */
@@ -143,28 +143,28 @@ struct hf_core_listener {
 	void (*event)(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to);
 };
 /* A listener may remove itself, and others, in its event. */
-void hf_core_listen(struct hf_core *core, struct hf_core_listener *listener);
-void hf_core_unlisten(struct hf_core *core, struct hf_core_listener *listener);
+HF_API void hf_core_listen(struct hf_core *core, struct hf_core_listener *listener);
+HF_API void hf_core_unlisten(struct hf_core *core, struct hf_core_listener *listener);
 
 /* ---- For replication ---- */
 
 /* An answer from the committed tree: proof with block value, signature and manifest; all point into *bytes. HF_ENOTFOUND: a
  * block is asked for that is not held, or the fork is another; HF_EINVAL: no such proof can be; HF_EWAIT. */
-int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_request *request, struct hf_buffer *bytes,
+HF_API int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_request *request, struct hf_buffer *bytes,
 	struct hf_proof *proof);
 /* Judges a peer's proof of our fork and stages what it brings. *grew: the length did. HF_EBADSIG, HF_EMALFORMED: the peer is wrong, and
  * failure (may be NULL) says how; HF_ENOTFOUND: it does not tie to our tree, or is of another fork; HF_EWAIT; nothing is changed then. */
-int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *grew, struct hf_failure *failure);
+HF_API int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *grew, struct hf_failure *failure);
 /* Judges a proof of the whole tree on another fork, from nothing. */
-int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof, struct hf_proof_check *check, struct hf_failure *failure);
+HF_API int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof, struct hf_proof_check *check, struct hf_failure *failure);
 /* Goes over to the tree of a higher fork whose search has finished: our blocks above what both have are gone. */
-int hf_core_adopt(struct hf_core *core, const struct hf_reorg *reorg, struct hf_slice signature);
+HF_API int hf_core_adopt(struct hf_core *core, const struct hf_reorg *reorg, struct hf_slice signature);
 /* Keeps a manifest that came from outside. HF_EBADSIG when it does not hash to the key. */
-int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded);
+HF_API int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded);
 /* Whether we can prove that our committed tree extends one of that length. */
-bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length);
+HF_API bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length);
 /* How many ancestors of a block are missing: the `nodes` of a request. HF_EWAIT. */
-int hf_core_missing_nodes(struct hf_core *core, uint64_t index, uint64_t *count);
-void hf_core_freeze(struct hf_core *core);
+HF_API int hf_core_missing_nodes(struct hf_core *core, uint64_t index, uint64_t *count);
+HF_API void hf_core_freeze(struct hf_core *core);
 
 #endif

@@ -36,28 +36,30 @@ struct hf_manifest {
 
 /* Sets the reader's status like any read: HF_EMALFORMED; HF_ETOOBIG past a limit above; HF_EVERSION for a version, hash or signature
  * kind that nobody defined. */
-void hf_manifest_read(struct hf_compact_reader *in, struct hf_manifest *out);
-int hf_manifest_decode(struct hf_manifest *out, struct hf_slice encoded);
+HF_API void hf_manifest_read(struct hf_compact_reader *in, struct hf_manifest *out);
+HF_API int hf_manifest_decode(struct hf_manifest *out, struct hf_slice encoded);
 /* Appends the one encoding that the key is the hash of. HF_EINVAL for what the version cannot say. */
-int hf_manifest_encode(const struct hf_manifest *manifest, struct hf_buffer *out);
+HF_API int hf_manifest_encode(const struct hf_manifest *manifest, struct hf_buffer *out);
 /* Appends one signer, for the signers of a manifest that is being made. */
-int hf_manifest_signer_write(struct hf_buffer *signers, const uint8_t signer_namespace[static 32], const uint8_t public_key[static 32]);
+HF_API int hf_manifest_signer_write(struct hf_buffer *signers, const uint8_t signer_namespace[static 32],
+	const uint8_t public_key[static 32]);
 /* The signer of that number; false past the last. */
-bool hf_manifest_signer(const struct hf_manifest *manifest, uint64_t number, struct hf_manifest_signer *out);
+HF_API bool hf_manifest_signer(const struct hf_manifest *manifest, uint64_t number, struct hf_manifest_signer *out);
 
 /* The core's key: a hash of the encoded manifest. HF_ENOMEM, HF_EINVAL. */
-int hf_manifest_key(const struct hf_manifest *manifest, uint8_t key[static HF_CORE_KEY_BYTES]);
+HF_API int hf_manifest_key(const struct hf_manifest *manifest, uint8_t key[static HF_CORE_KEY_BYTES]);
 /* What a writer gets that asks for nothing: version 1, its public key as the one signer, the default namespace. Borrows bytes,
  * which becomes its encoding. */
-void hf_manifest_default(struct hf_manifest *out, uint8_t bytes[static HF_MANIFEST_DEFAULT_BYTES], const uint8_t public_key[static 32]);
+HF_API void hf_manifest_default(struct hf_manifest *out, uint8_t bytes[static HF_MANIFEST_DEFAULT_BYTES],
+	const uint8_t public_key[static 32]);
 /* More than half of the signers; 0 for none. */
 static inline uint64_t hf_manifest_quorum_default(uint32_t signer_count) { return signer_count == 0 ? 0 : signer_count / 2 + 1; }
 
 /* Compat cores (before hypercore 11) have their signer's public key as key; quorum, patches and prologue mean nothing for them. */
-bool hf_manifest_is_compat(const struct hf_manifest *manifest, const uint8_t key[static HF_CORE_KEY_BYTES]);
+HF_API bool hf_manifest_is_compat(const struct hf_manifest *manifest, const uint8_t key[static HF_CORE_KEY_BYTES]);
 /* The manifest by which a reader of key judges: `encoded` if a peer sent one, which must hash to key (else HF_EBADSIG, and decode's
  * errors); with none (data NULL) the core can only be a compat one. Borrows encoded, or bytes. */
-int hf_manifest_of_key(struct hf_manifest *out, const uint8_t key[static HF_CORE_KEY_BYTES], struct hf_slice encoded,
+HF_API int hf_manifest_of_key(struct hf_manifest *out, const uint8_t key[static HF_CORE_KEY_BYTES], struct hf_slice encoded,
 	uint8_t bytes[static HF_MANIFEST_DEFAULT_BYTES]);
 
 #endif

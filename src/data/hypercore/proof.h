@@ -35,7 +35,7 @@ struct hf_proof {
  * prologue_length: 0 for none (an upgrade from below it is rewritten, section 6.4). An empty tree answers with no parts.
  * HF_EINVAL: the request cannot be answered by any peer of this length; HF_ENOTFOUND: a node is missing here; HF_ENOMEM; and the
  * reader's. On failure *nodes is as it was, and the call can be repeated. */
-int hf_proof_build(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t prologue_length,
+HF_API int hf_proof_build(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t prologue_length,
 	const struct hf_proof_request *request, struct hf_buffer *nodes, struct hf_proof *proof);
 
 /* What a proof that holds leads to. Zero-initialised and reused over calls; hf_proof_check_free at the end. */
@@ -60,14 +60,14 @@ struct hf_proof_check {
  * Where a proof gives both children of a node, as at the bottom of a hash or seek part, each is bound in its hash but in size only
  * together with the other: a peer can shift bytes between the two. So it is in the packages. Whoever then verifies a block under
  * them puts it right, as computed nodes are always reported. */
-int hf_proof_verify(const struct hf_proof *proof, const struct hf_tree *ours, const struct hf_tree_reader *reader,
+HF_API int hf_proof_verify(const struct hf_proof *proof, const struct hf_tree *ours, const struct hf_tree_reader *reader,
 	const struct hf_manifest *manifest, struct hf_proof_check *check);
 
 /* A proof that needs no core: manifest, upgrade from 0 and perhaps a block, as in push notifications (section 5.9). Verifies all
  * of it, the signature too, for the core of that discovery key, and gives the core's key. Only manifests of one signer, and of
  * none with a prologue: else HF_EDENIED. HF_EBADSIG: does not hold; HF_EMALFORMED: the manifest. */
-int hf_proof_verify_remote(const struct hf_proof *proof, const uint8_t discovery_key[static 32],
+HF_API int hf_proof_verify_remote(const struct hf_proof *proof, const uint8_t discovery_key[static 32],
 	struct hf_proof_check *check, uint8_t key[static HF_CORE_KEY_BYTES]);
-void hf_proof_check_free(struct hf_proof_check *check);
+HF_API void hf_proof_check_free(struct hf_proof_check *check);
 
 #endif

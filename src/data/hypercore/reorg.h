@@ -29,14 +29,14 @@ struct hf_reorg {
 };
 
 /* Takes over (copies) what hf_proof_verify and hf_signature_verify found. HF_ENOMEM. */
-int hf_reorg_start(struct hf_reorg *reorg, const struct hf_proof_check *check, uint64_t old_length);
+HF_API int hf_reorg_start(struct hf_reorg *reorg, const struct hf_proof_check *check, uint64_t old_length);
 /* Goes on as far as the known nodes lead. old gives our nodes, roots included. HF_OK: finished, or something is wanted; the
  * reader's errors: repeat. */
-int hf_reorg_step(struct hf_reorg *reorg, const struct hf_tree_reader *old);
+HF_API int hf_reorg_step(struct hf_reorg *reorg, const struct hf_tree_reader *old);
 /* The request for one of the wanted blocks. */
-void hf_reorg_request(const struct hf_reorg *reorg, uint64_t block, struct hf_proof_request *out);
+HF_API void hf_reorg_request(const struct hf_reorg *reorg, uint64_t block, struct hf_proof_request *out);
 /* The answer: a hash part of the new fork that leads up to the wanted node. HF_EBADSIG: it does not; HF_ENOMEM. */
-int hf_reorg_feed(struct hf_reorg *reorg, const struct hf_proof *proof);
-void hf_reorg_free(struct hf_reorg *reorg);
+HF_API int hf_reorg_feed(struct hf_reorg *reorg, const struct hf_proof *proof);
+HF_API void hf_reorg_free(struct hf_reorg *reorg);
 
 #endif

@@ -26,14 +26,15 @@ struct hf_seek {
 
 /* HF_OK with *out; HF_ENOTFOUND: past the end, which only an upgrade can change; HF_ECORRUPT: the nodes' sizes cannot be (smaller
  * than their padding, children larger than the parent); and the reader's. The end itself is block tree->length, byte 0. */
-int hf_seek(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t bytes, uint64_t padding, struct hf_seek *out);
+HF_API int hf_seek(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t bytes, uint64_t padding, struct hf_seek *out);
 
 /* Where a node's first block begins, in bytes without padding; for block b, node 2b; 2 * length is the end. HF_EINVAL for a node
  * that is not in the tree; HF_ENOTFOUND: a node on the path is not held; HF_ECORRUPT; and the reader's. */
-int hf_seek_offset(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t node, uint64_t padding, uint64_t *bytes);
+HF_API int hf_seek_offset(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t node, uint64_t padding,
+	uint64_t *bytes);
 
 /* How many levels up the nearest node is held, which is what a request for a block (node 2 * block) or a hash says in `nodes`.
  * 0 for nodes past the end, which come with an upgrade. */
-int hf_seek_missing(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t node, uint64_t *count);
+HF_API int hf_seek_missing(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t node, uint64_t *count);
 
 #endif

@@ -33,15 +33,15 @@ struct hf_tree_reader {
 };
 
 /* Copies no more roots than there are. */
-void hf_tree_copy(struct hf_tree *to, const struct hf_tree *from);
-void hf_tree_hash(const struct hf_tree *tree, uint8_t out[static HF_TREE_HASH_BYTES]);
+HF_API void hf_tree_copy(struct hf_tree *to, const struct hf_tree *from);
+HF_API void hf_tree_hash(const struct hf_tree *tree, uint8_t out[static HF_TREE_HASH_BYTES]);
 
 /* Adds a leaf and merges roots; nodes gets the leaf and then the parents that it completes, in order: 1 + trailing ones of the
  * block's number. HF_ETOOBIG past HF_TREE_LENGTH_MAX or HF_TREE_BYTES_MAX; then nothing is changed. */
-int hf_tree_append(struct hf_tree *tree, uint64_t block_bytes, const uint8_t leaf_hash[static HF_TREE_HASH_BYTES],
+HF_API int hf_tree_append(struct hf_tree *tree, uint64_t block_bytes, const uint8_t leaf_hash[static HF_TREE_HASH_BYTES],
 	struct hf_tree_node nodes[static HF_TREE_APPEND_NODES_MAX], uint32_t *node_count);
 /* The same with any complete subtree, which must stand at the tree's end (else HF_EINVAL). */
-int hf_tree_push(struct hf_tree *tree, const struct hf_tree_node *node,
+HF_API int hf_tree_push(struct hf_tree *tree, const struct hf_tree_node *node,
 	struct hf_tree_node nodes[static HF_TREE_APPEND_NODES_MAX], uint32_t *node_count);
 /* Where hf_tree_grow takes its nodes from. */
 struct hf_tree_source {
@@ -51,18 +51,18 @@ struct hf_tree_source {
 };
 /* Grows a tree to a length by the nodes of an upgrade, asked for in the order they are sent in. A length that is no larger asks for
  * nothing or fails. HF_ETOOBIG; and the source's. After a failure the tree is of no use. */
-int hf_tree_grow(struct hf_tree *tree, uint64_t length, const struct hf_tree_source *source);
+HF_API int hf_tree_grow(struct hf_tree *tree, uint64_t length, const struct hf_tree_source *source);
 /* The tree at an earlier length, its roots read where ours do not have them; fork is taken over unchanged. HF_EINVAL for a later
  * one; HF_ENOTFOUND when a root is not held; and the reader's. out may not be tree. */
-int hf_tree_at(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t length, struct hf_tree *out);
+HF_API int hf_tree_at(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t length, struct hf_tree *out);
 
 /* The root that index is, or NULL. */
-const struct hf_tree_node *hf_tree_root(const struct hf_tree *tree, uint64_t index);
+HF_API const struct hf_tree_node *hf_tree_root(const struct hf_tree *tree, uint64_t index);
 /* A root, or what the reader has. */
-int hf_tree_node(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t index, struct hf_tree_node *out);
+HF_API int hf_tree_node(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t index, struct hf_tree_node *out);
 
 /* The hash and size of a block in one piece; the parent of two siblings, left and right. HF_ETOOBIG past HF_TREE_BYTES_MAX. */
-void hf_tree_leaf(struct hf_tree_node *out, uint64_t block, struct hf_slice value);
-int hf_tree_parent(struct hf_tree_node *out, const struct hf_tree_node *left, const struct hf_tree_node *right);
+HF_API void hf_tree_leaf(struct hf_tree_node *out, uint64_t block, struct hf_slice value);
+HF_API int hf_tree_parent(struct hf_tree_node *out, const struct hf_tree_node *left, const struct hf_tree_node *right);
 
 #endif

@@ -22,13 +22,13 @@ struct hf_node_list {
 	size_t count;
 };
 
-void hf_tree_node_write(struct hf_compact_writer *out, const struct hf_tree_node *node);
-void hf_tree_node_read(struct hf_compact_reader *in, struct hf_tree_node *node);
+HF_API void hf_tree_node_write(struct hf_compact_writer *out, const struct hf_tree_node *node);
+HF_API void hf_tree_node_read(struct hf_compact_reader *in, struct hf_tree_node *node);
 
 /* The package's array(node). Sets the reader's status like any read. */
-struct hf_node_list hf_node_list_read(struct hf_compact_reader *in);
-void hf_node_list_write(struct hf_compact_writer *out, const struct hf_node_list *list);
+HF_API struct hf_node_list hf_node_list_read(struct hf_compact_reader *in);
+HF_API void hf_node_list_write(struct hf_compact_writer *out, const struct hf_node_list *list);
 /* Walks a list: false at its end. at starts as hf_compact_reader(list->encoded). */
-bool hf_node_list_next(struct hf_compact_reader *at, struct hf_tree_node *node);
+HF_API bool hf_node_list_next(struct hf_compact_reader *at, struct hf_tree_node *node);
 
 #endif
