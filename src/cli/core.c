@@ -61,7 +61,8 @@ json_t *hf_cli_core_arguments(struct hf_cli *cli, unsigned *next)
 		hf_cli_core_usage(cli, "--encryption-key and --namespace are 32 bytes each, written as 64 characters of hexadecimal.");
 		return NULL;
 	}
-	return json_pack("{s:s*, s:s*, s:s*, s:s*}", "key", name ? NULL : cli->arguments[0], "name", name, "namespace", name_space, "encryption_key",
+	return json_pack("{s:s*, s:s*, s:s*, s:s*}", "key", name ? NULL : cli->arguments[0], "name", name, "namespace", name_space,
+		"encryption_key",
 		encryption_key);
 }
 

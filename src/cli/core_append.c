@@ -174,7 +174,8 @@ static int look_up(struct appending *a, struct hf_failure *failure)
 
 static void report(const struct hf_cli *cli, const struct appending *a)
 {
-	printf(cli->json ? "{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n" : "%llu blocks appended; the core has %llu now, %llu bytes\n",
+	printf(cli->json ? "{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n"
+		: "%llu blocks appended; the core has %llu now, %llu bytes\n",
 		(unsigned long long)a->appended, (unsigned long long)a->length, (unsigned long long)a->byte_length);
 	fflush(stdout);
 }

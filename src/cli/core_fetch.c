@@ -1,5 +1,5 @@
-/* core_fetch: brings a core, or some of its blocks, from a peer. It waits until a peer has the core, hears how long it is, and ends when all
- * that was asked for is held and committed; with --live it follows the core until it is interrupted. */
+/* core_fetch: brings a core, or some of its blocks, from a peer. It waits until a peer has the core, hears how long it is, and ends when
+ * all that was asked for is held and committed; with --live it follows the core until it is interrupted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -149,7 +149,8 @@ static void check_time(struct fetching *f, uint64_t blocks)
 		snprintf(sentence, sizeof sentence, "No block came for %llu seconds: nobody who is connected has what is missing.",
 			(unsigned long long)(f->timeout_us / 1000000));
 	else
-		snprintf(sentence, sizeof sentence, "%s %s has the core %s (waited %llu seconds; --timeout).", f->endpoint.dials ? "The peer at" : "No peer that came to",
+		snprintf(sentence, sizeof sentence, "%s %s has the core %s (waited %llu seconds; --timeout).",
+			f->endpoint.dials ? "The peer at" : "No peer that came to",
 			f->endpoint.address, id, (unsigned long long)(f->timeout_us / 1000000));
 	if (f->endpoint.dials && f->step != DOWNLOADING)
 		snprintf(sentence, sizeof sentence, "The peer at %s does not have the core %s (waited %llu seconds; --timeout).", f->endpoint.address, id,
@@ -193,7 +194,8 @@ static void left(void *context, const struct hf_core_node_peer *peer, int code, 
 		hf_cli_core_log_left(peer, code, why);
 		return;
 	}
-	snprintf(sentence, sizeof sentence, peer->remote_key ? "The connection to %s ended: %.200s" : "There is no connection to %s: %.200s", peer->address,
+	snprintf(sentence, sizeof sentence, peer->remote_key ? "The connection to %s ended: %.200s" : "There is no connection to %s: %.200s",
+		peer->address,
 		why && why[0] ? why : hf_error_text(code));
 	fail(f, code == HF_OK ? HF_ECLOSED : code, sentence);
 }

@@ -106,7 +106,8 @@ static bool read_printing(const struct hf_cli *cli, bool is_lines, struct printi
 
 /* ---- Get ---- */
 
-static int get_range(struct hf_cli *cli, struct hf_cli_target *target, json_t *arguments, struct hf_cli_range range, struct printing *printing)
+static int get_range(struct hf_cli *cli, struct hf_cli_target *target, json_t *arguments, struct hf_cli_range range,
+	struct printing *printing)
 {
 	struct hf_cli_page page = {0};
 	struct hf_failure failure = {0};

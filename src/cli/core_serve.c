@@ -118,7 +118,8 @@ static bool check_keys(const struct hf_cli *cli)
 	char sentence[256];
 	for (size_t i = 0; i < cli->argument_count; i++)
 		if (hf_core_key_decode(key, hf_slice_text(cli->arguments[i])) < 0) {
-			snprintf(sentence, sizeof sentence, "\"%.80s\" is no core key: that is 52 characters of z-base-32, or 64 of hexadecimal.", cli->arguments[i]);
+			snprintf(sentence, sizeof sentence, "\"%.80s\" is no core key: that is 52 characters of z-base-32, or 64 of hexadecimal.",
+				cli->arguments[i]);
 			hf_cli_core_usage(cli, sentence);
 			return false;
 		}
@@ -139,7 +140,8 @@ int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, con
 
 static int open_node(struct serving *s, struct hf_failure *failure)
 {
-	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .create = true, .may_serve = may_serve,
+	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .create = true,
+		.may_serve = may_serve,
 		.came = came, .left = left, .context = s};
 	return hf_core_node_open(&s->node, &options, failure);
 }

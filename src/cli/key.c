@@ -109,7 +109,8 @@ int hf_cli_key_convert(struct hf_cli *cli)
 	hf_hex_encode(hex, key, sizeof key);
 	hf_discovery_key(discovery_key, key);
 	hf_hex_encode(discovery_hex, discovery_key, sizeof discovery_key);
-	printf(cli->json ? "{\"z32\":\"%s\",\"hex\":\"%s\",\"discovery_key\":\"%s\"}\n" : "z32            %s\nhex            %s\ndiscovery key  %s\n", z32,
+	printf(cli->json ? "{\"z32\":\"%s\",\"hex\":\"%s\",\"discovery_key\":\"%s\"}\n"
+		: "z32            %s\nhex            %s\ndiscovery key  %s\n", z32,
 		hex, discovery_hex);
 	return HF_CLI_OK;
 }

@@ -23,8 +23,10 @@ static const char *const scan_options[] = {"relay=NAME\0the relay instance; main
 static const char *const core_options[] = {OF_CORE, NULL};
 static const char *const create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
 	"namespace=HEX\0the name's namespace; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
-	"compat\0make the key as hypercore did before version 11", "manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
-	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt the blocks with it", NULL};
+	"compat\0make the key as hypercore did before version 11",
+		"manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
+	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt the blocks with it",
+		NULL};
 static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the file, as one block",
 	"block-size=SIZE\0cut the input into blocks of this size rather than into lines", "disk\0wait for the disk with each batch",
 	"tcp=HOST:PORT\0serve the cores there meanwhile, and until interrupted", "initiator\0begin the handshake with those who dial",
@@ -32,13 +34,15 @@ static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the f
 #define OF_CONNECTION "tcp=HOST:PORT\0the address; listening, port 0 is any that is free", \
 	"initiator\0begin the handshake; who dials does when left out", "responder\0let the other side begin the handshake"
 static const char *const serve_options[] = {OF_CONNECTION, "connect\0dial the address rather than listen on it, again and again", NULL};
-static const char *const fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial", "blocks=A..B,C\0these blocks rather than all",
+static const char *const fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial",
+	"blocks=A..B,C\0these blocks rather than all",
 	"live\0follow the core until interrupted, and serve it", "serve=HOST:PORT\0with --live: listen there for others, too",
 	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
 	"encryption-key=HEX\0the key of an encrypted core, 32 bytes", NULL};
 static const char *const get_options[] = {OF_SEALED, "lines\0end each block with a newline",
 	"encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
-static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first block; the last ten when left out", "follow\0go on as blocks come",
+static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first block; the last ten when left out",
+	"follow\0go on as blocks come",
 	"raw\0no newline after each block", "encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
 static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fork's number; the next when left out", NULL};
 

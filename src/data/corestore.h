@@ -44,7 +44,8 @@ struct hf_core_options {
 	const uint8_t *discovery_key;     /* 32 bytes; opens only what is there */
 	const uint8_t *key;               /* HF_CORE_KEY_BYTES */
 	const struct hf_manifest *manifest;
-	const uint8_t *secret_key;        /* an Ed25519 key pair of the caller's: HF_SIGN_SECRET_BYTES; copied. With manifest or key: to sign with */
+	/* an Ed25519 key pair of the caller's: HF_SIGN_SECRET_BYTES; copied. With manifest or key: to sign with */
+	const uint8_t *secret_key;
 	struct hf_slice name;             /* with name_space */
 	const uint8_t *name_space;        /* HF_NAMESPACE_BYTES; NULL: the root */
 	unsigned manifest_version;        /* of cores made by name or key pair: 0 (the default, which is 1), 1 or 2 */
@@ -53,8 +54,8 @@ struct hf_core_options {
 	const uint8_t *encryption_key;    /* 32 bytes; NULL: none */
 	bool encryption_key_is_block_key;
 };
-/* HF_ENOTFOUND, HF_EINVAL, HF_EWAIT (cold), HF_EBUSY (HF_CORESTORE_OPEN_COUNT_MAX are open), HF_ECORRUPT, HF_EIO, HF_ENOMEM. A core that is made is
- * staged like any change. */
+/* HF_ENOTFOUND, HF_EINVAL, HF_EWAIT (cold), HF_EBUSY (HF_CORESTORE_OPEN_COUNT_MAX are open), HF_ECORRUPT, HF_EIO, HF_ENOMEM. A core that
+ * is made is staged like any change. */
 HF_API int hf_corestore_get(struct hf_corestore *store, const struct hf_core_options *options, struct hf_core **out,
 	struct hf_failure *failure);
 /* The open core of that discovery key, without a reference of its own; NULL. */
@@ -70,6 +71,9 @@ struct hf_core_entry {
 	uint64_t length, byte_length, fork, contiguous_length;
 };
 HF_API int hf_corestore_list(struct hf_corestore *store, int (*each)(void *context, const struct hf_core_entry *entry), void *context);
+/* One of them, whether open or not. The name lies in *bytes. HF_ENOTFOUND, HF_ECORRUPT, HF_EIO, HF_ENOMEM. Blocking. */
+HF_API int hf_corestore_entry(struct hf_corestore *store, const uint8_t discovery_key[static 32], struct hf_buffer *bytes,
+	struct hf_core_entry *entry);
 /* Forgets a core that is not open, with all its blocks. HF_EBUSY when it is open. */
 HF_API int hf_corestore_drop(struct hf_corestore *store, const uint8_t discovery_key[static 32]);
 

@@ -93,7 +93,8 @@ static int set_pair(struct wanted *wanted, const struct hf_core_options *options
 	return status;
 }
 
-static void derive(const struct hf_corestore *store, const uint8_t *name_space, struct hf_slice name, uint8_t secret_key[static HF_SIGN_SECRET_BYTES])
+static void derive(const struct hf_corestore *store, const uint8_t *name_space, struct hf_slice name,
+	uint8_t secret_key[static HF_SIGN_SECRET_BYTES])
 {
 	uint8_t seed[HF_SIGN_SEED_BYTES], public_key[HF_SIGN_PUBLIC_BYTES];
 
@@ -186,7 +187,8 @@ static int load_secret_key(struct hf_core *core, const struct hf_layout_core *en
 		hf_wipe(secret_key, sizeof secret_key);
 		return status;
 	}
-	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_FACTS), HF_LAYOUT_SECRET_KEY, core->store->read_mode, &bytes);
+	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_FACTS), HF_LAYOUT_SECRET_KEY,
+		core->store->read_mode, &bytes);
 	if (status == HF_OK && bytes.length == HF_SIGN_SECRET_BYTES)
 		status = take_secret_key(core, bytes.data);
 	if (bytes.length > 0)
@@ -375,33 +377,53 @@ struct listing {
 	void *context;
 };
 
-static int list_one(void *context, const struct hf_doc *doc)
+/* The name is borrowed from the document. */
+static int describe_core(struct hf_corestore *store, struct hf_slice document, struct hf_core_entry *entry)
 {
-	struct listing *listing = context;
-	struct hf_core_entry entry = {.length = 0};
 	struct hf_buffer bytes = {0};
 	struct hf_layout_core core;
 	struct hf_layout_head head;
-	int status = hf_layout_core_decode(&core, doc->payload);
+	int status = hf_layout_core_decode(&core, document);
 
 	if (status == HF_OK)
-		status = hf_store_log_get(listing->store->store, hf_layout_log(core.number, HF_LAYOUT_FACTS), HF_LAYOUT_HEAD, HF_READ_BLOCKING, &bytes);
+		status = hf_store_log_get(store->store, hf_layout_log(core.number, HF_LAYOUT_FACTS), HF_LAYOUT_HEAD, HF_READ_BLOCKING, &bytes);
 	if (status == HF_OK)
 		status = hf_layout_head_decode(&head, hf_buffer_slice(&bytes));
 	hf_buffer_free(&bytes);
 	if (status != HF_OK)
 		return status;
-	memcpy(entry.key, core.key, sizeof entry.key);
-	hf_discovery_key(entry.discovery_key, core.key);
+	*entry = (struct hf_core_entry){.length = head.length, .byte_length = head.byte_length, .fork = head.fork,
+		.contiguous_length = head.contiguous};
+	memcpy(entry->key, core.key, sizeof entry->key);
+	hf_discovery_key(entry->discovery_key, core.key);
 	if (core.name_space != NULL) {
-		memcpy(entry.name_space, core.name_space, sizeof entry.name_space);
-		entry.name = core.name;
+		memcpy(entry->name_space, core.name_space, sizeof entry->name_space);
+		entry->name = core.name;
 	}
-	entry.length = head.length;
-	entry.byte_length = head.byte_length;
-	entry.fork = head.fork;
-	entry.contiguous_length = head.contiguous;
-	return listing->each(listing->context, &entry);
+	return HF_OK;
+}
+
+static int list_one(void *context, const struct hf_doc *doc)
+{
+	struct listing *listing = context;
+	struct hf_core_entry entry;
+	int status = describe_core(listing->store, doc->payload, &entry);
+
+	return status == HF_OK ? listing->each(listing->context, &entry) : status;
+}
+
+int hf_corestore_entry(struct hf_corestore *store, const uint8_t discovery_key[static 32], struct hf_buffer *bytes,
+	struct hf_core_entry *entry)
+{
+	struct hf_snapshot *snapshot = hf_store_snapshot(store->store);
+	struct hf_doc doc;
+	int status;
+
+	if (snapshot == NULL)
+		return HF_ENOMEM;
+	status = hf_snapshot_get(snapshot, HF_CORESTORE_COLLECTION, discovery_key, HF_READ_BLOCKING, bytes, &doc);
+	hf_snapshot_release(snapshot);
+	return status == HF_OK ? describe_core(store, doc.payload, entry) : status;
 }
 
 int hf_corestore_list(struct hf_corestore *store, int (*each)(void *context, const struct hf_core_entry *entry), void *context)

@@ -27,7 +27,8 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
 	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
-	struct hf_replication_sync sync = {.fork = tree->fork, .length = tree->length, .is_uploading = true, .is_downloading = shared->is_downloading};
+	struct hf_replication_sync sync = {.fork = tree->fork, .length = tree->length, .is_uploading = true,
+		.is_downloading = shared->is_downloading};
 
 	if (peer->remote_synced && tree->fork != peer->remote_fork)
 		peer->can_upgrade = false;
@@ -322,7 +323,8 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	shared->stats.channels++;
 	hf_replication_capability(ours.capability, stream->handshake_hash, stream->is_initiator, hf_core_key(shared->core));
 	hf_replication_write_handshake(&writer, &ours);
-	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), .id = hf_slice(hf_core_discovery_key(shared->core), 32),
+	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), .id =
+		hf_slice(hf_core_discovery_key(shared->core), 32),
 		.handshake = hf_buffer_slice(&handshake), .aliases = &alias, .alias_count = 1, .events = &channel_events, .context = peer};
 
 	/* HF_ECANCELED: a callback has closed it again, and the peer is gone. */

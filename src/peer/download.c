@@ -100,7 +100,8 @@ static bool may_tell_more(const struct hf_core_peer *peer)
 	/* Nor from one that has refused to prove what it told of. */
 	if (peer->is_paused || !peer->remote_uploading || peer->length_acked == UINT64_MAX)
 		return false;
-	return peer->remote_fork > tree->fork || (peer->remote_fork == tree->fork && peer->remote_length > tree->length && peer->remote_can_upgrade);
+	return peer->remote_fork > tree->fork || (peer->remote_fork == tree->fork && peer->remote_length > tree->length &&
+		peer->remote_can_upgrade);
 }
 
 void hf_shared_core_check_updaters(struct hf_shared_core *shared)

@@ -212,7 +212,8 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 		return false;
 	if (block >= length)
 		return should_upgrade(peer);
-	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length && peer->upgradable_fork == peer->remote_fork);
+	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length &&
+		peer->upgradable_fork == peer->remote_fork);
 }
 
 static void note_upgrade(struct hf_core_peer *peer)

@@ -229,7 +229,8 @@ static bool differs(struct hf_core *core, struct hf_proof_check *check, uint64_t
 	uint8_t our_hash[HF_TREE_HASH_BYTES], their_hash[HF_TREE_HASH_BYTES];
 	struct hf_tree ours, theirs;
 
-	if (length > hf_core_length(core) || hf_core_tree_at(core, length, &ours) != HF_OK || hf_tree_at(&check->tree, &reader, length, &theirs) != HF_OK)
+	if (length > hf_core_length(core) || hf_core_tree_at(core, length, &ours) != HF_OK || hf_tree_at(&check->tree, &reader, length,
+		&theirs) != HF_OK)
 		return false;
 	hf_tree_hash(&ours, our_hash);
 	hf_tree_hash(&theirs, their_hash);

@@ -36,7 +36,8 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 	struct iovec parts[HF_REPLICATION_DATA_PARTS];
 	int count = 0;
 
-	if (!peer->remote_allows_push || !peer->remote_downloading || tree->fork != peer->remote_fork || hf_bitfield_get(&peer->remote_blocks, block))
+	if (!peer->remote_allows_push || !peer->remote_downloading || tree->fork != peer->remote_fork || hf_bitfield_get(&peer->remote_blocks,
+		block))
 		return;
 	if (block < known) {
 		request.block.nodes = path_length(block, known);
@@ -74,7 +75,8 @@ int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof
 	struct hf_core *core = peer->shared->core;
 	bool was_held, grew;
 
-	if (!peer->shared->allows_push || proof->fork != hf_core_fork(core) || (proof->has_upgrade && proof->upgrade.start != hf_core_length(core)))
+	if (!peer->shared->allows_push || proof->fork != hf_core_fork(core) || (proof->has_upgrade &&
+		proof->upgrade.start != hf_core_length(core)))
 		return HF_OK;
 	was_held = proof->has_block && hf_bitfield_get(hf_core_blocks(core), proof->block.index);
 	return hf_core_put_proof(core, proof, &grew, NULL) == HF_OK ? hf_core_peer_took(peer, proof, was_held) : HF_OK;

@@ -441,7 +441,8 @@ static void answer_pending_opens(struct hf_replicator_stream *stream)
 	}
 }
 
-int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options, struct hf_replicator_stream **out)
+int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_replicator_stream_options *options,
+	struct hf_replicator_stream **out)
 {
 	struct hf_replicator_stream *stream = calloc(1, sizeof *stream);
 	int status;

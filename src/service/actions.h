@@ -18,9 +18,9 @@
  *   core/create    {"manifest", "secret_key_file", "compat", "manifest_version"}; neither name nor key material: a new key pair
  *   core/info, core/list                 what it is, or a line for each
  *   core/append    {"sizes", "disk"}     data: the blocks, one after the other; "sizes" says how long each is
- *   core/get       {"from", "to", "partial"}  a line {"sizes", "to", "length", "fork"}, and after it as many blocks as a page has. partial: a
- *                                        block that is not here ends the page, which may be empty; else it is HF_ENOTFOUND as its first
- *   core/seek      {"bytes"}             {"block", "offset"}
+ *   core/get       {"from", "to", "partial"}  a line {"sizes", "to", "length", "fork"}, and after it as many blocks as a page has.
+ * partial: a                                        block that is not here ends the page, which may be empty; else it is HF_ENOTFOUND as
+ * its first   core/seek      {"bytes"}             {"block", "offset"}
  *   core/truncate  {"length", "fork"}
  *   core/clear     {"from", "to"}
  *   core/verify    {"from"}              reads blocks held from there on, a bounded number; {"next"} is where to go on, or null

@@ -7,7 +7,6 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
-#include "data/hypercore/layout.h"
 #include "service/actions_private.h"
 #include "service/keyring.h"
 
@@ -212,7 +211,8 @@ static int read_secret_file(struct hf_action_run *run, struct making *making, co
 		r = read_secret(bytes, (size_t)length, making->secret_key.data);
 	hf_wipe(bytes, sizeof bytes);
 	if (r == HF_EMALFORMED)
-		hf_fail(&run->call->failure, r, "%s holds no Ed25519 secret key: that is 64 bytes, or 128 characters of hexadecimal, or 64 of the seed.", path);
+		hf_fail(&run->call->failure, r,
+			"%s holds no Ed25519 secret key: that is 64 bytes, or 128 characters of hexadecimal, or 64 of the seed.", path);
 	return r;
 }
 
@@ -267,7 +267,8 @@ static int read_making(struct hf_action_run *run, struct making *making)
 	if (making->options.name.length > HF_CORESTORE_NAME_BYTES_MAX)
 		return hf_fail(failure, HF_ETOOBIG, "A name has %d bytes at most.", HF_CORESTORE_NAME_BYTES_MAX);
 	if (making->options.name.data && (manifest || path))
-		return hf_fail(failure, HF_EINVAL, "A core with a name gets its key from the name: leave out --name, or --manifest and --secret-key-file.");
+		return hf_fail(failure, HF_EINVAL,
+			"A core with a name gets its key from the name: leave out --name, or --manifest and --secret-key-file.");
 	int r = hf_action_number(run, "manifest_version", 0, &version);
 	making->options.manifest_version = (unsigned)version;
 	if (r == HF_OK && version > 2)
@@ -358,20 +359,14 @@ static json_t *signers_of(const struct hf_manifest *manifest)
 }
 
 /* Its name, as the store has it. */
-static void add_name(struct hf_action_run *run, const struct hf_core *core, json_t *facts)
+static void add_name(const struct hf_core *core, json_t *facts)
 {
-	struct hf_snapshot *snapshot = hf_store_snapshot(run->call->store);
 	struct hf_buffer bytes = {0};
-	struct hf_layout_core entry;
-	struct hf_doc document;
-	if (!snapshot)
-		return;
-	int r = hf_snapshot_get(snapshot, HF_CORESTORE_COLLECTION, hf_core_discovery_key(core), HF_READ_BLOCKING, &bytes, &document);
-	if (r == HF_OK && hf_layout_core_decode(&entry, document.payload) == HF_OK && entry.name_space) {
+	struct hf_core_entry entry;
+	if (hf_corestore_entry(hf_core_store(core), hf_core_discovery_key(core), &bytes, &entry) == HF_OK && entry.name.length > 0) {
 		json_object_set_new(facts, "name", json_stringn((const char *)entry.name.data, entry.name.length));
 		json_object_set_new(facts, "namespace", hex_text(entry.name_space, HF_NAMESPACE_BYTES));
 	}
-	hf_snapshot_release(snapshot);
 	hf_buffer_free(&bytes);
 }
 
@@ -391,7 +386,7 @@ json_t *hf_action_core_facts(struct hf_action_run *run, struct hf_core *core)
 		hf_core_is_writable(core), "encrypted", hf_core_is_encrypted(core) || hf_action_core_is_sealed(core), "compat", hf_core_is_compat(core));
 	if (!facts)
 		return NULL;
-	add_name(run, core, facts);
+	add_name(core, facts);
 	if (hf_core_is_frozen(core))
 		json_object_set_new(facts, "frozen", json_true());
 	if (manifest) {

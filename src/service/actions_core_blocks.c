@@ -80,10 +80,12 @@ static int fail_block(struct hf_action_run *run, const struct hf_core *core, uin
 	struct hf_failure *failure = &run->call->failure;
 	switch (status) {
 	case HF_EWAIT:
-		return hf_fail(failure, HF_ENOTFOUND, "Block %llu is not held here; `holdfast core fetch --blocks %llu` brings it from a peer.", (ull)index,
+		return hf_fail(failure, HF_ENOTFOUND, "Block %llu is not held here; `holdfast core fetch --blocks %llu` brings it from a peer.",
+			(ull)index,
 			(ull)index);
 	case HF_ENOTFOUND:
-		return hf_fail(failure, HF_ENOTFOUND, "There is no block %llu: the core has %llu, counted from 0.", (ull)index, (ull)hf_core_length(core));
+		return hf_fail(failure, HF_ENOTFOUND, "There is no block %llu: the core has %llu, counted from 0.", (ull)index,
+			(ull)hf_core_length(core));
 	case HF_EMALFORMED:
 		return hf_fail(failure, status, "Block %llu is too short for an encrypted one: this core is not encrypted.", (ull)index);
 	default:
@@ -91,8 +93,8 @@ static int fail_block(struct hf_action_run *run, const struct hf_core *core, uin
 	}
 }
 
-/* Blocks [from, to) as far as a page goes. With "partial", a page ends before a block that is not there; else that is an error when it is the
- * first. */
+/* Blocks [from, to) as far as a page goes. With "partial", a page ends before a block that is not there; else that is an error when it is
+ * the first. */
 int hf_action_core_get(struct hf_action_run *run)
 {
 	struct hf_buffer bytes = {0};
@@ -149,7 +151,8 @@ int hf_action_core_seek(struct hf_action_run *run)
 	else if (r == HF_ENOTFOUND)
 		hf_fail(failure, r, "There is no byte %llu: the core has %llu, counted from 0.", (ull)bytes, (ull)hf_core_byte_length(core));
 	else if (r == HF_EWAIT)
-		hf_fail(failure, HF_ENOTFOUND, "Too little of the core is held to find byte %llu: it lies in one of the blocks %llu to %llu; fetch some of them.",
+		hf_fail(failure, HF_ENOTFOUND,
+			"Too little of the core is held to find byte %llu: it lies in one of the blocks %llu to %llu; fetch some of them.",
 			(ull)bytes, (ull)place.from, (ull)(place.to ? place.to - 1 : 0));
 	hf_core_unref(core);
 	return r == HF_EWAIT ? HF_ENOTFOUND : r;
@@ -179,7 +182,8 @@ int hf_action_core_truncate(struct hf_action_run *run)
 	if (r == HF_OK)
 		r = hf_core_commit_wait(core, HF_DURABLE_DISK);
 	if (r == HF_OK)
-		r = hf_action_append(&run->call->out, json_pack("{s:I, s:I}", "length", (json_int_t)hf_core_length(core), "fork", (json_int_t)hf_core_fork(core)));
+		r = hf_action_append(&run->call->out, json_pack("{s:I, s:I}", "length", (json_int_t)hf_core_length(core), "fork",
+			(json_int_t)hf_core_fork(core)));
 	else if (r == HF_EDENIED)
 		hf_fail(failure, r, "The core cannot be truncated: its secret key is not in this data directory.");
 	hf_core_unref(core);
@@ -306,7 +310,8 @@ int hf_action_core_verify(struct hf_action_run *run)
 	}
 	if (r == HF_OK)
 		r = hf_action_append(&run->call->out, json_pack("{s:I, s:I, s:I, s:O, s:o}", "blocks", (json_int_t)v.blocks, "bytes", (json_int_t)v.bytes,
-			"blocks_held", (json_int_t)hf_bitfield_count(held), "faults", v.faults, "next", at < length ? json_integer((json_int_t)at) : json_null()));
+			"blocks_held", (json_int_t)hf_bitfield_count(held), "faults", v.faults, "next", at < length ? json_integer((json_int_t)at)
+				: json_null()));
 	hf_buffer_free(&v.block);
 	json_decref(v.faults);
 	hf_core_unref(v.core);

@@ -35,7 +35,8 @@ struct hf_core_node {
 /* ---- Connections ---- */
 
 /* text gets the address where the socket has one. */
-static struct hf_core_node_peer describe(const struct hf_core_node *node, const struct hf_peer_socket *socket, char text[static HF_ADDRESS_TEXT_BYTES])
+static struct hf_core_node_peer describe(const struct hf_core_node *node, const struct hf_peer_socket *socket,
+	char text[static HF_ADDRESS_TEXT_BYTES])
 {
 	struct hf_core_node_peer peer = {.address = node->dial_address, .is_dialled = socket == node->dialled};
 	if (hf_peer_socket_address(socket))
@@ -77,7 +78,8 @@ static struct hf_peer_socket_options socket_options(struct hf_core_node *node)
 		.static_secret = hf_keys_active(node->keys, HF_KEY_SWARM)->secret.data, .events = &hf_core_host_socket_events, .context = node->host};
 }
 
-int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound, struct hf_failure *failure)
+int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound,
+	struct hf_failure *failure)
 {
 	struct hf_peer_socket_options options = socket_options(node);
 	options.listener_initiates = initiates;
@@ -124,7 +126,8 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 static void handle_other(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {.code = HF_EBUSY};
-	snprintf(failure.text, sizeof failure.text, "The data directory is in use by a process that serves cores and does nothing else; end it first.");
+	snprintf(failure.text, sizeof failure.text,
+		"The data directory is in use by a process that serves cores and does nothing else; end it first.");
 	hf_action_http_fail(exchange, &failure);
 }
 

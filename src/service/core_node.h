@@ -38,7 +38,8 @@ struct hf_corestore *hf_core_node_cores(struct hf_core_node *node);
 struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node);
 
 /* address as of hf_peer_listener_new; at most one. HF_EADDR, HF_EDENIED, HF_ENOMEM. */
-int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound, struct hf_failure *failure);
+int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound,
+	struct hf_failure *failure);
 /* At most one. keeps: when the connection ends it is made again, after a wait that grows. */
 int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initiates, bool keeps, struct hf_failure *failure);
 /* Until SIGTERM, SIGINT or hf_core_node_stop. */

@@ -163,7 +163,8 @@ static int describe(void *context, struct hf_store *store, uint32_t collection, 
 	return (is_of_cores(collection) ? hf_corestore_describe : hf_event_describe)(context, store, collection, payload, key, terms);
 }
 
-static int identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, uint8_t id[static HF_STORE_ID_BYTES])
+static int identify(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload,
+	uint8_t id[static HF_STORE_ID_BYTES])
 {
 	struct hf_doc_key key;
 	if (!is_of_cores(collection))

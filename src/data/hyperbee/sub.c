@@ -6,7 +6,8 @@
 
 /* ---- Subs ---- */
 
-int hf_bee_sub_init(struct hf_bee_sub *sub, enum hf_bee_sub_kind kind, const struct hf_bee_sub *parent, struct hf_slice name, uint8_t separator)
+int hf_bee_sub_init(struct hf_bee_sub *sub, enum hf_bee_sub_kind kind, const struct hf_bee_sub *parent, struct hf_slice name,
+	uint8_t separator)
 {
 	size_t parent_length = parent == NULL ? 0 : parent->prefix.length;
 

@@ -228,7 +228,8 @@ size_t hf_bee_pending_count(const struct hf_bee *bee)
 	return bee->tree == NULL ? 0 : bee->tree->pending_count;
 }
 
-int hf_bee_tree_check(struct hf_bee *bee, const struct hf_bee_path *path, const struct hf_bee_change *change, const struct hf_bee_entry *next)
+int hf_bee_tree_check(struct hf_bee *bee, const struct hf_bee_path *path, const struct hf_bee_change *change,
+	const struct hf_bee_entry *next)
 {
 	const struct hf_bee_step *last = &path->steps[path->count - 1];
 	struct hf_bee_entry now;

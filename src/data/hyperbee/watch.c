@@ -41,7 +41,8 @@ static int copy_range(struct hf_bee_watch *watch, const struct hf_bee_range *ran
 	return HF_OK;
 }
 
-int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*grew)(void *context), void *context, struct hf_bee_watch **out)
+int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*grew)(void *context), void *context,
+	struct hf_bee_watch **out)
 {
 	struct hf_bee_watch *watch = calloc(1, sizeof *watch);
 	int status = watch == NULL ? HF_ENOMEM : copy_range(watch, range);

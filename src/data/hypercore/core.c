@@ -198,7 +198,8 @@ bool hf_core_is_writable(const struct hf_core *core)
 {
 	struct hf_manifest_signer signer;
 
-	return core->secret_key != NULL && core->has_manifest && core->manifest.signer_count == 1 && hf_manifest_signer(&core->manifest, 0, &signer) &&
+	return core->secret_key != NULL && core->has_manifest && core->manifest.signer_count == 1 &&
+		hf_manifest_signer(&core->manifest, 0, &signer) &&
 		memcmp(hf_sign_public_key(core->secret_key), signer.public_key, HF_SIGN_PUBLIC_BYTES) == 0;
 }
 
@@ -209,7 +210,8 @@ uint64_t hf_core_byte_length(const struct hf_core *core)
 
 int hf_core_set_encryption_key(struct hf_core *core, const uint8_t key[static 32], bool is_block_key)
 {
-	enum hf_block_cipher_kind kind = is_block_key ? HF_BLOCK_CIPHER_BLOCK_KEY : core->is_compat ? HF_BLOCK_CIPHER_COMPAT : HF_BLOCK_CIPHER_CORE;
+	enum hf_block_cipher_kind kind = is_block_key ? HF_BLOCK_CIPHER_BLOCK_KEY : core->is_compat ? HF_BLOCK_CIPHER_COMPAT
+		: HF_BLOCK_CIPHER_CORE;
 	struct hf_block_cipher cipher;
 	int status = HF_OK;
 

@@ -83,7 +83,8 @@ int hf_core_block_record(struct hf_core *core, uint64_t index, struct hf_slice *
 	if (core->in_flight != NULL && record_in_flight(core, index, record))
 		return HF_OK;
 	hf_buffer_clear(&core->store->scratch);
-	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_BLOCKS), index, core->store->read_mode, &core->store->scratch);
+	status = hf_store_log_get(core->store->store, hf_layout_log(core->number, HF_LAYOUT_BLOCKS), index, core->store->read_mode,
+		&core->store->scratch);
 	*record = hf_buffer_slice(&core->store->scratch);
 	return hf_core_cold(core, status, HF_LAYOUT_BLOCKS, index);
 }

@@ -167,7 +167,8 @@ void hf_core_deliver_ready(struct hf_core *core);
 int hf_core_decrypt(const struct hf_core *core, uint64_t index, struct hf_buffer *block, size_t start); /* core_read.c */
 
 /* core_batch.c */
-int hf_core_stage(struct hf_core *core, struct hf_batch **batch); /* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
+/* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
+int hf_core_stage(struct hf_core *core, struct hf_batch **batch);
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count);
 /* What a batch held before a change that failed halfway. The nodes that its pages gained below the core's length are true ones; those
  * above are taken out. */

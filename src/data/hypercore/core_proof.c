@@ -113,7 +113,8 @@ int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded)
 }
 
 /* The manifest to judge by: ours, or what the proof brings, or a compat core's. */
-static int judge_by(struct hf_core *core, const struct hf_proof *proof, struct hf_manifest *manifest, uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES],
+static int judge_by(struct hf_core *core, const struct hf_proof *proof, struct hf_manifest *manifest,
+	uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES],
 	struct hf_failure *failure)
 {
 	int status;
@@ -172,7 +173,8 @@ static unsigned own_nodes(const struct hf_proof_check *checked, uint64_t block, 
 	return count;
 }
 
-static int store_block(struct hf_core *core, struct hf_batch *batch, const struct hf_proof *proof, struct hf_tree_node own[static HF_TREE_APPEND_NODES_MAX],
+static int store_block(struct hf_core *core, struct hf_batch *batch, const struct hf_proof *proof,
+	struct hf_tree_node own[static HF_TREE_APPEND_NODES_MAX],
 	unsigned *own_count)
 {
 	uint64_t block = proof->block.index;
@@ -233,7 +235,8 @@ int hf_core_put_proof(struct hf_core *core, const struct hf_proof *proof, bool *
 	if (proof->fork != core->tree.fork)
 		return hf_fail(failure, HF_ENOTFOUND, "the proof is of fork %llu", (unsigned long long)proof->fork);
 	if (proof->has_block && proof->block.value.length > HF_CORE_BLOCK_BYTES_MAX)
-		return hf_fail(failure, HF_ETOOBIG, "block %llu is larger than %u bytes", (unsigned long long)proof->block.index, HF_CORE_BLOCK_BYTES_MAX);
+		return hf_fail(failure, HF_ETOOBIG, "block %llu is larger than %u bytes", (unsigned long long)proof->block.index,
+			HF_CORE_BLOCK_BYTES_MAX);
 	status = judge_by(core, proof, &manifest, bytes, failure);
 	if (status == HF_OK)
 		status = check(core, proof, &core->tree, &manifest, &core->check, failure);

@@ -11,7 +11,8 @@ int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t ind
 {
 	uint8_t head[HF_LAYOUT_BLOCK_HEAD_BYTES_MAX];
 	bool is_inline = nodes[0].size <= HF_LAYOUT_INLINE_BYTES_MAX;
-	struct iovec parts[2] = {{head, hf_layout_block_encode(nodes, is_inline ? count : 0, head)}, {(void *)(uintptr_t)value.data, value.length}};
+	struct iovec parts[2] = {{head, hf_layout_block_encode(nodes, is_inline ? count : 0, head)},
+		{(void *)(uintptr_t)value.data, value.length}};
 	struct hf_batch_op op = {.kind = HF_BATCH_PUT, .log = HF_LAYOUT_BLOCKS, .index = index, .to = index + 1};
 	int status = HF_OK;
 

@@ -11,8 +11,8 @@
  *             have: bitmap le64 of present nodes by their flat number within the page, then of each in that order size
  *             varint, hash (32). The index of the page at band b (levels 6b to 6b + 5), the k-th from the left, is b << 56 | k.
  *   8n + 2  facts: 0 the head, 1 the manifest (encoded), 2 the secret key if it is not derived (64), 3 user data
- *             head: version u8 = 1, flags u8 (1: there is a shelf), fork varint, length varint, byte length varint, contiguous length varint, signature
- *             length varint, signature
+ *             head: version u8 = 1, flags u8 (1: there is a shelf), varints: fork, length, byte length, contiguous length, length of
+ *             the signature; the signature
  *             user data: for each entry name and value, compact buffers, in order of names
  *   8n + 3  the shelf: truncated blocks that a snapshot needs (snapshot.h); void when the store is opened
  *
