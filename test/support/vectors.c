@@ -13,7 +13,7 @@ json_t *vectors_load(const char *name)
 	json_error_t error;
 
 	snprintf(path, sizeof path, "%s/%s", VECTORS_DIRECTORY, name);
-	json_t *root = json_load_file(path, 0, &error);
+	json_t *root = json_load_file(path, JSON_ALLOW_NUL, &error);
 	if (root == NULL)
 		fail_msg("%s:%d: %s", path, error.line, error.text);
 	return root;
