@@ -181,6 +181,7 @@ static void on_core_event(struct hf_core_listener *listener, enum hf_core_event 
 		for (uint64_t block = from; block < to && shared->wanted.count > 0; block++)
 			hf_u64_map_remove(&shared->wanted, block);
 		hf_shared_core_check_downloads(shared);
+		hf_shared_core_schedule(shared); /* there may not have been room to ask for more until this was committed */
 		return;
 	case HF_CORE_CLEARED:
 	case HF_CORE_TRUNCATED:

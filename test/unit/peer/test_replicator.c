@@ -148,6 +148,7 @@ static void settle(void)
 				hf_replicator_flush(peers[i].replicator, now_ms);
 			}
 			hf_corestore_settle(peers[i].node.cores);
+			any |= peers[i].pending;
 		}
 		now_ms++;
 	}
@@ -188,6 +189,21 @@ static int tear_down(void **state)
 	}
 	end_count = peer_count = 0;
 	return 0;
+}
+
+/* Everything but that commits come back. */
+static void settle_before_commits(void)
+{
+	for (bool any = true; any;) {
+		any = deliver_some();
+		for (size_t i = 0; i < peer_count; i++) {
+			any |= peers[i].pending;
+			if (peers[i].pending) {
+				peers[i].pending = false;
+				hf_replicator_flush(peers[i].replicator, now_ms);
+			}
+		}
+	}
 }
 
 static void append_numbers(struct peer *peer, int count)
@@ -277,6 +293,30 @@ static void ready(struct hf_core_waiter *waiter, int status)
 	(void)waiter;
 	assert_int_equal(status, HF_OK);
 	done_count++;
+}
+
+static void test_a_reader_goes_on_after_waiting_for_its_disk(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_download *download = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
+	static const uint8_t large[64 << 10];
+	struct hf_slice block = hf_slice(large, sizeof large);
+	uint64_t held;
+
+	(void)state;
+	join(writer, NULL);
+	for (int i = 0; i < 256; i++)
+		assert_int_equal(hf_core_append(writer->core, &block, 1, NULL), HF_OK);
+	core_commit(writer->core);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, reader);
+	settle();
+	hf_download_start(reader->replication, download);
+	settle_before_commits();
+	held = hf_bitfield_next_clear(hf_core_blocks(reader->core), 0, 256);
+	assert_in_range(held, 1, 255);
+	settle();
+	assert_same_cores(writer->core, reader->core);
 }
 
 static void test_only_what_is_wanted_is_fetched(void **state)
@@ -522,6 +562,7 @@ int main(void)
 	hf_crypto_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_a_whole_core_is_downloaded_and_followed, tear_down),
+		cmocka_unit_test_teardown(test_a_reader_goes_on_after_waiting_for_its_disk, tear_down),
 		cmocka_unit_test_teardown(test_only_what_is_wanted_is_fetched, tear_down),
 		cmocka_unit_test_teardown(test_a_fork_is_followed, tear_down),
 		cmocka_unit_test_teardown(test_a_peer_in_the_middle_passes_on, tear_down),
