@@ -22,7 +22,7 @@
 #include "codec/compact.h"
 
 #define HF_PROTOMUX_MESSAGE_BYTES_MAX 16777198u   /* plaintext of one secret stream message */
-#define HF_PROTOMUX_BATCH_BYTES (8u << 20)        /* a batch that has reached this is sent, and another begun */
+#define HF_PROTOMUX_BATCH_BYTES 32768u            /* a batch that has reached this is sent, and another begun: no more than a cache holds */
 #define HF_PROTOMUX_PROTOCOL_BYTES_MAX 255
 #define HF_PROTOMUX_ID_BYTES_MAX 255
 #define HF_PROTOMUX_ALIASES_MAX 4

@@ -1,8 +1,8 @@
 /* What is said, alone or in a batch.
  *
  * While corked, `out` holds a batch from its first byte on, or nothing. It is written as it is sent: 00 00, the first channel, and
- * for each message its length in front, with 00 and a channel before it where that changes. Otherwise `out` is empty between
- * calls, and a message that is written in place has it for itself.
+ * for each message its length in front, with 00 and a channel before it where that changes. A message as large as a batch goes by
+ * itself. Otherwise `out` is empty between calls, and a message that is written in place has it for itself.
  */
 #include "wire/protomux_private.h"
 
@@ -99,8 +99,15 @@ int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const s
 		if (bytes > HF_PROTOMUX_MESSAGE_BYTES_MAX - 4 * HF_COMPACT_UINT_BYTES_MAX)
 			return HF_ETOOBIG;
 	}
-	if (mux->corked > 0)
+	if (mux->corked > 0 && bytes < HF_PROTOMUX_BATCH_BYTES)
 		return put_in_batch(mux, id, type, parts, count, bytes);
+	if (mux->corked > 0) {
+		/* It would be a batch of its own: sealed from where it lies instead. */
+		int error = flush(mux);
+
+		if (error != HF_OK)
+			return error;
+	}
 	head_length = hf_compact_put_uint(head, id);
 	head_length += hf_compact_put_uint(head + head_length, type);
 	all[0] = (struct iovec){head, head_length};
