@@ -30,13 +30,33 @@ static void free_pages(struct hf_batch *batch)
 	hf_u64_map_free(&batch->pages);
 }
 
+static void take_spare(struct hf_corestore *store, struct hf_buffer *data)
+{
+	for (unsigned i = 0; i < HF_CORE_SPARE_COUNT && data->data == NULL; i++) {
+		*data = store->spares[i];
+		store->spares[i] = (struct hf_buffer){.data = NULL};
+	}
+}
+
+static void keep_spare(struct hf_corestore *store, struct hf_buffer *data)
+{
+	for (unsigned i = 0; i < HF_CORE_SPARE_COUNT && data->data != NULL && data->capacity <= HF_CORE_SPARE_BYTES_MAX; i++) {
+		if (store->spares[i].data != NULL)
+			continue;
+		store->spares[i] = *data;
+		hf_buffer_clear(&store->spares[i]);
+		*data = (struct hf_buffer){.data = NULL};
+	}
+	hf_buffer_free(data);
+}
+
 void hf_batch_free(struct hf_batch *batch)
 {
 	if (batch == NULL)
 		return;
 	free_pages(batch);
 	hf_u64_map_free(&batch->block_ops);
-	hf_buffer_free(&batch->data);
+	keep_spare(batch->core->store, &batch->data);
 	hf_buffer_free(&batch->signature);
 	free(batch->ops);
 	free(batch->dones);
@@ -66,6 +86,7 @@ int hf_core_stage(struct hf_core *core, struct hf_batch **out)
 			return HF_ENOMEM;
 		batch->core = core;
 		batch->cut = HF_CORE_NO_CUT;
+		take_spare(core->store, &batch->data);
 		core->staged = batch;
 	}
 	*out = core->staged;

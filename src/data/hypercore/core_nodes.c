@@ -1,5 +1,6 @@
-/* Where a node is: in the pages that batches change, in the record of the block that completes it (which may be in a batch too), in
- * a page of loose nodes in the store. What came from the store is cached under the core's tag. */
+/* Where a node is: in a page of loose nodes (as batches change it, or as stored), or in the record of the block that completes it
+ * (which may be in a batch too). Pages come first: they are cached, and a record is read as a whole even when it is a large block
+ * that has no nodes with it. What came from the store is cached under the core's tag. */
 #include "data/hypercore/core_private.h"
 
 #include <stdlib.h>

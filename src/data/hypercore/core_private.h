@@ -25,6 +25,8 @@
 #define HF_CORE_NO_CUT UINT64_MAX
 #define HF_CORE_NODE_CACHE_COUNT 16384 /* of a corestore; a power of two */
 #define HF_CORE_PAGE_CACHE_COUNT 256
+#define HF_CORE_SPARE_COUNT 4
+#define HF_CORE_SPARE_BYTES_MAX (2u << 20)
 
 /* ---- Batches ---- */
 
@@ -155,6 +157,7 @@ struct hf_corestore {
 	struct hf_corestore_thaw *thaw_waiting;
 	struct hf_key_chunk *key_chunks;
 	bool has_ready; /* some core has waiters to call */
+	struct hf_buffer spares[HF_CORE_SPARE_COUNT]; /* for the bytes of batches: memory that is new costs more than what goes into it */
 };
 
 /* core.c */
