@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #define SLOTS_MAX (4 * HF_REPLICATOR_WINDOW_MAX)
-#define UNCOMMITTED_BYTES_MAX (32u << 20) /* more is not asked for while so much waits for the disk */
-#define COMMIT_BYTES (4u << 20)           /* staged: a commit is started within an iteration */
+#define UNCOMMITTED_BYTES_MAX (4u << 20)  /* more is not asked for while so much waits for the disk */
+#define COMMIT_BYTES (1u << 20)           /* staged: a commit is started within an iteration */
 #define UNITS_ASKED_AHEAD 8
 
 /* ---- Slots ---- */

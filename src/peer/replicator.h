@@ -23,7 +23,7 @@
 #define HF_REPLICATOR_WINDOW_MIN 16          /* requests in flight to one peer for one core */
 #define HF_REPLICATOR_WINDOW_START 64
 #define HF_REPLICATOR_WINDOW_MAX 1024
-#define HF_REPLICATOR_WINDOW_BYTES_MAX (8u << 20) /* of blocks expected, by their average size so far */
+#define HF_REPLICATOR_WINDOW_BYTES_MAX (4u << 20) /* of blocks expected, by their average size so far */
 #define HF_REPLICATOR_REQUESTS_MAX 8192      /* of one peer for one core, not answered yet; past it the peer is disconnected */
 #define HF_REPLICATOR_WANTS_MAX 512          /* of one peer for one core; past it the peer counts as wanting all */
 #define HF_REPLICATOR_REFUSALS_MAX 64        /* invalid requests, or answers that there is nothing, before a peer is given up */

@@ -154,7 +154,11 @@ static int add_cut(struct hf_core *core, struct hf_batch *batch, uint64_t length
 
 static void cut_batch(struct hf_batch *batch, uint64_t length)
 {
-	cut_pages(batch, length);
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+
+	while ((slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL)
+		hf_layout_page_cut((struct hf_layout_page *)(uintptr_t)slot->value, length);
 	for (size_t i = 0; i < batch->op_count; i++)
 		if (batch->ops[i].kind == HF_BATCH_PUT && batch->ops[i].log == HF_LAYOUT_BLOCKS && batch->ops[i].index >= length)
 			hf_u64_map_remove(&batch->block_ops, batch->ops[i].index);
