@@ -10,6 +10,8 @@
 #include "crypto/merkle_hash.h"
 #include "crypto/secretstream.h"
 #include "crypto/sign.h"
+#include "measure.h"
+#include "store/store.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -42,6 +44,8 @@
 #define ECHO_COUNT 20000u
 #define ECHO_CONN_COUNT 8u
 #define SEND_COUNT 192000u
+#define STORE_COUNT 20000u
+#define STORE_GROUP 1000u
 #define LINE_COUNT_MAX 48u
 #define BLOCK_BYTES (64u << 10)
 #define SMALL_BYTES 100u
@@ -207,6 +211,56 @@ static void measure_seal(void)
 	report("seal_100_us", "  sealing 100 bytes", "us", seal);
 	report("open_100_us", "  opening", "us", open);
 	hf_secretstream_engine_free(engine);
+}
+
+struct store_job {
+	uint8_t block[SMALL_BYTES];
+	unsigned count;
+};
+
+static int put_blocks(void *context, struct hf_tx *tx)
+{
+	const struct store_job *job = context;
+	int status = HF_OK;
+
+	for (unsigned i = 0; i < job->count && status == HF_OK; i++)
+		status = hf_tx_log_append(tx, 1, &(struct iovec){(void *)(uintptr_t)job->block, SMALL_BYTES}, 1, NULL);
+	return status;
+}
+
+/* There are no documents. */
+static int describe_nothing(void *context, struct hf_store *store, uint32_t collection, struct hf_slice payload, struct hf_doc_key *key,
+	uint64_t *terms)
+{
+	(void)context, (void)store, (void)collection, (void)payload, (void)key, (void)terms;
+	return HF_EINVAL;
+}
+
+/* Blocks into a numbered log of the store, each commit written before it ends. */
+static void measure_store(const char *dir)
+{
+	char path[4096];
+	struct hf_env env;
+	struct hf_store *store;
+	struct hf_failure failure;
+	struct store_job job = {.count = 1};
+	struct hf_store_options options = {.size = sizeof options, .directory = path, .env = &env,
+		.schema = {.describe = describe_nothing}};
+	double us;
+
+	snprintf(path, sizeof path, "%s/limits-store.%d", dir, (int)getpid());
+	hf_env_system(&env);
+	if (hf_store_open(&store, &options, &failure)) {
+		fprintf(stderr, "%s\n", failure.text);
+		exit(1);
+	}
+	BEST_US(&us, STORE_COUNT, if (hf_store_commit_wait(store, HF_DURABLE_OS, put_blocks, &job)) die("store"));
+	report("store_put_us", "store, a block of 100 bytes in a commit", "us", us);
+	job.count = STORE_GROUP;
+	BEST_US(&us, STORE_COUNT / 100, if (hf_store_commit_wait(store, HF_DURABLE_OS, put_blocks, &job)) die("store"));
+	report("store_put_grouped_us", "  with 1,000 in a commit, each", "us", us / STORE_GROUP);
+	hf_store_close(store);
+	hf_measure_remove(path);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -543,6 +597,7 @@ int main(int argc, char **argv)
 		die("libsodium");
 	measure_tree();
 	measure_seal();
+	measure_store(dir);
 	double rewrite_4k_us = sync_us(dir, 4096, true);
 	report("fdatasync_4k_us", "append 4 kB and fdatasync", "us", sync_us(dir, 4096, false));
 	report("fdatasync_64k_us", "  64 kB", "us", sync_us(dir, 65536, false));
