@@ -152,7 +152,7 @@ static int unless_absent(int status)
 static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struct hf_batch_op *op)
 {
 	static const char next[] = "next";
-	const uint8_t *data = batch->data.data + op->offset;
+	const uint8_t *data = op->length > 0 ? batch->data.data + op->offset : NULL;
 	uint64_t log = hf_layout_log(batch->core->number, op->log);
 	struct hf_doc_key key = {.rank = batch->core->number};
 	struct iovec body = {(void *)(uintptr_t)data, op->length};

@@ -42,9 +42,10 @@ int hf_core_checkout(struct hf_core *core, uint64_t length, struct hf_core_snaps
 {
 	int status = make(core, out);
 
-	if (status == HF_OK)
-		status = hf_core_tree_at(core, length, &(*out)->tree);
-	if (status != HF_OK && status != HF_ENOMEM)
+	if (status != HF_OK)
+		return status;
+	status = hf_core_tree_at(core, length, &(*out)->tree);
+	if (status != HF_OK)
 		hf_core_snapshot_free(*out);
 	return status;
 }
