@@ -486,16 +486,17 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 
 	shared->replicator->stats.refused_received++;
 	shared->stats.refused_received++;
-	if (slot->proof.has_block)
-		hf_bitfield_clear(&peer->remote_blocks, slot->proof.block.index, slot->proof.block.index + 1);
-	if (slot->proof.has_upgrade)
-		peer->length_acked = UINT64_MAX; /* until its next sync */
-	bool is_reorg = slot->is_reorg;
+	/* What was asked of a fork that the peer has left says nothing of the one that it is on. */
+	bool is_stale = slot->fork != peer->remote_fork, is_reorg = slot->is_reorg;
 
+	if (slot->proof.has_block && !is_stale)
+		hf_bitfield_clear(&peer->remote_blocks, slot->proof.block.index, slot->proof.block.index + 1);
+	if (slot->proof.has_upgrade && !is_stale)
+		peer->length_acked = UINT64_MAX; /* until its next sync */
 	finish(peer, slot, false);
-	if (is_reorg)
+	if (is_reorg && !is_stale)
 		hf_core_peer_leave_fork(peer);
-	if (++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
+	if (!is_stale && ++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
 	hf_shared_core_schedule(shared);
 	return HF_OK;
@@ -579,6 +580,7 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
 		if (slot->proof.has_block && !message.proof.has_block)
 			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 		finish(peer, slot, true);
+		peer->unavailable_count = peer->invalid_count = 0;
 		adapt_window(peer, message.proof.block.value.length);
 		return hf_core_peer_took(peer, &message.proof, was_held);
 	case HF_EWAIT:
