@@ -61,6 +61,9 @@ static struct hf_extension extension;
 static const uint8_t *input, *input_end;
 static uint64_t now_ms;
 static bool is_pending;
+static struct hf_fs fs;
+static struct hf_env our_env;
+static _Atomic unsigned cold_left; /* reads that would have to wait */
 
 static uint8_t byte(void)
 {
@@ -82,11 +85,20 @@ static uint64_t number(uint64_t usual)
 
 /* ---- Stores ---- */
 
+static int read_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	if (cold_left == 0)
+		return hf_fs_system()->pread_resident(file, data, length, offset, done);
+	cold_left--;
+	return HF_EWAIT;
+}
+
 static void open_node(struct node *node, uint8_t key_byte)
 {
-	struct hf_store_options options = {.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}, .no_background = true};
+	struct hf_env *used = node == &ours ? &our_env : &env;
+	struct hf_store_options options = {.size = sizeof options, .env = used, .schema = {.describe = hf_corestore_describe}, .no_background = true};
 	uint8_t primary_key[32];
-	struct hf_corestore_options cores = {.size = sizeof cores, .env = &env, .primary_key = hf_slice(primary_key, 32), .blocking = true};
+	struct hf_corestore_options cores = {.size = sizeof cores, .env = used, .primary_key = hf_slice(primary_key, 32), .blocking = node != &ours};
 
 	snprintf(node->directory, sizeof node->directory, "%s/hf-fuzz-peer-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	FUZZ_CHECK(mkdtemp(node->directory) != NULL);
@@ -168,6 +180,11 @@ static void start(void)
 	hf_log_set_sink(forget_line, NULL);
 	FUZZ_CHECK(hf_crypto_init() == HF_OK);
 	hf_env_system(&env);
+	our_env = env;
+	fs = *hf_fs_system();
+	fs.pread_resident = read_resident;
+	our_env.fs = &fs;
+	our_env.executor = hf_executor_inline();
 	for (int i = 0; i < HISTORIES; i++) {
 		open_node(&histories[i], 5);
 		writers[i] = open_core(&histories[i], NULL);
@@ -489,6 +506,38 @@ static void on_extension(struct hf_extension *from, struct hf_replication *of, s
 		hf_extension_send(from, channel, message);
 }
 
+static void join(void)
+{
+	FUZZ_CHECK(hf_replicator_join(replicator, reader, &replication) == HF_OK);
+	hf_replication_add_extension(replication, &extension);
+}
+
+static void leave(void)
+{
+	struct hf_replicator_stats stats;
+
+	hf_replication_stats(replication, &stats);
+	FUZZ_CHECK(stats.blocks_received <= stats.requests_sent && hf_replication_peer_count(replication) <= REMOTES);
+	hf_replicator_stats(replicator, &stats);
+	FUZZ_CHECK(stats.streams == REMOTES);
+	hf_replication_remove_extension(replication, &extension);
+	hf_replication_leave(replication);
+}
+
+static void flush(void);
+
+/* Until we no longer say that we download. */
+static void leave_for_long(void)
+{
+	leave();
+	for (int i = 0; i < 3; i++) {
+		now_ms += 30000;
+		hf_replicator_tick(replicator, now_ms);
+		flush();
+	}
+	join();
+}
+
 static void act(void)
 {
 	uint8_t what = byte();
@@ -496,7 +545,7 @@ static void act(void)
 	struct hf_seek_wait *seek = &seeks[what / 16 % WAITS_MAX];
 	struct wait *wait = &waits[what / 16 % WAITS_MAX];
 
-	switch (what % 9) {
+	switch (what % 12) {
 	case 0:
 		hf_download_cancel(download);
 		*download = (struct hf_download){.from = number(BLOCKS), .to = byte() % 2 ? UINT64_MAX : number(BLOCKS), .is_random = byte() % 2, .done = on_download};
@@ -524,7 +573,13 @@ static void act(void)
 	case 5: FUZZ_CHECK(hf_replication_update(replication, on_heard, NULL) == HF_OK); return;
 	case 6: hf_extension_broadcast(&extension, replication, HF_SLICE_LITERAL("to all")); return;
 	case 7: hf_core_clear(reader, number(BLOCKS), number(BLOCKS)); hf_core_commit(reader, HF_DURABLE_OS, NULL, NULL); return;
-	default: hf_seek_wait_cancel(seek); return;
+	case 8: hf_seek_wait_cancel(seek); return;
+	case 9: cold_left = byte() % 32; return;
+	case 10:
+		leave();
+		join();
+		return;
+	default: leave_for_long(); return;
 	}
 }
 
@@ -657,17 +712,24 @@ static void begin(void)
 	is_pending = false;
 	reader = open_core(&ours, hf_core_key(writers[0]));
 	FUZZ_CHECK(hf_replicator_new(&replicator, &options) == HF_OK);
-	FUZZ_CHECK(hf_replicator_join(replicator, reader, &replication) == HF_OK);
 	extension = (struct hf_extension){.name = "echo", .message = on_extension};
-	hf_replication_add_extension(replication, &extension);
+	join();
 	for (int i = 0; i < REMOTES; i++)
 		connect_remote(&remotes[i]);
 	flush();
 }
 
+static void leave_at_end(void)
+{
+	hf_replication_remove_extension(replication, &extension);
+	hf_replication_leave(replication);
+}
+
 static void end(void)
 {
 	uint8_t discovery_key[32];
+
+	cold_left = 0;
 
 	for (int i = 0; i < REMOTES; i++)
 		disconnect_remote(&remotes[i]);
@@ -675,8 +737,7 @@ static void end(void)
 		if (waits[i].is_waiting)
 			hf_core_wait_cancel(reader, &waits[i].waiter);
 	memset(waits, 0, sizeof waits);
-	hf_replication_remove_extension(replication, &extension);
-	hf_replication_leave(replication);
+	leave_at_end();
 	hf_replicator_free(replicator);
 	hf_corestore_settle(ours.cores);
 	check();
@@ -706,6 +767,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < STEPS_MAX && input < input_end; i++)
 		step();
 	flush();
+	cold_left = 0;
 	check();
 	end();
 	memset(downloads, 0, sizeof downloads);

@@ -61,7 +61,7 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 		return status;
 	}
 	rebase_lists(proof, lists, bytes->data);
-	if (proof->has_block)
+	if (bytes->length > value_at)
 		proof->block.value = hf_slice(bytes->data + value_at, bytes->length - value_at);
 	if (proof->has_upgrade)
 		proof->upgrade.signature = hf_buffer_slice(&core->committed_signature);

@@ -1,0 +1,300 @@
+/* A corestore whose reads do not wait, over a disk on which every first read is cold: opening, serving and verifying go on once
+ * it has been thawed. */
+#include "../data/core_fixture.h"
+
+#include <pthread.h>
+
+#include "peer/replicator.h"
+
+#define BLOCKS 300
+#define PEERS 2
+
+/* ---- A disk that is cold until it is read waiting ---- */
+
+#define WARM_MAX 65536
+
+static struct hf_fs cold_fs;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t warm[WARM_MAX];
+static size_t warm_count;
+static _Atomic uint64_t waits;
+
+static uint64_t place_of(const struct hf_file *file, uint64_t offset)
+{
+	return (uint64_t)file->descriptor << 40 | offset;
+}
+
+static int cold_pread(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	pthread_mutex_lock(&mutex);
+	warm[warm_count++ % WARM_MAX] = place_of(file, offset);
+	pthread_mutex_unlock(&mutex);
+	return hf_fs_system()->pread(file, data, length, offset, done);
+}
+
+static int cold_pread_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	bool is_warm = false;
+
+	pthread_mutex_lock(&mutex);
+	for (size_t i = 0; i < warm_count && i < WARM_MAX && !is_warm; i++)
+		is_warm = warm[i] == place_of(file, offset);
+	pthread_mutex_unlock(&mutex);
+	if (is_warm)
+		return hf_fs_system()->pread(file, data, length, offset, done);
+	waits++;
+	return HF_EWAIT;
+}
+
+static void cool_down(void)
+{
+	pthread_mutex_lock(&mutex);
+	warm_count = 0;
+	pthread_mutex_unlock(&mutex);
+}
+
+/* ---- Peers ---- */
+
+struct peer {
+	struct core_node node;
+	struct hf_replicator *replicator;
+	struct hf_core *core;
+	struct hf_replication *replication;
+	struct hf_replicator_stream *stream;
+	struct hf_protomux *mux;
+	struct peer *other;
+	struct hf_buffer letters; /* to it, each with a le32 length in front */
+	bool pending, has_failed;
+};
+
+static struct peer peers[PEERS];
+static struct hf_executor *executor;
+static struct hf_download download;
+static uint64_t now_ms;
+
+static void open_resident(struct core_node *node)
+{
+	struct hf_failure failure = {0};
+	struct hf_store_options options = {.size = sizeof options, .directory = node->directory, .env = &node->env,
+		.schema = {.describe = hf_corestore_describe}, .no_background = true};
+	struct hf_corestore_options cores = {.size = sizeof cores, .env = &node->env, .primary_key = hf_slice(node->primary_key, 32)};
+
+	if (hf_store_open(&node->store, &options, &failure) != HF_OK)
+		fail_msg("%s", failure.text);
+	cores.store = node->store;
+	if (hf_corestore_open(&node->cores, &cores, &failure) != HF_OK)
+		fail_msg("%s", failure.text);
+}
+
+static int send_letter(void *owner, const struct iovec *parts, int count)
+{
+	struct hf_buffer *letters = &((struct peer *)owner)->other->letters;
+	size_t at = letters->length;
+
+	hf_buffer_append(letters, "\0\0\0", 4);
+	for (int i = 0; i < count; i++)
+		hf_buffer_append(letters, parts[i].iov_base, parts[i].iov_len);
+	hf_store_le32(letters->data + at, (uint32_t)(letters->length - at - 4));
+	return HF_OK;
+}
+
+static bool is_congested(void *owner)
+{
+	(void)owner;
+	return false;
+}
+
+static void on_error(void *owner, const struct hf_failure *failure)
+{
+	print_message("%s\n", failure->text);
+	((struct peer *)owner)->has_failed = true;
+}
+
+static void on_pending(void *context)
+{
+	((struct peer *)context)->pending = true;
+}
+
+static void add_replicator(struct peer *peer)
+{
+	struct hf_replicator_options options = {.size = sizeof options, .cores = peer->node.cores, .env = &peer->node.env, .on_pending = on_pending,
+		.context = peer};
+
+	assert_int_equal(hf_replicator_new(&peer->replicator, &options), HF_OK);
+}
+
+static void connect_both(void)
+{
+	static const struct hf_protomux_events events = {.send = send_letter, .is_congested = is_congested, .error = on_error};
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
+
+	for (int i = 0; i < PEERS; i++) {
+		struct hf_replicator_stream_options options = {.is_initiator = i == 0, .handshake_hash = hash};
+
+		peers[i].other = &peers[1 - i];
+		assert_int_equal(hf_protomux_new(&events, &peers[i], 1, NULL, &peers[i].mux), HF_OK);
+		options.mux = peers[i].mux;
+		assert_int_equal(hf_replicator_attach(peers[i].replicator, &options, &peers[i].stream), HF_OK);
+	}
+}
+
+static void run(unsigned rounds)
+{
+	while (rounds-- > 0) {
+		for (int i = 0; i < PEERS; i++) {
+			struct hf_buffer letters = peers[i].letters;
+
+			peers[i].letters = (struct hf_buffer){0};
+			for (size_t at = 0; at < letters.length; at += 4 + hf_load_le32(letters.data + at))
+				hf_protomux_recv(peers[i].mux, hf_slice(letters.data + at + 4, hf_load_le32(letters.data + at)));
+			hf_buffer_free(&letters);
+			hf_replicator_tick(peers[i].replicator, now_ms);
+			if (peers[i].pending) {
+				peers[i].pending = false;
+				hf_replicator_flush(peers[i].replicator, now_ms);
+			}
+			hf_corestore_settle(peers[i].node.cores);
+			assert_false(peers[i].has_failed);
+		}
+		now_ms += 10;
+	}
+}
+
+static int thawed_count;
+
+static void count_thawed(struct hf_corestore_thaw *thaw)
+{
+	(void)thaw;
+	thawed_count++;
+}
+
+/* What a caller does that gets HF_EWAIT. */
+static void thaw(struct hf_corestore *cores)
+{
+	struct hf_corestore_thaw waiting = {.done = count_thawed};
+	int before = thawed_count;
+
+	assert_int_equal(hf_corestore_thaw(cores, &waiting), HF_OK);
+	hf_corestore_settle(cores);
+	assert_int_equal(thawed_count, before + 1);
+}
+
+static struct hf_core *open_cold(struct core_node *node, const uint8_t *key)
+{
+	struct hf_core_options options = {.size = sizeof options, .key = key};
+	struct hf_core *core;
+	int status, rounds = 0;
+
+	while ((status = hf_corestore_get(node->cores, &options, &core, NULL)) == HF_EWAIT) {
+		thaw(node->cores);
+		assert_true(++rounds < 100);
+	}
+	assert_int_equal(status, HF_OK);
+	return core;
+}
+
+static void append(struct hf_core *core)
+{
+	static char bytes[5000];
+
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct hf_slice block = hf_slice(bytes, i % 4 == 3 ? sizeof bytes : 30);
+
+		memset(bytes, (int)i, sizeof bytes);
+		assert_int_equal(hf_core_append(core, &block, 1, NULL), HF_OK);
+	}
+	core_commit(core);
+}
+
+static void reopen_cold(struct core_node *node)
+{
+	core_node_close(node);
+	open_resident(node);
+	cool_down();
+}
+
+static void test_cold_cores_are_opened_served_and_verified(void **state)
+{
+	uint8_t key[32], hash[2][32];
+	struct hf_buffer x = {0};
+
+	(void)state;
+	assert_int_equal(hf_executor_start(&executor, "thaw", 1, 64), HF_OK);
+	cold_fs = *hf_fs_system();
+	cold_fs.pread = cold_pread;
+	cold_fs.pread_resident = cold_pread_resident;
+	for (int i = 0; i < PEERS; i++) {
+		core_node_make(&peers[i].node, (uint8_t)(i + 1));
+		core_node_close(&peers[i].node);
+		peers[i].node.env.fs = &cold_fs;
+		peers[i].node.env.executor = executor;
+		core_node_open(&peers[i].node);
+	}
+	struct hf_core *writer = core_by_name(&peers[0].node, "log");
+
+	append(writer);
+	memcpy(key, hf_core_key(writer), 32);
+	hf_tree_hash(hf_core_tree(writer), hash[0]);
+	hf_core_unref(writer);
+	reopen_cold(&peers[0].node);
+	reopen_cold(&peers[1].node);
+	for (int round = 0; round < 3; round++) {
+		uint64_t waits_before = waits;
+
+		add_replicator(&peers[0]);
+		add_replicator(&peers[1]);
+		peers[1].core = open_cold(&peers[1].node, key);
+		assert_int_equal(hf_replicator_join(peers[1].replicator, peers[1].core, &peers[1].replication), HF_OK);
+		/* The first third, then another, then all of it: what came before is cold when the next is verified. */
+		download = (struct hf_download){.from = round < 2 ? (uint64_t)(2 - round) * BLOCKS / 3 : 0, .to = UINT64_MAX, .is_random = round == 1};
+		hf_download_start(peers[1].replication, &download);
+		connect_both();
+		run(400);
+		assert_int_equal(hf_bitfield_next_clear(hf_core_blocks(peers[1].core), download.from, BLOCKS), BLOCKS);
+		assert_true(waits > waits_before);
+		hf_download_cancel(&download);
+		hf_replication_leave(peers[1].replication);
+		for (int i = 0; i < PEERS; i++) {
+			hf_replicator_detach(peers[i].stream);
+			hf_protomux_free(peers[i].mux);
+			hf_buffer_free(&peers[i].letters);
+			hf_replicator_free(peers[i].replicator);
+		}
+		if (round == 2)
+			break;
+		hf_core_unref(peers[1].core);
+		hf_corestore_settle(peers[1].node.cores);
+		reopen_cold(&peers[0].node);
+		reopen_cold(&peers[1].node);
+	}
+	hf_tree_hash(hf_core_tree(peers[1].core), hash[1]);
+	assert_memory_equal(hash[0], hash[1], 32);
+	cool_down();
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		int status;
+
+		hf_buffer_clear(&x);
+		while ((status = hf_core_get(peers[1].core, i, &x)) == HF_EWAIT)
+			thaw(peers[1].node.cores);
+		assert_int_equal(status, HF_OK);
+		assert_int_equal(x.length, i % 4 == 3 ? 5000 : 30);
+		assert_int_equal(x.data[0], (uint8_t)i);
+	}
+	print_message("%llu cold reads, %d thaws\n", (unsigned long long)waits, thawed_count);
+	hf_buffer_free(&x);
+	hf_core_unref(peers[1].core);
+	for (int i = 0; i < PEERS; i++)
+		core_node_remove(&peers[i].node);
+	hf_executor_stop(executor);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cold_cores_are_opened_served_and_verified),
+	};
+
+	if (hf_crypto_init() != HF_OK)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
