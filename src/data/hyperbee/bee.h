@@ -141,7 +141,8 @@ int hf_bee_history_start(struct hf_bee_history *history, struct hf_bee_view *vie
 int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *entry); /* as hf_bee_iterator_next */
 
 /* What two views of one bee differ in, in ascending order of keys: left and right, of which one may be missing. Parts that both share
- * are not read. reverse is not looked at. */
+ * are not read. reverse is not looked at. HF_EINVAL: the core was truncated between the two, so that they have no blocks to be compared
+ * by; HF_ENOMEM. */
 struct hf_bee_difference {
 	bool has_left, has_right;
 	struct hf_bee_entry left, right;

@@ -83,6 +83,10 @@ int hf_bee_diff(struct hf_bee_view *left, struct hf_bee_view *right, const struc
 	diff->high = hf_slice(diff->bounds.data + low.length, high.length);
 	start_side(&diff->left, left, diff->has_low);
 	start_side(&diff->right, right, diff->has_low);
+	if (diff->left.generation != diff->right.generation) {
+		hf_bee_diff_free(diff);
+		return HF_EINVAL;
+	}
 	diff->steps_left = (diff->left.version + diff->right.version) * STEPS_A_BLOCK;
 	*out = diff;
 	return HF_OK;

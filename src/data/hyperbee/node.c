@@ -218,8 +218,9 @@ static void fill_levels(const struct hf_bee_block *block, struct hf_bee_node *no
 			node->keys = at;
 			node->children = at + level.key_count;
 			at = node->children + level.child_count;
-			node->is_sound = read_references(level.keys, block->seq, false, node->keys)
-				& read_references(level.children, block->seq, true, node->children);
+			node->is_sound = read_references(level.keys, block->seq, false, node->keys);
+			if (!read_references(level.children, block->seq, true, node->children))
+				node->is_sound = false;
 		}
 		node++;
 	}
