@@ -1,0 +1,223 @@
+/* fuzz_hyperbee: whatever a core holds, a bee on it answers with entries in order or with an error, within bounded steps; changes to it
+ * too. The input is a list of blocks, each with its length in front in one byte; where the length is 255, a block follows that is put or
+ * deleted with the bee itself: so hostile nodes come to stand beside honest ones.
+ * Covers: src/codec/protobuf.c src/data/hyperbee/bee.c src/data/hyperbee/cache.c src/data/hyperbee/node.c src/data/hyperbee/iterator.c
+ * src/data/hyperbee/history.c src/data/hyperbee/diff.c src/data/hyperbee/tree.c src/data/hyperbee/tree_delete.c
+ * src/data/hyperbee/flush.c */
+#include "fuzz_files.h"
+
+#include "codec/protobuf.h"
+#include "data/corestore.h"
+#include "data/hyperbee/bee.h"
+
+#define BLOCKS_MAX 200
+#define ENTRIES_MAX 5000 /* honest trees of so many blocks have fewer */
+
+static struct hf_env env;
+static struct hf_store *store;
+static struct hf_corestore *cores;
+static struct hf_core *core;
+
+static void close_store(void)
+{
+	hf_core_unref(core);
+	hf_corestore_close(cores);
+	hf_store_close(store);
+}
+
+static void prepare(void)
+{
+	static const char *const folders[] = {NULL};
+	static uint8_t primary_key[32] = {1};
+	struct hf_store_options options = {.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}};
+	struct hf_corestore_options core_options = {.size = sizeof core_options, .env = &env, .primary_key = hf_slice(primary_key, 32),
+		.blocking = true};
+	struct hf_core_options which = {.size = sizeof which, .name = hf_slice_text("bee")};
+	struct hf_failure failure;
+
+	fuzz_prepare_files("hyperbee", folders);
+	atexit(close_store);
+	hf_env_system(&env);
+	options.directory = fuzz_directory;
+	FUZZ_CHECK(hf_store_open(&store, &options, &failure) == HF_OK);
+	core_options.store = store;
+	FUZZ_CHECK(hf_corestore_open(&cores, &core_options, &failure) == HF_OK);
+	FUZZ_CHECK(hf_corestore_get(cores, &which, &core, &failure) == HF_OK);
+}
+
+static void expect_error(int status)
+{
+	FUZZ_CHECK(status == HF_OK || status == HF_ENOTFOUND || status == HF_EMALFORMED);
+}
+
+/* ---- Reading ---- */
+
+static void walk(struct hf_bee_view *view, const struct hf_bee_range *range)
+{
+	struct hf_bee_iterator *iterator;
+	struct hf_bee_entry entry;
+	struct hf_buffer last = {0};
+	unsigned count = 0;
+	int status;
+
+	FUZZ_CHECK(hf_bee_iterate(view, range, &iterator) == HF_OK);
+	while ((status = hf_bee_iterator_next(iterator, &entry)) == HF_OK) {
+		int order = hf_slice_compare(entry.key, hf_buffer_slice(&last));
+
+		FUZZ_CHECK(count == 0 || (range->reverse ? order < 0 : order > 0));
+		hf_buffer_clear(&last);
+		FUZZ_CHECK(hf_buffer_append(&last, entry.key.data, entry.key.length) == HF_OK);
+		FUZZ_CHECK(++count <= ENTRIES_MAX);
+	}
+	expect_error(status);
+	FUZZ_CHECK(hf_bee_iterator_next(iterator, &entry) == status);
+	hf_bee_iterator_free(iterator);
+	hf_buffer_free(&last);
+}
+
+static void history(struct hf_bee_view *view, bool reverse)
+{
+	struct hf_bee_history_range range = {.reverse = reverse, .gte = -150, .has_lte = true, .lte = -1};
+	struct hf_bee_history past;
+	struct hf_bee_entry entry;
+	int status;
+
+	FUZZ_CHECK(hf_bee_history_start(&past, view, &range) == HF_OK);
+	while ((status = hf_bee_history_next(&past, &entry)) == HF_OK)
+		if (!entry.is_deletion)
+			expect_error(hf_bee_get(view, entry.key, &entry));
+	expect_error(status);
+}
+
+static void diff(struct hf_bee_view *left, struct hf_bee_view *right, const struct hf_bee_range *range)
+{
+	struct hf_bee_difference difference;
+	struct hf_bee_diff *found;
+	unsigned count = 0;
+	int status;
+
+	FUZZ_CHECK(hf_bee_diff(left, right, range, &found) == HF_OK);
+	while ((status = hf_bee_diff_next(found, &difference)) == HF_OK && ++count < ENTRIES_MAX)
+		FUZZ_CHECK(difference.has_left || difference.has_right);
+	if (count < ENTRIES_MAX)
+		expect_error(status);
+	hf_bee_diff_free(found);
+}
+
+static void read_all(struct hf_bee *bee, struct hf_slice key)
+{
+	struct hf_bee_range all = {0}, back = {.reverse = true}, part = {.has_gt = true, .gt = key, .has_limit = true, .limit = 20},
+		part_back = {.reverse = true, .has_lte = true, .lte = key}, from = {.has_gte = true, .gte = key};
+	struct hf_bee_view *latest = hf_bee_latest(bee), *early;
+	struct hf_bee_header header;
+	struct hf_bee_entry entry;
+
+	expect_error(hf_bee_get_header(bee, &header));
+	walk(latest, &all);
+	walk(latest, &back);
+	walk(latest, &part);
+	walk(latest, &part_back);
+	history(latest, false);
+	history(latest, true);
+	expect_error(hf_bee_get(latest, key, &entry));
+	expect_error(hf_bee_peek(latest, &part, &entry));
+	expect_error(hf_bee_get_seq(latest, hf_bee_version(bee) / 2, &entry));
+	FUZZ_CHECK(hf_bee_checkout(bee, hf_bee_version(bee) + 1, &early) == HF_EINVAL);
+	for (uint64_t version = 0; version < hf_bee_version(bee); version += 1 + hf_bee_version(bee) / 4) {
+		FUZZ_CHECK(hf_bee_checkout(bee, version, &early) == HF_OK);
+		walk(early, &all);
+		diff(latest, early, &all);
+		diff(early, latest, &from);
+		diff(early, latest, &part_back);
+		hf_bee_view_free(early);
+	}
+}
+
+/* ---- Writing ---- */
+
+static void change(struct hf_bee *bee, struct hf_slice bytes)
+{
+	struct hf_slice key = bytes.length == 0 ? bytes : hf_slice(bytes.data + 1, bytes.length - 1);
+	unsigned kind = bytes.length == 0 ? 0 : bytes.data[0];
+	struct hf_bee_entry entry;
+	int status;
+
+	status = kind % 3 == 0 ? hf_bee_del(bee, key, NULL) : hf_bee_put(bee, key, kind % 3 == 1 ? NULL : &bytes, NULL);
+	expect_error(status);
+	expect_error(hf_bee_get_pending(bee, key, &entry));
+	if (kind % 16 >= 8)
+		FUZZ_CHECK(hf_bee_flush(bee) == HF_OK);
+}
+
+static void fill(struct hf_bee *bee, const uint8_t *data, size_t size)
+{
+	while (size > 0 && hf_core_length(core) + hf_bee_pending_count(bee) < BLOCKS_MAX) {
+		size_t length = *data++;
+		bool changes = length == 255 && size > 1;
+
+		size--;
+		if (changes) {
+			length = *data++;
+			size--;
+		}
+		if (length > size)
+			length = size;
+		struct hf_slice block = hf_slice(data, length);
+
+		if (changes) {
+			change(bee, block);
+		} else {
+			FUZZ_CHECK(hf_bee_flush(bee) == HF_OK);
+			FUZZ_CHECK(hf_core_append(core, &block, 1, NULL) == HF_OK);
+		}
+		data += length;
+		size -= length;
+	}
+	FUZZ_CHECK(hf_bee_flush(bee) == HF_OK);
+}
+
+/* What decodes as a message is read to its end, and a writer's fields come back. */
+static void try_protobuf(struct hf_slice bytes)
+{
+	struct hf_protobuf_reader in = hf_protobuf_reader(bytes), again;
+	struct hf_protobuf_field field, found;
+	struct hf_buffer out = {0};
+	struct hf_protobuf_writer writer = hf_protobuf_writer(&out);
+
+	while (hf_protobuf_next(&in, &field)) {
+		hf_buffer_clear(&out);
+		if (hf_protobuf_is_varint(&field, field.number))
+			hf_protobuf_write_uint(&writer, field.number, field.value);
+		else if (hf_protobuf_is_bytes(&field, field.number))
+			hf_protobuf_write_bytes(&writer, field.number, field.bytes);
+		else
+			hf_protobuf_write_packed(&writer, field.number, &field.value, 1);
+		again = hf_protobuf_reader(hf_buffer_slice(&out));
+		FUZZ_CHECK(hf_protobuf_next(&again, &found) && found.number == field.number && again.at == again.end);
+		FUZZ_CHECK(field.type == HF_PROTOBUF_FIXED32 || field.type == HF_PROTOBUF_FIXED64
+			|| (found.value == field.value && hf_slice_equal(found.bytes, field.bytes)));
+	}
+	FUZZ_CHECK(in.at == in.end);
+	hf_buffer_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct hf_bee_options options = {.size = sizeof options};
+	struct hf_bee *bee;
+
+	if (core == NULL)
+		prepare();
+	try_protobuf(hf_slice(data, size));
+	if (hf_core_length(core) > 0)
+		FUZZ_CHECK(hf_core_truncate(core, 0, HF_CORE_NEXT_FORK) == HF_OK);
+	if (hf_core_staged_bytes(core) > 1u << 20)
+		FUZZ_CHECK(hf_core_commit_wait(core, HF_DURABLE_OS) == HF_OK);
+	options.core = core;
+	options.cache_bytes_max = size % 4 == 0 ? 1 : 0;
+	FUZZ_CHECK(hf_bee_open(&bee, &options) == HF_OK);
+	fill(bee, data, size);
+	read_all(bee, hf_slice(data, size < 3 ? size : 3));
+	hf_bee_close(bee);
+	return 0;
+}
