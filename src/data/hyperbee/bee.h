@@ -185,7 +185,7 @@ void hf_bee_abandon(struct hf_bee *bee);
  * call; HF_ENOTFOUND: nothing does; HF_EWAIT and the rest as in reading. A key alone is the range from gte to lte of it. */
 struct hf_bee_watch;
 int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*grew)(void *context), void *context,
-	struct hf_bee_watch **out);
+	struct hf_bee_watch **out); /* HF_ENOMEM */
 int hf_bee_watch_next(struct hf_bee_watch *watch, struct hf_bee_view **before, struct hf_bee_view **now);
 void hf_bee_watch_free(struct hf_bee_watch *watch); /* NULL is fine; also from within grew */
 

@@ -48,8 +48,8 @@ static int encode(const struct hf_bee_tree *tree, const struct hf_bee_pending *p
 	return status;
 }
 
-/* *lengths: of the blocks, one behind the other in *out. Each is encoded before the next is compacted: remains that nothing points to may
- * have pointers to later blocks, as those are by then. */
+/* *lengths: of the blocks, one behind the other in *out. Each is encoded before the next is compacted: remains that nothing points to
+ * may have pointers to later blocks, as those are by then. */
 static int encode_all(struct hf_bee_tree *tree, size_t *lengths, struct hf_buffer *out)
 {
 	struct hf_buffer index = {0};

@@ -1,8 +1,8 @@
 /* tree: the writer's tree: nodes in memory, loaded as far as changes reach, changed in place. (Private to data/)
  *
- * Each node but the root has one pointer to it, which is a thing of its own: it moves between parents with its node, and the batch's
- * lists of what each change wrote are lists of pointers. Where a root has shrunk into its child, that child's pointer stays behind in its
- * list. What a block keeps of its nodes is decided by the pointers at the end of the batch (flush.c), so all this shows in the bytes.
+ * Each node but the root has one pointer to it, which is a thing of its own: it moves between parents with its node, and the batch's lists
+ * of what each change wrote are lists of pointers. Where a root has shrunk into its child, that child's pointer stays behind in its list.
+ * What a block keeps of its nodes is decided by the pointers at the end of the batch (flush.c), so all this shows in the bytes.
  */
 #ifndef HF_DATA_HYPERBEE_TREE_H
 #define HF_DATA_HYPERBEE_TREE_H

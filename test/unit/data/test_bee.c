@@ -522,6 +522,48 @@ static void test_a_range_asks_for_siblings_at_once(void **state)
 	close_pair(&pair);
 }
 
+static unsigned readies;
+
+static void on_ready(struct hf_bee_waiter *waiter, int status)
+{
+	assert_ptr_equal(waiter->context, &readies);
+	assert_int_equal(status, HF_OK);
+	readies++;
+}
+
+static void test_a_waiter_is_told_when_the_needed_block_is_here(void **state)
+{
+	struct pair pair = {.fetches_all = false};
+	struct hf_bee_waiter waiter = {.ready = on_ready, .context = &readies};
+	struct hf_bee_entry entry;
+	unsigned waits = 0;
+	int status;
+
+	(void)state;
+	readies = 0;
+	open_pair(&pair);
+	struct hf_bee *writer = bee_on(hf_core_ref(pair.source));
+
+	put_many(writer, 1000, 100);
+	follow(&pair);
+	pair.bee = bee_on(hf_core_ref(pair.reader));
+	while ((status = hf_bee_get(hf_bee_latest(pair.bee), hf_slice_text("key000500"), &entry)) == HF_EWAIT) {
+		assert_int_equal(hf_bee_wait(pair.bee, &waiter), HF_OK);
+		assert_int_equal(readies, waits);
+		fetch(&pair, waiter.needed);
+		core_commit(pair.reader);
+		hf_corestore_poll(pair.reader_node.cores);
+		assert_int_equal(readies, ++waits);
+	}
+	assert_int_equal(status, HF_OK);
+	assert_true(waits > 3);
+	hf_bee_wait_cancel(&waiter);
+	for (size_t i = 0; i < HF_BEE_WANT_COUNT_MAX; i++)
+		assert_false(waiter.wants[i].is_armed);
+	hf_bee_close(writer);
+	close_pair(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_reads_of_a_sparse_bee_wait_and_go_on),
 		cmocka_unit_test(test_changes_of_a_sparse_bee_wait_and_go_on),
 		cmocka_unit_test(test_a_get_takes_a_round_trip_a_level),
+		cmocka_unit_test(test_a_waiter_is_told_when_the_needed_block_is_here),
 		cmocka_unit_test(test_a_range_asks_for_siblings_at_once),
 	};
 
