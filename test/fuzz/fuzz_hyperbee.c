@@ -80,13 +80,17 @@ static void history(struct hf_bee_view *view, bool reverse)
 	struct hf_bee_history_range range = {.reverse = reverse, .gte = -150, .has_lte = true, .lte = -1};
 	struct hf_bee_history past;
 	struct hf_bee_entry entry;
+	struct hf_buffer key = {0};
 	int status;
 
 	FUZZ_CHECK(hf_bee_history_start(&past, view, &range) == HF_OK);
-	while ((status = hf_bee_history_next(&past, &entry)) == HF_OK)
-		if (!entry.is_deletion)
-			expect_error(hf_bee_get(view, entry.key, &entry));
+	while ((status = hf_bee_history_next(&past, &entry)) == HF_OK) {
+		hf_buffer_clear(&key);
+		FUZZ_CHECK(hf_buffer_append(&key, entry.key.data, entry.key.length) == HF_OK);
+		expect_error(hf_bee_get(view, hf_buffer_slice(&key), &entry));
+	}
 	expect_error(status);
+	hf_buffer_free(&key);
 }
 
 static void diff(struct hf_bee_view *left, struct hf_bee_view *right, const struct hf_bee_range *range)

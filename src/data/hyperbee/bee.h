@@ -9,7 +9,8 @@
  * reader takes a round trip for each level of the tree and not one for each key. Run the operation again when the first is there:
  * with hf_bee_wait, or by the caller's own means. What was decoded stays in the bee's cache.
  *
- * Entries that come back are borrowed until the next call on the bee, its views and its iterators.
+ * Entries that come back are borrowed until the next call on the bee, its views and its iterators. One that is an argument of that
+ * call must be a copy.
  *
  * Outside bytes make HF_EMALFORMED and nothing worse: blocks that do not parse, references to block 0 or to later blocks, nodes of the
  * wrong shape, trees deeper than HF_BEE_DEPTH_MAX, and keys that come out of order (which is what a cycle looks like).
