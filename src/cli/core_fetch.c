@@ -278,19 +278,24 @@ static void print_result(const struct fetching *f, const struct hf_replicator_st
 		(unsigned long long)hf_core_fork(f->core), (unsigned long long)stats->blocks_received, (unsigned long long)stats->bytes_received);
 }
 
-/* A core of which nothing came is not kept. */
 static void let_go(struct fetching *f)
 {
-	uint8_t discovery_key[32];
-	bool is_empty = f->failure.code < 0 && hf_core_length(f->core) == 0 && !hf_core_manifest(f->core);
-	struct hf_corestore *cores = hf_core_node_cores(f->node);
-	memcpy(discovery_key, hf_core_discovery_key(f->core), sizeof discovery_key);
 	cancel_parts(f);
 	hf_replication_leave(f->replication);
 	hf_core_unref(f->core);
-	hf_corestore_settle(cores);
-	if (is_empty)
-		hf_corestore_drop(cores, discovery_key);
+}
+
+/* A core of which nothing came is not kept. The node is closed: its replicator lingers on cores that it has joined. */
+static void drop(struct hf_cli *cli, const uint8_t discovery_key[static 32])
+{
+	struct hf_failure ignored = {0};
+	struct hf_cli_target target;
+	if (hf_cli_target_open(&target, cli, false, &ignored) < 0)
+		return;
+	struct hf_corestore_options options = {.size = sizeof options, .store = target.store, .env = &cli->env, .blocking = true};
+	if (target.store && hf_action_open_cores(&target.cores, &options, cli->config, &ignored) == HF_OK)
+		hf_corestore_drop(target.cores, discovery_key);
+	hf_cli_target_close(&target);
 }
 
 int hf_cli_core_fetch(struct hf_cli *cli)
@@ -299,7 +304,7 @@ int hf_cli_core_fetch(struct hf_cli *cli)
 	struct hf_core_node_options options = {.size = sizeof options, .env = &cli->env, .config = cli->config, .create = true, .came = came,
 		.left = left, .context = &f};
 	struct hf_replicator_stats stats = {0};
-	uint8_t key[32], encryption_key[32];
+	uint8_t key[32], discovery_key[32], encryption_key[32];
 	bool is_encrypted;
 	if (!read_options(&f, key, encryption_key, &is_encrypted))
 		return HF_CLI_USAGE;
@@ -316,11 +321,15 @@ int hf_cli_core_fetch(struct hf_cli *cli)
 		hf_replication_stats(f.replication, &stats);
 	if (f.failure.code == HF_OK && f.step != DONE && !f.is_live)
 		f.failure.code = hf_fail(&f.failure, HF_ECANCELED, "Interrupted; what has come is kept.");
+	bool is_empty = f.core && f.failure.code < 0 && hf_core_length(f.core) == 0 && !hf_core_manifest(f.core);
 	if (f.core) {
 		if (f.failure.code == HF_OK)
 			print_result(&f, &stats);
+		hf_discovery_key(discovery_key, key);
 		let_go(&f);
 	}
 	hf_core_node_close(f.node);
+	if (is_empty)
+		drop(cli, discovery_key);
 	return f.failure.code < 0 ? hf_cli_core_fail(&f.failure) : HF_CLI_OK;
 }

@@ -39,7 +39,7 @@ static struct hf_core_node_peer describe(const struct hf_core_node *node, const 
 	char text[static HF_ADDRESS_TEXT_BYTES])
 {
 	struct hf_core_node_peer peer = {.address = node->dial_address, .is_dialled = socket == node->dialled};
-	if (hf_peer_socket_address(socket))
+	if (hf_peer_socket_address(socket) && hf_peer_socket_address(socket)->port)
 		peer.address = hf_address_text(hf_peer_socket_address(socket), true, text);
 	if (hf_peer_socket_mux(socket))
 		peer.remote_key = hf_peer_socket_remote_key(socket);
