@@ -51,7 +51,13 @@ static int note_deletion(struct verify *v, const struct hf_log_record *record)
 		fault(v, "the deletion at position %llu does not follow its format", (unsigned long long)record->position);
 		return HF_OK;
 	}
-	return hf_place_put(&v->deleted, gone.position, 0);
+	return hf_place_put(&v->deleted, gone.position, record->stream);
+}
+
+/* By a deletion of its own collection: one of another is a program's error, and no index heeds it. */
+static bool is_deleted(const struct verify *v, uint64_t position, uint32_t collection)
+{
+	return hf_place_get(&v->deleted, position) == collection;
 }
 
 static int look_up(struct verify *v, const struct hf_log_record *record)
@@ -73,7 +79,7 @@ static int look_up(struct verify *v, const struct hf_log_record *record)
 		return HF_OK;
 	if (status != HF_OK && status != HF_ENOTFOUND && status != HF_ECORRUPT)
 		return status;
-	if (record->position < v->dropped[record->stream] || hf_place_get(&v->deleted, record->position) != HF_PLACE_NONE)
+	if (record->position < v->dropped[record->stream] || is_deleted(v, record->position, record->stream))
 		return HF_OK;
 	return hf_place_put(&v->suspects, record->position, record->stream);
 }
@@ -139,7 +145,7 @@ static int settle_suspects(struct verify *v)
 	for (size_t i = 0; i < v->suspects.capacity && status == HF_OK; i++) {
 		const struct hf_place_slot *slot = &v->suspects.slots[i];
 
-		if (slot->place == 0 || hf_place_get(&v->deleted, slot->key) != HF_PLACE_NONE || slot->key < v->dropped[slot->place - 1])
+		if (slot->place == 0 || is_deleted(v, slot->key, slot->place - 1) || slot->key < v->dropped[slot->place - 1])
 			continue;
 		fault(v, "the document at position %llu of collection %u is in the log but not in the index; rebuild the index",
 			(unsigned long long)slot->key, slot->place - 1);
