@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/core_net.h"
+#include "base/list.h"
 #include "cli/terminal.h"
 #include "codec/core_key.h"
 
@@ -160,7 +161,7 @@ static void check_time(struct fetching *f, uint64_t blocks)
 
 static void on_look(struct hf_timer *timer)
 {
-	struct fetching *f = (struct fetching *)(void *)((char *)timer - offsetof(struct fetching, look));
+	struct fetching *f = HF_CONTAINER_OF(timer, struct fetching, look);
 	struct hf_replicator_stats stats;
 	hf_replication_stats(f->replication, &stats);
 	if (!f->is_live && f->step == WAITING && hf_replication_peer_count(f->replication) > 0)

@@ -154,15 +154,8 @@ int hf_corestore_cold(struct hf_corestore *store, const struct hf_cold *cold)
 	/* The rest will be found cold again when it is tried after the thaw. */
 	if (store->cold_count == COLD_MAX)
 		return HF_EWAIT;
-	if (store->cold_count == store->cold_capacity) {
-		size_t capacity = store->cold_capacity == 0 ? 16 : store->cold_capacity * 2;
-		struct hf_cold *larger = realloc(store->cold, capacity * sizeof *larger);
-
-		if (larger == NULL)
-			return HF_ENOMEM;
-		store->cold = larger;
-		store->cold_capacity = capacity;
-	}
+	if (hf_array_reserve(&store->cold, &store->cold_capacity, store->cold_count + 1, sizeof *store->cold) != HF_OK)
+		return HF_ENOMEM;
 	store->cold[store->cold_count++] = *cold;
 	return HF_EWAIT;
 }
@@ -216,7 +209,7 @@ static void call_thaw_waiting(struct hf_corestore *store)
 
 static void deliver_thawed(struct hf_core_mail *mail)
 {
-	struct hf_thaw_job *job = (struct hf_thaw_job *)((char *)mail - offsetof(struct hf_thaw_job, mail));
+	struct hf_thaw_job *job = HF_CONTAINER_OF(mail, struct hf_thaw_job, mail);
 	struct hf_corestore_thaw *waiting = job->waiting, *next;
 	struct hf_corestore *store = job->store;
 

@@ -71,7 +71,7 @@ struct hf_core_entry {
 	uint64_t length, byte_length, fork, contiguous_length;
 };
 HF_API int hf_corestore_list(struct hf_corestore *store, int (*each)(void *context, const struct hf_core_entry *entry), void *context);
-/* One of them, whether open or not. The name lies in *bytes. HF_ENOTFOUND, HF_ECORRUPT, HF_EIO, HF_ENOMEM. Blocking. */
+/* One of them, whether open or not. The name lies in *bytes. HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT, HF_EIO, HF_ENOMEM. */
 HF_API int hf_corestore_entry(struct hf_corestore *store, const uint8_t discovery_key[static 32], struct hf_buffer *bytes,
 	struct hf_core_entry *entry);
 /* Forgets a core that is not open, with all its blocks. HF_EBUSY when it is open. */

@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "base/list.h"
 #include "base/text.h"
 #include "net/loop_private.h"
 
@@ -230,7 +231,7 @@ static int look_up(struct hf_connect *c, uint16_t port)
 
 static void fire_timer(struct hf_timer *timer)
 {
-	struct hf_connect *c = (struct hf_connect *)(void *)((char *)timer - offsetof(struct hf_connect, timer));
+	struct hf_connect *c = HF_CONTAINER_OF(timer, struct hf_connect, timer);
 	conclude(c, NULL, HF_ETIMEOUT, "cannot connect: no answer in time");
 }
 

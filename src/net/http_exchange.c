@@ -441,11 +441,6 @@ const struct hf_address *hf_http_client(struct hf_http_exchange *x)
 	return &x->client;
 }
 
-bool hf_http_is_local_socket(struct hf_http_exchange *x)
-{
-	return x->is_unix;
-}
-
 void hf_http_allow_origin(struct hf_http_exchange *x, const char *origin)
 {
 	x->allow_origin = origin;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "net/http_private.h"
 
@@ -280,7 +281,7 @@ static void free_listener(struct hf_http_listener *listener)
 static void on_spare_closed(uv_handle_t *handle)
 {
 	struct hf_http_listener *listener =
-		(struct hf_http_listener *)(void *)((char *)handle - offsetof(struct hf_http_listener, spare));
+		HF_CONTAINER_OF(handle, struct hf_http_listener, spare);
 	listener->is_spare_busy = false;
 	if (!listener->is_closed && !uv_is_closing(&listener->uv.handle))
 		on_connection(&listener->uv.stream, 0); /* one that came meanwhile is waiting */
@@ -503,7 +504,7 @@ static void break_off(struct hf_http_server *server)
 
 static void fire_drain_timer(struct hf_timer *timer)
 {
-	break_off((struct hf_http_server *)(void *)((char *)timer - offsetof(struct hf_http_server, drain_timer)));
+	break_off(HF_CONTAINER_OF(timer, struct hf_http_server, drain_timer));
 }
 
 void hf_http_server_drain(

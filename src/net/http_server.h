@@ -78,7 +78,6 @@ struct hf_slice hf_http_header(
 	struct hf_http_exchange *x, const char *name); /* case-insensitive; data NULL when absent */
 struct hf_slice hf_http_body(struct hf_http_exchange *x);
 const struct hf_address *hf_http_client(struct hf_http_exchange *x); /* behind trusted proxies: the real one */
-bool hf_http_is_local_socket(struct hf_http_exchange *x);            /* came through admin.sock */
 /* Answers. body is copied. May be called later than the handler returns. extra_headers: "Name: value\r\n"… or NULL. */
 void hf_http_respond(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
 	const char *extra_headers);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "base/list.h"
 #include "net/loop_private.h"
 
 static size_t part(const struct hf_memory *memory, unsigned eighths)
@@ -17,7 +18,7 @@ static bool is_high(const struct hf_memory *memory)
 
 static void run_relief(struct hf_loop_deferred *deferred)
 {
-	struct hf_memory *memory = (struct hf_memory *)(void *)((char *)deferred - offsetof(struct hf_memory, relief));
+	struct hf_memory *memory = HF_CONTAINER_OF(deferred, struct hf_memory, relief);
 	if (is_high(memory) && memory->relieve)
 		memory->relieve(memory->context, memory->used_bytes - part(memory, 6));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/list.h"
 #include "net/loop_private.h"
 #include "net/peer_socket_private.h"
 
@@ -21,7 +22,7 @@ static void free_if_closed(struct hf_peer_listener *listener)
 static void on_spare_closed(uv_handle_t *handle)
 {
 	struct hf_peer_listener *listener =
-		(struct hf_peer_listener *)(void *)((char *)handle - offsetof(struct hf_peer_listener, spare));
+		HF_CONTAINER_OF(handle, struct hf_peer_listener, spare);
 	bool is_waiting = listener->is_waiting && !uv_is_closing((uv_handle_t *)&listener->tcp);
 	listener->is_spare_busy = listener->is_waiting = false;
 	if (is_waiting)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/list.h"
 #include "base/text.h"
 #include "net/connect.h"
 #include "net/loop_private.h"
@@ -87,12 +88,7 @@ static void unlist(struct hf_peer_socket *socket)
 	struct hf_peer_listener *listener = socket->listener;
 	if (!listener)
 		return;
-	if (socket->previous)
-		socket->previous->next = socket->next;
-	else
-		listener->sockets = socket->next;
-	if (socket->next)
-		socket->next->previous = socket->previous;
+	HF_LIST_REMOVE(listener->sockets, socket);
 	listener->socket_count--;
 	socket->listener = NULL;
 }
@@ -220,7 +216,7 @@ static void pump(struct hf_peer_socket *socket)
 static void run_deferred(struct hf_loop_deferred *deferred)
 {
 	struct hf_peer_socket *socket =
-		(struct hf_peer_socket *)(void *)((char *)deferred - offsetof(struct hf_peer_socket, deferred));
+		HF_CONTAINER_OF(deferred, struct hf_peer_socket, deferred);
 	if (socket->is_ending) {
 		conclude(socket);
 		return;
@@ -486,10 +482,7 @@ int hf_peer_socket_accept(struct hf_peer_listener *listener, struct hf_stream *s
 		return error;
 	}
 	socket->listener = listener;
-	socket->next = listener->sockets;
-	if (socket->next)
-		socket->next->previous = socket;
-	listener->sockets = socket;
+	HF_LIST_PUSH(listener->sockets, socket);
 	listener->socket_count++;
 	return HF_OK;
 }

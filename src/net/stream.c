@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "net/loop_private.h"
 #include "net/stream_queue.h"
 #include "net/tls_private.h"
@@ -164,7 +165,7 @@ static void fail(struct hf_stream *s, int error)
 
 static void fire_timer(struct hf_timer *timer)
 {
-	struct hf_stream *s = (struct hf_stream *)(void *)((char *)timer - offsetof(struct hf_stream, timer));
+	struct hf_stream *s = HF_CONTAINER_OF(timer, struct hf_stream, timer);
 	if (s->events)
 		s->events->timeout(s->owner);
 	else
@@ -403,5 +404,5 @@ static void flush(struct hf_stream *s)
 
 static void run_flush(struct hf_loop_deferred *deferred)
 {
-	flush((struct hf_stream *)(void *)((char *)deferred - offsetof(struct hf_stream, flush)));
+	flush(HF_CONTAINER_OF(deferred, struct hf_stream, flush));
 }

@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "net/loop_private.h"
 #include "net/websocket_message.h"
 #include "net/websocket_private.h"
@@ -240,7 +241,7 @@ static const struct hf_stream_events stream_events = {
 
 static void hand_in_early(struct hf_loop_deferred *deferred)
 {
-	struct early *early = (struct early *)(void *)((char *)deferred - offsetof(struct early, deferred));
+	struct early *early = HF_CONTAINER_OF(deferred, struct early, deferred);
 	struct hf_websocket *ws = early->ws;
 	ws->early = NULL;
 	on_read(ws, early->bytes.data, early->bytes.length);

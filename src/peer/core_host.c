@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
+
 struct connection {
 	struct hf_core_host *host;
 	struct connection *previous, *next;
@@ -40,7 +42,7 @@ static void wake(void *context)
 
 static void deliver(struct hf_loop_mail *mail)
 {
-	struct hf_core_host *host = (struct hf_core_host *)((char *)mail - offsetof(struct hf_core_host, mail));
+	struct hf_core_host *host = HF_CONTAINER_OF(mail, struct hf_core_host, mail);
 
 	atomic_store(&host->is_posted, false);
 	if (host->cores != NULL)
@@ -56,14 +58,14 @@ static void on_pending(void *context)
 
 static void flush(struct hf_loop_deferred *deferred)
 {
-	struct hf_core_host *host = (struct hf_core_host *)((char *)deferred - offsetof(struct hf_core_host, flush));
+	struct hf_core_host *host = HF_CONTAINER_OF(deferred, struct hf_core_host, flush);
 
 	hf_replicator_flush(host->replicator, now_ms(host));
 }
 
 static void on_tick(struct hf_timer *timer)
 {
-	struct hf_core_host *host = (struct hf_core_host *)((char *)timer - offsetof(struct hf_core_host, tick));
+	struct hf_core_host *host = HF_CONTAINER_OF(timer, struct hf_core_host, tick);
 
 	hf_replicator_tick(host->replicator, now_ms(host));
 	if (host->connections != NULL)
@@ -82,12 +84,7 @@ static bool may_serve(void *context, const uint8_t discovery_key[static 32])
 static void detach(struct connection *connection)
 {
 	hf_replicator_detach(connection->stream);
-	if (connection->previous != NULL)
-		connection->previous->next = connection->next;
-	else
-		connection->host->connections = connection->next;
-	if (connection->next != NULL)
-		connection->next->previous = connection->previous;
+	HF_LIST_REMOVE(connection->host->connections, connection);
 	free(connection);
 }
 
@@ -109,10 +106,7 @@ static int attach(struct hf_core_host *host, struct hf_peer_socket *socket)
 	}
 	connection->host = host;
 	connection->socket = socket;
-	connection->next = host->connections;
-	if (connection->next != NULL)
-		connection->next->previous = connection;
-	host->connections = connection;
+	HF_LIST_PUSH(host->connections, connection);
 	hf_peer_socket_set_context(socket, connection);
 	return HF_OK;
 }

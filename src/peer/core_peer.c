@@ -36,7 +36,6 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 	sync.can_upgrade = peer->can_upgrade;
 	sync.allows_push = shared->allows_push && shared->is_downloading;
 	sync.has_manifest = hf_core_manifest(shared->core) != NULL && !hf_core_is_compat(shared->core);
-	peer->sync_was_sent = true;
 	hf_replication_write_sync(hf_core_peer_begin(peer, HF_REPLICATION_SYNC), &sync);
 	hf_core_peer_end(peer);
 }
@@ -90,11 +89,11 @@ static int on_sync(struct hf_core_peer *peer, struct hf_slice body)
 
 struct hf_compact_writer *hf_core_peer_begin(struct hf_core_peer *peer, enum hf_replication_type type)
 {
-	static struct hf_compact_writer nowhere;
+	struct hf_compact_writer *nowhere = &peer->shared->replicator->nowhere;
 
-	nowhere = (struct hf_compact_writer){.status = HF_ECLOSED};
+	*nowhere = (struct hf_compact_writer){.status = HF_ECLOSED};
 	peer->begun = peer->channel;
-	return peer->begun == NULL ? &nowhere : hf_channel_begin(peer->begun, type);
+	return peer->begun == NULL ? nowhere : hf_channel_begin(peer->begun, type);
 }
 
 int hf_core_peer_end(struct hf_core_peer *peer)
@@ -224,18 +223,8 @@ static int on_message(struct hf_channel *channel, void *context, uint32_t type, 
 
 static void unlink_peer(struct hf_core_peer *peer)
 {
-	if (peer->next != NULL)
-		peer->next->previous = peer->previous;
-	if (peer->previous != NULL)
-		peer->previous->next = peer->next;
-	else
-		peer->shared->peers = peer->next;
-	if (peer->next_of_stream != NULL)
-		peer->next_of_stream->previous_of_stream = peer->previous_of_stream;
-	if (peer->previous_of_stream != NULL)
-		peer->previous_of_stream->next_of_stream = peer->next_of_stream;
-	else
-		peer->stream->peers = peer->next_of_stream;
+	HF_LIST_REMOVE(peer->shared->peers, peer);
+	HF_LIST_REMOVE_BY(peer->stream->peers, peer, next_of_stream, previous_of_stream);
 }
 
 void hf_core_peer_free(struct hf_core_peer *peer)
@@ -267,8 +256,7 @@ static void on_close(struct hf_channel *channel, void *context, enum hf_channel_
 	hf_bitfield_free(&peer->remote_blocks);
 	peer->next_closed = shared->replicator->closed;
 	shared->replicator->closed = peer;
-	shared->replicator->stats.channels--;
-	shared->stats.channels--;
+	HF_SHARED_CORE_COUNT(shared, channels, -1);
 	/* It went because it thought that neither side needs the channel; we do. */
 	if (end == HF_CHANNEL_REMOTE && was_open && hf_shared_core_is_active(shared))
 		hf_core_peer_open(stream, shared);
@@ -311,16 +299,9 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	peer->next_order = 1;
 	peer->questions_end = &peer->questions;
 	stream->replicator->options.env->random(stream->replicator->options.env, &peer->remote_blocks.pages.seed, sizeof(uint64_t));
-	peer->next = shared->peers;
-	if (peer->next != NULL)
-		peer->next->previous = peer;
-	shared->peers = peer;
-	peer->next_of_stream = stream->peers;
-	if (peer->next_of_stream != NULL)
-		peer->next_of_stream->previous_of_stream = peer;
-	stream->peers = peer;
-	shared->replicator->stats.channels++;
-	shared->stats.channels++;
+	HF_LIST_PUSH(shared->peers, peer);
+	HF_LIST_PUSH_BY(stream->peers, peer, next_of_stream, previous_of_stream);
+	HF_SHARED_CORE_COUNT(shared, channels, 1);
 	hf_replication_capability(ours.capability, stream->handshake_hash, stream->is_initiator, hf_core_key(shared->core));
 	hf_replication_write_handshake(&writer, &ours);
 	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), .id =
@@ -332,8 +313,7 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	if (status == HF_OK || status == HF_ECANCELED)
 		return HF_OK;
 	unlink_peer(peer);
-	shared->replicator->stats.channels--;
-	shared->stats.channels--;
+	HF_SHARED_CORE_COUNT(shared, channels, -1);
 	free(peer);
 	return status;
 }

@@ -12,12 +12,7 @@ static void unlink_download(struct hf_download *download)
 {
 	struct hf_shared_core *shared = download->replication->shared;
 
-	if (download->next != NULL)
-		download->next->previous = download->previous;
-	if (download->previous != NULL)
-		download->previous->next = download->next;
-	else
-		shared->downloads = download->next;
+	HF_LIST_REMOVE(shared->downloads, download);
 	download->replication = NULL;
 }
 
@@ -41,8 +36,8 @@ void hf_shared_core_check_downloads(struct hf_shared_core *shared)
 
 void hf_download_start(struct hf_replication *replication, struct hf_download *download)
 {
-	struct hf_shared_core *shared = replication->shared, *first = shared;
-	struct hf_download **place = &first->downloads;
+	struct hf_shared_core *shared = replication->shared;
+	struct hf_download **place = &shared->downloads;
 
 	download->replication = replication;
 	download->previous = NULL;
@@ -65,11 +60,7 @@ void hf_seek_wait_start(struct hf_replication *replication, struct hf_seek_wait 
 
 	wait->replication = replication;
 	wait->is_asked = false;
-	wait->previous = NULL;
-	wait->next = shared->seeks;
-	if (wait->next != NULL)
-		wait->next->previous = wait;
-	shared->seeks = wait;
+	HF_LIST_PUSH(shared->seeks, wait);
 	hf_shared_core_schedule(shared);
 }
 
@@ -79,12 +70,7 @@ void hf_seek_wait_cancel(struct hf_seek_wait *wait)
 		return;
 	struct hf_shared_core *shared = wait->replication->shared;
 
-	if (wait->next != NULL)
-		wait->next->previous = wait->previous;
-	if (wait->previous != NULL)
-		wait->previous->next = wait->next;
-	else
-		shared->seeks = wait->next;
+	HF_LIST_REMOVE(shared->seeks, wait);
 	wait->replication = NULL;
 }
 

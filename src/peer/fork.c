@@ -167,8 +167,7 @@ int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_re
 		hf_shared_core_schedule(shared);
 		return HF_OK;
 	}
-	shared->replicator->stats.proofs_false++;
-	shared->stats.proofs_false++;
+	HF_SHARED_CORE_COUNT(shared, proofs_false, 1);
 	return hf_core_peer_fail(peer, status, failure.text[0] != '\0' ? failure.text : "its proof of another fork does not hold");
 }
 
@@ -191,21 +190,17 @@ void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
 static void tell_conflict(struct hf_shared_core *shared)
 {
 	struct hf_proof_request whole = {.has_upgrade = true, .wants_manifest = true};
-	struct hf_buffer bytes = {0}, scratch = {0};
-	struct hf_replication_data message = {.request = 0};
-	struct iovec parts[HF_REPLICATION_DATA_PARTS];
+	struct hf_buffer *nodes = &shared->replicator->node_scratch;
 	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
-	int count;
+	struct hf_proof proof;
 
 	whole.upgrade.length = tree->length;
-	if (hf_core_prove(shared->core, tree->fork, &whole, &bytes, &message.proof) == HF_OK) {
-		count = hf_replication_data_parts(&message, &scratch, parts);
-		for (struct hf_core_peer *peer = shared->peers; peer != NULL && count > 0; peer = peer->next)
-			if (peer->is_open)
-				hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
-	}
-	hf_buffer_free(&bytes);
-	hf_buffer_free(&scratch);
+	hf_buffer_clear(nodes);
+	if (hf_core_prove(shared->core, tree->fork, &whole, nodes, &proof) != HF_OK)
+		return;
+	for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		if (peer->is_open)
+			hf_core_peer_send_data(peer, 0, &proof);
 }
 
 /* A node that a proof gave or led to. */

@@ -31,13 +31,11 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
 	uint64_t known = peer->remote_length > peer->pushed_length ? peer->remote_length : peer->pushed_length;
 	struct hf_proof_request request = {.has_block = true, .block.index = block, .wants_manifest = peer->remote_length == 0};
-	struct hf_buffer bytes = {0}, scratch = {0};
-	struct hf_replication_data message = {.request = 0};
-	struct iovec parts[HF_REPLICATION_DATA_PARTS];
-	int count = 0;
+	struct hf_buffer *nodes = &shared->replicator->node_scratch;
+	struct hf_proof proof;
 
-	if (!peer->remote_allows_push || !peer->remote_downloading || tree->fork != peer->remote_fork || hf_bitfield_get(&peer->remote_blocks,
-		block))
+	if (!peer->remote_allows_push || !peer->remote_downloading || tree->fork != peer->remote_fork ||
+		hf_bitfield_get(&peer->remote_blocks, block))
 		return;
 	if (block < known) {
 		request.block.nodes = path_length(block, known);
@@ -46,16 +44,10 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 		request.upgrade.start = known;
 		request.upgrade.length = tree->length - known;
 	}
-	if (hf_core_prove(shared->core, tree->fork, &request, &bytes, &message.proof) == HF_OK)
-		count = hf_replication_data_parts(&message, &scratch, parts);
-	if (count > 0 && hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count) == HF_OK) {
-		shared->replicator->stats.blocks_sent++;
-		shared->stats.blocks_sent++;
-		if (request.has_upgrade)
-			peer->pushed_length = tree->length;
-	}
-	hf_buffer_free(&bytes);
-	hf_buffer_free(&scratch);
+	hf_buffer_clear(nodes);
+	if (hf_core_prove(shared->core, tree->fork, &request, nodes, &proof) == HF_OK && hf_core_peer_send_data(peer, 0, &proof) == HF_OK &&
+		request.has_upgrade)
+		peer->pushed_length = tree->length;
 }
 
 void hf_replication_push(struct hf_replication *replication, uint64_t block)
@@ -79,5 +71,7 @@ int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof
 		proof->upgrade.start != hf_core_length(core)))
 		return HF_OK;
 	was_held = proof->has_block && hf_bitfield_get(hf_core_blocks(core), proof->block.index);
-	return hf_core_put_proof(core, proof, &grew, NULL) == HF_OK ? hf_core_peer_took(peer, proof, was_held) : HF_OK;
+	if (hf_core_put_proof(core, proof, &grew, NULL) == HF_OK)
+		hf_core_peer_took(peer, proof, was_held);
+	return HF_OK;
 }

@@ -48,7 +48,7 @@ void hf_replicator_reap(struct hf_replicator *replicator)
 /* Everything that waited for the disk is tried again. */
 static void thawed(struct hf_corestore_thaw *thaw)
 {
-	struct hf_replicator *replicator = (struct hf_replicator *)((char *)thaw - offsetof(struct hf_replicator, thaw));
+	struct hf_replicator *replicator = HF_CONTAINER_OF(thaw, struct hf_replicator, thaw);
 
 	replicator->is_thawing = false;
 	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next) {
@@ -170,7 +170,7 @@ static void for_each_peer(struct hf_shared_core *shared, void (*act)(struct hf_c
 
 static void on_core_event(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
 {
-	struct hf_shared_core *shared = (struct hf_shared_core *)((char *)listener - offsetof(struct hf_shared_core, listener));
+	struct hf_shared_core *shared = HF_CONTAINER_OF(listener, struct hf_shared_core, listener);
 	uint64_t *place;
 
 	switch (event) {
@@ -250,10 +250,7 @@ int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, s
 	shared->core = hf_core_ref(core);
 	shared->listener.event = on_core_event;
 	hf_core_listen(core, &shared->listener);
-	shared->next = replicator->shared;
-	if (shared->next != NULL)
-		shared->next->previous = shared;
-	replicator->shared = shared;
+	HF_LIST_PUSH(replicator->shared, shared);
 	hf_shared_core_take_waiters(shared);
 	*out = shared;
 	return HF_OK;
@@ -268,12 +265,7 @@ void hf_shared_core_release(struct hf_shared_core *shared)
 	hf_shared_core_drop_search(shared);
 	hf_core_unlisten(shared->core, &shared->listener);
 	hf_map_remove(&replicator->by_discovery_key, hf_slice(hf_core_discovery_key(shared->core), 32));
-	if (shared->next != NULL)
-		shared->next->previous = shared->previous;
-	if (shared->previous != NULL)
-		shared->previous->next = shared->next;
-	else
-		replicator->shared = shared->next;
+	HF_LIST_REMOVE(replicator->shared, shared);
 	hf_u64_map_free(&shared->in_flight);
 	hf_u64_map_free(&shared->wanted);
 	hf_core_unref(shared->core);
@@ -294,10 +286,7 @@ int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, s
 	bool was_downloading = shared->is_downloading;
 
 	replication->shared = shared;
-	replication->next = shared->replications;
-	if (replication->next != NULL)
-		replication->next->previous = replication;
-	shared->replications = replication;
+	HF_LIST_PUSH(shared->replications, replication);
 	shared->is_downloading = true;
 	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
 		hf_core_peer_open(stream, shared);
@@ -342,12 +331,7 @@ void hf_replication_leave(struct hf_replication *replication)
 	}
 	drop_updaters(replication, &shared->updaters);
 	drop_updaters(replication, &shared->heard);
-	if (replication->next != NULL)
-		replication->next->previous = replication->previous;
-	if (replication->previous != NULL)
-		replication->previous->next = replication->next;
-	else
-		shared->replications = replication->next;
+	HF_LIST_REMOVE(shared->replications, replication);
 	free(replication);
 	if (shared->replications == NULL) {
 		replicator->options.env->random(replicator->options.env, &random, sizeof random);
@@ -459,10 +443,7 @@ int hf_replicator_attach(struct hf_replicator *replicator, const struct hf_repli
 		free(stream);
 		return status;
 	}
-	stream->next = replicator->streams;
-	if (stream->next != NULL)
-		stream->next->previous = stream;
-	replicator->streams = stream;
+	HF_LIST_PUSH(replicator->streams, stream);
 	replicator->stats.streams++;
 	hf_protomux_cork(stream->mux);
 	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
@@ -489,12 +470,7 @@ void hf_replicator_detach(struct hf_replicator_stream *stream)
 		next = stream->pending->next;
 		free(stream->pending);
 	}
-	if (stream->next != NULL)
-		stream->next->previous = stream->previous;
-	if (stream->previous != NULL)
-		stream->previous->next = stream->next;
-	else
-		replicator->streams = stream->next;
+	HF_LIST_REMOVE(replicator->streams, stream);
 	replicator->stats.streams--;
 	free(stream);
 	hf_replicator_pend(replicator);

@@ -14,6 +14,7 @@
 #ifndef HF_PEER_REPLICATOR_PRIVATE_H
 #define HF_PEER_REPLICATOR_PRIVATE_H
 
+#include "base/list.h"
 #include "base/map.h"
 #include "peer/replicator.h"
 
@@ -67,7 +68,7 @@ struct hf_core_peer {
 	struct hf_buffer extension_in, extension_out; /* the last names */
 
 	/* What we said. */
-	bool can_upgrade, sync_was_sent;
+	bool can_upgrade;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
 	uint64_t pushed_length; /* what it has of our tree by what we pushed */
@@ -154,8 +155,12 @@ struct hf_replicator {
 	uint64_t now_ms;
 	struct hf_buffer scratch;
 	struct hf_buffer node_scratch;
+	struct hf_compact_writer nowhere; /* what messages of closed channels are written to */
 	struct hf_replicator_stats stats;
 };
+
+/* Adds to what happened with the core, and to the whole. */
+#define HF_SHARED_CORE_COUNT(shared, field, more) ((shared)->stats.field += (more), (shared)->replicator->stats.field += (more))
 
 /* replicator.c */
 int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, struct hf_shared_core **out);
@@ -164,6 +169,7 @@ bool hf_shared_core_is_active(const struct hf_shared_core *shared);
 void hf_replicator_pend(struct hf_replicator *replicator);
 void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gave HF_EWAIT for being cold */
 void hf_shared_core_schedule(struct hf_shared_core *shared);    /* for all peers, at the next flush */
+void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks that somebody waits for are wanted */
 void hf_replicator_reap(struct hf_replicator *replicator);
 void hf_replicator_count_failure(struct hf_replicator *replicator);
 
@@ -188,25 +194,37 @@ void hf_core_peer_answer_wants(struct hf_core_peer *peer); /* that waited for ro
 void hf_core_peer_ask_about(struct hf_core_peer *peer, uint64_t block);
 
 /* serve.c */
+int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const struct hf_proof *proof);
 int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_answer(struct hf_core_peer *peer); /* what waits and need not any more */
 void hf_core_peer_thawed(struct hf_core_peer *peer); /* what waited for the disk can be tried again */
 void hf_core_peer_drop_questions(struct hf_core_peer *peer);
 
-/* fetch.c */
-int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
-/* A proof was stored: counted, to be committed. */
-int hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held);
-int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
-void hf_core_peer_schedule(struct hf_core_peer *peer);
-void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
-/* Sends a request of that fork; the slot, or NULL when there is no room. */
+/* requests.c */
+/* Sends a request of that fork; its slot, or NULL when there is no room. */
 struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t fork, const struct hf_proof_request *proof, bool is_urgent);
-void hf_shared_core_check_downloads(struct hf_shared_core *shared); /* download.c */
-void hf_shared_core_check_updaters(struct hf_shared_core *shared);
-void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks that somebody waits for are wanted */
+/* The request that an answer is for; NULL when it is for none that still counts. */
+struct hf_peer_request *hf_core_peer_answered(struct hf_core_peer *peer, uint64_t id);
+void hf_core_peer_finish(struct hf_core_peer *peer, struct hf_peer_request *slot, bool is_done);
+void hf_core_peer_cancel_request(struct hf_core_peer *peer, struct hf_peer_request *slot);
+void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
+/* The request for a block that is in flight, and whose it is. */
+struct hf_peer_request *hf_shared_core_find_request(struct hf_shared_core *shared, uint64_t block, struct hf_core_peer **owner);
 void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
+
+/* fetch.c */
+void hf_core_peer_schedule(struct hf_core_peer *peer);
+
+/* answers.c */
+int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
+int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
+void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held);
+	/* a proof was staged: count and commit it */
+
+/* download.c */
+void hf_shared_core_check_downloads(struct hf_shared_core *shared);
+void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 
 /* push.c */
 int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *proof);

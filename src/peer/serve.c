@@ -11,13 +11,12 @@ static void send_no_data(struct hf_core_peer *peer, uint64_t request, enum hf_re
 {
 	struct hf_replication_no_data message = {.request = request, .reason = reason};
 
-	peer->shared->replicator->stats.refused_sent++;
-	peer->shared->stats.refused_sent++;
+	HF_SHARED_CORE_COUNT(peer->shared, refused_sent, 1);
 	hf_replication_write_no_data(hf_core_peer_begin(peer, HF_REPLICATION_NO_DATA), &message);
 	hf_core_peer_end(peer);
 }
 
-static int send_data(struct hf_core_peer *peer, uint64_t request, const struct hf_proof *proof)
+int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const struct hf_proof *proof)
 {
 	struct hf_replicator *replicator = peer->shared->replicator;
 	struct hf_replication_data message = {.request = request, .proof = *proof};
@@ -29,10 +28,8 @@ static int send_data(struct hf_core_peer *peer, uint64_t request, const struct h
 	if (count < 0)
 		return count;
 	if (proof->has_block) {
-		replicator->stats.blocks_sent++;
-		replicator->stats.bytes_sent += proof->block.value.length;
-		peer->shared->stats.blocks_sent++;
-		peer->shared->stats.bytes_sent += proof->block.value.length;
+		HF_SHARED_CORE_COUNT(peer->shared, blocks_sent, 1);
+		HF_SHARED_CORE_COUNT(peer->shared, bytes_sent, proof->block.value.length);
 	}
 	return hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
 }
@@ -50,7 +47,7 @@ static bool send_manifest(struct hf_core_peer *peer, const struct hf_replication
 	hf_buffer_clear(&peer->shared->replicator->node_scratch);
 	if (hf_core_prove(peer->shared->core, fork, &only, &peer->shared->replicator->node_scratch, &proof) != HF_OK || !proof.has_manifest)
 		return false;
-	send_data(peer, request->id, &proof);
+	hf_core_peer_send_data(peer, request->id, &proof);
 	return true;
 }
 
@@ -64,7 +61,7 @@ static int answer(struct hf_core_peer *peer, const struct hf_replication_request
 	hf_buffer_clear(&replicator->node_scratch);
 	status = hf_core_prove(peer->shared->core, request->fork, &request->proof, &replicator->node_scratch, &proof);
 	switch (status) {
-	case HF_OK: return send_data(peer, request->id, &proof);
+	case HF_OK: return hf_core_peer_send_data(peer, request->id, &proof);
 	case HF_EWAIT:
 		hf_replicator_need_thaw(replicator);
 		return status;
@@ -196,14 +193,12 @@ void hf_core_peer_thawed(struct hf_core_peer *peer)
 
 int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body)
 {
-	struct hf_replicator *replicator = peer->shared->replicator;
 	struct hf_replication_request request;
 	int status = hf_replication_read_request(body, &request);
 
 	if (status != HF_OK)
 		return hf_core_peer_fail(peer, status, "its request message is malformed");
-	replicator->stats.requests_received++;
-	peer->shared->stats.requests_received++;
+	HF_SHARED_CORE_COUNT(peer->shared, requests_received, 1);
 	if (peer->question_count > 0)
 		cancel(peer, request.id);
 	if (peer->question_count >= HF_REPLICATOR_REQUESTS_MAX || peer->stream->question_count >= HF_REPLICATOR_STREAM_REQUESTS_MAX)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "crypto/hash.h"
 #include "service/action_http.h"
 #include "service/datadir.h"
@@ -95,7 +96,7 @@ static int dial(struct hf_core_node *node, struct hf_failure *failure)
 
 static void on_redial(struct hf_timer *timer)
 {
-	struct hf_core_node *node = (struct hf_core_node *)(void *)((char *)timer - offsetof(struct hf_core_node, redial));
+	struct hf_core_node *node = HF_CONTAINER_OF(timer, struct hf_core_node, redial);
 	struct hf_failure failure = {0};
 	if (dial(node, &failure) < 0)
 		hf_loop_timer_set(node->loop, timer, REDIAL_MS_MAX);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 #define CHUNK_BYTES (1u << 20)
 
 struct copy {
@@ -28,15 +30,8 @@ static int add_file(struct backup *b, const char *name, uint64_t length)
 	char path[HF_PATH_BYTES_MAX];
 	int status;
 
-	if (b->count == b->capacity) {
-		size_t capacity = b->capacity == 0 ? 64 : b->capacity * 2;
-		struct copy *larger = realloc(b->copies, capacity * sizeof *larger);
-
-		if (larger == NULL)
-			return hf_fail(b->failure, HF_ENOMEM, "out of memory");
-		b->copies = larger;
-		b->capacity = capacity;
-	}
+	if (hf_array_reserve(&b->copies, &b->capacity, b->count + 1, sizeof *b->copies) != HF_OK)
+		return hf_fail(b->failure, HF_ENOMEM, "out of memory");
 	struct copy *copy = &b->copies[b->count];
 
 	*copy = (struct copy){.length = length};

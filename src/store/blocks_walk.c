@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 struct layer {
 	uint64_t log, to;          /* blocks from `to` on are not asked for */
 	struct hf_block_walk *run; /* NULL: memory */
@@ -34,14 +36,8 @@ static int copy_blocks(struct layer *layer, const struct hf_block_facts *blocks,
 			*to = fact->index;
 			return HF_OK;
 		}
-		if (layer->fact_count == capacity) {
-			capacity = capacity == 0 ? 64 : capacity * 2;
-			struct hf_block_fact *larger = realloc(layer->facts, capacity * sizeof *larger);
-
-			if (larger == NULL)
-				return HF_ENOMEM;
-			layer->facts = larger;
-		}
+		if (hf_array_reserve(&layer->facts, &capacity, layer->fact_count + 1, sizeof *layer->facts) != HF_OK)
+			return HF_ENOMEM;
 		layer->facts[layer->fact_count++] = *fact;
 	}
 	return HF_OK;

@@ -106,9 +106,6 @@ int hf_log_sync(struct hf_log *log);
 /* Forgets everything from position on, and gives back space taken ahead: truncates and syncs. Only at open and at close. */
 int hf_log_cut(struct hf_log *log, uint64_t position);
 
-/* The segments as they are now; NULL when out of memory. */
-size_t hf_log_segments(struct hf_log *log, struct hf_log_segment_info *segments, size_t max);
-uint64_t hf_log_file_bytes(struct hf_log *log);
 /* Counts a record as garbage. Any thread. */
 void hf_log_count_dead(struct hf_log *log, uint64_t position, uint64_t bytes);
 void hf_log_set_dead(struct hf_log *log, uint32_t number, uint64_t dead_bytes);

@@ -145,28 +145,6 @@ struct hf_log_segment *hf_log_set_find(const struct hf_log_set *set, uint64_t po
 
 /* ---- Accounts ---- */
 
-size_t hf_log_segments(struct hf_log *log, struct hf_log_segment_info *segments, size_t max)
-{
-	struct hf_log_set *set = hf_log_pin(log);
-	size_t count = set->count;
-
-	for (size_t i = 0; i < count && i < max; i++)
-		segments[i] = hf_log_segment_describe(set->segments[i]);
-	hf_log_unpin(set);
-	return count;
-}
-
-uint64_t hf_log_file_bytes(struct hf_log *log)
-{
-	struct hf_log_set *set = hf_log_pin(log);
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < set->count; i++)
-		bytes += hf_log_segment_describe(set->segments[i]).file_bytes;
-	hf_log_unpin(set);
-	return bytes;
-}
-
 size_t hf_log_set_count(const struct hf_log_set *set)
 {
 	return set->count;

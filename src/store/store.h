@@ -132,7 +132,7 @@ HF_API int hf_tx_drop_collection(struct hf_tx *tx, uint32_t collection);
 HF_API int hf_tx_table_put(struct hf_tx *tx, uint32_t table, struct hf_slice key, struct hf_slice value);
 HF_API int hf_tx_table_delete(struct hf_tx *tx, uint32_t table, struct hf_slice key);
 /* Logs. append gives the block the next index (*index may be NULL). truncate forgets blocks from `length`
- * on; clear forgets [from, to) but keeps the length; drop forgets the log and frees its number. */
+ * on, none where there are not so many; clear forgets [from, to) but keeps the length; drop forgets the log and frees its number. */
 HF_API int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, int block_count, uint64_t *index);
 HF_API int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count);
 HF_API int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t length);

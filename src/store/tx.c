@@ -5,22 +5,7 @@
 
 #include <stdlib.h>
 
-static bool grow(void **items, size_t *capacity, size_t count, size_t more, size_t item_bytes)
-{
-	size_t wanted = *capacity == 0 ? 64 : *capacity;
-
-	if (count + more <= *capacity)
-		return true;
-	while (wanted < count + more)
-		wanted *= 2;
-	void *larger = realloc(*items, wanted * item_bytes);
-
-	if (larger == NULL)
-		return false;
-	*items = larger;
-	*capacity = wanted;
-	return true;
-}
+#include "base/array.h"
 
 int hf_tx_init(struct hf_tx *tx, struct hf_store *store)
 {
@@ -283,8 +268,8 @@ static int find_live(struct hf_tx *tx, uint32_t collection, const uint8_t *id, s
 
 static int add_doc(struct hf_tx *tx, uint32_t collection, const struct hf_doc_key *key, uint64_t position)
 {
-	if (!grow((void **)&tx->docs, &tx->doc_capacity, tx->doc_count, 1, sizeof *tx->docs) ||
-	    !grow((void **)&tx->terms, &tx->term_capacity, tx->term_count, key->term_count, sizeof *tx->terms))
+	if (hf_array_reserve(&tx->docs, &tx->doc_capacity, tx->doc_count + 1, sizeof *tx->docs) != HF_OK ||
+	    hf_array_reserve(&tx->terms, &tx->term_capacity, tx->term_count + key->term_count, sizeof *tx->terms) != HF_OK)
 		return tx->error = HF_ENOMEM;
 	struct hf_tx_doc *doc = &tx->docs[tx->doc_count++];
 
@@ -359,7 +344,7 @@ int hf_tx_delete(struct hf_tx *tx, uint32_t collection, const uint8_t id[static 
 	if (status != HF_OK && status != HF_ECORRUPT) /* what cannot be read may go */
 		return status;
 	bytes = status == HF_OK ? hf_log_record_bytes(victim.payload.length) : 0;
-	if (!grow((void **)&tx->kills, &tx->kill_capacity, tx->kill_count, 1, sizeof *tx->kills) ||
+	if (hf_array_reserve(&tx->kills, &tx->kill_capacity, tx->kill_count + 1, sizeof *tx->kills) != HF_OK ||
 	    hf_place_put(&tx->kill_map, hit.position, (uint32_t)tx->kill_count) != HF_OK)
 		return tx->error = HF_ENOMEM;
 	struct hf_tx_kill *kill = &tx->kills[tx->kill_count++];
@@ -461,7 +446,7 @@ static int stage_length(struct hf_tx *tx, const struct hf_tx_length *length)
 		tx->lengths[place] = *length;
 		return HF_OK;
 	}
-	if (!grow((void **)&tx->lengths, &tx->length_capacity, tx->length_count, 1, sizeof *tx->lengths) ||
+	if (hf_array_reserve(&tx->lengths, &tx->length_capacity, tx->length_count + 1, sizeof *tx->lengths) != HF_OK ||
 	    hf_place_put(&tx->length_map, length->log, (uint32_t)tx->length_count) != HF_OK)
 		return tx->error = HF_ENOMEM;
 	tx->lengths[tx->length_count++] = *length;
@@ -531,8 +516,8 @@ int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t new_length)
 
 	if (status != HF_OK)
 		return status;
-	if (new_length > length.length)
-		return HF_EINVAL;
+	if (new_length >= length.length)
+		return HF_OK;
 	length.length = new_length;
 	status = stage_length(tx, &length);
 	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_TRUNCATE, (uint64_t[]){log, new_length}, 2, NULL, 0);

@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
+
 /* ---- Opening ---- */
 
 static void on_core(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
 {
-	struct hf_bee *bee = (struct hf_bee *)((char *)listener - offsetof(struct hf_bee, listener));
+	struct hf_bee *bee = HF_CONTAINER_OF(listener, struct hf_bee, listener);
 
 	(void)from;
 	(void)to;

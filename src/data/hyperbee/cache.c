@@ -2,25 +2,20 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 static int make_place(struct hf_bee_cache *cache)
 {
-	size_t capacity = cache->place_capacity == 0 ? 256 : cache->place_capacity * 2;
-	struct hf_bee_block **blocks;
-	uint32_t *free_places;
+	size_t capacity = cache->place_capacity;
+	int status;
 
 	if (cache->free_count > 0)
 		return HF_OK;
-	if (cache->place_count == cache->place_capacity) {
-		blocks = realloc(cache->blocks, capacity * sizeof *blocks);
-		if (blocks == NULL)
-			return HF_ENOMEM;
-		cache->blocks = blocks;
-		free_places = realloc(cache->free_places, capacity * sizeof *free_places);
-		if (free_places == NULL)
-			return HF_ENOMEM;
-		cache->free_places = free_places;
-		cache->place_capacity = capacity;
-	}
+	status = hf_array_reserve(&cache->blocks, &capacity, cache->place_count + 1, sizeof(struct hf_bee_block *));
+	if (status == HF_OK)
+		status = hf_array_reserve(&cache->free_places, &cache->place_capacity, cache->place_count + 1, sizeof *cache->free_places);
+	if (status != HF_OK)
+		return status;
 	cache->blocks[cache->place_count] = NULL;
 	cache->free_places[cache->free_count++] = (uint32_t)cache->place_count++;
 	return HF_OK;

@@ -89,21 +89,6 @@ int hf_bee_sub_range(const struct hf_bee_sub *sub, const struct hf_bee_range *ra
 
 /* ---- Encodings ---- */
 
-int hf_bee_encoding_by_name(const char *name, enum hf_bee_encoding *encoding)
-{
-	static const struct {
-		const char *name;
-		enum hf_bee_encoding encoding;
-	} known[] = {{"binary", HF_BEE_BINARY}, {"utf-8", HF_BEE_UTF8}, {"json", HF_BEE_JSON}, {"any", HF_BEE_COMPACT_ANY}};
-
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (strcmp(name, known[i].name) == 0) {
-			*encoding = known[i].encoding;
-			return HF_OK;
-		}
-	return HF_EINVAL;
-}
-
 static int check_any(struct hf_slice bytes)
 {
 	struct hf_compact_reader in = hf_compact_reader(bytes);

@@ -38,8 +38,6 @@ enum hf_bee_encoding {
 	HF_BEE_JSON,        /* one JSON value as text */
 	HF_BEE_COMPACT_ANY, /* one value of compact_any.h */
 };
-/* By name: "binary", "utf-8", "json", "any". HF_EINVAL. */
-int hf_bee_encoding_by_name(const char *name, enum hf_bee_encoding *encoding);
 /* HF_EMALFORMED: the bytes are not of that encoding. */
 int hf_bee_encoding_check(enum hf_bee_encoding encoding, struct hf_slice bytes);
 

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 /* ---- Loading ---- */
 
 void hf_bee_tree_drop(struct hf_bee *bee)
@@ -249,23 +251,6 @@ int hf_bee_tree_check(struct hf_bee *bee, const struct hf_bee_path *path, const 
 
 /* ---- Recording ---- */
 
-static int reserve(void **items, size_t *capacity, size_t count, size_t item_bytes)
-{
-	size_t wanted = *capacity == 0 ? 64 : *capacity * 2;
-	void *larger;
-
-	if (count <= *capacity)
-		return HF_OK;
-	if (wanted < count)
-		wanted = count;
-	larger = realloc(*items, wanted * item_bytes);
-	if (larger == NULL)
-		return HF_ENOMEM;
-	*items = larger;
-	*capacity = wanted;
-	return HF_OK;
-}
-
 /* Lists changed nodes below one, a parent before its children, and points to where they will be. */
 static int list_changed(struct hf_bee_tree *tree, struct hf_bee_tree_node *node, uint64_t seq, size_t start)
 {
@@ -277,7 +262,7 @@ static int list_changed(struct hf_bee_tree *tree, struct hf_bee_tree_node *node,
 
 		if (child->node == NULL || !child->node->is_changed)
 			continue;
-		status = reserve((void **)&tree->levels, &tree->level_capacity, tree->level_count + 1, sizeof(struct hf_bee_pointer *));
+		status = hf_array_reserve(&tree->levels, &tree->level_capacity, tree->level_count + 1, sizeof(struct hf_bee_pointer *));
 		if (status != HF_OK)
 			break;
 		child->seq = seq;
@@ -304,9 +289,9 @@ int hf_bee_tree_record(struct hf_bee *bee, struct hf_slice key, const struct hf_
 	int status = copy_value(tree, value, &pending.value);
 
 	if (status == HF_OK)
-		status = reserve((void **)&tree->pending, &tree->pending_capacity, tree->pending_count + 1, sizeof *tree->pending);
+		status = hf_array_reserve(&tree->pending, &tree->pending_capacity, tree->pending_count + 1, sizeof *tree->pending);
 	if (status == HF_OK)
-		status = reserve((void **)&tree->levels, &tree->level_capacity, tree->level_count + 1, sizeof(struct hf_bee_pointer *));
+		status = hf_array_reserve(&tree->levels, &tree->level_capacity, tree->level_count + 1, sizeof(struct hf_bee_pointer *));
 	if (status == HF_OK) {
 		tree->levels[tree->level_count++] = NULL;
 		status = list_changed(tree, tree->root, tree->length + tree->pending_count, pending.level_start);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "data/corestore.h"
 
 struct hf_bee_thaw {
@@ -20,7 +21,7 @@ static void finish(struct hf_bee_waiter *waiter, int status)
 
 static void on_block(struct hf_core_waiter *core_waiter, int status)
 {
-	struct hf_bee_want *want = (struct hf_bee_want *)((char *)core_waiter - offsetof(struct hf_bee_want, core));
+	struct hf_bee_want *want = HF_CONTAINER_OF(core_waiter, struct hf_bee_want, core);
 
 	want->is_armed = false;
 	if (core_waiter->index == want->owner->needed)

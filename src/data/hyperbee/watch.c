@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
+
 struct hf_bee_watch {
 	struct hf_bee *bee;
 	struct hf_bee_watch *next, *previous;
@@ -58,10 +60,7 @@ int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*gr
 	watch->bee = bee;
 	watch->grew = grew;
 	watch->context = context;
-	watch->next = bee->watches;
-	if (watch->next != NULL)
-		watch->next->previous = watch;
-	bee->watches = watch;
+	HF_LIST_PUSH(bee->watches, watch);
 	*out = watch;
 	return HF_OK;
 }
@@ -74,12 +73,7 @@ void hf_bee_watch_free(struct hf_bee_watch *watch)
 
 	if (bee->next_watch == watch)
 		bee->next_watch = watch->next;
-	if (watch->next != NULL)
-		watch->next->previous = watch->previous;
-	if (watch->previous != NULL)
-		watch->previous->next = watch->next;
-	else
-		bee->watches = watch->next;
+	HF_LIST_REMOVE(bee->watches, watch);
 	hf_bee_diff_free(watch->diff);
 	hf_bee_view_free(watch->before);
 	hf_bee_view_free(watch->now);

@@ -248,11 +248,7 @@ struct hf_core_emission {
 
 void hf_core_listen(struct hf_core *core, struct hf_core_listener *listener)
 {
-	listener->previous = NULL;
-	listener->next = core->listeners;
-	if (listener->next != NULL)
-		listener->next->previous = listener;
-	core->listeners = listener;
+	HF_LIST_PUSH(core->listeners, listener);
 }
 
 void hf_core_unlisten(struct hf_core *core, struct hf_core_listener *listener)
@@ -260,12 +256,7 @@ void hf_core_unlisten(struct hf_core *core, struct hf_core_listener *listener)
 	for (struct hf_core_emission *emission = core->emission; emission != NULL; emission = emission->outer)
 		if (emission->next == listener)
 			emission->next = listener->next;
-	if (listener->next != NULL)
-		listener->next->previous = listener->previous;
-	if (listener->previous != NULL)
-		listener->previous->next = listener->next;
-	else if (core->listeners == listener)
-		core->listeners = listener->next;
+	HF_LIST_REMOVE(core->listeners, listener);
 	listener->next = listener->previous = NULL;
 }
 
@@ -284,11 +275,7 @@ static void tell_listeners(struct hf_core *core, enum hf_core_event event, uint6
 
 static void wake_waiter(struct hf_core *core, struct hf_core_waiter *waiter)
 {
-	waiter->previous = NULL;
-	waiter->next = core->ready;
-	if (waiter->next != NULL)
-		waiter->next->previous = waiter;
-	core->ready = waiter;
+	HF_LIST_PUSH(core->ready, waiter);
 	core->store->has_ready = true;
 }
 

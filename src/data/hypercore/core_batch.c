@@ -5,21 +5,6 @@
 
 #include <stdlib.h>
 
-static int grow(void **items, size_t *capacity, size_t count, size_t item_bytes)
-{
-	size_t wanted = *capacity == 0 ? 8 : *capacity * 2;
-
-	if (count < *capacity)
-		return HF_OK;
-	void *larger = realloc(*items, wanted * item_bytes);
-
-	if (larger == NULL)
-		return HF_ENOMEM;
-	*items = larger;
-	*capacity = wanted;
-	return HF_OK;
-}
-
 static void free_pages(struct hf_batch *batch)
 {
 	struct hf_u64_slot *slot;
@@ -96,7 +81,7 @@ int hf_core_stage(struct hf_core *core, struct hf_batch **out)
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count)
 {
 	size_t start = batch->data.length, length = 0;
-	int status = grow((void **)&batch->ops, &batch->op_capacity, batch->op_count, sizeof *batch->ops);
+	int status = hf_array_reserve(&batch->ops, &batch->op_capacity, batch->op_count + 1, sizeof *batch->ops);
 
 	for (int i = 0; i < part_count; i++)
 		length += parts[i].iov_len;
@@ -143,10 +128,10 @@ void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_
 
 /* ---- On the writer's thread ---- */
 
-/* There is nothing to take away from a log that nothing was put into, nor behind the last block that a sparse one has. */
+/* There is nothing to take away from a log that nothing was put into. */
 static int unless_absent(int status)
 {
-	return status == HF_ENOTFOUND || status == HF_EINVAL ? HF_OK : status;
+	return status == HF_ENOTFOUND ? HF_OK : status;
 }
 
 static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struct hf_batch_op *op)
@@ -274,7 +259,7 @@ static void recover(struct hf_core *core)
 
 static void deliver(struct hf_core_mail *mail)
 {
-	struct hf_batch *batch = (struct hf_batch *)((char *)mail - offsetof(struct hf_batch, mail));
+	struct hf_batch *batch = HF_CONTAINER_OF(mail, struct hf_batch, mail);
 	struct hf_core *core = batch->core;
 
 	core->in_flight = batch->next;
@@ -381,7 +366,7 @@ static int add_done(struct hf_batch *batch, void (*function)(void *context, int 
 {
 	if (function == NULL)
 		return HF_OK;
-	int status = grow((void **)&batch->dones, &batch->done_capacity, batch->done_count, sizeof *batch->dones);
+	int status = hf_array_reserve(&batch->dones, &batch->done_capacity, batch->done_count + 1, sizeof *batch->dones);
 
 	if (status == HF_OK)
 		batch->dones[batch->done_count++] = (struct hf_batch_done){function, context};

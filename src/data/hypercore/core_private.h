@@ -13,6 +13,8 @@
 
 #include <pthread.h>
 
+#include "base/array.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "base/mailbox.h"
 #include "crypto/block_cipher.h"
@@ -204,6 +206,11 @@ int hf_core_keep_nodes(struct hf_core *core, struct hf_batch *batch, uint64_t fr
 /* snapshot.c */
 int hf_core_shelve(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to); /* before blocks are truncated */
 int hf_core_drop_shelf(struct hf_core *core);
+
+/* corestore_directory.c */
+/* Reads a document of one of the two collections into *bytes; *document lies there. HF_ENOTFOUND, HF_EWAIT. */
+int hf_corestore_document(struct hf_corestore *store, uint32_t collection, const uint8_t id[static 32], struct hf_buffer *bytes,
+	struct hf_slice *document);
 
 /* corestore.c */
 uint8_t *hf_corestore_key_slot(struct hf_corestore *store); /* 64 bytes of locked memory; NULL */

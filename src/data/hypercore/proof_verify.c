@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "data/hypercore/signature.h"
 
 struct verify {
@@ -16,17 +17,11 @@ struct verify {
 
 static int keep(struct hf_proof_check *check, const struct hf_tree_node *node)
 {
-	if (check->node_count == check->node_capacity) {
-		size_t capacity = check->node_capacity == 0 ? 64 : 2 * check->node_capacity;
-		struct hf_tree_node *nodes = realloc(check->nodes, capacity * sizeof *nodes);
+	int status = hf_array_reserve(&check->nodes, &check->node_capacity, check->node_count + 1, sizeof *check->nodes);
 
-		if (nodes == NULL)
-			return HF_ENOMEM;
-		check->nodes = nodes;
-		check->node_capacity = capacity;
-	}
-	check->nodes[check->node_count++] = *node;
-	return HF_OK;
+	if (status == HF_OK)
+		check->nodes[check->node_count++] = *node;
+	return status;
 }
 
 static int keep_parent(struct hf_proof_check *check, struct hf_tree_node *at, const struct hf_tree_node *sibling)

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 static size_t place_of(const struct hf_reorg *reorg, uint64_t index)
 {
 	size_t low = 0, high = reorg->node_count;
@@ -26,16 +28,11 @@ static const struct hf_tree_node *find(const struct hf_reorg *reorg, uint64_t in
 
 static int add(struct hf_reorg *reorg, const struct hf_proof_check *check)
 {
-	size_t capacity = reorg->node_count + check->node_count;
+	size_t count = reorg->node_count + check->node_count;
+	int status = hf_array_reserve(&reorg->nodes, &reorg->node_capacity, count, sizeof *reorg->nodes);
 
-	if (capacity > reorg->node_capacity) {
-		struct hf_tree_node *nodes = realloc(reorg->nodes, capacity * sizeof *nodes);
-
-		if (nodes == NULL)
-			return HF_ENOMEM;
-		reorg->nodes = nodes;
-		reorg->node_capacity = capacity;
-	}
+	if (status != HF_OK)
+		return status;
 	for (size_t i = 0; i < check->node_count; i++) {
 		size_t place = place_of(reorg, check->nodes[i].index);
 		struct hf_tree_node *at = &reorg->nodes[place];

@@ -21,10 +21,7 @@ static int make(struct hf_core *core, struct hf_core_snapshot **out)
 		return HF_ENOMEM;
 	snapshot->core = hf_core_ref(core);
 	snapshot->first_shelf = core->shelf_count;
-	snapshot->next = core->snapshots;
-	if (snapshot->next != NULL)
-		snapshot->next->previous = snapshot;
-	core->snapshots = snapshot;
+	HF_LIST_PUSH(core->snapshots, snapshot);
 	*out = snapshot;
 	return HF_OK;
 }
@@ -72,12 +69,7 @@ void hf_core_snapshot_free(struct hf_core_snapshot *snapshot)
 		return;
 	struct hf_core *core = snapshot->core;
 
-	if (snapshot->next != NULL)
-		snapshot->next->previous = snapshot->previous;
-	if (snapshot->previous != NULL)
-		snapshot->previous->next = snapshot->next;
-	else
-		core->snapshots = snapshot->next;
+	HF_LIST_REMOVE(core->snapshots, snapshot);
 	/* Should it not work now, the shelf goes when the store is opened again. */
 	if (core->snapshots == NULL && core->has_shelf)
 		hf_core_drop_shelf(core);
@@ -94,17 +86,11 @@ const struct hf_tree *hf_core_snapshot_tree(const struct hf_core_snapshot *snaps
 
 static int add_shelf(struct hf_core *core, const struct hf_core_shelf *shelf)
 {
-	if (core->shelf_count == core->shelf_capacity) {
-		size_t capacity = core->shelf_capacity == 0 ? 4 : core->shelf_capacity * 2;
-		struct hf_core_shelf *larger = realloc(core->shelves, capacity * sizeof *larger);
+	int status = hf_array_reserve(&core->shelves, &core->shelf_capacity, core->shelf_count + 1, sizeof *core->shelves);
 
-		if (larger == NULL)
-			return HF_ENOMEM;
-		core->shelves = larger;
-		core->shelf_capacity = capacity;
-	}
-	core->shelves[core->shelf_count++] = *shelf;
-	return HF_OK;
+	if (status == HF_OK)
+		core->shelves[core->shelf_count++] = *shelf;
+	return status;
 }
 
 static int shelve_block(struct hf_core *core, struct hf_batch *batch, uint64_t block, uint64_t index)

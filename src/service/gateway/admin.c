@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "service/action_http.h"
+#include "base/list.h"
 #include "service/gateway/internal.h"
 
 #define EXPORT_PAGE_BYTES (4u << 20)
@@ -87,7 +88,7 @@ static void handle_drain(void *context, struct hf_http_exchange *exchange)
 
 static void job_done(struct hf_loop_mail *mail)
 {
-	struct job *job = (struct job *)(void *)((char *)mail - offsetof(struct job, mail));
+	struct job *job = HF_CONTAINER_OF(mail, struct job, mail);
 	job->gateway->admin_job_count--;
 	hf_action_http_answer(job->exchange, &job->call, job->status);
 	hf_buffer_free(&job->input);

@@ -3,6 +3,8 @@
  * Clients of one program tend to use the same ids, so the messages of one fan-out are kept in a small table by id. */
 #include "service/relay/internal.h"
 
+#include "base/list.h"
+
 #define MESSAGE_SLOT_COUNT 64 /* a power of two */
 
 struct slot {
@@ -46,7 +48,7 @@ static void each(void *context, struct hf_subscription *subscription)
 {
 	struct round *round = context;
 	struct hf_relay_request *request =
-		(struct hf_relay_request *)(void *)((char *)subscription - offsetof(struct hf_relay_request, subscription));
+		HF_CONTAINER_OF(subscription, struct hf_relay_request, subscription);
 	struct hf_relay_connection *c = request->connection;
 	if (!c->ws || (round->is_private && !hf_relay_auth_is_involved(c->auth, round->event)))
 		return;

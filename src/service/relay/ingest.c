@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
+
 #define REASON_KNOWN "duplicate: already have this event"
 
 struct batch {
@@ -208,7 +210,7 @@ static void conclude(struct hf_relay_entry *e)
 
 static void deliver(struct hf_loop_mail *mail)
 {
-	struct hf_relay_entry *e = (struct hf_relay_entry *)(void *)((char *)mail - offsetof(struct hf_relay_entry, mail));
+	struct hf_relay_entry *e = HF_CONTAINER_OF(mail, struct hf_relay_entry, mail);
 	if (e->is_auth)
 		answer_auth(e);
 	else
@@ -253,7 +255,7 @@ static void check(struct hf_relay_entry *e, struct hf_schnorr *verifier)
 
 static void returned(struct hf_loop_mail *mail)
 {
-	struct batch *batch = (struct batch *)(void *)((char *)mail - offsetof(struct batch, returned));
+	struct batch *batch = HF_CONTAINER_OF(mail, struct batch, returned);
 	batch->relay->work_count--;
 	free(batch);
 }
@@ -322,7 +324,7 @@ static void send_batch(struct hf_relay *relay, uint32_t count)
 
 void hf_relay_ingest_flush(struct hf_loop_deferred *deferred)
 {
-	struct hf_relay *relay = (struct hf_relay *)(void *)((char *)deferred - offsetof(struct hf_relay, gather));
+	struct hf_relay *relay = HF_CONTAINER_OF(deferred, struct hf_relay, gather);
 	if (relay->lookup)
 		hf_snapshot_release(relay->lookup);
 	relay->lookup = NULL;

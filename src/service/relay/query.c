@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/list.h"
+
 static const char REASON_LATE[] = "error: the query took too long; ask for less";
 
 #define MESSAGE_BYTES_MORE 512 /* of an EVENT message around its event, about */
@@ -210,7 +212,7 @@ static void turn_over(struct hf_loop_mail *mail);
 
 static void run_turn(struct hf_work *work)
 {
-	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)work - offsetof(struct hf_relay_request, work));
+	struct hf_relay_request *q = HF_CONTAINER_OF(work, struct hf_relay_request, work);
 	struct hf_relay *relay = q->connection->relay;
 	hf_event_query_set_now(q->query, hf_env_wall_s(relay->env));
 	q->status = q->canceled ? HF_ECANCELED : hf_event_query_step(q->query, HF_READ_BLOCKING, HF_RELAY_SLICE_VISITS_MAX);
@@ -272,7 +274,7 @@ static void take_turn(struct hf_relay_request *q)
 
 static void turn_over(struct hf_loop_mail *mail)
 {
-	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)mail - offsetof(struct hf_relay_request, mail));
+	struct hf_relay_request *q = HF_CONTAINER_OF(mail, struct hf_relay_request, mail);
 	struct hf_relay_connection *c = q->connection;
 	hf_relay_connection_ref(c);
 	q->is_on_worker = false;
@@ -369,7 +371,7 @@ static bool is_late(const struct hf_relay_request *q)
 /* A query that waits for its reader, or for its turn, ends in time all the same, so that nobody can hold a snapshot for long. */
 static void on_late(struct hf_timer *timer)
 {
-	struct hf_relay_request *q = (struct hf_relay_request *)(void *)((char *)timer - offsetof(struct hf_relay_request, late));
+	struct hf_relay_request *q = HF_CONTAINER_OF(timer, struct hf_relay_request, late);
 	if (q->is_on_worker)
 		hf_loop_timer_set(q->connection->relay->loop, timer, LATE_AGAIN_MS);
 	else

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "service/relay/internal.h"
 
 #define FILTER_MEMORY_BYTES_MAX (8u << 20) /* of one REQ or COUNT */
@@ -18,7 +19,7 @@ static void arm_sweep(struct hf_relay *relay, uint64_t delay_ms)
 
 static void run_sweep(struct hf_work *work)
 {
-	struct hf_relay *relay = (struct hf_relay *)(void *)((char *)work - offsetof(struct hf_relay, sweep_work));
+	struct hf_relay *relay = HF_CONTAINER_OF(work, struct hf_relay, sweep_work);
 	relay->sweep_status = hf_admission_sweep_expired(relay->store, relay->collection, hf_env_wall_s(relay->env), &relay->sweep_hour,
 		SWEEP_BATCH_COUNT);
 	hf_loop_post(relay->loop, &relay->sweep_mail);
@@ -26,7 +27,7 @@ static void run_sweep(struct hf_work *work)
 
 static void swept(struct hf_loop_mail *mail)
 {
-	struct hf_relay *relay = (struct hf_relay *)(void *)((char *)mail - offsetof(struct hf_relay, sweep_mail));
+	struct hf_relay *relay = HF_CONTAINER_OF(mail, struct hf_relay, sweep_mail);
 	relay->work_count--;
 	if (relay->sweep_status > 0)
 		hf_counter_add(&relay->metrics.swept, (uint64_t)relay->sweep_status);
@@ -36,7 +37,7 @@ static void swept(struct hf_loop_mail *mail)
 
 static void on_sweep_timer(struct hf_timer *timer)
 {
-	struct hf_relay *relay = (struct hf_relay *)(void *)((char *)timer - offsetof(struct hf_relay, sweep_timer));
+	struct hf_relay *relay = HF_CONTAINER_OF(timer, struct hf_relay, sweep_timer);
 	relay->work_count++;
 	if (relay->query_executor->submit(relay->query_executor, &relay->sweep_work) < 0) {
 		relay->work_count--;
@@ -239,11 +240,6 @@ const char *hf_relay_instance(const struct hf_relay *relay)
 const char *hf_relay_path(const struct hf_relay *relay)
 {
 	return relay->path;
-}
-
-uint32_t hf_relay_collection(const struct hf_relay *relay)
-{
-	return relay->collection;
 }
 
 static uint64_t value(const struct hf_counter *counter)

@@ -42,7 +42,6 @@ void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange);
 
 const char *hf_relay_instance(const struct hf_relay *relay);
 const char *hf_relay_path(const struct hf_relay *relay);
-uint32_t hf_relay_collection(const struct hf_relay *relay);
 
 struct hf_relay_stats {
 	uint64_t connection_count, subscription_count, in_flight_count;

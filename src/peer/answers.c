@@ -1,0 +1,166 @@
+/* What becomes of answers: proofs are stored, windows adapt, refusals lead elsewhere, and who proves falsely is found out. (spec 5.7) */
+#include "peer/replicator_private.h"
+
+#define COMMIT_BYTES (1u << 20) /* staged: a commit is started within an iteration */
+
+/* More in flight as long as that brings more per second; less when it brings less. */
+static void adapt_window(struct hf_core_peer *peer, uint64_t block_bytes)
+{
+	uint64_t now_ms = peer->shared->replicator->now_ms, bytes_max;
+
+	peer->block_bytes_average = (peer->block_bytes_average * 15 + block_bytes + 15) / 16;
+	if (++peer->window_answered < peer->window || now_ms == peer->window_started_ms)
+		return;
+	double rate = (double)peer->window_answered / (double)(now_ms - peer->window_started_ms);
+
+	if (rate > peer->window_rate * 0.95)
+		peer->window += peer->window / 2;
+	else if (rate < peer->window_rate * 0.7)
+		peer->window -= peer->window / 4;
+	peer->window_rate = rate;
+	peer->window_answered = 0;
+	peer->window_started_ms = now_ms;
+	bytes_max = HF_REPLICATOR_WINDOW_BYTES_MAX / (peer->block_bytes_average + 1);
+	if (peer->window > HF_REPLICATOR_WINDOW_MAX)
+		peer->window = HF_REPLICATOR_WINDOW_MAX;
+	if (peer->window > bytes_max)
+		peer->window = (uint32_t)bytes_max;
+	if (peer->window < HF_REPLICATOR_WINDOW_MIN)
+		peer->window = HF_REPLICATOR_WINDOW_MIN;
+}
+
+static bool is_what_was_asked(const struct hf_proof_request *asked, const struct hf_proof *proof)
+{
+	if (proof->has_block && (!asked->has_block || asked->block.index != proof->block.index))
+		return false;
+	if (proof->has_hash && (!asked->has_hash || asked->hash.index != proof->hash.index))
+		return false;
+	if (proof->has_seek && (!asked->has_seek || asked->seek.bytes != proof->seek.bytes))
+		return false;
+	return !proof->has_upgrade || asked->has_upgrade;
+}
+
+/* It may have fewer nodes than it said, or other ones by now: asked elsewhere, and no more here if it happens often. */
+static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot, uint64_t reason)
+{
+	struct hf_shared_core *shared = peer->shared;
+	uint32_t *count = reason == HF_REPLICATION_INVALID_REQUEST ? &peer->invalid_count : &peer->unavailable_count;
+
+	HF_SHARED_CORE_COUNT(shared, refused_received, 1);
+	/* What was asked of a fork that the peer has left says nothing of the one that it is on. */
+	bool is_stale = slot->fork != peer->remote_fork, is_reorg = slot->is_reorg;
+
+	if (slot->proof.has_block && !is_stale)
+		hf_bitfield_clear(&peer->remote_blocks, slot->proof.block.index, slot->proof.block.index + 1);
+	if (slot->proof.has_upgrade && !is_stale)
+		peer->length_acked = UINT64_MAX; /* until its next sync */
+	hf_core_peer_finish(peer, slot, false);
+	if (is_reorg && !is_stale)
+		hf_core_peer_leave_fork(peer);
+	if (!is_stale && ++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
+		peer->is_paused = true;
+	hf_shared_core_schedule(shared);
+	return HF_OK;
+}
+
+void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held)
+{
+	struct hf_shared_core *shared = peer->shared;
+
+	shared->needs_commit = hf_core_staged_bytes(shared->core) <= COMMIT_BYTES;
+	if (!shared->needs_commit)
+		hf_core_commit(shared->core, HF_DURABLE_OS, NULL, NULL);
+	if (proof->has_block && !was_held) {
+		HF_SHARED_CORE_COUNT(shared, blocks_received, 1);
+		HF_SHARED_CORE_COUNT(shared, bytes_received, proof->block.value.length);
+	}
+	hf_shared_core_schedule(shared);
+}
+
+/* A proof that does not hold: either the peer lies, or the writer has signed two histories. The latter it can prove. */
+static int on_false_proof(struct hf_core_peer *peer, struct hf_peer_request *slot, const struct hf_failure *failure)
+{
+	struct hf_shared_core *shared = peer->shared;
+
+	HF_SHARED_CORE_COUNT(shared, proofs_false, 1);
+	hf_core_peer_finish(peer, slot, false);
+	if (peer->remote_length > 0 && hf_core_length(shared->core) > 0 && !peer->conflict_asked) {
+		hf_core_peer_ask_conflict(peer);
+		return HF_OK;
+	}
+	return hf_core_peer_fail(peer, HF_EBADSIG, failure->text[0] != '\0' ? failure->text : "it sent a proof that does not hold");
+}
+
+int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_failure failure = {.code = HF_OK};
+	struct hf_replication_data message;
+	struct hf_peer_request *slot;
+	bool grew, was_held;
+	int status = hf_replication_read_data(body, &message);
+
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its data message is malformed");
+	if (message.request == 0 && message.proof.has_upgrade && message.proof.upgrade.start == 0 && hf_core_length(shared->core) > 0)
+		return hf_core_peer_on_conflict_data(peer, &message.proof);
+	if (message.request == 0)
+		return hf_core_peer_on_pushed_data(peer, &message.proof);
+	slot = hf_core_peer_answered(peer, message.request);
+	if (slot == NULL)
+		return HF_OK;
+	if (slot->is_reorg) {
+		struct hf_peer_request asked = *slot;
+
+		hf_core_peer_finish(peer, slot, true);
+		return hf_core_peer_on_fork_data(peer, &asked, &message.proof);
+	}
+	if (!is_what_was_asked(&slot->proof, &message.proof) || message.proof.fork != hf_core_fork(shared->core) ||
+		(message.proof.has_upgrade && message.proof.upgrade.start != hf_core_length(shared->core))) {
+		hf_core_peer_finish(peer, slot, false);
+		hf_shared_core_schedule(shared);
+		return HF_OK;
+	}
+	peer->answered_ms = shared->replicator->now_ms;
+	was_held = message.proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message.proof.block.index);
+	status = hf_core_put_proof(shared->core, &message.proof, &grew, &failure);
+	switch (status) {
+	case HF_OK:
+		hf_core_peer_took(peer, &message.proof, was_held);
+		/* An answer without the block that was asked for is no answer. */
+		if (slot->proof.has_block && !message.proof.has_block)
+			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
+		hf_core_peer_finish(peer, slot, true);
+		peer->unavailable_count = peer->invalid_count = 0;
+		adapt_window(peer, message.proof.block.value.length);
+		return HF_OK;
+	case HF_EWAIT:
+		/* Asked for again once what it must be compared with has been read. */
+		hf_replicator_need_thaw(shared->replicator);
+		hf_core_peer_finish(peer, slot, false);
+		return HF_OK;
+	case HF_EBADSIG:
+	case HF_EMALFORMED:
+	case HF_ETOOBIG:
+	case HF_EVERSION:
+		return on_false_proof(peer, slot, &failure);
+	case HF_ENOTFOUND: return note_refusal(peer, slot, HF_REPLICATION_INVALID_REQUEST);
+	case HF_EBUSY:
+	case HF_EDENIED:
+		hf_core_peer_finish(peer, slot, false);
+		return HF_OK;
+	default: return status;
+	}
+}
+
+int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_replication_no_data message;
+	struct hf_peer_request *slot;
+	int status = hf_replication_read_no_data(body, &message);
+
+	if (status != HF_OK)
+		return hf_core_peer_fail(peer, status, "its noData message is malformed");
+	slot = hf_core_peer_answered(peer, message.request);
+	return slot != NULL ? note_refusal(peer, slot, message.reason) : HF_OK;
+}
