@@ -215,8 +215,8 @@ static int locate(struct hf_index *index, struct hf_index_view *view, const uint
 	uint64_t hash = hf_segment_id_hash(id, index->options.seed);
 	*place = (struct place){0};
 	for (uint32_t i = 0; i < view->memtable_count; i++) {
-		uint32_t doc = hf_memtable_find(view->memtables[i], id, hash, UINT64_MAX);
-		if (doc != HF_MEMTABLE_NONE && view->memtables[i]->positions[doc] == position) {
+		uint32_t doc = hf_memtable_find(view->memtables[i], id, hash, position, position + 1);
+		if (doc != HF_MEMTABLE_NONE) {
 			place->memtable = view->memtables[i];
 			place->doc = doc;
 			return HF_OK;

@@ -48,7 +48,7 @@ int hf_index_find(struct hf_index_view *view, const uint8_t id[static HF_STORE_I
 			view->segments[i], HF_SECTION_ID_DIRECTORY, view->segments[i]->id_bits, (uint32_t)(hash >> 32));
 	for (uint32_t i = 0; i < view->memtable_count; i++) {
 		const struct hf_memtable *table = view->memtables[i];
-		uint32_t doc = hf_memtable_find(table, id, hash, before);
+		uint32_t doc = hf_memtable_find(table, id, hash, 0, before);
 		if (doc != HF_MEMTABLE_NONE) {
 			*hit = (struct hf_index_hit){.position = table->positions[doc], .rank = table->ranks[doc]};
 			return HF_OK;

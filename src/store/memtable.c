@@ -242,7 +242,7 @@ void hf_memtable_abort(struct hf_memtable *table, uint64_t position)
 /* ---- Readers ---- */
 
 uint32_t hf_memtable_find(
-	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t before)
+	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t from, uint64_t before)
 {
 	uint32_t mask = ((uint32_t)1 << table->id_bits) - 1, at = (uint32_t)(id_hash >> 32) & mask;
 	for (;; at = (at + 1) & mask) {
@@ -251,7 +251,7 @@ uint32_t hf_memtable_find(
 			return HF_MEMTABLE_NONE;
 		uint32_t doc = (uint32_t)slot - 1;
 		if (slot >> 32 == id_hash >> 32 && memcmp(table->ids[doc], id, HF_STORE_ID_BYTES) == 0 &&
-			table->positions[doc] < before && !hf_memtable_is_dead(table, doc))
+			table->positions[doc] >= from && table->positions[doc] < before && !hf_memtable_is_dead(table, doc))
 			return doc;
 	}
 }

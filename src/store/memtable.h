@@ -83,9 +83,9 @@ static inline bool hf_memtable_is_dead(const struct hf_memtable *table, uint32_t
 {
 	return atomic_load_explicit(&table->dead[doc / 64], memory_order_relaxed) >> (doc % 64) & 1;
 }
-/* The live document with this id below `before`, or HF_MEMTABLE_NONE. */
+/* A live document with this id at a position in [from, before), or HF_MEMTABLE_NONE. */
 uint32_t hf_memtable_find(
-	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t before);
+	const struct hf_memtable *table, const uint8_t id[static HF_STORE_ID_BYTES], uint64_t id_hash, uint64_t from, uint64_t before);
 /* The slot of a term, or HF_MEMTABLE_NONE. */
 uint32_t hf_memtable_slot(const struct hf_memtable *table, uint64_t term);
 /* Query order: negative when document a comes before b. */

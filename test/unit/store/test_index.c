@@ -380,6 +380,29 @@ static void test_files_go_only_after_a_manifest_without_them(void **state)
 	fixture_stop(&f);
 }
 
+/* As a forged log may hold it. */
+static void test_of_two_documents_with_one_id_the_named_one_is_killed(void **state)
+{
+	struct fixture f;
+	struct hf_index_hit hit;
+	fixture_start(&f, 8, 16, 1);
+	for (int i = 0; i < 2; i++) {
+		struct model_doc *doc = &f.docs[f.doc_count++];
+		*doc = (struct model_doc){.rank = 7, .position = 64 + (uint64_t)i * 4};
+		struct hf_doc_key key = model_key(doc);
+		assert_int_equal(hf_index_insert(f.index, &key, doc->position), HF_OK);
+	}
+	assert_int_equal(hf_index_kill(f.index, f.docs[1].id, f.docs[1].position), HF_OK);
+	assert_int_equal(hf_index_kill(f.index, f.docs[1].id, f.docs[1].position), HF_ENOTFOUND);
+	f.docs[1].dead = true;
+	check_counts(&f);
+	struct hf_index_view *view = hf_index_acquire(f.index);
+	assert_int_equal(hf_index_find(view, f.docs[0].id, UINT64_MAX, HF_READ_RESIDENT, NULL, NULL, &hit), HF_OK);
+	assert_true(hit.position == f.docs[0].position);
+	hf_index_view_release(view);
+	fixture_stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_staged_documents_are_not_seen_before_their_commit),
 		cmocka_unit_test(test_documents_with_the_most_terms_fit_an_empty_memtable),
 		cmocka_unit_test(test_a_segment_without_living_documents_goes),
+		cmocka_unit_test(test_of_two_documents_with_one_id_the_named_one_is_killed),
 		cmocka_unit_test(test_exact_ties_between_segments_are_ordered_by_their_whole_ids),
 		cmocka_unit_test(test_marks_set_during_a_seal_or_merge_are_carried_over),
 		cmocka_unit_test(test_files_go_only_after_a_manifest_without_them),
