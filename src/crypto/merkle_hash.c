@@ -7,6 +7,7 @@
 enum { TYPE_LEAF = 0, TYPE_PARENT = 1, TYPE_ROOTS = 2 };
 
 #define HEAD_BYTES 9u /* type and size */
+#define TOGETHER_BYTES_MIN 1024u /* blocks from here on are hashed four at a time */
 
 static const struct hf_slice no_key;
 
@@ -38,6 +39,41 @@ void hf_leaf_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct iovec *
 	for (size_t i = 0; i < count; i++)
 		hf_blake2b_update(&hash, pieces[i].iov_base, pieces[i].iov_len);
 	hf_blake2b_final(&hash, out, HF_MERKLE_HASH_BYTES);
+}
+
+static void hash_four(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks)
+{
+	const uint8_t *data[4];
+	struct hf_blake2b hashes[4];
+	uint8_t head[HEAD_BYTES];
+	size_t together = SIZE_MAX;
+
+	for (int i = 0; i < 4; i++) {
+		put_head(head, TYPE_LEAF, blocks[i].length);
+		hf_blake2b_init(&hashes[i], HF_MERKLE_HASH_BYTES, no_key);
+		hf_blake2b_update(&hashes[i], head, sizeof head);
+		data[i] = blocks[i].data;
+		together = blocks[i].length < together ? blocks[i].length : together;
+	}
+	hf_blake2b_update_4(hashes, data, together);
+	for (int i = 0; i < 4; i++) {
+		hf_blake2b_update(&hashes[i], data[i] + together, blocks[i].length - together);
+		hf_blake2b_final(&hashes[i], out[i], HF_MERKLE_HASH_BYTES);
+	}
+}
+
+void hf_leaf_hashes(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks, size_t count)
+{
+	for (size_t i = 0; i < count;) {
+		struct iovec piece = {(void *)(uintptr_t)blocks[i].data, blocks[i].length};
+
+		if (count - i >= 4 && blocks[i].length >= TOGETHER_BYTES_MIN) {
+			hash_four(out + i, blocks + i);
+			i += 4;
+		} else {
+			hf_leaf_hash(out[i++], &piece, 1);
+		}
+	}
 }
 
 void hf_parent_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct hf_merkle_node *left, const struct hf_merkle_node *right)

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define HASHED_TOGETHER 4
+
 /* ---- Appending ---- */
 
 /* Blocks up to HF_LAYOUT_INLINE_BYTES_MAX take the nodes that they complete with them; larger ones leave them to the pages. */
@@ -23,29 +25,54 @@ int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t ind
 	return status;
 }
 
-/* One block onto the tree and into the batch. An encrypted one is sealed where it lies, once its place is known. */
-static int append_block(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, struct hf_slice block)
+/* As it will be read, onto the tree and into the batch. */
+static int append_value(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, struct hf_slice value,
+	const uint8_t hash[static HF_TREE_HASH_BYTES])
 {
 	struct hf_tree_node nodes[HF_TREE_APPEND_NODES_MAX];
-	uint8_t hash[HF_TREE_HASH_BYTES];
-	uint64_t index = tree->length, padding = hf_core_padding(core);
-	struct iovec value = {(void *)(uintptr_t)block.data, block.length};
+	uint64_t index = tree->length;
 	uint32_t count;
+	int status = hf_tree_append(tree, value.length, hash, nodes, &count);
+
+	return status == HF_OK ? hf_core_put_block(core, batch, index, nodes, count, value) : status;
+}
+
+/* Sealed in the store's scratch, now that its place is known. */
+static int append_sealed(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, struct hf_slice block)
+{
+	struct hf_buffer *scratch = &core->store->scratch;
+	uint8_t hash[1][HF_TREE_HASH_BYTES];
 	int status;
 
-	if (padding > 0) {
-		hf_buffer_clear(&core->store->scratch);
-		if ((status = hf_buffer_reserve(&core->store->scratch, padding + block.length)) != HF_OK)
-			return status;
-		memset(core->store->scratch.data, 0, padding);
-		if (block.length > 0)
-			memcpy(core->store->scratch.data + padding, block.data, block.length);
-		hf_block_encrypt(core->cipher, core->store->scratch.data, padding + block.length, index, tree->fork);
-		value = (struct iovec){core->store->scratch.data, padding + block.length};
+	hf_buffer_clear(scratch);
+	status = hf_buffer_reserve(scratch, hf_core_padding(core) + block.length);
+	if (status != HF_OK)
+		return status;
+	memset(scratch->data, 0, hf_core_padding(core));
+	scratch->length = hf_core_padding(core);
+	hf_buffer_append(scratch, block.data, block.length);
+	hf_block_encrypt(core->cipher, scratch->data, scratch->length, tree->length, tree->fork);
+	struct hf_slice value = hf_buffer_slice(scratch);
+
+	hf_leaf_hashes(hash, &value, 1);
+	return append_value(core, batch, tree, value, hash[0]);
+}
+
+static int append_blocks(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, const struct hf_slice *blocks, size_t count)
+{
+	uint8_t hashes[HASHED_TOGETHER][HF_TREE_HASH_BYTES];
+	int status = HF_OK;
+
+	for (size_t i = 0; i < count && status == HF_OK; i++) {
+		if (hf_core_padding(core) > 0) {
+			status = append_sealed(core, batch, tree, blocks[i]);
+			continue;
+		}
+		if (i % HASHED_TOGETHER == 0)
+			hf_leaf_hashes(hashes, blocks + i, count - i < HASHED_TOGETHER ? count - i : HASHED_TOGETHER);
+		status = append_value(core, batch, tree, blocks[i], hashes[i % HASHED_TOGETHER]);
 	}
-	hf_leaf_hash(hash, &value, 1);
-	status = hf_tree_append(tree, value.iov_len, hash, nodes, &count);
-	return status == HF_OK ? hf_core_put_block(core, batch, index, nodes, count, hf_slice(value.iov_base, value.iov_len)) : status;
+	return status;
 }
 
 static int check_append(const struct hf_core *core, const struct hf_slice *blocks, size_t count)
@@ -69,8 +96,7 @@ static int append(struct hf_core *core, const struct hf_slice *blocks, size_t co
 	struct hf_batch_mark mark = hf_batch_mark(batch);
 
 	hf_tree_copy(tree, &core->tree);
-	for (size_t i = 0; i < count && status == HF_OK; i++)
-		status = append_block(core, batch, tree, blocks[i]);
+	status = append_blocks(core, batch, tree, blocks, count);
 	if (status == HF_OK && signature.data != NULL)
 		status = hf_signature_verify(&core->manifest, core->key, tree, signature);
 	if (status == HF_OK)

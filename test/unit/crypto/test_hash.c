@@ -108,6 +108,37 @@ static void test_blake2b_agrees_with_libsodium(void **state)
 		}
 }
 
+/* After any start, any length: as one after another. */
+static void test_four_blake2b_are_as_each_alone(void **state)
+{
+	static uint8_t input[4][2500];
+	const uint8_t *data[4];
+	struct hf_blake2b hashes[4];
+	uint8_t out[32], expected[32];
+
+	for (int i = 0; i < 4; i++)
+		for (size_t j = 0; j < sizeof input[i]; j++)
+			input[i][j] = (uint8_t)(j * j >> (3 + i) ^ j);
+	for (size_t start = 0; start < 300; start += 9)
+		for (size_t length = 0; start + length < sizeof input[0]; length += length < 1300 ? 13 : 128) {
+			for (int i = 0; i < 4; i++) {
+				hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
+				hf_blake2b_update(&hashes[i], input[i], start);
+				data[i] = input[i] + start;
+			}
+			hf_blake2b_update_4(hashes, data, length);
+			for (int i = 0; i < 4; i++) {
+				hf_blake2b_update(&hashes[i], "end", 3);
+				hf_blake2b_final(&hashes[i], out, 32);
+				hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
+				hf_blake2b_update(&hashes[i], input[i], start + length);
+				hf_blake2b_update(&hashes[i], "end", 3);
+				hf_blake2b_final(&hashes[i], expected, 32);
+				assert_memory_equal(out, expected, 32);
+			}
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +147,7 @@ int main(void)
 		cmocka_unit_test(test_hmac_vectors_of_rfc_4231),
 		cmocka_unit_test(test_blake2b_vectors),
 		cmocka_unit_test(test_blake2b_agrees_with_libsodium),
+		cmocka_unit_test(test_four_blake2b_are_as_each_alone),
 		cmocka_unit_test(test_secret_comparison),
 	};
 	if (hf_crypto_init() != 0)
