@@ -34,8 +34,9 @@ static void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B
 {
 	uint64_t m[16];
 	uint64_t v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
-	uint64_t v8 = hf_blake2b_initial[0], v9 = hf_blake2b_initial[1], v10 = hf_blake2b_initial[2], v11 = hf_blake2b_initial[3], v12 = hf_blake2b_initial[4] ^ total, v13 = hf_blake2b_initial[5],
-		 v14 = is_last ? ~hf_blake2b_initial[6] : hf_blake2b_initial[6], v15 = hf_blake2b_initial[7];
+	uint64_t v8 = hf_blake2b_iv[0], v9 = hf_blake2b_iv[1], v10 = hf_blake2b_iv[2], v11 = hf_blake2b_iv[3];
+	uint64_t v12 = hf_blake2b_iv[4] ^ total, v13 = hf_blake2b_iv[5];
+	uint64_t v14 = is_last ? ~hf_blake2b_iv[6] : hf_blake2b_iv[6], v15 = hf_blake2b_iv[7];
 
 	memcpy(m, block, sizeof m);
 	HF_BLAKE2B_ALL_ROUNDS;
@@ -52,7 +53,7 @@ static void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B
 void hf_blake2b_init(struct hf_blake2b *hash, size_t out_length, struct hf_slice key)
 {
 	assert(out_length >= 1 && out_length <= HF_BLAKE2B_BYTES_MAX && key.length <= HF_BLAKE2B_KEY_BYTES_MAX);
-	memcpy(hash->h, hf_blake2b_initial, sizeof hash->h);
+	memcpy(hash->h, hf_blake2b_iv, sizeof hash->h);
 	hash->h[0] ^= PARAMETERS_SEQUENTIAL | key.length << 8 | out_length;
 	hash->total = 0;
 	hash->block_length = 0;
@@ -109,7 +110,7 @@ void hf_blake2b_256_block(uint8_t out[static 32], const uint8_t block[static HF_
 {
 	uint64_t h[8];
 
-	memcpy(h, hf_blake2b_initial, sizeof h);
+	memcpy(h, hf_blake2b_iv, sizeof h);
 	h[0] ^= PARAMETERS_SEQUENTIAL | 32;
 	compress(h, block, length, true);
 	memcpy(out, h, 32);

@@ -44,7 +44,7 @@ AVX2 static inline void turn(__m256i out[static LANES], const uint8_t *const lan
 
 AVX2 static inline __m256i all_lanes(int word)
 {
-	return _mm256_set1_epi64x((int64_t)hf_blake2b_initial[word]);
+	return _mm256_set1_epi64x((int64_t)hf_blake2b_iv[word]);
 }
 
 AVX2 static void compress_lanes(__m256i h[static 8], const uint8_t *const at[static LANES], uint64_t total)
@@ -53,7 +53,8 @@ AVX2 static void compress_lanes(__m256i h[static 8], const uint8_t *const at[sta
 	const __m256i by_16 = _mm256_set_epi64x(0x09080f0e0d0c0b0a, 0x0100070605040302, 0x09080f0e0d0c0b0a, 0x0100070605040302);
 	__m256i v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
 	__m256i v8 = all_lanes(0), v9 = all_lanes(1), v10 = all_lanes(2), v11 = all_lanes(3);
-	__m256i v12 = _mm256_xor_si256(all_lanes(4), _mm256_set1_epi64x((int64_t)total)), v13 = all_lanes(5), v14 = all_lanes(6), v15 = all_lanes(7);
+	__m256i v12 = _mm256_xor_si256(all_lanes(4), _mm256_set1_epi64x((int64_t)total));
+	__m256i v13 = all_lanes(5), v14 = all_lanes(6), v15 = all_lanes(7);
 	__m256i m[16];
 
 	for (int i = 0; i < 4; i++)
