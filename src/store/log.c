@@ -244,6 +244,9 @@ static int make_room(struct hf_log *log, struct hf_log_segment *segment, uint64_
 
 	if (need <= segment->allocated)
 		return HF_OK;
+	/* The disk begins early with what a sync would else find all at once. */
+	segment->file.fs->start_writeback(&segment->file, segment->written_back, need - length - segment->written_back);
+	segment->written_back = need - length;
 	if (step > log->options.segment_bytes_max)
 		step = log->options.segment_bytes_max;
 	uint64_t target = need + step;

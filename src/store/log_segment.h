@@ -19,6 +19,7 @@ struct hf_log_segment {
 	_Atomic uint64_t dead_bytes;
 	uint64_t data_end;           /* squeezed: file offset where records end */
 	uint64_t allocated;          /* of the last: file bytes that have space */
+	uint64_t written_back;       /* of the last: file bytes that the kernel was asked to write */
 	struct hf_log_extent *extents;
 	uint32_t extent_count;       /* 0: not squeezed */
 	bool unreadable;             /* its extent map is damaged */
