@@ -173,7 +173,7 @@ static bool absolute_path(const char *given, char out[static HF_PATH_BYTES_MAX])
 	return snprintf(out, HF_PATH_BYTES_MAX, "%s%s%s", here, given[0] == '/' ? "" : "/", given) < HF_PATH_BYTES_MAX;
 }
 
-int hf_cli_core_create(struct hf_cli *cli)
+int hf_cli_core_create_as(struct hf_cli *cli, const char *action)
 {
 	const char *file = hf_cli_option(cli, "secret-key-file"), *encryption_key = hf_cli_option(cli, "encryption-key");
 	const char *name_space = hf_cli_option(cli, "namespace"), *manifest = hf_cli_option(cli, "manifest");
@@ -191,7 +191,7 @@ int hf_cli_core_create(struct hf_cli *cli)
 	json_t *arguments = json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:I}", "name", hf_cli_option(cli, "name"), "namespace", name_space,
 		"manifest", manifest, "secret_key_file", file ? path : NULL, "encryption_key", encryption_key, "compat",
 		hf_cli_option(cli, "compat") != NULL, "manifest_version", (json_int_t)version);
-	int code = run_once(cli, "core/create", arguments, true, &out);
+	int code = run_once(cli, action, arguments, true, &out);
 	json_t *facts = code == HF_CLI_OK ? read_object(&out) : NULL;
 	if (code == HF_CLI_OK && cli->json)
 		fwrite(out.data, 1, out.length, stdout);
@@ -204,13 +204,18 @@ int hf_cli_core_create(struct hf_cli *cli)
 	return code;
 }
 
+int hf_cli_core_create(struct hf_cli *cli)
+{
+	return hf_cli_core_create_as(cli, "core/create");
+}
+
 /* ---- Telling ---- */
 
-int hf_cli_core_info(struct hf_cli *cli)
+int hf_cli_core_info_as(struct hf_cli *cli, const char *action)
 {
 	unsigned next;
 	struct hf_buffer out = {0};
-	int code = run_once(cli, "core/info", hf_cli_core_arguments(cli, &next), false, &out);
+	int code = run_once(cli, action, hf_cli_core_arguments(cli, &next), false, &out);
 	json_t *facts = code == HF_CLI_OK ? read_object(&out) : NULL, *signer;
 	size_t i;
 	if (code == HF_CLI_OK && cli->json) {
@@ -223,6 +228,11 @@ int hf_cli_core_info(struct hf_cli *cli)
 	json_decref(facts);
 	hf_buffer_free(&out);
 	return code;
+}
+
+int hf_cli_core_info(struct hf_cli *cli)
+{
+	return hf_cli_core_info_as(cli, "core/info");
 }
 
 static void print_row(const json_t *facts)

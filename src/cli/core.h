@@ -23,6 +23,9 @@ bool hf_cli_core_option_number(const struct hf_cli *cli, const char *option, uin
 bool hf_cli_core_range(const char *text, struct hf_cli_range *range);
 /* 2 * length characters of hexadecimal, of either case. */
 bool hf_cli_core_hex(uint8_t *out, const char *text, size_t length);
+/* `core create` and `core info` with the action of another kind of core. */
+int hf_cli_core_create_as(struct hf_cli *cli, const char *action);
+int hf_cli_core_info_as(struct hf_cli *cli, const char *action);
 /* Runs the action on an open target. */
 int hf_cli_core_run(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data, struct hf_buffer *out,
 	struct hf_failure *failure);

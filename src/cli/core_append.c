@@ -1,36 +1,26 @@
 /* core_append: blocks from standard input or a file. What has been read is committed in batches, and whenever the input pauses, so that
  * whoever follows the core sees it soon. */
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "cli/core.h"
 #include "cli/core_append.h"
+#include "cli/input.h"
 #include "cli/terminal.h"
 #include "crypto/block_cipher.h"
 
 #define BATCH_COUNT_MAX 1000
 #define BATCH_BYTES_MAX (4u << 20)
-#define READ_BYTES (1u << 20)
-#define PAUSE_MS 20
 #define BLOCK_BYTES_MAX (HF_CORE_BLOCK_BYTES_MAX - HF_BLOCK_PADDING_BYTES) /* room for encryption is kept, whether it is used or not */
-#define STOP_MS 100 /* between looks whether it is to stop */
 
 struct appending {
 	struct hf_cli_target target;
 	struct hf_progress progress;
 	json_t *arguments, *sizes;
-	struct hf_buffer input, batch; /* what is not cut into blocks yet; blocks that are not committed yet */
-	int descriptor;
+	struct hf_cli_input input;
+	struct hf_buffer batch;        /* blocks that are not committed yet */
 	uint64_t block_bytes;          /* 0: a block is a line; else so many bytes */
-	uint64_t appended, read_bytes, total_bytes, length, byte_length;
-	bool at_end;
-	atomic_bool *stop;             /* NULL: nobody stops it */
+	uint64_t appended, length, byte_length;
 };
 
 static int commit(struct appending *a, struct hf_failure *failure)
@@ -50,7 +40,8 @@ static int commit(struct appending *a, struct hf_failure *failure)
 	hf_buffer_free(&out);
 	hf_buffer_clear(&a->batch);
 	json_array_clear(a->sizes);
-	hf_progress_show(&a->progress, a->appended, a->total_bytes && a->read_bytes ? a->appended * a->total_bytes / a->read_bytes : 0);
+	hf_progress_show(&a->progress, a->appended, a->input.total_bytes && a->input.read_bytes
+		? a->appended * a->input.total_bytes / a->input.read_bytes : 0);
 	return r;
 }
 
@@ -60,7 +51,10 @@ static int add_block(struct appending *a, const uint8_t *data, size_t length, st
 		return hf_fail(failure, HF_ETOOBIG, "Block %llu of the input is longer than %u bytes, which is the most that a block can have.%s",
 			(unsigned long long)(a->appended + json_array_size(a->sizes) + 1), BLOCK_BYTES_MAX,
 			a->block_bytes ? " Cut the file into smaller ones with --block-size." : "");
-	int r = length ? hf_buffer_append(&a->batch, data, length) : HF_OK;
+	int r = a->batch.length + length > BATCH_BYTES_MAX ? commit(a, failure) : HF_OK;
+	if (r < 0)
+		return r;
+	r = length ? hf_buffer_append(&a->batch, data, length) : HF_OK;
 	if (r == HF_OK && json_array_append_new(a->sizes, json_integer((json_int_t)length)) < 0)
 		r = HF_ENOMEM;
 	if (r < 0)
@@ -71,15 +65,11 @@ static int add_block(struct appending *a, const uint8_t *data, size_t length, st
 /* Where the next block of the input ends; false when more must be read. *used counts its end mark, too. */
 static bool next_block(const struct appending *a, size_t at, size_t *length, size_t *used)
 {
-	size_t left = a->input.length - at;
-	const uint8_t *end = a->block_bytes || !left ? NULL : memchr(a->input.data + at, '\n', left);
-	if (a->block_bytes ? left >= a->block_bytes : end != NULL) {
-		*length = a->block_bytes ? (size_t)a->block_bytes : (size_t)(end - (a->input.data + at));
-		*used = *length + (a->block_bytes ? 0 : 1);
-		return true;
-	}
-	*length = *used = left;
-	return left > 0 && (a->at_end || left > BLOCK_BYTES_MAX);
+	size_t left = a->input.bytes.length - at;
+	if (!a->block_bytes)
+		return hf_cli_input_line(&a->input, at, BLOCK_BYTES_MAX, length, used);
+	*length = *used = left < a->block_bytes ? left : (size_t)a->block_bytes;
+	return left >= a->block_bytes || (left > 0 && (a->input.at_end || left > BLOCK_BYTES_MAX));
 }
 
 static int cut_blocks(struct appending *a, struct hf_failure *failure)
@@ -87,46 +77,29 @@ static int cut_blocks(struct appending *a, struct hf_failure *failure)
 	size_t at = 0, length, used;
 	int r = HF_OK;
 	while (r == HF_OK && next_block(a, at, &length, &used)) {
-		r = add_block(a, a->input.data + at, length, failure);
+		r = add_block(a, a->input.bytes.data + at, length, failure);
 		at += used;
 	}
-	hf_buffer_consume(&a->input, at);
+	hf_buffer_consume(&a->input.bytes, at);
 	return r;
 }
 
 /* Reads what there is, and commits before it waits for more. */
 static int read_some(struct appending *a, struct hf_failure *failure)
 {
-	struct pollfd wait = {.fd = a->descriptor, .events = POLLIN};
-	int r = HF_OK;
-	if (json_array_size(a->sizes) > 0 && poll(&wait, 1, PAUSE_MS) == 0)
-		r = commit(a, failure);
-	if (r == HF_OK && (r = hf_buffer_reserve(&a->input, READ_BYTES)) < 0)
-		hf_fail(failure, r, "Out of memory.");
-	while (r == HF_OK && a->stop && !atomic_load(a->stop) && poll(&wait, 1, STOP_MS) == 0)
-		;
-	if (r < 0 || (a->stop && atomic_load(a->stop))) {
-		a->at_end = true;
-		return r;
-	}
-	ssize_t got = read(a->descriptor, a->input.data + a->input.length, READ_BYTES);
-	if (got < 0)
-		return errno == EINTR ? HF_OK : hf_fail(failure, HF_EIO, "Reading the input failed.");
-	a->at_end = got == 0;
-	a->input.length += (size_t)got;
-	a->read_bytes += (uint64_t)got;
-	return HF_OK;
+	int r = json_array_size(a->sizes) > 0 && hf_cli_input_pauses(&a->input) ? commit(a, failure) : HF_OK;
+	return r == HF_OK ? hf_cli_input_read(&a->input, failure) : r;
 }
 
 static int append_all(struct appending *a, bool is_one_block, struct hf_failure *failure)
 {
 	int r = HF_OK;
-	while (r == HF_OK && !a->at_end) {
+	while (r == HF_OK && !a->input.at_end) {
 		r = read_some(a, failure);
 		if (r == HF_OK)
 			r = cut_blocks(a, failure);
 	}
-	if (r == HF_OK && is_one_block && a->read_bytes == 0)
+	if (r == HF_OK && is_one_block && a->input.read_bytes == 0)
 		r = add_block(a, NULL, 0, failure);
 	return r == HF_OK ? commit(a, failure) : r;
 }
@@ -135,19 +108,17 @@ static int append_all(struct appending *a, bool is_one_block, struct hf_failure 
 static int open_input(struct hf_cli *cli, struct appending *a, bool *is_one_block, struct hf_failure *failure)
 {
 	const char *path = hf_cli_option(cli, "file"), *size = hf_cli_option(cli, "block-size");
-	struct stat status;
 	*is_one_block = path && !size;
 	a->block_bytes = *is_one_block ? (uint64_t)BLOCK_BYTES_MAX + 1 : 0;
 	if (size && (hf_text_to_bytes(size, &a->block_bytes) < 0 || a->block_bytes == 0 || a->block_bytes > BLOCK_BYTES_MAX))
 		return hf_fail(failure, HF_EINVAL, "--block-size is a size from 1 to %u bytes, like 64k.", BLOCK_BYTES_MAX);
-	if (path && (a->descriptor = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-		return hf_fail(failure, HF_EIO, "The file %s cannot be opened: %s.", path, strerror(errno));
-	if (fstat(a->descriptor, &status) == 0 && S_ISREG(status.st_mode))
-		a->total_bytes = (uint64_t)status.st_size;
-	if (*is_one_block && a->total_bytes > BLOCK_BYTES_MAX)
+	int r = hf_cli_input_open(&a->input, path, failure);
+	if (r < 0)
+		return r;
+	if (*is_one_block && a->input.total_bytes > BLOCK_BYTES_MAX)
 		return hf_fail(failure, HF_ETOOBIG, "%s is larger than a block can be, which is %u bytes; cut it into several with --block-size.", path,
 			BLOCK_BYTES_MAX);
-	if (isatty(a->descriptor) == 1)
+	if (hf_cli_input_is_terminal(&a->input))
 		fprintf(stderr, "Each line becomes a block; end with Ctrl-D.\n");
 	return HF_OK;
 }
@@ -187,7 +158,7 @@ int hf_cli_core_append(struct hf_cli *cli)
 
 int hf_cli_core_append_until(struct hf_cli *cli, atomic_bool *stop)
 {
-	struct appending a = {.descriptor = STDIN_FILENO, .sizes = json_array(), .stop = stop};
+	struct appending a = {.sizes = json_array(), .input.stop = stop};
 	struct hf_failure failure = {0};
 	unsigned next;
 	bool is_one_block, is_open = false;
@@ -196,6 +167,7 @@ int hf_cli_core_append_until(struct hf_cli *cli, atomic_bool *stop)
 		int code = !a.arguments ? HF_CLI_USAGE : failure.code == HF_EINVAL ? hf_cli_core_usage(cli, failure.text) : hf_cli_core_fail(&failure);
 		json_decref(a.arguments);
 		json_decref(a.sizes);
+		hf_cli_input_close(&a.input);
 		return code;
 	}
 	json_object_set_new(a.arguments, "disk", json_boolean(hf_cli_option(cli, "disk") != NULL));
@@ -213,11 +185,9 @@ int hf_cli_core_append_until(struct hf_cli *cli, atomic_bool *stop)
 		code = hf_cli_core_fail(&failure);
 	if (is_open)
 		hf_cli_target_close(&a.target);
-	if (a.descriptor != STDIN_FILENO && a.descriptor >= 0)
-		close(a.descriptor);
 	json_decref(a.arguments);
 	json_decref(a.sizes);
-	hf_buffer_free(&a.input);
+	hf_cli_input_close(&a.input);
 	hf_buffer_free(&a.batch);
 	return code;
 }

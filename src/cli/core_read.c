@@ -1,16 +1,13 @@
 /* core_read: blocks to standard output, a page at a time: get and tail. */
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include "cli/core.h"
+#include "cli/follow.h"
 #include "cli/terminal.h"
 #include "codec/base64.h"
 #include "codec/hex.h"
 
 #define TAIL_COUNT 10    /* blocks that tail begins with */
-#define FOLLOW_MS 100    /* between looks at a core that another process changes */
 
 /* ---- Pages ---- */
 
@@ -154,66 +151,22 @@ int hf_cli_core_get(struct hf_cli *cli)
 	return code;
 }
 
-/* ---- Tail ----
- *
- * On a free data directory tail lets go of it while it waits, so that others can append. LOCK is written to by each who takes it, so
- * there is something new to look for once its time of change has moved. */
+/* ---- Tail ---- */
 
 struct tailing {
-	struct hf_cli *cli;
-	struct hf_cli_target target;
+	struct hf_cli_follow follow;
 	struct printing printing;
 	json_t *arguments;
-	sigset_t signals;
-	struct timespec lock_changed;
-	uint64_t at, fork;
-	bool is_open, is_placed, is_follow;
+	uint64_t from, at, fork;
+	bool is_placed;
 };
-
-static struct timespec lock_time(const struct tailing *t)
-{
-	char path[HF_PATH_BYTES_MAX];
-	struct stat status = {0};
-	if (snprintf(path, sizeof path, "%s/LOCK", t->cli->config->data) >= (int)sizeof path || stat(path, &status) < 0)
-		return (struct timespec){0};
-	return status.st_mtim;
-}
-
-/* Waits a moment; true when it is time to end. */
-static bool pause_tail(const struct tailing *t)
-{
-	struct timespec moment = {.tv_nsec = FOLLOW_MS * 1000000L};
-	return sigtimedwait(&t->signals, NULL, &moment) > 0;
-}
-
-static void let_go(struct tailing *t)
-{
-	bool was_ours = !hf_cli_target_is_gateway(&t->target);
-	hf_cli_target_close(&t->target);
-	t->is_open = false;
-	t->lock_changed = was_ours ? lock_time(t) : (struct timespec){0};
-}
-
-/* Opens the directory if there may be something new; HF_EWAIT when not, or when somebody holds it who answers nothing. */
-static int take_again(struct tailing *t, struct hf_failure *failure)
-{
-	struct timespec changed = lock_time(t);
-	if (t->is_placed && changed.tv_sec == t->lock_changed.tv_sec && changed.tv_nsec == t->lock_changed.tv_nsec)
-		return HF_EWAIT;
-	int r = hf_cli_target_open(&t->target, t->cli, false, failure);
-	t->is_open = r == HF_OK;
-	return r == HF_EBUSY && t->is_placed ? HF_EWAIT : r;
-}
 
 /* From where on: --from, or the last few. */
 static int place(struct tailing *t, struct hf_failure *failure)
 {
 	struct hf_cli_page page = {0};
-	uint64_t from;
-	if (!hf_cli_core_option_number(t->cli, "from", UINT64_MAX, &from))
-		return failure->code = HF_EINVAL;
-	int r = hf_cli_core_page(&t->target, t->arguments, 0, 0, true, &page, failure);
-	t->at = from != UINT64_MAX ? from : page.length > TAIL_COUNT ? page.length - TAIL_COUNT : 0;
+	int r = hf_cli_core_page(&t->follow.target, t->arguments, 0, 0, true, &page, failure);
+	t->at = t->from != UINT64_MAX ? t->from : page.length > TAIL_COUNT ? page.length - TAIL_COUNT : 0;
 	t->fork = page.fork;
 	t->is_placed = r == HF_OK;
 	hf_cli_core_page_free(&page);
@@ -221,12 +174,15 @@ static int place(struct tailing *t, struct hf_failure *failure)
 }
 
 /* Prints what there is from t->at on. */
-static int print_new(struct tailing *t, struct hf_failure *failure)
+static int print_new(void *context, struct hf_failure *failure)
 {
+	struct tailing *t = context;
 	struct hf_cli_page page = {0};
-	int r;
+	int r = t->is_placed ? HF_OK : place(t, failure);
+	if (r < 0)
+		return r;
 	do {
-		r = hf_cli_core_page(&t->target, t->arguments, t->at, UINT64_MAX, t->is_follow, &page, failure);
+		r = hf_cli_core_page(&t->follow.target, t->arguments, t->at, UINT64_MAX, !t->follow.is_once, &page, failure);
 		if (r == HF_OK && page.fork != t->fork && page.length < t->at) {
 			fprintf(stderr, "holdfast: the core went back to %llu blocks, on fork %llu.\n", (unsigned long long)page.length,
 				(unsigned long long)page.fork);
@@ -241,52 +197,16 @@ static int print_new(struct tailing *t, struct hf_failure *failure)
 	return r;
 }
 
-/* HF_OK when it is time to end. */
-static int follow(struct tailing *t, struct hf_failure *failure)
-{
-	for (int r = HF_OK;; r = HF_OK) {
-		bool was_open = t->is_open;
-		if (!t->is_open)
-			r = take_again(t, failure);
-		if (r == HF_OK && !t->is_placed)
-			r = place(t, failure);
-		if (r == HF_OK)
-			r = print_new(t, failure);
-		/* The gateway that was asked has gone: whoever holds the directory now, or nobody, is asked next. */
-		bool is_gone = r < 0 && was_open && t->is_open && hf_cli_target_is_gateway(&t->target);
-		if (r < 0 && r != HF_EWAIT && !is_gone)
-			return r;
-		if (!t->is_follow)
-			return HF_OK;
-		if (t->is_open && (is_gone || !hf_cli_target_is_gateway(&t->target)))
-			let_go(t);
-		if (pause_tail(t))
-			return HF_OK;
-	}
-}
-
 int hf_cli_core_tail(struct hf_cli *cli)
 {
-	struct tailing t = {.cli = cli, .is_follow = hf_cli_option(cli, "follow") != NULL};
-	struct hf_failure failure = {0};
+	struct tailing t = {.follow = {.cli = cli, .is_once = !hf_cli_option(cli, "follow"), .look = print_new, .context = &t}};
 	unsigned next;
+	int code = HF_CLI_USAGE;
 	t.arguments = hf_cli_core_arguments(cli, &next);
-	if (!t.arguments || !read_printing(cli, hf_cli_option(cli, "raw") == NULL, &t.printing)) {
-		json_decref(t.arguments);
-		return HF_CLI_USAGE;
-	}
-	sigemptyset(&t.signals);
-	sigaddset(&t.signals, SIGTERM);
-	sigaddset(&t.signals, SIGINT);
-	if (t.is_follow)
-		sigprocmask(SIG_BLOCK, &t.signals, NULL);
-	failure.code = follow(&t, &failure);
-	bool was_open = t.is_open;
-	if (t.is_open)
-		hf_cli_target_close(&t.target);
+	if (t.arguments && read_printing(cli, hf_cli_option(cli, "raw") == NULL, &t.printing) &&
+		hf_cli_core_option_number(cli, "from", UINT64_MAX, &t.from))
+		code = hf_cli_follow(&t.follow);
 	json_decref(t.arguments);
 	hf_buffer_free(&t.printing.text);
-	if (failure.code == HF_EINVAL && !failure.text[0])
-		return HF_CLI_USAGE;
-	return failure.code == HF_OK ? HF_CLI_OK : was_open ? hf_cli_core_fail(&failure) : hf_cli_fail(&failure);
+	return code;
 }

@@ -46,6 +46,31 @@ static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first blo
 	"raw\0no newline after each block", "encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
 static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fork's number; the next when left out", NULL};
 
+#define OF_BEE OF_SEALED, "sub=NAME\0keys of this sub-database; again for one within it"
+#define OF_ENCODINGS "key-encoding=ENCODING\0binary (hexadecimal), utf-8 (when left out) or json", \
+	"value-encoding=ENCODING\0the same for values"
+#define OF_RANGE "gt=KEY\0keys above it", "gte=KEY\0keys from it on", "lt=KEY\0keys below it", "lte=KEY\0keys up to it"
+#define OF_CHANGE OF_BEE, OF_ENCODINGS, "jsonl\0lines are JSON objects with key, value and, for a del, \"type\":\"del\"", \
+	"batch=COUNT\0commit so many lines at a time; 1000 when left out", "if=VALUE\0only if the key has this value now", \
+	"disk\0wait for the disk with each batch"
+
+static const char *const put_options[] = {OF_CHANGE, "if-absent\0only keys that are not there",
+	"skip-same\0leave a key that has the value already", "file=FILE\0the value is what the file holds", NULL};
+static const char *const del_options[] = {OF_CHANGE, NULL};
+static const char *const bee_get_options[] = {OF_BEE, OF_ENCODINGS, "at=VERSION\0as the bee was then",
+	"raw\0the bytes of the value alone", NULL};
+static const char *const list_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, "reverse\0from the last key to the first",
+	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", NULL};
+static const char *const diff_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, "limit=COUNT\0at most so many", NULL};
+static const char *const watch_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, NULL};
+static const char *const history_options[] = {OF_SEALED, OF_ENCODINGS, "gt=BLOCK\0changes after this block; -10: the tenth from the end",
+	"gte=BLOCK\0from this block on", "lt=BLOCK\0before this block", "lte=BLOCK\0up to this block", "reverse\0the latest first",
+	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", NULL};
+static const char *const bee_fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial",
+	"live\0follow the bee until interrupted, and serve it", "serve=HOST:PORT\0with --live: listen there for others, too",
+	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
+	"encryption-key=HEX\0the key of an encrypted bee, 32 bytes", NULL};
+
 const struct hf_cli_command hf_cli_commands[] = {
 	{"gateway", hf_cli_gateway, "", 0, NULL, true, "Serve the relays",
 		"Prints what to open and runs until SIGTERM, which ends it in order. SIGHUP applies a changed configuration.\n\n"
@@ -133,6 +158,52 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"core verify", hf_cli_core_verify, "KEY", 1, core_options, true, "Check every block held, the tree above it, and the signature",
 		"Exit code 5 when something is wrong, which is named.\n\n"
 		"  holdfast core verify --data data --name films"},
+	{"bee create", hf_cli_bee_create, "", 0, create_options, true, "Make a bee, a database of keys and values in a core, and print its key",
+		"As `holdfast core create`, with a first block that says what the core is.\n\n"
+		"  holdfast bee create --data data --name people\n"
+		"  holdfast bee create --data data --name diary --encryption-key \"$(openssl rand -hex 32)\""},
+	{"bee put", hf_cli_bee_put, "KEY [key value]", 3, put_options, true, "Put a key and its value, or one for each line of standard input",
+		"A line is a key, a tab and its value; with --jsonl an object, as list and history print it. Lines become batches, which are\n"
+		"committed a thousand or 4 MiB at a time, and whenever the input pauses.\n\n"
+		"  holdfast bee put --data data --name people ada '{\"born\":1815}'\n"
+		"  holdfast bee put --data data --name people --sub mail ada ada@example.org --if-absent\n"
+		"  holdfast bee put --data data --name people --if '{\"born\":1815}' ada '{\"born\":1815,\"died\":1852}'\n"
+		"  holdfast bee put --data data --name people < lines.tsv\n"
+		"  holdfast bee put --data data --name people --value-encoding json --jsonl < people.jsonl"},
+	{"bee get", hf_cli_bee_get, "KEY key", 2, bee_get_options, true, "Print the value of a key",
+		"Exit code 1 when it is not there.\n\n"
+		"  holdfast bee get --data data --name people ada\n"
+		"  holdfast bee get --data data --name people ada --at 12 --json\n"
+		"  holdfast bee get --data data --name pictures cat --raw > cat.jpg"},
+	{"bee del", hf_cli_bee_del, "KEY [key]", 2, del_options, true, "Delete a key, or one for each line of standard input",
+		"  holdfast bee del --data data --name people ada\n"
+		"  holdfast bee del --data data --name people < keys.txt"},
+	{"bee list", hf_cli_bee_list, "KEY", 1, list_options, true, "List keys and values in order, a line each",
+		"  holdfast bee list --data data --name people --gte a --lt b\n"
+		"  holdfast bee list --data data --name people --reverse --limit 10 --json\n"
+		"  holdfast bee list --data data --name people --sub mail --at 12"},
+	{"bee watch", hf_cli_bee_watch, "KEY [key]", 2, watch_options, true, "Print what changes, of all keys, of a range or of one key",
+		"Runs until it is interrupted, and prints differences as `holdfast bee diff` does. While it waits it leaves the data directory\n"
+		"to others.\n\n"
+		"  holdfast bee watch --data data --name people\n"
+		"  holdfast bee watch --data data --name people ada --json"},
+	{"bee diff", hf_cli_bee_diff, "KEY FROM [TO]", 3, diff_options, true, "Print which keys differ between two versions",
+		"From version FROM to TO, or to the present one: a line with - for what was, one with + for what is.\n\n"
+		"  holdfast bee diff --data data --name people 12\n"
+		"  holdfast bee diff --data data --name people 12 20 --gte a --lt b --json"},
+	{"bee history", hf_cli_bee_history, "KEY", 1, history_options, true, "Print all changes in their order",
+		"  holdfast bee history --data data --name people\n"
+		"  holdfast bee history --data data --name people --gte -10\n"
+		"  holdfast bee history --data data --name people --reverse --limit 3 --json"},
+	{"bee info", hf_cli_bee_info, "KEY", 1, core_options, true, "Print what a bee is: version, key, blocks held",
+		"  holdfast bee info --data data --name people"},
+	{"bee serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve bees to peers over TCP",
+		"As `holdfast core serve`: all cores, or those that are named.\n\n"
+		"  holdfast bee serve --data data --tcp 127.0.0.1:7001"},
+	{"bee fetch", hf_cli_core_fetch, "KEY", 1, bee_fetch_options, true, "Fetch a bee from a peer over TCP, whole",
+		"As `holdfast core fetch`.\n\n"
+		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
+		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"key new", hf_cli_key_new, "", 0, NULL, true, "Make a key pair for signing cores, in the key ring, and print its public part",
 		"`holdfast core create --manifest` finds it there when the manifest names it.\n\n"
 		"  holdfast key new --data data --json"},

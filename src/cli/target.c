@@ -72,7 +72,7 @@ static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice
 	struct hf_corestore_options options = {.size = sizeof options, .store = t->store, .env = &t->cli->env, .blocking = true};
 	struct hf_action_call call = {.env = &t->cli->env, .store = t->store, .executor = t->executor, .config = t->cli->config, .input = input,
 		.flush = t->flush, .progress = t->progress, .context = t->context};
-	if (strncmp(action, "core/", 5) == 0 && !t->cores) {
+	if (hf_action_is_on_cores(action) && !t->cores) {
 		int opened = hf_action_open_cores(&t->cores, &options, t->cli->config, failure);
 		if (opened < 0)
 			return opened;

@@ -191,6 +191,10 @@ static const struct action {
 	{"core/get", hf_action_core_get, OF_CORES},      {"core/seek", hf_action_core_seek, OF_CORES},
 	{"core/truncate", hf_action_core_truncate, OF_CORES}, {"core/clear", hf_action_core_clear, OF_CORES},
 	{"core/verify", hf_action_core_verify, OF_CORES},
+	{"bee/create", hf_action_bee_create, OF_CORES},  {"bee/info", hf_action_bee_info, OF_CORES},
+	{"bee/change", hf_action_bee_change, OF_CORES},  {"bee/get", hf_action_bee_get, OF_CORES},
+	{"bee/list", hf_action_bee_list, OF_CORES},      {"bee/diff", hf_action_bee_diff, OF_CORES},
+	{"bee/history", hf_action_bee_history, OF_CORES},
 };
 
 static int run_on_cores(struct hf_action_run *run, const struct action *action)
@@ -220,15 +224,26 @@ static int find_relay(struct hf_action_run *run)
 	return hf_fail(&run->call->failure, HF_ENOTFOUND, "There is no relay \"%s\" in the configuration.", name);
 }
 
+static const struct action *find_action(const char *name)
+{
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
+}
+
+bool hf_action_is_on_cores(const char *name)
+{
+	const struct action *action = find_action(name);
+	return action && action->subject == OF_CORES;
+}
+
 int hf_action_run(const char *name, struct hf_action_call *call)
 {
 	struct hf_action_run run = {.call = call, .data = call->input};
 	struct hf_slice line = {0};
 	json_error_t error;
-	const struct action *action = NULL;
-	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
-		if (strcmp(actions[i].name, name) == 0)
-			action = &actions[i];
+	const struct action *action = find_action(name);
 	if (!action)
 		return hf_fail(&call->failure, HF_ENOTFOUND, "There is no action \"%s\".", name);
 	hf_action_next_line(&run.data, &line);

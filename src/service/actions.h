@@ -19,11 +19,28 @@
  *   core/info, core/list                 what it is, or a line for each
  *   core/append    {"sizes", "disk"}     data: the blocks, one after the other; "sizes" says how long each is
  *   core/get       {"from", "to", "partial"}  a line {"sizes", "to", "length", "fork"}, and after it as many blocks as a page has.
- * partial: a                                        block that is not here ends the page, which may be empty; else it is HF_ENOTFOUND as
- * its first   core/seek      {"bytes"}             {"block", "offset"}
+ *                                        partial: a block that is not here ends the page, which may be empty; else it is HF_ENOTFOUND as
+ *                                        its first
+ *   core/seek      {"bytes"}             {"block", "offset"}
  *   core/truncate  {"length", "fork"}
  *   core/clear     {"from", "to"}
  *   core/verify    {"from"}              reads blocks held from there on, a bounded number; {"next"} is where to go on, or null
+ *
+ * Those on bees name the core in the same way:
+ *
+ *   bee/create     as core/create; a core that is new gets the header of a bee
+ *   bee/info       as core/info, with the version and what the header says
+ *   bee/change     {"sizes", "if", "if_absent", "skip_same", "disk"}  data: the value that "if" expects, as long as that says; then
+ *                                        for each change its key and value. "sizes" has two numbers for each: how long the key is, and
+ *                                        how long the value, or HF_ACTION_BEE_NULL, or HF_ACTION_BEE_NOTHING for a del. All become one
+ *                                        batch. How many were {"put", "deleted", "refused", "missing", "same"}, and {"version"}
+ *   bee/get        {"at"}                data: a key
+ *   bee/list       {"at", "gt", "gte", "lt", "lte", "reverse", "limit"}  bounds in hexadecimal
+ *   bee/diff       {"from", "at"} and a range  two entries for each key that differs: as it was in version "from", and as it is
+ *   bee/history    {"at", "gt", "gte", "lt", "lte", "reverse", "limit"}  bounds are blocks
+ *
+ * These give a line {"version", "fork", "entries", "more"}, and after it the entries' keys and values. "entries" has three numbers
+ * for each: its block, how long its key is, and its value as in "sizes". "more": the page was full.
  *
  * scan and export give lines of events, list lines of cores, all others one JSON object.
  */
@@ -31,12 +48,16 @@
 #define HF_SERVICE_ACTIONS_H
 
 #include "data/corestore.h"
+#include "data/hyperbee/bee.h"
 #include "service/config.h"
 #include "store/store.h"
 
 #define HF_ACTION_INPUT_BYTES_MAX (8u << 20)
 #define HF_ACTION_KIND_COUNT_MAX 20         /* kinds that relay/stats lists */
 #define HF_ACTION_FAULT_COUNT_MAX 1000      /* sentences that a result lists; further ones are only counted */
+
+#define HF_ACTION_BEE_NULL (-1)             /* in place of a value's length: null */
+#define HF_ACTION_BEE_NOTHING (-2)          /* a deletion, or no entry */
 
 struct hf_action_call {
 	struct hf_env *env;
@@ -49,6 +70,8 @@ struct hf_action_call {
 	/* Takes *out away when it has grown; NULL: all is left in out. A negative return ends the action. */
 	int (*flush)(void *context, struct hf_buffer *out);
 	void (*progress)(void *context, uint64_t done, uint64_t total); /* may be NULL */
+	/* Waits until what a bee wants is here; HF_OK: look again. NULL: what is not here is an error. */
+	int (*wait)(void *context, struct hf_bee *bee, struct hf_failure *failure);
 	void *context;
 	struct hf_buffer out;                   /* the result; freed by the caller */
 	struct hf_failure failure;
@@ -58,6 +81,8 @@ struct hf_action_call {
  * as the options say. */
 int hf_action_open_cores(struct hf_corestore **out, const struct hf_corestore_options *options, const struct hf_config *config,
 	struct hf_failure *failure);
+
+bool hf_action_is_on_cores(const char *name); /* it takes call->cores */
 
 /* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result.
  * HF_ENOTFOUND: there is no such action or relay. */

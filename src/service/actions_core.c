@@ -1,6 +1,7 @@
 /* actions_core: which core is meant, making one, and telling what it is. What is done with blocks: actions_core_blocks.c. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "codec/core_key.h"
@@ -293,7 +294,8 @@ static int read_making(struct hf_action_run *run, struct making *making)
 	return r;
 }
 
-static int make(struct hf_action_run *run, struct making *making, struct hf_core **core, bool *is_new)
+static int make(struct hf_action_run *run, struct making *making, int (*fill)(struct hf_action_run *run, struct hf_core *core),
+	struct hf_core **core, bool *is_new)
 {
 	struct hf_failure *failure = &run->call->failure;
 	uint8_t check[32];
@@ -312,6 +314,8 @@ static int make(struct hf_action_run *run, struct making *making, struct hf_core
 		encryption_check(check, making->encryption_key);
 		r = hf_core_set_user_data(*core, CHECK_NAME, hf_slice(check, sizeof check));
 	}
+	if (r == HF_OK && fill)
+		r = fill(run, *core);
 	if (r == HF_OK)
 		r = hf_core_commit_wait(*core, HF_DURABLE_DISK);
 	if (r < 0)
@@ -319,14 +323,14 @@ static int make(struct hf_action_run *run, struct making *making, struct hf_core
 	return r;
 }
 
-int hf_action_core_create(struct hf_action_run *run)
+int hf_action_make_core(struct hf_action_run *run, int (*fill)(struct hf_action_run *run, struct hf_core *core))
 {
 	struct making making = {0};
 	struct hf_core *core;
 	bool is_new = false;
 	int r = read_making(run, &making);
 	if (r == HF_OK)
-		r = make(run, &making, &core, &is_new);
+		r = make(run, &making, fill, &core, &is_new);
 	hf_secret_free(&making.secret_key);
 	hf_wipe(&making.encryption_key, sizeof making.encryption_key);
 	hf_buffer_free(&making.manifest_bytes);
@@ -339,13 +343,27 @@ int hf_action_core_create(struct hf_action_run *run)
 	return hf_action_append(&run->call->out, facts);
 }
 
+int hf_action_core_create(struct hf_action_run *run)
+{
+	return hf_action_make_core(run, NULL);
+}
+
 /* ---- What it is ---- */
+
+json_t *hf_action_hex(struct hf_slice bytes)
+{
+	char *text = malloc(2 * bytes.length + 1);
+	if (!text)
+		return NULL;
+	hf_hex_encode(text, bytes.data, bytes.length);
+	json_t *value = json_stringn(text, 2 * bytes.length);
+	free(text);
+	return value;
+}
 
 static json_t *hex_text(const uint8_t *bytes, size_t length)
 {
-	char text[2 * 64 + 1];
-	hf_hex_encode(text, bytes, length);
-	return json_stringn(text, 2 * length);
+	return hf_action_hex(hf_slice(bytes, length));
 }
 
 static json_t *signers_of(const struct hf_manifest *manifest)

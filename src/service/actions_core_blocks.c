@@ -6,8 +6,6 @@
 #include "data/hypercore/signature.h"
 #include "service/actions_private.h"
 
-#define PAGE_BYTES (4u << 20)          /* of blocks in an answer; one block may be longer */
-#define PAGE_COUNT_MAX 4096            /* blocks of an answer */
 #define VERIFY_BYTES (16u << 20)       /* read by one call */
 #define VERIFY_COUNT_MAX 16384
 
@@ -113,7 +111,7 @@ int hf_action_core_get(struct hf_action_run *run)
 	}
 	if (to == UINT64_MAX && from <= hf_core_length(core))
 		to = hf_core_length(core);
-	for (at = from; status == HF_OK && at < to && bytes.length < PAGE_BYTES && at - from < PAGE_COUNT_MAX;) {
+	for (at = from; status == HF_OK && at < to && bytes.length < HF_ACTION_PAGE_BYTES && at - from < HF_ACTION_PAGE_COUNT_MAX;) {
 		size_t before = bytes.length;
 		status = hf_core_get(core, at, &bytes);
 		if (status == HF_OK && json_array_append_new(sizes, json_integer((json_int_t)(bytes.length - before))) < 0)

@@ -4,7 +4,11 @@
 
 #include <jansson.h>
 
+#include "data/hyperbee/bee.h"
 #include "service/actions.h"
+
+#define HF_ACTION_PAGE_BYTES (4u << 20)  /* of blocks or entries in an answer; one of them may be longer */
+#define HF_ACTION_PAGE_COUNT_MAX 4096    /* of them in an answer */
 
 /* A call with its input taken apart. */
 struct hf_action_run {
@@ -32,6 +36,9 @@ int hf_action_number(struct hf_action_run *run, const char *name, uint64_t other
 int hf_action_open_core(struct hf_action_run *run, struct hf_core **out);
 /* Whether it was made with an encryption key here. */
 bool hf_action_core_is_sealed(struct hf_core *core);
+/* core/create. fill (may be NULL) puts into the core, new or not, what belongs to its kind; it is committed with the core. */
+int hf_action_make_core(struct hf_action_run *run, int (*fill)(struct hf_action_run *run, struct hf_core *core));
+json_t *hf_action_hex(struct hf_slice bytes); /* NULL: no memory */
 /* What it is, an object. */
 json_t *hf_action_core_facts(struct hf_action_run *run, struct hf_core *core);
 
@@ -44,5 +51,21 @@ int hf_action_core_seek(struct hf_action_run *run);
 int hf_action_core_truncate(struct hf_action_run *run);
 int hf_action_core_clear(struct hf_action_run *run);
 int hf_action_core_verify(struct hf_action_run *run);
+
+/* The bee on the core that is meant. HF_EMALFORMED: that is another kind of core. */
+int hf_action_open_bee(struct hf_action_run *run, struct hf_bee **out);
+/* Whether an operation on a bee is to be made again: after HF_EWAIT, when the caller of the action waits for blocks. *status is what
+ * waiting for them ended with. */
+bool hf_action_bee_again(struct hf_action_run *run, struct hf_bee *bee, int *status);
+/* The sentence for what an operation on a bee ended with; returns the action's code. */
+int hf_action_bee_fail(struct hf_action_run *run, struct hf_bee *bee, int status);
+
+int hf_action_bee_create(struct hf_action_run *run);
+int hf_action_bee_info(struct hf_action_run *run);
+int hf_action_bee_change(struct hf_action_run *run);
+int hf_action_bee_get(struct hf_action_run *run);
+int hf_action_bee_list(struct hf_action_run *run);
+int hf_action_bee_diff(struct hf_action_run *run);
+int hf_action_bee_history(struct hf_action_run *run);
 
 #endif
