@@ -57,6 +57,18 @@ void hf_cli_bee_free(struct hf_cli_bee *bee)
 	*bee = (struct hf_cli_bee){0};
 }
 
+bool hf_cli_bee_open(const struct hf_cli_bee *bee, struct hf_cli_remote *remote, struct hf_cli_target *target, int *code)
+{
+	struct hf_failure failure = {0};
+	if (hf_cli_option(bee->cli, "tcp")) {
+		*target = (struct hf_cli_target){.cli = bee->cli, .remote = remote, .directory = {.lock_descriptor = -1}};
+		return hf_cli_remote_open(remote, bee->cli, bee->arguments, code);
+	}
+	failure.code = hf_cli_target_open(target, bee->cli, false, &failure);
+	*code = failure.code < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+	return failure.code == HF_OK;
+}
+
 int hf_cli_bee_create(struct hf_cli *cli)
 {
 	return hf_cli_core_create_as(cli, "bee/create");

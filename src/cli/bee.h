@@ -2,7 +2,7 @@
 #ifndef HF_CLI_BEE_H
 #define HF_CLI_BEE_H
 
-#include "cli/core.h"
+#include "cli/remote.h"
 #include "data/hyperbee/sub.h"
 
 struct hf_cli_bee {
@@ -16,6 +16,9 @@ struct hf_cli_bee {
 /* KEY or --name, --sub, --key-encoding, --value-encoding, --at. False: what is wrong has been said, and the exit code is HF_CLI_USAGE. */
 bool hf_cli_bee_read(struct hf_cli *cli, struct hf_cli_bee *bee);
 void hf_cli_bee_free(struct hf_cli_bee *bee); /* zeroed is fine */
+
+/* The data directory, or with --tcp the bee at a peer, by remote. False: why has been said, and *code is the exit code. */
+bool hf_cli_bee_open(const struct hf_cli_bee *bee, struct hf_cli_remote *remote, struct hf_cli_target *target, int *code);
 
 /* ---- Text (bee_text.c) ---- */
 

@@ -196,12 +196,13 @@ static int print_value(const struct hf_cli_bee *bee, const struct hf_cli_bee_ent
 static int get_one(struct hf_cli_bee *bee, struct hf_slice key)
 {
 	struct hf_cli_target target;
+	struct hf_cli_remote remote;
 	struct hf_cli_bee_page page = {0};
 	struct hf_cli_bee_entry entry;
 	struct hf_failure failure = {0};
-	failure.code = hf_cli_target_open(&target, bee->cli, false, &failure);
-	if (failure.code < 0)
-		return hf_cli_fail(&failure);
+	int code;
+	if (!hf_cli_bee_open(bee, &remote, &target, &code))
+		return code;
 	int r = hf_cli_bee_page(&target, "bee/get", bee->arguments, key, &page, &failure);
 	if (r == HF_OK)
 		r = hf_cli_bee_next(&page, &entry);
@@ -359,14 +360,15 @@ static int run_walk(struct walk *walk)
 {
 	struct hf_cli *cli = walk->bee->cli;
 	struct hf_cli_target target;
+	struct hf_cli_remote remote;
 	struct hf_failure failure = {0};
+	int code;
 	if (!hf_cli_core_option_number(cli, "limit", UINT64_MAX, &walk->limit))
 		return HF_CLI_USAGE;
 	walk->reverse = hf_cli_option(cli, "reverse") != NULL;
 	json_object_set_new(walk->bee->arguments, "reverse", json_boolean(walk->reverse));
-	failure.code = hf_cli_target_open(&target, cli, false, &failure);
-	if (failure.code < 0)
-		return hf_cli_fail(&failure);
+	if (!hf_cli_bee_open(walk->bee, &remote, &target, &code))
+		return code;
 	walk->target = &target;
 	int r = walk_all(walk, &failure);
 	free_walk(walk);
@@ -483,9 +485,13 @@ static int print_new(void *context, struct hf_failure *failure)
 int hf_cli_bee_watch(struct hf_cli *cli)
 {
 	struct watching w = {.follow = {.cli = cli, .look = print_new, .context = &w}};
+	struct hf_cli_remote remote;
 	int code = HF_CLI_USAGE;
-	if (hf_cli_bee_read(cli, &w.bee) && read_range(&w.bee, cli->argument_count > w.bee.next ? cli->arguments[w.bee.next] : NULL))
-		code = hf_cli_follow(&w.follow);
+	if (hf_cli_bee_read(cli, &w.bee) && read_range(&w.bee, cli->argument_count > w.bee.next ? cli->arguments[w.bee.next] : NULL)) {
+		w.follow.is_open = hf_cli_option(cli, "tcp") && hf_cli_bee_open(&w.bee, &remote, &w.follow.target, &code);
+		if (w.follow.is_open || !hf_cli_option(cli, "tcp"))
+			code = hf_cli_follow(&w.follow);
+	}
 	hf_cli_bee_free(&w.bee);
 	return code;
 }

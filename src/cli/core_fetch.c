@@ -221,13 +221,20 @@ static bool read_blocks(struct fetching *f)
 	return true;
 }
 
+bool hf_cli_core_timeout(const struct hf_cli *cli, uint64_t *seconds)
+{
+	bool ok = hf_cli_core_option_number(cli, "timeout", TIMEOUT_S, seconds);
+	*seconds = *seconds < TIMEOUT_S_MAX ? *seconds : TIMEOUT_S_MAX;
+	return ok;
+}
+
 static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t encryption_key[static 32], bool *is_encrypted)
 {
 	struct hf_cli *cli = f->cli;
 	const char *encryption_text = hf_cli_option(cli, "encryption-key");
 	uint64_t seconds;
 	if (!hf_cli_core_endpoint(cli, hf_cli_option(cli, "listen") == NULL, &f->endpoint) || !read_blocks(f) ||
-		!hf_cli_core_option_number(cli, "timeout", TIMEOUT_S, &seconds))
+		!hf_cli_core_timeout(cli, &seconds))
 		return false;
 	if (cli->argument_count == 0 || hf_core_key_decode(key, hf_slice_text(cli->arguments[0])) < 0) {
 		hf_cli_core_usage(cli, "give the KEY of the core: 52 characters of z-base-32, or 64 of hexadecimal.");
@@ -245,7 +252,7 @@ static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t enc
 		return false;
 	}
 	f->endpoint.keeps = f->is_live;
-	f->timeout_us = (seconds < TIMEOUT_S_MAX ? seconds : TIMEOUT_S_MAX) * 1000000;
+	f->timeout_us = seconds * 1000000;
 	return true;
 }
 
@@ -286,8 +293,7 @@ static void let_go(struct fetching *f)
 	hf_core_unref(f->core);
 }
 
-/* A core of which nothing came is not kept. The node is closed: its replicator lingers on cores that it has joined. */
-static void drop(struct hf_cli *cli, const uint8_t discovery_key[static 32])
+void hf_cli_core_drop(struct hf_cli *cli, const uint8_t discovery_key[static 32])
 {
 	struct hf_failure ignored = {0};
 	struct hf_cli_target target;
@@ -331,6 +337,6 @@ int hf_cli_core_fetch(struct hf_cli *cli)
 	}
 	hf_core_node_close(f.node);
 	if (is_empty)
-		drop(cli, discovery_key);
+		hf_cli_core_drop(cli, discovery_key);
 	return f.failure.code < 0 ? hf_cli_core_fail(&f.failure) : HF_CLI_OK;
 }

@@ -18,6 +18,10 @@ bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_en
 int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
 	struct hf_failure *failure);
 void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound);
+/* --timeout, in seconds. */
+bool hf_cli_core_timeout(const struct hf_cli *cli, uint64_t *seconds);
+/* Forgets a core of which nothing came. The node is closed: its replicator lingers on cores that it has joined. */
+void hf_cli_core_drop(struct hf_cli *cli, const uint8_t discovery_key[static 32]);
 void hf_cli_core_log_came(const struct hf_core_node_peer *peer);
 void hf_cli_core_log_left(const struct hf_core_node_peer *peer, int code, const char *why);
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "cli/core.h"
+#include "cli/remote.h"
 
 #define LOOK_MS 100 /* between looks */
 
@@ -16,11 +16,13 @@ static struct timespec lock_time(const struct hf_cli_follow *f)
 	return status.st_mtim;
 }
 
-/* Waits a moment; true when it is time to end. */
-static bool pause_a_moment(const struct hf_cli_follow *f)
+/* Waits a moment; HF_ECANCELED when it is time to end. */
+static int pause_a_moment(const struct hf_cli_follow *f, struct hf_failure *failure)
 {
 	struct timespec moment = {.tv_nsec = LOOK_MS * 1000000L};
-	return sigtimedwait(&f->signals, NULL, &moment) > 0;
+	if (f->target.remote)
+		return hf_cli_remote_linger(f->target.remote, LOOK_MS, failure);
+	return sigtimedwait(&f->signals, NULL, &moment) > 0 ? HF_ECANCELED : HF_OK;
 }
 
 static void let_go(struct hf_cli_follow *f)
@@ -58,10 +60,11 @@ static int run(struct hf_cli_follow *f, struct hf_failure *failure)
 			return r;
 		if (f->is_once)
 			return HF_OK;
-		if (f->is_open && (is_gone || !hf_cli_target_is_gateway(&f->target)))
+		if (f->is_open && !f->target.remote && (is_gone || !hf_cli_target_is_gateway(&f->target)))
 			let_go(f);
-		if (pause_a_moment(f))
-			return HF_OK;
+		r = pause_a_moment(f, failure);
+		if (r < 0)
+			return r == HF_ECANCELED ? HF_OK : r;
 	}
 }
 
@@ -71,7 +74,7 @@ int hf_cli_follow(struct hf_cli_follow *f)
 	sigemptyset(&f->signals);
 	sigaddset(&f->signals, SIGTERM);
 	sigaddset(&f->signals, SIGINT);
-	if (!f->is_once)
+	if (!f->is_once && !f->is_open)
 		sigprocmask(SIG_BLOCK, &f->signals, NULL);
 	failure.code = run(f, &failure);
 	bool was_open = f->is_open;

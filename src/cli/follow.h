@@ -16,11 +16,12 @@ struct hf_cli_follow {
 	/* Prints what is new; the target is open. */
 	int (*look)(void *context, struct hf_failure *failure);
 	void *context;
+	struct hf_cli_target target; /* opened, and closed, by hf_cli_follow */
+	bool is_open;                 /* but this one has been opened: a core at a peer, which is kept up with */
 	/* Its own; zero at first. */
-	struct hf_cli_target target;
 	sigset_t signals;
 	struct timespec lock_changed;
-	bool is_open, has_looked;
+	bool has_looked;
 };
 
 /* Until SIGTERM or SIGINT; gives the exit code. The target is closed. */

@@ -46,6 +46,9 @@ static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first blo
 	"raw\0no newline after each block", "encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
 static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fork's number; the next when left out", NULL};
 
+#define OF_REMOTE "tcp=HOST:PORT\0read the bee at this peer, and only what is looked at", \
+	"initiator\0begin the handshake, as usual", "responder\0let the other side begin the handshake", \
+	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
 #define OF_BEE OF_SEALED, "sub=NAME\0keys of this sub-database; again for one within it"
 #define OF_ENCODINGS "key-encoding=ENCODING\0binary (hexadecimal), utf-8 (when left out) or json", \
 	"value-encoding=ENCODING\0the same for values"
@@ -58,14 +61,14 @@ static const char *const put_options[] = {OF_CHANGE, "if-absent\0only keys that 
 	"skip-same\0leave a key that has the value already", "file=FILE\0the value is what the file holds", NULL};
 static const char *const del_options[] = {OF_CHANGE, NULL};
 static const char *const bee_get_options[] = {OF_BEE, OF_ENCODINGS, "at=VERSION\0as the bee was then",
-	"raw\0the bytes of the value alone", NULL};
+	"raw\0the bytes of the value alone", OF_REMOTE, NULL};
 static const char *const list_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, "reverse\0from the last key to the first",
-	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", NULL};
-static const char *const diff_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, "limit=COUNT\0at most so many", NULL};
-static const char *const watch_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, NULL};
+	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", OF_REMOTE, NULL};
+static const char *const diff_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, "limit=COUNT\0at most so many", OF_REMOTE, NULL};
+static const char *const watch_options[] = {OF_BEE, OF_ENCODINGS, OF_RANGE, OF_REMOTE, NULL};
 static const char *const history_options[] = {OF_SEALED, OF_ENCODINGS, "gt=BLOCK\0changes after this block; -10: the tenth from the end",
 	"gte=BLOCK\0from this block on", "lt=BLOCK\0before this block", "lte=BLOCK\0up to this block", "reverse\0the latest first",
-	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", NULL};
+	"limit=COUNT\0at most so many", "at=VERSION\0as the bee was then", OF_REMOTE, NULL};
 static const char *const bee_fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial",
 	"live\0follow the bee until interrupted, and serve it", "serve=HOST:PORT\0with --live: listen there for others, too",
 	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cli/remote.h"
 #include "crypto/hash.h"
 #include "net/http_client.h"
 
@@ -50,6 +51,8 @@ int hf_cli_target_open(struct hf_cli_target *t, struct hf_cli *cli, bool create,
 
 void hf_cli_target_close(struct hf_cli_target *t)
 {
+	if (t->remote)
+		hf_cli_remote_close(t->remote);
 	if (t->executor)
 		hf_executor_stop(t->executor);
 	hf_corestore_close(t->cores);
@@ -67,17 +70,23 @@ static int make_input(struct hf_buffer *input, const char *arguments, struct hf_
 	return r == HF_OK && data.length ? hf_buffer_append(input, data.data, data.length) : r;
 }
 
+static int turn(void *context, struct hf_failure *failure)
+{
+	return hf_cli_remote_turn(context, failure);
+}
+
 static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
 {
 	struct hf_corestore_options options = {.size = sizeof options, .store = t->store, .env = &t->cli->env, .blocking = true};
 	struct hf_action_call call = {.env = &t->cli->env, .store = t->store, .executor = t->executor, .config = t->cli->config, .input = input,
-		.flush = t->flush, .progress = t->progress, .context = t->context};
-	if (hf_action_is_on_cores(action) && !t->cores) {
+		.flush = t->flush, .progress = t->progress, .context = t->remote ? (void *)t->remote : t->context};
+	if (hf_action_is_on_cores(action) && !t->cores && !t->remote) {
 		int opened = hf_action_open_cores(&t->cores, &options, t->cli->config, failure);
 		if (opened < 0)
 			return opened;
 	}
-	call.cores = t->cores;
+	call.cores = t->remote ? hf_core_node_cores(t->remote->node) : t->cores;
+	call.turn = t->remote ? turn : NULL;
 	int r = hf_action_run(action, &call);
 	if (r < 0)
 		*failure = call.failure;
@@ -125,7 +134,7 @@ int hf_cli_target_run(struct hf_cli_target *t, const char *action, const char *a
 	int r = make_input(&input, arguments, data);
 	if (r < 0)
 		hf_fail(failure, r, "Out of memory.");
-	else if (t->store)
+	else if (!hf_cli_target_is_gateway(t))
 		r = run_here(t, action, hf_buffer_slice(&input), out, failure);
 	else
 		r = run_there(t, action, hf_buffer_slice(&input), out, failure);

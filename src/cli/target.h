@@ -6,8 +6,11 @@
 #include "service/actions.h"
 #include "service/datadir.h"
 
+struct hf_cli_remote;
+
 struct hf_cli_target {
 	struct hf_cli *cli;
+	struct hf_cli_remote *remote;    /* not NULL: a core at a peer is worked on; see hf_cli_bee_open */
 	struct hf_datadir directory;
 	struct hf_store *store;          /* NULL when a gateway is asked */
 	struct hf_corestore *cores;      /* opened with the first action on cores */
@@ -23,7 +26,7 @@ struct hf_cli_target {
  * another process holds LOCK and answers at no admin.sock. */
 int hf_cli_target_open(struct hf_cli_target *target, struct hf_cli *cli, bool create, struct hf_failure *failure);
 void hf_cli_target_close(struct hf_cli_target *target);
-static inline bool hf_cli_target_is_gateway(const struct hf_cli_target *target) { return !target->store; }
+static inline bool hf_cli_target_is_gateway(const struct hf_cli_target *target) { return !target->store && !target->remote; }
 /* Runs an action; out is appended to. arguments: one line of JSON. data: what follows it. */
 int hf_cli_target_run(struct hf_cli_target *target, const char *action, const char *arguments, struct hf_slice data,
 	struct hf_buffer *out, struct hf_failure *failure);

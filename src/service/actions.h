@@ -70,8 +70,9 @@ struct hf_action_call {
 	/* Takes *out away when it has grown; NULL: all is left in out. A negative return ends the action. */
 	int (*flush)(void *context, struct hf_buffer *out);
 	void (*progress)(void *context, uint64_t done, uint64_t total); /* may be NULL */
-	/* Waits until what a bee wants is here; HF_OK: look again. NULL: what is not here is an error. */
-	int (*wait)(void *context, struct hf_bee *bee, struct hf_failure *failure);
+	/* Lets peers bring a block that is waited for: called again and again until it is here; a negative return gives up. NULL: what is not
+	 * here is an error. */
+	int (*turn)(void *context, struct hf_failure *failure);
 	void *context;
 	struct hf_buffer out;                   /* the result; freed by the caller */
 	struct hf_failure failure;

@@ -60,12 +60,30 @@ int hf_action_open_bee(struct hf_action_run *run, struct hf_bee **out)
 	return r;
 }
 
+void hf_action_close_bee(struct hf_action_run *run, struct hf_bee *bee)
+{
+	hf_bee_wait_cancel(&run->waiter);
+	hf_bee_close(bee);
+}
+
+static void on_ready(struct hf_bee_waiter *waiter, int status)
+{
+	struct hf_action_run *run = waiter->context;
+	(void)status;
+	run->is_ready = true;
+}
+
 bool hf_action_bee_again(struct hf_action_run *run, struct hf_bee *bee, int *status)
 {
 	struct hf_action_call *call = run->call;
-	if (*status != HF_EWAIT || !call->wait)
+	if (*status != HF_EWAIT || !call->turn)
 		return false;
-	*status = call->wait(call->context, bee, &call->failure);
+	run->waiter.ready = on_ready;
+	run->waiter.context = run;
+	run->is_ready = false;
+	*status = hf_bee_wait(bee, &run->waiter);
+	while (*status == HF_OK && !run->is_ready)
+		*status = call->turn(call->context, &call->failure);
 	return *status == HF_OK;
 }
 
@@ -238,6 +256,6 @@ int hf_action_bee_change(struct hf_action_run *run)
 			c.refused, "missing", c.missing, "same", c.same, "version", (json_int_t)hf_bee_version(c.bee)));
 	else if (!run->call->failure.text[0])
 		r = hf_action_bee_fail(run, c.bee, r);
-	hf_bee_close(c.bee);
+	hf_action_close_bee(run, c.bee);
 	return r;
 }

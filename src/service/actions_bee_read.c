@@ -75,7 +75,7 @@ static int open_page(struct page *page, struct hf_action_run *run)
 	*page = (struct page){.run = run, .entries = json_array()};
 	int r = page->entries ? hf_action_open_bee(run, &page->bee) : HF_ENOMEM;
 	if (r == HF_OK && (r = open_view(run, page->bee, "at", &page->view)) < 0) {
-		hf_bee_close(page->bee);
+		hf_action_close_bee(run, page->bee);
 		page->bee = NULL;
 	}
 	if (r < 0)
@@ -113,7 +113,7 @@ static int close_page(struct page *page, int r)
 	json_decref(page->entries);
 	hf_buffer_free(&page->bytes);
 	hf_bee_view_free(page->view);
-	hf_bee_close(page->bee);
+	hf_action_close_bee(run, page->bee);
 	return r;
 }
 

@@ -17,6 +17,8 @@ struct hf_action_run {
 	struct hf_slice data;
 	uint32_t collection; /* of the relay that the arguments name */
 	struct hf_corestore *cores; /* of the actions on cores */
+	struct hf_bee_waiter waiter; /* of those on bees */
+	bool is_ready;
 };
 
 /* The next line without its end; false when there is none. */
@@ -54,6 +56,7 @@ int hf_action_core_verify(struct hf_action_run *run);
 
 /* The bee on the core that is meant. HF_EMALFORMED: that is another kind of core. */
 int hf_action_open_bee(struct hf_action_run *run, struct hf_bee **out);
+void hf_action_close_bee(struct hf_action_run *run, struct hf_bee *bee);
 /* Whether an operation on a bee is to be made again: after HF_EWAIT, when the caller of the action waits for blocks. *status is what
  * waiting for them ended with. */
 bool hf_action_bee_again(struct hf_action_run *run, struct hf_bee *bee, int *status);
