@@ -92,21 +92,22 @@ class Running {
 
 // One data directory of the program under test.
 export class Holdfast {
-  constructor (scene, directory) {
+  constructor (scene, directory, family = 'core') {
     this.scene = scene
     this.directory = directory
     this.data = join(directory, 'data')
+    this.family = family
   }
 
-  // {code, out, err} of a `core` command, whatever it ends with.
+  // {code, out, err} of a `core` command, or of another family, whatever it ends with.
   try (words, options = {}) {
-    return run(['core', ...words.map(String), '--data', this.data], { timeoutMs: 120000, ...options })
+    return run([this.family, ...words.map(String), '--data', this.data], { timeoutMs: 120000, ...options })
   }
 
   // The objects that it prints; it must succeed.
   async objects (words, options) {
     const { code, out, err } = await this.try([...words, '--json'], options)
-    assert.equal(code, 0, `core ${words.slice(0, 3).join(' ')}: ${err}`)
+    assert.equal(code, 0, `${this.family} ${words.slice(0, 3).join(' ')}: ${err}`)
     return out.split('\n').filter(Boolean).map(line => JSON.parse(line))
   }
 
@@ -116,7 +117,7 @@ export class Holdfast {
 
   async fails (words, options) {
     const { code, out, err } = await this.try(words, options)
-    assert.ok(code > 0, `core ${words.join(' ')} ended with ${code}: ${out}${err}`)
+    assert.ok(code > 0, `${this.family} ${words.join(' ')} ended with ${code}: ${out}${err}`)
     return { code, err }
   }
 
@@ -160,7 +161,7 @@ export class Holdfast {
   }
 
   start (words) {
-    const running = new Running(['core', ...words.map(String), '--data', this.data, '--json'])
+    const running = new Running([this.family, ...words.map(String), '--data', this.data, '--json'])
     this.scene.onEnd(() => running.kill())
     return running
   }
