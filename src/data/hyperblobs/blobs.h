@@ -86,7 +86,7 @@ void hf_blob_reader_free(struct hf_blob_reader *reader); /* wants nothing any mo
 int hf_blob_length(struct hf_core *core, const struct hf_blob_id *id, uint64_t *length, uint64_t *needed);
 /* Whether all its blocks are held. HF_EWAIT, HF_EMALFORMED: with a map. */
 int hf_blob_is_held(struct hf_core *core, const struct hf_blob_id *id, bool *is_held);
-/* Forgets its blocks, not those of others that a map names but does not own. Staged, as hf_core_clear. */
+/* Forgets its blocks, also those that a map shares with other blobs, as the package does. Staged, as hf_core_clear. */
 int hf_blob_clear(struct hf_core *core, const struct hf_blob_id *id);
 
 #endif

@@ -96,6 +96,10 @@ HF_API int hf_core_set_user_data(struct hf_core *core, struct hf_slice name, str
 HF_API int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*done)(void *context, int status), void *context);
 /* The same, and waits for it. For tools and for writers with a thread of their own. */
 HF_API int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability);
+/* One commit of what two cores of one corestore have staged: both or neither. Events and done come first of the first. */
+HF_API int hf_core_commit_both(struct hf_core *first, struct hf_core *second, enum hf_durability durability,
+	void (*done)(void *context, int status), void *context);
+HF_API int hf_core_commit_both_wait(struct hf_core *first, struct hf_core *second, enum hf_durability durability);
 
 /* Of blocks and nodes, not submitted yet; and with what the writer has not finished. */
 HF_API size_t hf_core_staged_bytes(const struct hf_core *core);

@@ -158,28 +158,35 @@ static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struc
 
 static int stage(struct hf_commit *commit, struct hf_tx *tx)
 {
-	struct hf_batch *batch = (struct hf_batch *)commit;
-	int status = batch->core->has_failed ? HF_ECANCELED : HF_OK;
+	struct hf_batch *first = (struct hf_batch *)commit, *batch;
+	int status = HF_OK;
 
-	for (size_t i = 0; i < batch->op_count && status == HF_OK; i++)
-		status = carry_out(tx, batch, &batch->ops[i]);
-	if (status != HF_OK)
+	for (batch = first; batch != NULL; batch = batch->together)
+		if (batch->core->has_failed)
+			status = HF_ECANCELED;
+	for (batch = first; batch != NULL; batch = batch->together)
+		for (size_t i = 0; i < batch->op_count && status == HF_OK; i++)
+			status = carry_out(tx, batch, &batch->ops[i]);
+	for (batch = first; batch != NULL && status != HF_OK; batch = batch->together)
 		batch->core->has_failed = true;
 	return status;
 }
 
 static void done(struct hf_commit *commit, int status)
 {
-	struct hf_batch *batch = (struct hf_batch *)commit;
+	struct hf_batch *batch = (struct hf_batch *)commit, *next;
 	struct hf_corestore *store = batch->core->store;
 
-	if (status != HF_OK)
-		batch->core->has_failed = true;
 	pthread_mutex_lock(&store->mutex);
-	batch->status = status;
-	batch->is_finished = true;
-	/* Posted under the lock, so that who waits for it finds it in the mailbox. */
-	hf_mailbox_post(&store->mailbox, &batch->mail.mail);
+	for (; batch != NULL; batch = next) {
+		next = batch->together;
+		if (status != HF_OK)
+			batch->core->has_failed = true;
+		batch->status = status;
+		batch->is_finished = true;
+		/* Posted under the lock, so that who waits for it finds it in the mailbox. */
+		hf_mailbox_post(&store->mailbox, &batch->mail.mail);
+	}
 	pthread_cond_broadcast(&store->finished);
 	pthread_mutex_unlock(&store->mutex);
 }
@@ -401,18 +408,45 @@ static int prepare(struct hf_core *core, enum hf_durability durability, struct h
 	return HF_OK;
 }
 
-int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*function)(void *context, int status), void *context)
+/* The batches of one or two cores, as one; *out is what is submitted. The last one has the done. */
+static int prepare_both(struct hf_core *first, struct hf_core *second, enum hf_durability durability,
+	void (*function)(void *context, int status), void *context, struct hf_batch **out)
+{
+	struct hf_core *last = second != NULL ? second : first;
+	struct hf_batch *batch;
+	int status = first->staged != NULL ? HF_OK : hf_core_stage(first, &batch);
+
+	if (status == HF_OK && last->staged == NULL)
+		status = hf_core_stage(last, &batch);
+	if (status == HF_OK)
+		status = add_done(last->staged, function, context);
+	if (status == HF_OK)
+		status = prepare(first, durability, out);
+	if (status == HF_OK && second != NULL && (status = prepare(second, durability, &batch)) == HF_OK)
+		(*out)->together = batch;
+	return status;
+}
+
+static int commit(struct hf_core *first, struct hf_core *second, enum hf_durability durability,
+	void (*function)(void *context, int status), void *context)
 {
 	struct hf_batch *batch;
-	int status = core->staged != NULL ? HF_OK : hf_core_stage(core, &batch);
+	int status = prepare_both(first, second, durability, function, context, &batch);
 
 	if (status == HF_OK)
-		status = add_done(core->staged, function, context);
-	if (status == HF_OK)
-		status = prepare(core, durability, &batch);
-	if (status == HF_OK)
-		hf_store_submit(core->store->store, &batch->commit);
+		hf_store_submit(first->store->store, &batch->commit);
 	return status;
+}
+
+int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*function)(void *context, int status), void *context)
+{
+	return commit(core, NULL, durability, function, context);
+}
+
+int hf_core_commit_both(struct hf_core *first, struct hf_core *second, enum hf_durability durability,
+	void (*function)(void *context, int status), void *context)
+{
+	return commit(first, second, durability, function, context);
 }
 
 struct waiting {
@@ -424,17 +458,13 @@ static void note_status(void *context, int status)
 	((struct waiting *)context)->status = status;
 }
 
-int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability)
+static int commit_wait(struct hf_core *first, struct hf_core *second, enum hf_durability durability)
 {
 	struct waiting waiting = {.status = HF_OK};
-	struct hf_corestore *store = core->store;
+	struct hf_corestore *store = first->store;
 	struct hf_batch *batch;
-	int status = core->staged != NULL ? HF_OK : hf_core_stage(core, &batch);
+	int status = prepare_both(first, second, durability, note_status, &waiting, &batch);
 
-	if (status == HF_OK)
-		status = add_done(core->staged, note_status, &waiting);
-	if (status == HF_OK)
-		status = prepare(core, durability, &batch);
 	if (status != HF_OK)
 		return status;
 	if (!hf_store_commit_now(store->store, &batch->commit)) {
@@ -445,4 +475,14 @@ int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability)
 	}
 	hf_corestore_poll(store);
 	return waiting.status;
+}
+
+int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability)
+{
+	return commit_wait(core, NULL, durability);
+}
+
+int hf_core_commit_both_wait(struct hf_core *first, struct hf_core *second, enum hf_durability durability)
+{
+	return commit_wait(first, second, durability);
 }

@@ -57,6 +57,7 @@ struct hf_batch {
 	struct hf_core_mail mail;
 	struct hf_core *core; /* holds a reference */
 	struct hf_batch *next;
+	struct hf_batch *together; /* of another core, in the same commit; the first of them is submitted */
 	struct hf_buffer data;
 	struct hf_batch_op *ops;
 	size_t op_count, op_capacity;

@@ -69,15 +69,14 @@ struct hf_drive_list;
 struct hf_drive_list_options {
 	struct hf_slice folder;          /* normalised; "" and "/": all */
 	struct hf_slice after;           /* begins behind this name, which is normalised; empty: at the first */
-	bool is_shallow;                 /* of what is in a folder below, one entry: the first */
+	bool is_shallow;                 /* of what is in a folder below, one entry: the first, or none when that is ignored */
 	const struct hf_slice *ignore;   /* names left out, with all below them; normalised, borrowed until the list is freed */
 	size_t ignore_count;
 };
 /* A view must outlive it. HF_EINVAL, HF_ETOOBIG: a name; HF_ENOMEM. */
 int hf_drive_list(struct hf_drive *drive, struct hf_bee_view *view, const struct hf_drive_list_options *options,
 	struct hf_drive_list **out);
-/* HF_ENOTFOUND at the end. HF_EMALFORMED: the entry cannot be read; its name can, and the next call goes on. Otherwise as
- * hf_bee_iterator_next. */
+/* HF_ENOTFOUND at the end; as hf_bee_iterator_next. */
 int hf_drive_list_next(struct hf_drive_list *list, struct hf_drive_entry *entry);
 /* The part of the last entry's name that is directly in the folder, which is what the package's readdir gives. */
 struct hf_slice hf_drive_list_child(const struct hf_drive_list *list, bool *is_folder);

@@ -16,6 +16,7 @@ struct hf_drive_entry {
 	struct hf_slice name;     /* normalised, if a package wrote it: check foreign ones with hf_drive_name_is_sound */
 	bool is_executable;
 	bool has_link, has_blob;
+	bool is_unreadable;       /* in lists and differences: its value is not that of an entry, and what follows is empty */
 	struct hf_slice link;     /* what a symbolic link stands for */
 	struct hf_blob_id blob;
 	struct hf_slice metadata; /* JSON text; empty: null */
