@@ -24,6 +24,7 @@ void hf_core_free(struct hf_core *core)
 	hf_batch_free(core->staged);
 	hf_corestore_free_key_slot(core->store, core->secret_key);
 	hf_corestore_free_key_slot(core->store, (uint8_t *)core->cipher);
+	hf_corestore_free_key_slot(core->store, core->encryption_key);
 	hf_buffer_free(&core->manifest_bytes);
 	hf_buffer_free(&core->signature);
 	hf_buffer_free(&core->committed_signature);
@@ -157,6 +158,19 @@ int hf_core_load(struct hf_core *core, enum hf_read_mode mode)
 	return status;
 }
 
+static enum hf_block_cipher_kind cipher_kind(const struct hf_core *core)
+{
+	return core->is_compat ? HF_BLOCK_CIPHER_COMPAT : HF_BLOCK_CIPHER_CORE;
+}
+
+/* The manifest has come, and with it the answer whether the core is a compat one. */
+static void settle_cipher(struct hf_core *core)
+{
+	hf_block_cipher_init(core->cipher, cipher_kind(core), core->encryption_key, core->key);
+	hf_corestore_free_key_slot(core->store, core->encryption_key);
+	core->encryption_key = NULL;
+}
+
 int hf_core_use_manifest(struct hf_core *core, struct hf_slice encoded)
 {
 	struct hf_buffer bytes = {0};
@@ -176,6 +190,8 @@ int hf_core_use_manifest(struct hf_core *core, struct hf_slice encoded)
 	core->manifest = manifest;
 	core->has_manifest = true;
 	core->is_compat = hf_manifest_is_compat(&manifest, core->key);
+	if (core->encryption_key != NULL)
+		settle_cipher(core);
 	return HF_OK;
 }
 
@@ -208,24 +224,34 @@ uint64_t hf_core_byte_length(const struct hf_core *core)
 	return core->tree.byte_length - hf_core_padding(core) * core->tree.length;
 }
 
+/* No block is held before the manifest is, so that until then any cipher will do; key: what is kept for the right one. */
+static int use_cipher(struct hf_core *core, const struct hf_block_cipher *cipher, const uint8_t *key)
+{
+	uint8_t *slot = hf_corestore_key_slot(core->store), *kept = key == NULL ? NULL : hf_corestore_key_slot(core->store);
+
+	if (slot == NULL || (key != NULL && kept == NULL)) {
+		hf_corestore_free_key_slot(core->store, slot);
+		return HF_ENOMEM;
+	}
+	memcpy(slot, cipher, sizeof *cipher);
+	core->cipher = (struct hf_block_cipher *)slot;
+	if (key != NULL)
+		memcpy(kept, key, HF_ENCRYPTION_KEY_BYTES);
+	core->encryption_key = kept;
+	return HF_OK;
+}
+
 int hf_core_set_encryption_key(struct hf_core *core, const uint8_t key[static 32], bool is_block_key)
 {
-	enum hf_block_cipher_kind kind = is_block_key ? HF_BLOCK_CIPHER_BLOCK_KEY : core->is_compat ? HF_BLOCK_CIPHER_COMPAT
-		: HF_BLOCK_CIPHER_CORE;
 	struct hf_block_cipher cipher;
 	int status = HF_OK;
 
 	_Static_assert(sizeof cipher <= HF_SIGN_SECRET_BYTES, "a cipher fits into a slot for keys");
-	hf_block_cipher_init(&cipher, kind, key, core->key);
-	if (core->cipher != NULL) {
+	hf_block_cipher_init(&cipher, is_block_key ? HF_BLOCK_CIPHER_BLOCK_KEY : cipher_kind(core), key, core->key);
+	if (core->cipher != NULL)
 		status = hf_bytes_equal_secret(core->cipher, &cipher, sizeof cipher) ? HF_OK : HF_EEXISTS;
-	} else {
-		core->cipher = (struct hf_block_cipher *)hf_corestore_key_slot(core->store);
-		if (core->cipher == NULL)
-			status = HF_ENOMEM;
-		else
-			*core->cipher = cipher;
-	}
+	else
+		status = use_cipher(core, &cipher, is_block_key || core->has_manifest ? NULL : key);
 	hf_wipe(&cipher, sizeof cipher);
 	return status;
 }

@@ -91,7 +91,7 @@ struct hf_core {
 	bool has_manifest, is_compat, is_frozen;
 	uint8_t *secret_key;             /* HF_SIGN_SECRET_BYTES in the corestore's locked memory; NULL: not writable */
 	struct hf_block_cipher *cipher;  /* in the same; NULL: not encrypted */
-	uint8_t encryption_key_hash[32];
+	uint8_t *encryption_key;         /* in the same, until the manifest tells which cipher it is for; else NULL */
 
 	struct hf_tree tree, committed_tree;
 	struct hf_buffer signature, committed_signature;
