@@ -165,7 +165,7 @@ static int load(struct hf_core *core, const struct hf_layout_core *entry)
 		status = HF_ECORRUPT;
 	if (status == HF_OK)
 		status = load_secret_key(core, entry);
-	if (status == HF_OK && core->has_shelf)
+	if (status == HF_OK && core->has_shelf && !core->is_frozen)
 		status = hf_core_drop_shelf(core);
 	return status;
 }

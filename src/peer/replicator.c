@@ -288,7 +288,7 @@ int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, s
 	replication->shared = shared;
 	HF_LIST_PUSH(shared->replications, replication);
 	shared->is_downloading = true;
-	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL && hf_shared_core_is_active(shared); stream = stream->next)
 		hf_core_peer_open(stream, shared);
 	if (!was_downloading)
 		for_each_peer(shared, hf_core_peer_signal);
@@ -373,7 +373,7 @@ static int open_if_kept(struct hf_replicator_stream *stream, const uint8_t disco
 	status = hf_corestore_get(replicator->cores, &options, &core, NULL);
 	if (status != HF_OK)
 		return status;
-	status = hf_shared_core_get(replicator, core, &shared);
+	status = hf_core_is_frozen(core) ? HF_ENOTFOUND : hf_shared_core_get(replicator, core, &shared);
 	if (status == HF_OK)
 		status = hf_core_peer_open(stream, shared);
 	hf_core_unref(core);

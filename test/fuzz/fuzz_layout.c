@@ -56,6 +56,7 @@ static void check_head(struct hf_slice bytes)
 	FUZZ_CHECK(head.contiguous <= head.length && head.length <= HF_TREE_LENGTH_MAX);
 	FUZZ_CHECK(hf_layout_head_encode(&head, &out) == HF_OK && hf_layout_head_decode(&again, hf_buffer_slice(&out)) == HF_OK);
 	FUZZ_CHECK(again.length == head.length && again.fork == head.fork && hf_slice_equal(again.signature, head.signature));
+	FUZZ_CHECK(again.has_shelf == head.has_shelf && again.is_frozen == head.is_frozen);
 	hf_buffer_free(&out);
 }
 

@@ -80,6 +80,8 @@ static int load_head(struct hf_core *core, enum hf_read_mode mode, struct hf_lay
 		status = hf_buffer_append(&core->signature, head->signature.data, head->signature.length);
 	if (status == HF_OK)
 		core->has_shelf = head->has_shelf;
+	if (status == HF_OK)
+		core->is_frozen = head->is_frozen;
 	return status;
 }
 
@@ -261,6 +263,7 @@ void hf_core_freeze(struct hf_core *core)
 	if (core->is_frozen)
 		return;
 	core->is_frozen = true;
+	hf_core_commit_frozen(core, false);
 	hf_core_emit(core, HF_CORE_FROZEN, 0, 0);
 }
 

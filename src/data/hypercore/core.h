@@ -42,7 +42,7 @@ HF_API bool hf_core_is_encrypted(const struct hf_core *core); /* blocks are open
 HF_API uint64_t hf_core_padding(const struct hf_core *core);  /* bytes that encryption adds to a block: 0 or 8 */
 /* From now on blocks are decrypted and encrypted. HF_EEXISTS when another key was given before. */
 HF_API int hf_core_set_encryption_key(struct hf_core *core, const uint8_t key[static 32], bool is_block_key);
-/* Set after a peer has proved that the writer signed two histories; nothing is written or replicated any more. */
+/* Set, for good, after a peer has proved that the writer signed two histories; nothing is written or replicated any more. */
 HF_API bool hf_core_is_frozen(const struct hf_core *core);
 
 /* The tree with what is staged, and as committed. */
@@ -115,6 +115,7 @@ HF_API int hf_core_snapshot(struct hf_core *core, struct hf_core_snapshot **out)
 HF_API int hf_core_checkout(struct hf_core *core, uint64_t length, struct hf_core_snapshot **out);
 HF_API void hf_core_snapshot_free(struct hf_core_snapshot *snapshot);
 HF_API const struct hf_tree *hf_core_snapshot_tree(const struct hf_core_snapshot *snapshot);
+/* As hf_core_get; HF_ECANCELED: it was not held when it was truncated, or the snapshot is of changes whose commit failed. */
 HF_API int hf_core_snapshot_get(struct hf_core_snapshot *snapshot, uint64_t index, struct hf_buffer *block);
 
 /* ---- Waiting and watching ---- */
@@ -169,6 +170,7 @@ HF_API int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded);
 HF_API bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length);
 /* How many ancestors of a block are missing: the `nodes` of a request. HF_EWAIT. */
 HF_API int hf_core_missing_nodes(struct hf_core *core, uint64_t index, uint64_t *count);
+/* Commits what is staged, and that the core is frozen. */
 HF_API void hf_core_freeze(struct hf_core *core);
 
 #endif

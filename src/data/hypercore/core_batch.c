@@ -58,24 +58,27 @@ size_t hf_core_uncommitted_bytes(const struct hf_core *core)
 	return core->in_flight_bytes + hf_core_staged_bytes(core);
 }
 
+static int new_batch(struct hf_core *core, struct hf_batch **out)
+{
+	struct hf_batch *batch = calloc(1, sizeof *batch);
+
+	if (batch == NULL)
+		return HF_ENOMEM;
+	batch->core = core;
+	batch->cut = HF_CORE_NO_CUT;
+	take_spare(core->store, &batch->data);
+	core->staged = *out = batch;
+	return HF_OK;
+}
+
 int hf_core_stage(struct hf_core *core, struct hf_batch **out)
 {
 	if (core->is_frozen)
 		return HF_EDENIED;
 	if (core->has_failed || hf_core_staged_bytes(core) > HF_CORE_STAGED_BYTES_MAX)
 		return HF_EBUSY;
-	if (core->staged == NULL) {
-		struct hf_batch *batch = calloc(1, sizeof *batch);
-
-		if (batch == NULL)
-			return HF_ENOMEM;
-		batch->core = core;
-		batch->cut = HF_CORE_NO_CUT;
-		take_spare(core->store, &batch->data);
-		core->staged = batch;
-	}
 	*out = core->staged;
-	return HF_OK;
+	return core->staged == NULL ? new_batch(core, out) : HF_OK;
 }
 
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count)
@@ -235,6 +238,7 @@ static void take_over(struct hf_core *core, struct hf_batch *batch)
 	core->committed_signature = batch->signature;
 	batch->signature = old_signature;
 	hf_tree_copy(&core->committed_tree, &batch->tree);
+	core->shelf_committed = batch->shelf_next;
 	if (batch->cut != HF_CORE_NO_CUT)
 		hf_core_forget_cached(core);
 	else
@@ -251,16 +255,36 @@ static void take_over(struct hf_core *core, struct hf_batch *batch)
 		hf_core_emit(core, HF_CORE_GREW, old_length, core->committed_tree.length);
 }
 
-/* The last of the batches after a failure is back: memory is what the store has again. */
-static void recover(struct hf_core *core)
+/* What is staged goes with it. Should it not work, the core is frozen as long as it is open. */
+void hf_core_commit_frozen(struct hf_core *core, bool is_retry)
 {
+	struct hf_batch *batch = core->staged;
+
+	if (core->has_failed || (batch == NULL && new_batch(core, &batch) != HF_OK))
+		return;
+	batch->head_changed = true;
+	batch->is_retry = is_retry;
+	hf_core_commit(core, HF_DURABLE_OS, NULL, NULL);
+}
+
+/* The last of the batches after a failure is back: memory is what the store has again. */
+static void recover(struct hf_core *core, bool may_retry)
+{
+	bool was_frozen = core->is_frozen;
+
 	hf_batch_free(core->staged);
 	core->staged = NULL;
 	core->has_manifest = false;
 	/* What cannot be read is left alone from now on. */
-	if (hf_core_load(core, HF_READ_BLOCKING) != HF_OK)
-		hf_core_freeze(core);
+	if (hf_core_load(core, HF_READ_BLOCKING) != HF_OK) {
+		hf_core_freeze(core); /* of which nothing is written, as has_failed still stands */
+		was_frozen = false;
+	}
+	hf_core_recover_shelf(core);
 	core->has_failed = false;
+	core->is_frozen |= was_frozen;
+	if (was_frozen && may_retry)
+		hf_core_commit_frozen(core, true);
 	hf_core_emit(core, HF_CORE_FAILED, 0, 0);
 }
 
@@ -277,7 +301,7 @@ static void deliver(struct hf_core_mail *mail)
 	if (batch->status == HF_OK)
 		take_over(core, batch);
 	else if (core->in_flight == NULL)
-		recover(core);
+		recover(core, !batch->is_retry);
 	for (size_t i = 0; i < batch->done_count; i++)
 		batch->dones[i].done(batch->dones[i].context, batch->status);
 	hf_batch_free(batch);
@@ -327,7 +351,8 @@ static int add_number(struct hf_batch *batch, uint64_t next)
 static int add_head(struct hf_core *core, struct hf_batch *batch)
 {
 	struct hf_layout_head head = {.fork = core->tree.fork, .length = core->tree.length, .byte_length = core->tree.byte_length,
-		.contiguous = core->blocks.contiguous, .has_shelf = core->has_shelf, .signature = hf_buffer_slice(&core->signature)};
+		.contiguous = core->blocks.contiguous, .has_shelf = core->has_shelf, .is_frozen = core->is_frozen,
+		.signature = hf_buffer_slice(&core->signature)};
 	int status;
 
 	hf_buffer_clear(&core->store->scratch);
@@ -366,6 +391,7 @@ static int complete(struct hf_core *core, struct hf_batch *batch)
 	if (status == HF_OK)
 		status = hf_buffer_append(&batch->signature, core->signature.data, core->signature.length);
 	hf_tree_copy(&batch->tree, &core->tree);
+	batch->shelf_next = core->shelf_next;
 	return status;
 }
 

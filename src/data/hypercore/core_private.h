@@ -69,8 +69,10 @@ struct hf_batch {
 	bool needs_signature;        /* the writer changed the tree */
 	bool head_changed, manifest_changed, user_data_changed;
 	bool is_new;                 /* the core is made in it */
+	bool is_retry;               /* of saying that the core is frozen */
 	struct hf_tree tree;         /* once submitted: what it leads to */
 	struct hf_buffer signature;
+	uint64_t shelf_next;         /* once submitted: where the shelf ends with it */
 	uint64_t old_length;         /* before the cut */
 	int status;
 	bool is_finished; /* under the corestore's mutex */
@@ -110,7 +112,7 @@ struct hf_core {
 	struct hf_core_snapshot *snapshots;
 	struct hf_core_shelf *shelves;
 	size_t shelf_count, shelf_capacity;
-	uint64_t shelf_next; /* index in the shelf's log */
+	uint64_t shelf_next, shelf_committed; /* index in the shelf's log; where it ends as committed */
 	bool has_shelf;      /* the log exists */
 	struct hf_buffer shelf_scratch;
 	struct hf_proof_check check;
@@ -184,6 +186,7 @@ struct hf_batch_mark {
 struct hf_batch_mark hf_batch_mark(const struct hf_batch *batch);
 void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_batch_mark mark);
 void hf_batch_free(struct hf_batch *batch);
+void hf_core_commit_frozen(struct hf_core *core, bool is_retry); /* so that it is found frozen when it is opened again */
 
 /* core_nodes.c */
 int hf_core_cold(struct hf_core *core, int status, unsigned which, uint64_t index); /* notes HF_EWAIT; returns status */
@@ -207,6 +210,7 @@ int hf_core_keep_nodes(struct hf_core *core, struct hf_batch *batch, uint64_t fr
 /* snapshot.c */
 int hf_core_shelve(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to); /* before blocks are truncated */
 int hf_core_drop_shelf(struct hf_core *core);
+void hf_core_recover_shelf(struct hf_core *core); /* memory is what the store has again */
 
 /* corestore_directory.c */
 /* Reads a document of one of the two collections into *bytes; *document lies there. HF_ENOTFOUND, HF_EWAIT. */

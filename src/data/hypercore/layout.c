@@ -4,6 +4,7 @@
 
 #define HAS_NAME 1u
 #define HAS_SHELF 1u
+#define IS_FROZEN 2u
 
 /* ---- Pages ---- */
 
@@ -141,7 +142,8 @@ static int append_varint(struct hf_buffer *out, uint64_t value)
 int hf_layout_head_encode(const struct hf_layout_head *head, struct hf_buffer *out)
 {
 	const uint64_t numbers[] = {head->fork, head->length, head->byte_length, head->contiguous, head->signature.length};
-	const uint8_t start[2] = {HF_LAYOUT_VERSION, head->has_shelf ? HAS_SHELF : 0};
+	const uint8_t start[2] = {head->is_frozen ? HF_LAYOUT_HEAD_VERSION : HF_LAYOUT_VERSION,
+		(uint8_t)((head->has_shelf ? HAS_SHELF : 0) | (head->is_frozen ? IS_FROZEN : 0))};
 	int status = hf_buffer_append(out, start, sizeof start);
 
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && status == HF_OK; i++)
@@ -159,7 +161,7 @@ int hf_layout_head_decode(struct hf_layout_head *head, struct hf_slice record)
 
 	if (record.length < 2)
 		return HF_ECORRUPT;
-	if (record.data[0] != HF_LAYOUT_VERSION)
+	if (record.data[0] < HF_LAYOUT_VERSION || record.data[0] > HF_LAYOUT_HEAD_VERSION)
 		return HF_EVERSION;
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++, at += used)
 		if ((used = hf_varint_read(record.data + at, record.length - at, numbers[i])) == 0)
@@ -168,6 +170,7 @@ int hf_layout_head_decode(struct hf_layout_head *head, struct hf_slice record)
 	if (used == 0 || record.length - at - used != signature_bytes || head->length > HF_TREE_LENGTH_MAX || head->contiguous > head->length)
 		return HF_ECORRUPT;
 	head->has_shelf = record.data[1] & HAS_SHELF;
+	head->is_frozen = record.data[0] > HF_LAYOUT_VERSION && record.data[1] & IS_FROZEN;
 	head->signature = hf_slice(record.data + at + used, signature_bytes);
 	return HF_OK;
 }

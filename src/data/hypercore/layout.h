@@ -11,8 +11,9 @@
  *             have: bitmap le64 of present nodes by their flat number within the page, then of each in that order size
  *             varint, hash (32). The index of the page at band b (levels 6b to 6b + 5), the k-th from the left, is b << 56 | k.
  *   8n + 2  facts: 0 the head, 1 the manifest (encoded), 2 the secret key if it is not derived (64), 3 user data
- *             head: version u8 = 1, flags u8 (1: there is a shelf), varints: fork, length, byte length, contiguous length, length of
- *             the signature; the signature
+ *             head: version u8 = 1, or 2 where flags has more than version 1 knew, so that what knows no more leaves the core alone;
+ *             flags u8 (1: there is a shelf; from version 2 on 2: frozen), varints: fork, length, byte length, contiguous length,
+ *             length of the signature; the signature
  *             user data: for each entry name and value, compact buffers, in order of names
  *   8n + 3  the shelf: truncated blocks that a snapshot needs (snapshot.h); void when the store is opened
  *
@@ -31,6 +32,7 @@
 #include "data/hypercore/tree.h"
 
 #define HF_LAYOUT_VERSION 1
+#define HF_LAYOUT_HEAD_VERSION 2
 #define HF_LAYOUT_TABLE 1
 #define HF_LAYOUT_INLINE_BYTES_MAX 4096
 #define HF_LAYOUT_PAGE_LEVELS 6
@@ -80,7 +82,7 @@ int hf_layout_block_decode(struct hf_slice record, uint64_t block, struct hf_tre
 
 struct hf_layout_head {
 	uint64_t fork, length, byte_length, contiguous;
-	bool has_shelf;
+	bool has_shelf, is_frozen;
 	struct hf_slice signature; /* borrowed */
 };
 int hf_layout_head_encode(const struct hf_layout_head *head, struct hf_buffer *out); /* appends */

@@ -10,6 +10,7 @@ struct hf_core_snapshot {
 	struct hf_core *core;
 	struct hf_core_snapshot *next, *previous;
 	size_t first_shelf; /* truncations before it are none of its */
+	bool is_void;       /* what it was taken of was never committed */
 	struct hf_tree tree;
 };
 
@@ -61,6 +62,21 @@ int hf_core_drop_shelf(struct hf_core *core)
 	core->shelf_count = 0; /* shelf_next goes on: what is in flight still has the old numbers */
 	batch->head_changed = true;
 	return HF_OK;
+}
+
+/* Truncations that were not committed have taken nothing; and who was taken of what was not committed has nothing to read. Within a fork
+ * cores only grow, so that the tree tells. */
+void hf_core_recover_shelf(struct hf_core *core)
+{
+	const struct hf_tree *tree = &core->committed_tree;
+
+	while (core->shelf_count > 0 && core->shelves[core->shelf_count - 1].base >= core->shelf_committed)
+		core->shelf_count--;
+	for (struct hf_core_snapshot *snapshot = core->snapshots; snapshot != NULL; snapshot = snapshot->next) {
+		if (snapshot->first_shelf > core->shelf_count)
+			snapshot->first_shelf = core->shelf_count;
+		snapshot->is_void |= snapshot->tree.fork > tree->fork || (snapshot->tree.fork == tree->fork && snapshot->tree.length > tree->length);
+	}
 }
 
 void hf_core_snapshot_free(struct hf_core_snapshot *snapshot)
@@ -184,6 +200,8 @@ int hf_core_snapshot_get(struct hf_core_snapshot *snapshot, uint64_t index, stru
 
 	if (index >= snapshot->tree.length)
 		return HF_ENOTFOUND;
+	if (snapshot->is_void)
+		return HF_ECANCELED;
 	for (size_t i = snapshot->first_shelf; i < core->shelf_count; i++) {
 		const struct hf_core_shelf *shelf = &core->shelves[i];
 
