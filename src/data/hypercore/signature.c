@@ -127,8 +127,10 @@ int hf_signature_verify(const struct hf_manifest *manifest, const uint8_t key[st
 		uint8_t tree_hash[HF_TREE_HASH_BYTES];
 
 		hf_tree_hash(tree, tree_hash);
-		return tree->length == manifest->prologue.length && memcmp(tree_hash, manifest->prologue.hash, sizeof tree_hash) == 0
-			? HF_OK : HF_EBADSIG;
+		if (tree->length != manifest->prologue.length || memcmp(tree_hash, manifest->prologue.hash, sizeof tree_hash) != 0)
+			return HF_EBADSIG;
+		if (tree->fork == 0)
+			return HF_OK;
 	}
 	if (hf_signature_parts(manifest, key, signature, parts, &count, &nodes) != HF_OK)
 		return HF_EBADSIG;

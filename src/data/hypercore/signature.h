@@ -19,7 +19,8 @@ HF_API size_t hf_signature_signable(uint8_t out[static HF_SIGNABLE_BYTES_MAX], c
 	const uint8_t key[static HF_CORE_KEY_BYTES], uint64_t signer, const uint8_t tree_hash[static HF_TREE_HASH_BYTES],
 	uint64_t length, uint64_t fork);
 
-/* HF_OK or HF_EBADSIG. Below and at the prologue's length only the hash counts, and signature may be anything. */
+/* HF_OK or HF_EBADSIG. Below and at the prologue's length the hash counts, and on fork 0, where the prologue is by the manifest itself,
+ * signature may be anything. On others it must be signed, or anybody could lead readers away to a fork that was never made. */
 HF_API int hf_signature_verify(const struct hf_manifest *manifest, const uint8_t key[static HF_CORE_KEY_BYTES], const struct hf_tree *tree,
 	struct hf_slice signature);
 

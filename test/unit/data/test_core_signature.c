@@ -265,6 +265,35 @@ static void test_the_prologue_needs_no_signature(void **state)
 	json_decref(file);
 }
 
+static void test_a_fork_at_the_prologue_is_signed(void **state)
+{
+	struct core *core = core_new();
+	struct core_signer signer;
+	struct hf_buffer out = {0};
+	uint8_t seed[32] = {7};
+
+	core_append_numbered(core, 3);
+	core_signer_init(&signer, seed);
+	signer.manifest.has_prologue = true;
+	signer.manifest.prologue.length = 3;
+	hf_tree_hash(&core->tree, signer.manifest.prologue.hash);
+	assert_int_equal(hf_manifest_key(&signer.manifest, signer.key), HF_OK);
+	assert_int_equal(hf_signature_verify(&signer.manifest, signer.key, &core->tree, hf_slice(NULL, 0)), HF_OK);
+	core->tree.fork = 9;
+	assert_int_equal(hf_signature_verify(&signer.manifest, signer.key, &core->tree, hf_slice(NULL, 0)), HF_EBADSIG);
+	core_sign(&signer, &core->tree, &out);
+	assert_int_equal(hf_signature_verify(&signer.manifest, signer.key, &core->tree, hf_buffer_slice(&out)), HF_OK);
+	core->tree.fork = 10;
+	assert_int_equal(hf_signature_verify(&signer.manifest, signer.key, &core->tree, hf_buffer_slice(&out)), HF_EBADSIG);
+	/* Nobody signs for a static core: it has no forks. */
+	core->tree.fork = 9;
+	signer.manifest.signer_count = 0;
+	signer.manifest.quorum = 0;
+	assert_int_equal(hf_signature_verify(&signer.manifest, signer.key, &core->tree, hf_buffer_slice(&out)), HF_EBADSIG);
+	hf_buffer_free(&out);
+	free(core);
+}
+
 static void test_the_quorum_vouches_for_its_shortest_length(void **state)
 {
 	uint64_t lengths[] = {3, 9, 5, 5};
@@ -307,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_patches_must_lead_to_what_was_signed),
 		cmocka_unit_test(test_one_signature_is_raw_for_compat_cores_and_version_0),
 		cmocka_unit_test(test_the_prologue_needs_no_signature),
+		cmocka_unit_test(test_a_fork_at_the_prologue_is_signed),
 		cmocka_unit_test(test_the_quorum_vouches_for_its_shortest_length),
 		cmocka_unit_test(test_no_memory_leaves_what_was_written_before),
 	};
