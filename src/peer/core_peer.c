@@ -218,6 +218,7 @@ static int on_message(struct hf_channel *channel, void *context, uint32_t type, 
 	struct hf_core_peer *peer = context;
 
 	(void)channel;
+	peer->heard_ms = peer->shared->replicator->now_ms;
 	return handlers[type](peer, body);
 }
 

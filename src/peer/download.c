@@ -90,18 +90,47 @@ static bool may_tell_more(const struct hf_core_peer *peer)
 		peer->remote_can_upgrade);
 }
 
+/* Since when, by a clock that may not have been read when it began. */
+static bool is_older_than(uint64_t *since_ms, uint64_t now_ms, uint64_t limit_ms)
+{
+	if (*since_ms == 0)
+		*since_ms = now_ms;
+	return *since_ms + limit_ms <= now_ms;
+}
+
+static bool is_any_to_be_heard(struct hf_shared_core *shared)
+{
+	bool is_any = false;
+
+	for (struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		is_any |= !is_older_than(&peer->heard_ms, shared->replicator->now_ms, HF_REPLICATOR_UPDATE_SILENCE_MS) && may_tell_more(peer);
+	return is_any;
+}
+
+/* All updaters, or those alone that have waited for too long. */
+static void take_heard(struct hf_shared_core *shared, bool is_any_to_be_heard)
+{
+	struct hf_updater *updater, **place = &shared->updaters;
+
+	while ((updater = *place) != NULL) {
+		if (!is_older_than(&updater->started_ms, shared->replicator->now_ms, HF_REPLICATOR_UPDATE_MS_MAX) && is_any_to_be_heard) {
+			place = &updater->next;
+			continue;
+		}
+		*place = updater->next;
+		updater->next = shared->heard;
+		shared->heard = updater;
+	}
+}
+
 void hf_shared_core_check_updaters(struct hf_shared_core *shared)
 {
 	struct hf_updater *updater;
 
 	if (shared->updaters == NULL || shared->heard != NULL)
 		return;
-	for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
-		if (may_tell_more(peer))
-			return;
 	/* A callback may leave the replication of another, or ask again. */
-	shared->heard = shared->updaters;
-	shared->updaters = NULL;
+	take_heard(shared, is_any_to_be_heard(shared));
 	while ((updater = shared->heard) != NULL) {
 		shared->heard = updater->next;
 		if (updater->heard != NULL)

@@ -133,6 +133,7 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 		/* Somebody who owes an answer may have to be replaced, and nothing else tells of that. */
 		if (shared->in_flight.count > 0 || shared->upgrade_peer != NULL || shared->seeks != NULL)
 			hf_shared_core_schedule(shared);
+		hf_shared_core_check_updaters(shared);
 		for (struct hf_core_peer *peer = shared->peers, *next_peer; peer != NULL; peer = next_peer) {
 			next_peer = peer->next;
 			hf_core_peer_answer(peer);

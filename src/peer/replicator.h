@@ -28,6 +28,8 @@
 #define HF_REPLICATOR_WANTS_MAX 512          /* of one peer for one core; past it the peer counts as wanting all */
 #define HF_REPLICATOR_REFUSALS_MAX 64        /* invalid requests, or answers that there is nothing, before a peer is given up */
 #define HF_REPLICATOR_STREAM_REQUESTS_MAX 65536 /* of one stream, not answered yet */
+#define HF_REPLICATOR_UPDATE_SILENCE_MS 5000 /* an update does not wait for a peer that has said nothing of the core for so long */
+#define HF_REPLICATOR_UPDATE_MS_MAX 30000    /* nor for any longer than this */
 #define HF_REPLICATOR_REMOTE_PAGES_MAX 1024  /* of a peer's bitfield, 4 KiB each */
 #define HF_REPLICATOR_STREAM_PAGES_MAX 4096  /* of all bitfields of a stream; each may have one */
 
@@ -72,7 +74,8 @@ HF_API void hf_replication_leave(struct hf_replication *replication); /* cancels
 HF_API struct hf_core *hf_replication_core(const struct hf_replication *replication);
 HF_API uint32_t hf_replication_peer_count(const struct hf_replication *replication); /* whose channel is open and verified */
 /* Calls heard (may be NULL) once all peers that are there now have told their length and what they told has been fetched: the core
- * is then as long as it can be learned to be. HF_ENOMEM. */
+ * is then as long as it can be learned to be. Peers that stay silent, and such as tell of ever more, are waited for no longer than the
+ * two limits above. HF_ENOMEM. */
 HF_API int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
 
 /* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */

@@ -82,6 +82,7 @@ struct hf_core_peer {
 	double window_rate;
 	uint64_t block_bytes_average;
 	uint64_t answered_ms;      /* the last time */
+	uint64_t heard_ms;         /* when it last said anything; 0: not yet looked at */
 	uint32_t unavailable_count, invalid_count;
 	struct hf_u64_map asked_units; /* units that we have sent a want for */
 	bool conflict_asked;
@@ -128,6 +129,7 @@ struct hf_updater {
 	struct hf_replication *replication;
 	void (*heard)(void *context);
 	void *context;
+	uint64_t started_ms; /* 0: not yet looked at */
 };
 
 struct hf_replicator_stream {
