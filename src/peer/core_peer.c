@@ -117,7 +117,7 @@ static int on_extension(struct hf_core_peer *peer, struct hf_slice body)
 	for (struct hf_extension *extension = peer->shared->extensions; extension != NULL; extension = extension->next) {
 		if (!hf_slice_equal(hf_slice_text(extension->name), hf_buffer_slice(&peer->extension_in)))
 			continue;
-		extension->message(extension, peer->shared->replications, peer->channel, message.message);
+		extension->message(extension, extension->replication, peer->channel, message.message);
 		break;
 	}
 	return HF_OK;
@@ -127,18 +127,21 @@ int hf_extension_send(struct hf_extension *extension, struct hf_channel *to, str
 {
 	struct hf_core_peer *peer = hf_channel_context(to);
 	struct hf_replication_extension out = {.name = hf_slice_text(extension->name), .message = message};
+	int status;
 
 	if (hf_slice_equal(out.name, hf_buffer_slice(&peer->extension_out))) {
 		out.name = hf_slice(NULL, 0);
 	} else {
 		hf_buffer_clear(&peer->extension_out);
-		int status = hf_buffer_append(&peer->extension_out, out.name.data, out.name.length);
-
+		status = hf_buffer_append(&peer->extension_out, out.name.data, out.name.length);
 		if (status != HF_OK)
 			return status;
 	}
 	hf_replication_write_extension(hf_channel_begin(to, HF_REPLICATION_EXTENSION), &out);
-	return hf_channel_end(to);
+	status = hf_channel_end(to);
+	if (status != HF_OK)
+		hf_buffer_clear(&peer->extension_out); /* the remote has not got the name */
+	return status;
 }
 
 void hf_extension_broadcast(struct hf_extension *extension, struct hf_replication *replication, struct hf_slice message)
@@ -150,6 +153,7 @@ void hf_extension_broadcast(struct hf_extension *extension, struct hf_replicatio
 
 void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension)
 {
+	extension->replication = replication;
 	extension->next = replication->shared->extensions;
 	replication->shared->extensions = extension;
 }
@@ -162,6 +166,7 @@ void hf_replication_remove_extension(struct hf_replication *replication, struct 
 		place = &(*place)->next;
 	if (*place != NULL)
 		*place = extension->next;
+	extension->replication = NULL;
 }
 
 /* ---- The channel ---- */

@@ -330,6 +330,11 @@ void hf_replication_leave(struct hf_replication *replication)
 		if (wait->replication == replication)
 			hf_seek_wait_cancel(wait);
 	}
+	for (struct hf_extension *extension = shared->extensions, *next; extension != NULL; extension = next) {
+		next = extension->next;
+		if (extension->replication == replication)
+			hf_replication_remove_extension(replication, extension);
+	}
 	drop_updaters(replication, &shared->updaters);
 	drop_updaters(replication, &shared->heard);
 	HF_LIST_REMOVE(shared->replications, replication);

@@ -70,7 +70,7 @@ HF_API void hf_replicator_detach(struct hf_replicator_stream *stream);
 
 /* Joins a core; the same core may be joined several times. Holds a reference on it. */
 HF_API int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, struct hf_replication **out);
-HF_API void hf_replication_leave(struct hf_replication *replication); /* cancels its downloads; NULL is fine */
+HF_API void hf_replication_leave(struct hf_replication *replication); /* cancels what it waits for, removes its extensions; NULL is fine */
 HF_API struct hf_core *hf_replication_core(const struct hf_replication *replication);
 HF_API uint32_t hf_replication_peer_count(const struct hf_replication *replication); /* whose channel is open and verified */
 /* Calls heard (may be NULL) once all peers that are there now have told their length and what they told has been fetched: the core
@@ -105,14 +105,17 @@ struct hf_seek_wait {
 HF_API void hf_seek_wait_start(struct hf_replication *replication, struct hf_seek_wait *wait);
 HF_API void hf_seek_wait_cancel(struct hf_seek_wait *wait);
 
-/* Messages of an extension, by name. message is borrowed. Peers that have no such extension drop them. */
+/* Messages of an extension, by name. message is borrowed. Peers that have no such extension drop them. Belongs to the replication that it
+ * was added to, and goes with it. Embedded. */
 struct hf_extension {
 	struct hf_extension *next;
-	const char *name; /* lives as long as the extension */
+	struct hf_replication *replication; /* set by adding it */
+	const char *name;                   /* lives as long as the extension */
 	void (*message)(struct hf_extension *extension, struct hf_replication *replication, struct hf_channel *from, struct hf_slice message);
 };
 HF_API void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension);
-HF_API void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension);
+HF_API void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension); /* removed is fine */
+/* to: as message was given it, during that call. HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. */
 HF_API int hf_extension_send(struct hf_extension *extension, struct hf_channel *to, struct hf_slice message);
 HF_API void hf_extension_broadcast(struct hf_extension *extension, struct hf_replication *replication, struct hf_slice message);
 

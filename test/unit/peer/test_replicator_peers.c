@@ -74,11 +74,215 @@ static void test_an_update_ends_although_a_peer_goes_on_telling_of_more(void **s
 	assert_int_equal(done_count, 1);
 }
 
+/* ---- Extensions ---- */
+
+struct ear {
+	struct hf_extension extension; /* first */
+	struct hf_replication *of;
+	const char *answer; /* NULL: none */
+	bool closes;
+	char heard[200];
+};
+
+static struct ear ears[6];
+
+static void hear(struct hf_extension *extension, struct hf_replication *replication, struct hf_channel *from, struct hf_slice message)
+{
+	struct ear *ear = (struct ear *)extension;
+
+	assert_ptr_equal(replication, ear->of);
+	snprintf(ear->heard + strlen(ear->heard), sizeof ear->heard - strlen(ear->heard), "%.*s ", (int)message.length, (const char *)message.data);
+	if (ear->answer != NULL)
+		assert_int_equal(hf_extension_send(extension, from, hf_slice_text(ear->answer)), HF_OK);
+	if (!ear->closes)
+		return;
+	hf_channel_close(from);
+	assert_int_equal(hf_extension_send(extension, from, HF_SLICE_LITERAL("too late")), HF_ECLOSED);
+}
+
+static struct ear *add_ear(size_t number, struct peer *peer, const char *name)
+{
+	ears[number] = (struct ear){.extension = {.name = name, .message = hear}, .of = peer->replication};
+	hf_replication_add_extension(peer->replication, &ears[number].extension);
+	return &ears[number];
+}
+
+static void say(struct ear *ear, const char *text)
+{
+	hf_extension_broadcast(&ear->extension, ear->of, hf_slice_text(text));
+}
+
+static void assert_heard(struct ear *ear, const char *expected)
+{
+	assert_string_equal(ear->heard, expected);
+	ear->heard[0] = 0;
+}
+
+static void start_pair(struct peer **one, struct peer **two)
+{
+	*one = add_peer();
+	*two = add_peer();
+	join(*one, NULL);
+	append_numbers(*one, 1);
+	join(*two, hf_core_key((*one)->core));
+	connect_peers(*one, *two);
+	settle();
+}
+
+static void test_messages_of_extensions_go_by_name(void **state)
+{
+	struct peer *one, *two;
+	struct ear *chat, *chat_there, *game, *game_there, *unknown;
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	start_pair(&one, &two);
+	chat = add_ear(0, one, "chat");
+	game = add_ear(1, one, "game");
+	unknown = add_ear(2, one, "nobody has this");
+	chat_there = add_ear(3, two, "chat");
+	game_there = add_ear(4, two, "game");
+	say(chat, "a");
+	say(chat, "b"); /* without the name, which has not changed */
+	say(game, "c");
+	say(unknown, "lost");
+	say(unknown, "too");
+	say(chat, "d");
+	say(chat, "");
+	settle();
+	assert_heard(chat_there, "a b d  ");
+	assert_heard(game_there, "c ");
+	chat_there->answer = "answer";
+	say(chat, "question");
+	settle();
+	assert_heard(chat, "answer ");
+	assert_heard(game, "");
+	hf_replicator_stats(two->replicator, &stats);
+	assert_int_equal(stats.peers_failed, 0);
+}
+
+static void test_an_extension_that_was_removed_hears_no_more(void **state)
+{
+	struct peer *one, *two;
+	struct hf_replication *second;
+	struct ear *chat, *chat_there, *game, *game_there;
+
+	(void)state;
+	start_pair(&one, &two);
+	chat = add_ear(0, one, "chat");
+	game = add_ear(1, one, "game");
+	assert_int_equal(hf_replicator_join(two->replicator, two->core, &second), HF_OK);
+	chat_there = add_ear(2, two, "chat");
+	ears[3] = (struct ear){.extension = {.name = "game", .message = hear}, .of = second};
+	game_there = &ears[3];
+	hf_replication_add_extension(second, &game_there->extension);
+	say(chat, "a");
+	say(game, "b");
+	settle();
+	assert_heard(chat_there, "a ");
+	assert_heard(game_there, "b ");
+	hf_replication_remove_extension(two->replication, &chat_there->extension);
+	hf_replication_remove_extension(two->replication, &chat_there->extension);
+	hf_replication_leave(second); /* and its extension goes with it */
+	say(chat, "c");
+	say(game, "d");
+	settle();
+	assert_heard(chat_there, "");
+	assert_heard(game_there, "");
+}
+
+static void test_an_extension_may_close_its_channel(void **state)
+{
+	struct peer *one, *two;
+	struct ear *chat, *chat_there;
+
+	(void)state;
+	start_pair(&one, &two);
+	chat = add_ear(0, one, "chat");
+	chat_there = add_ear(1, two, "chat");
+	chat_there->closes = true;
+	say(chat, "a");
+	settle();
+	assert_heard(chat_there, "a ");
+	/* Both have joined the core, so that the channel is opened again; what goes through the new one has its name again. */
+	chat_there->closes = false;
+	settle();
+	assert_int_equal(hf_replication_peer_count(one->replication), 1);
+	say(chat, "b");
+	settle();
+	assert_heard(chat_there, "b ");
+}
+
+/* ---- Refusals ---- */
+
+/* What was asked of a fork that the peer has left is refused in the end, after it has told of the new one: 64 blocks, where half as many
+ * refusals are enough to be given up. */
+static void test_refusals_of_an_old_fork_are_not_held_against_the_new_one(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	join(writer, NULL);
+	append_numbers(writer, 300);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, reader);
+	settle();
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = UINT64_MAX}));
+	hf_replicator_flush(reader->replicator, now_ms); /* asks; nothing has arrived yet */
+	assert_int_equal(hf_core_truncate(writer->core, 2, HF_CORE_NEXT_FORK), HF_OK);
+	append_numbers(writer, 298);
+	settle();
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_in_range(stats.refused_received, HF_REPLICATOR_REFUSALS_MAX / 2 + 1, UINT64_MAX);
+	assert_same_cores(writer->core, reader->core);
+}
+
+/* ---- Frozen cores ---- */
+
+static void test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again(void **state)
+{
+	struct hf_core_options options = {.size = sizeof options, .must_exist = true};
+	struct peer *holder = add_peer(), *reader = add_peer();
+	uint8_t key[32];
+
+	(void)state;
+	join(holder, NULL);
+	append_numbers(holder, 5);
+	memcpy(key, hf_core_key(holder->core), 32);
+	hf_core_freeze(holder->core);
+	hf_corestore_settle(holder->node.cores);
+	hf_replication_leave(holder->replication);
+	hf_core_unref(holder->core);
+	holder->replication = NULL;
+	holder->core = NULL;
+	hf_replicator_flush(holder->replicator, now_ms);
+	assert_null(hf_corestore_next_open(holder->node.cores, &(size_t){0}));
+
+	join(reader, key);
+	connect_peers(holder, reader);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 0);
+	assert_int_equal(hf_replication_peer_count(reader->replication), 0);
+	options.key = key;
+	assert_int_equal(hf_corestore_get(holder->node.cores, &options, &holder->core, NULL), HF_OK);
+	assert_true(hf_core_is_frozen(holder->core));
+	assert_int_equal(hf_replicator_join(holder->replicator, holder->core, &holder->replication), HF_OK);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 0);
+	assert_int_equal(hf_replication_peer_count(holder->replication), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_an_update_does_not_wait_for_a_peer_that_is_silent, tear_down),
 		cmocka_unit_test_teardown(test_an_update_ends_although_a_peer_goes_on_telling_of_more, tear_down),
+		cmocka_unit_test_teardown(test_messages_of_extensions_go_by_name, tear_down),
+		cmocka_unit_test_teardown(test_an_extension_that_was_removed_hears_no_more, tear_down),
+		cmocka_unit_test_teardown(test_an_extension_may_close_its_channel, tear_down),
+		cmocka_unit_test_teardown(test_refusals_of_an_old_fork_are_not_held_against_the_new_one, tear_down),
+		cmocka_unit_test_teardown(test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again, tear_down),
 	};
 
 	if (hf_crypto_init() != HF_OK)
