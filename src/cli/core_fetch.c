@@ -150,13 +150,22 @@ static void check_time(struct fetching *f, uint64_t blocks)
 		snprintf(sentence, sizeof sentence, "No block came for %llu seconds: nobody who is connected has what is missing.",
 			(unsigned long long)(f->timeout_us / 1000000));
 	else
-		snprintf(sentence, sizeof sentence, "%s %s has the core %s (waited %llu seconds; --timeout).",
-			f->endpoint.dials ? "The peer at" : "No peer that came to",
+		snprintf(sentence, sizeof sentence, f->endpoint.dials
+			? "The peer at %s does not say whether it has the core %s (waited %llu seconds; --timeout)."
+			: "No peer that came to %s has the core %s (waited %llu seconds; --timeout).",
 			f->endpoint.address, id, (unsigned long long)(f->timeout_us / 1000000));
-	if (f->endpoint.dials && f->step != DOWNLOADING)
-		snprintf(sentence, sizeof sentence, "The peer at %s does not have the core %s (waited %llu seconds; --timeout).", f->endpoint.address, id,
-			(unsigned long long)(f->timeout_us / 1000000));
 	fail(f, HF_ETIMEOUT, sentence);
+}
+
+/* The one peer that there is has said that it does not open the core. */
+static void check_rejected(struct fetching *f, const struct hf_replicator_stats *stats)
+{
+	char sentence[200], id[HF_CORE_ID_BYTES];
+	if (f->is_live || !f->endpoint.dials || f->step != WAITING || stats->channels_rejected == 0 || stats->channels > 0)
+		return;
+	hf_core_key_encode(id, hf_core_key(f->core));
+	snprintf(sentence, sizeof sentence, "The peer at %s does not have the core %s.", f->endpoint.address, id);
+	fail(f, HF_ENOTFOUND, sentence);
 }
 
 static void on_look(struct hf_timer *timer)
@@ -171,6 +180,7 @@ static void on_look(struct hf_timer *timer)
 		cancel_parts(f);
 		hear(f);
 	}
+	check_rejected(f, &stats);
 	if (f->step != DONE)
 		check_time(f, stats.blocks_received);
 	if (f->step == DOWNLOADING || f->is_live)

@@ -128,6 +128,7 @@ struct hf_replicator_stats {
 	uint64_t proofs_false;    /* proofs that did not hold */
 	uint64_t peers_failed;    /* disconnected for breaking the protocol */
 	uint64_t streams, channels;
+	uint64_t channels_rejected; /* which peers did not open: they have no such core, or do not let us have it */
 };
 HF_API void hf_replicator_stats(const struct hf_replicator *replicator, struct hf_replicator_stats *stats);
 /* Of one core, since it was joined or first served. */

@@ -238,6 +238,35 @@ static void test_refusals_of_an_old_fork_are_not_held_against_the_new_one(void *
 	assert_same_cores(writer->core, reader->core);
 }
 
+static void test_a_peer_that_does_not_have_a_core_is_counted(void **state)
+{
+	struct peer *holder = add_peer(), *reader = add_peer();
+	static const uint8_t key[32] = {1, 2, 3};
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	join(holder, NULL);
+	join(reader, key);
+	connect_peers(holder, reader);
+	settle();
+	hf_replication_stats(reader->replication, &stats);
+	assert_int_equal(stats.channels_rejected, 1);
+	assert_int_equal(stats.channels, 0);
+	hf_replicator_stats(holder->replicator, &stats);
+	assert_int_equal(stats.channels_rejected, 1); /* nor does the reader have the holder's */
+	/* A channel that was open and is closed was not rejected. */
+	append_numbers(holder, 1);
+	hf_replication_leave(reader->replication);
+	hf_core_unref(reader->core);
+	join(reader, hf_core_key(holder->core));
+	settle();
+	hf_replication_leave(holder->replication);
+	holder->replication = NULL;
+	hf_replication_stats(reader->replication, &stats);
+	assert_int_equal(stats.channels_rejected, 0);
+	assert_int_equal(stats.channels, 1);
+}
+
 /* ---- Frozen cores ---- */
 
 static void test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again(void **state)
@@ -282,6 +311,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_extension_that_was_removed_hears_no_more, tear_down),
 		cmocka_unit_test_teardown(test_an_extension_may_close_its_channel, tear_down),
 		cmocka_unit_test_teardown(test_refusals_of_an_old_fork_are_not_held_against_the_new_one, tear_down),
+		cmocka_unit_test_teardown(test_a_peer_that_does_not_have_a_core_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again, tear_down),
 	};
 
