@@ -188,6 +188,17 @@ int hf_action_core_truncate(struct hf_action_run *run)
 	return r;
 }
 
+/* Of a large range as much at a time as may wait for its commit. */
+static int clear_in_parts(struct hf_core *core, uint64_t from, uint64_t to)
+{
+	int r = HF_EBUSY, committed = HF_OK;
+	while (r == HF_EBUSY && committed == HF_OK) {
+		r = from < to ? hf_core_clear(core, from, to) : HF_OK;
+		committed = r == HF_OK || r == HF_EBUSY ? hf_core_commit_wait(core, HF_DURABLE_OS) : r;
+	}
+	return committed;
+}
+
 int hf_action_core_clear(struct hf_action_run *run)
 {
 	struct hf_core *core;
@@ -202,10 +213,8 @@ int hf_action_core_clear(struct hf_action_run *run)
 	if (from > to)
 		r = hf_fail(&run->call->failure, HF_EINVAL, "START is %llu and END %llu: there is nothing between them.", (ull)from, (ull)to);
 	to = to < hf_core_length(core) ? to : hf_core_length(core);
-	if (r == HF_OK && from < to)
-		r = hf_core_clear(core, from, to);
 	if (r == HF_OK)
-		r = hf_core_commit_wait(core, HF_DURABLE_OS);
+		r = clear_in_parts(core, from, to);
 	if (r == HF_OK)
 		r = hf_action_append(&run->call->out, json_pack("{s:I}", "blocks_held", (json_int_t)hf_bitfield_count(hf_core_blocks(core))));
 	hf_core_unref(core);

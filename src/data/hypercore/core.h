@@ -86,7 +86,8 @@ HF_API int hf_core_append_signed(struct hf_core *core, const struct hf_slice *bl
 /* fork must be above the present one; HF_CORE_NEXT_FORK: the next. */
 #define HF_CORE_NEXT_FORK 0
 HF_API int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork);
-/* Forgets blocks, not their place in the tree. */
+/* Forgets blocks, not their place in the tree: what their records hold of it has to be kept elsewhere, and waits in memory for the commit.
+ * HF_EBUSY: as much as may wait does; the first of the blocks are cleared. Commit, and call again, for the same range. */
 HF_API int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to);
 HF_API int hf_core_set_user_data(struct hf_core *core, struct hf_slice name, struct hf_slice value); /* empty: removes it */
 

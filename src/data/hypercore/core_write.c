@@ -245,16 +245,47 @@ int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork)
 
 /* ---- Clearing and notes ---- */
 
-static int add_clears(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to)
+#define CLEAR_STEP_BLOCKS 1024
+#define CLEAR_PAGES_MAX 2048 /* of nodes, changed and not committed yet; about 5 MiB */
+#define CLEAR_RUNS_MAX 65536 /* of blocks, in one batch */
+
+static size_t uncommitted_pages(const struct hf_core *core)
 {
-	struct hf_batch_op op = {.kind = HF_BATCH_CLEAR, .log = HF_LAYOUT_BLOCKS};
+	size_t count = core->staged->pages.count;
+
+	for (const struct hf_batch *batch = core->in_flight; batch != NULL; batch = batch->next)
+		count += batch->pages.count;
+	return count;
+}
+
+/* Goes on with the run before it, where it is of the same call. */
+static int add_clear(struct hf_batch *batch, size_t first_op, uint64_t from, uint64_t to)
+{
+	struct hf_batch_op op = {.kind = HF_BATCH_CLEAR, .log = HF_LAYOUT_BLOCKS, .index = from, .to = to};
+
+	if (batch->op_count > first_op && batch->ops[batch->op_count - 1].to == from) {
+		batch->ops[batch->op_count - 1].to = to;
+		return HF_OK;
+	}
+	return hf_batch_add(batch, &op, NULL, 0);
+}
+
+/* *to becomes where it had to end. */
+static int add_clears(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t *to)
+{
+	size_t first_op = batch->op_count;
+	uint64_t end;
 	int status = HF_OK;
 
-	while (status == HF_OK && (op.index = hf_bitfield_next_set(&core->blocks, from, to)) < to) {
-		op.to = from = hf_bitfield_next_clear(&core->blocks, op.index, to);
-		status = hf_core_keep_nodes(core, batch, op.index, op.to);
+	for (; status == HF_OK && (from = hf_bitfield_next_set(&core->blocks, from, *to)) < *to; from = end) {
+		if (uncommitted_pages(core) >= CLEAR_PAGES_MAX || batch->op_count >= CLEAR_RUNS_MAX) {
+			*to = from;
+			break;
+		}
+		end = hf_bitfield_next_clear(&core->blocks, from, *to - from > CLEAR_STEP_BLOCKS ? from + CLEAR_STEP_BLOCKS : *to);
+		status = hf_core_keep_nodes(core, batch, from, end);
 		if (status == HF_OK)
-			status = hf_batch_add(batch, &op, NULL, 0);
+			status = add_clear(batch, first_op, from, end);
 	}
 	return status;
 }
@@ -263,6 +294,7 @@ int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
 {
 	struct hf_batch_mark mark;
 	struct hf_batch *batch;
+	uint64_t end;
 	int status;
 
 	if (to > core->tree.length)
@@ -273,9 +305,10 @@ int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
 	if (status != HF_OK)
 		return status;
 	mark = hf_batch_mark(batch);
-	status = add_clears(core, batch, from, to);
+	end = to;
+	status = add_clears(core, batch, from, &end);
 	if (status == HF_OK)
-		status = hf_bitfield_clear(&core->blocks, from, to);
+		status = hf_bitfield_clear(&core->blocks, from, end);
 	if (status != HF_OK) {
 		hf_batch_take_back(core, batch, mark);
 		return status;
@@ -284,7 +317,7 @@ int hf_core_clear(struct hf_core *core, uint64_t from, uint64_t to)
 		for (uint64_t index = batch->ops[i].index; batch->block_ops.count > 0 && index < batch->ops[i].to; index++)
 			hf_u64_map_remove(&batch->block_ops, index);
 	batch->head_changed = true;
-	return HF_OK;
+	return end < to ? HF_EBUSY : HF_OK;
 }
 
 /* The tree outlives its blocks: what their records hold of it goes to the loose nodes. */

@@ -86,4 +86,55 @@ static inline void core_commit(struct hf_core *core)
 	assert_int_equal(hf_core_commit_wait(core, HF_DURABLE_OS), HF_OK);
 }
 
+/* Appends blocks that tell their place and the fork that they were written on. */
+static inline void core_fill(struct hf_core *core, unsigned count)
+{
+	char text[40];
+
+	for (unsigned i = 0; i < count; i++) {
+		struct hf_slice block;
+
+		snprintf(text, sizeof text, "%llu of fork %llu", (unsigned long long)hf_core_length(core), (unsigned long long)hf_core_fork(core));
+		block = hf_slice_text(text);
+		assert_int_equal(hf_core_append(core, &block, 1, NULL), HF_OK);
+	}
+}
+
+static inline void core_assert_text(const struct hf_buffer *block, uint64_t index, uint64_t fork)
+{
+	char text[40];
+
+	snprintf(text, sizeof text, "%llu of fork %llu", (unsigned long long)index, (unsigned long long)fork);
+	assert_true(hf_slice_equal(hf_buffer_slice(block), hf_slice_text(text)));
+}
+
+static inline void core_assert_filled(struct hf_core *core, uint64_t from, uint64_t to, uint64_t fork)
+{
+	struct hf_buffer block = {0};
+
+	for (uint64_t i = from; i < to; i++) {
+		hf_buffer_clear(&block);
+		assert_int_equal(hf_core_get(core, i, &block), HF_OK);
+		core_assert_text(&block, i, fork);
+	}
+	hf_buffer_free(&block);
+}
+
+static inline void core_truncate(struct hf_core *core, uint64_t length)
+{
+	assert_int_equal(hf_core_truncate(core, length, HF_CORE_NEXT_FORK), HF_OK);
+}
+
+/* Closes it with its store, and opens both again. */
+static inline void core_reopen(struct core_node *node, struct hf_core **core)
+{
+	uint8_t key[32];
+
+	memcpy(key, hf_core_key(*core), sizeof key);
+	hf_core_unref(*core);
+	core_node_close(node);
+	core_node_open(node);
+	*core = core_by_key(node, key);
+}
+
 #endif
