@@ -9,12 +9,14 @@
 #include "cli/core_net.h"
 #include "codec/core_key.h"
 #include "codec/hex.h"
+#include "data/hyperdrive/drive.h"
 
 struct serving {
 	struct hf_cli *cli;
 	struct hf_core_node *node;
 	uint8_t (*keys)[32]; /* discovery keys; none: all cores */
 	size_t key_count;
+	bool are_drives;     /* the keys that are named: their blobs are served as well */
 	/* Appending, on a thread of its own: through admin.sock, like any other process. */
 	pthread_t appender;
 	atomic_bool is_stopping;
@@ -92,11 +94,33 @@ static bool may_serve(void *context, const uint8_t discovery_key[static 32])
 	return s->key_count == 0;
 }
 
+/* The core of a drive's blobs. It follows from the drive's without its encryption key; only old ones must be asked. */
+static int add_blobs(struct serving *s, const struct hf_core *core, struct hf_failure *failure)
+{
+	struct hf_drive_options options = {.size = sizeof options, .cores = hf_core_node_cores(s->node), .key = hf_core_key(core)};
+	struct hf_drive *drive;
+	uint8_t key[HF_CORE_KEY_BYTES];
+	int r = hf_core_manifest(core) ? hf_drive_blobs_key(hf_core_manifest(core), hf_core_key(core), key) : HF_EINVAL;
+	if (r < 0) {
+		r = hf_drive_open(&drive, &options, failure);
+		if (r == HF_OK && hf_drive_blobs(drive))
+			memcpy(key, hf_core_key(hf_drive_blobs(drive)), sizeof key);
+		else if (r == HF_OK)
+			r = hf_fail(failure, HF_ENOTFOUND, "The blobs of a drive that is named cannot be found: its first block is not here.");
+		if (r == HF_OK)
+			hf_drive_close(drive);
+	}
+	if (r == HF_OK)
+		hf_discovery_key(s->keys[s->key_count++], key);
+	return r;
+}
+
 /* The cores that are named; each must be here. */
 static int read_keys(struct serving *s, struct hf_failure *failure)
 {
 	const struct hf_cli *cli = s->cli;
-	for (size_t i = 0; i < s->key_count; i++) {
+	size_t named = s->key_count;
+	for (size_t i = 0; i < named; i++) {
 		uint8_t key[32];
 		struct hf_core *core;
 		struct hf_core_options options = {.size = sizeof options, .key = key, .must_exist = true};
@@ -107,7 +131,11 @@ static int read_keys(struct serving *s, struct hf_failure *failure)
 		if (r < 0)
 			return r;
 		memcpy(s->keys[i], hf_core_discovery_key(core), 32);
+		if (s->are_drives)
+			r = add_blobs(s, core, failure);
 		hf_core_unref(core);
+		if (r < 0)
+			return r;
 	}
 	return HF_OK;
 }
@@ -192,17 +220,27 @@ static int serve(struct serving *s, struct hf_cli_endpoint *endpoint)
 	return code;
 }
 
-int hf_cli_core_serve(struct hf_cli *cli)
+static int serve_named(struct hf_cli *cli, bool are_drives)
 {
-	struct serving s = {.cli = cli};
+	struct serving s = {.cli = cli, .are_drives = are_drives};
 	struct hf_cli_endpoint endpoint;
 	if (!hf_cli_core_endpoint(cli, hf_cli_option(cli, "connect") != NULL, &endpoint) || !check_keys(cli))
 		return HF_CLI_USAGE;
 	s.key_count = cli->argument_count;
-	s.keys = calloc(s.key_count + 1, sizeof *s.keys);
+	s.keys = calloc(2 * s.key_count + 1, sizeof *s.keys);
 	int code = s.keys ? serve(&s, &endpoint) : HF_CLI_FAILED;
 	free(s.keys);
 	return code;
+}
+
+int hf_cli_core_serve(struct hf_cli *cli)
+{
+	return serve_named(cli, false);
+}
+
+int hf_cli_drive_serve(struct hf_cli *cli)
+{
+	return serve_named(cli, true);
 }
 
 int hf_cli_core_append_serving(struct hf_cli *cli)

@@ -24,6 +24,11 @@ static void left(void *context, const struct hf_core_node_peer *peer, int code, 
 {
 	struct hf_cli_remote *remote = context;
 	int lost = code == HF_OK ? HF_ECLOSED : code;
+	/* Another may come, or this one again. */
+	if (remote->endpoint.keeps || !remote->endpoint.dials) {
+		hf_cli_core_log_left(peer, code, why);
+		return;
+	}
 	remote->lost.code = hf_fail(&remote->lost, lost,
 		peer->remote_key ? "The connection to %s ended: %.200s" : "There is no connection to %s: %.200s", peer->address,
 		why && why[0] ? why : hf_error_text(code));
@@ -46,9 +51,11 @@ static int turn(struct hf_cli_remote *remote, struct hf_failure *failure)
 
 static uint64_t blocks_received(const struct hf_cli_remote *remote)
 {
-	struct hf_replicator_stats stats;
+	struct hf_replicator_stats stats, others = {0};
 	hf_replication_stats(remote->replication, &stats);
-	return stats.blocks_received;
+	if (remote->other_replication)
+		hf_replication_stats(remote->other_replication, &others);
+	return stats.blocks_received + others.blocks_received;
 }
 
 int hf_cli_remote_turn(struct hf_cli_remote *remote, struct hf_failure *failure)
@@ -59,7 +66,7 @@ int hf_cli_remote_turn(struct hf_cli_remote *remote, struct hf_failure *failure)
 		remote->moved_blocks = blocks;
 		remote->moved_us = now_us;
 	}
-	if (r == HF_OK && now_us - remote->moved_us >= remote->timeout_us)
+	if (r == HF_OK && !remote->endpoint.keeps && now_us - remote->moved_us >= remote->timeout_us)
 		return hf_fail(failure, HF_ETIMEOUT, "The peer at %s does not have the core, or what is missing of it (waited %llu seconds; --timeout).",
 			remote->endpoint.address, (unsigned long long)(remote->timeout_us / 1000000));
 	return r;
@@ -85,12 +92,13 @@ static void heard(void *context)
 }
 
 /* Until a peer has the core, and has told how long it is. */
-static int hear(struct hf_cli_remote *remote, struct hf_failure *failure)
+static int hear(struct hf_cli_remote *remote, struct hf_replication *replication, struct hf_failure *failure)
 {
 	int r = HF_OK;
-	while (r == HF_OK && hf_replication_peer_count(remote->replication) == 0)
+	while (r == HF_OK && hf_replication_peer_count(replication) == 0)
 		r = hf_cli_remote_turn(remote, failure);
-	if (r == HF_OK && hf_replication_update(remote->replication, heard, remote) < 0)
+	remote->is_heard = false;
+	if (r == HF_OK && hf_replication_update(replication, heard, remote) < 0)
 		r = hf_fail(failure, HF_ENOMEM, "Out of memory.");
 	while (r == HF_OK && !remote->is_heard)
 		r = hf_cli_remote_turn(remote, failure);
@@ -111,7 +119,16 @@ static int start(struct hf_cli_remote *remote, const uint8_t key[static HF_CORE_
 		r = hf_loop_on_signal(loop, SIGINT, on_signal, remote);
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(remote->cli, remote->node, &remote->endpoint, stderr, failure);
-	return r == HF_OK ? hear(remote, failure) : r;
+	return r == HF_OK ? hear(remote, remote->replication, failure) : r;
+}
+
+int hf_cli_remote_join(struct hf_cli_remote *remote, struct hf_core *core, struct hf_failure *failure)
+{
+	int r = hf_replicator_join(hf_core_node_replicator(remote->node), core, &remote->other_replication);
+	if (r < 0)
+		return hf_fail(failure, r, "Out of memory.");
+	remote->other = hf_core_ref(core);
+	return hear(remote, remote->other_replication, failure);
 }
 
 bool hf_cli_remote_open(struct hf_cli_remote *remote, struct hf_cli *cli, const json_t *arguments, int *code)
@@ -128,9 +145,10 @@ bool hf_cli_remote_open(struct hf_cli_remote *remote, struct hf_cli *cli, const 
 		hf_cli_core_usage(cli, "a core at a peer is named by its KEY.");
 		return false;
 	}
-	if (!hf_cli_core_endpoint(cli, true, &remote->endpoint) || !hf_cli_core_timeout(cli, &seconds))
+	if (!hf_cli_core_endpoint(cli, hf_cli_option(cli, "listen") == NULL, &remote->endpoint) || !hf_cli_core_timeout(cli, &seconds))
 		return false;
 	remote->timeout_us = seconds * 1000000;
+	remote->endpoint.keeps = hf_cli_option(cli, "live") != NULL;
 	failure.code = hf_core_node_open(&remote->node, &options, &failure);
 	if (failure.code < 0) {
 		*code = hf_cli_fail(&failure);
@@ -153,6 +171,8 @@ void hf_cli_remote_close(struct hf_cli_remote *remote)
 		memcpy(discovery_key, hf_core_discovery_key(remote->core), 32);
 	if (remote->node)
 		hf_loop_timer_cancel(hf_core_node_loop(remote->node), &remote->timer);
+	hf_replication_leave(remote->other_replication);
+	hf_core_unref(remote->other);
 	hf_replication_leave(remote->replication);
 	hf_core_unref(remote->core);
 	hf_core_node_close(remote->node);

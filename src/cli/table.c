@@ -74,6 +74,28 @@ static const char *const bee_fetch_options[] = {OF_CONNECTION, "listen\0wait for
 	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out",
 	"encryption-key=HEX\0the key of an encrypted bee, 32 bytes", NULL};
 
+#define OF_DRIVE "name=NAME\0the drive that was made with this name, instead of KEY", \
+	"namespace=HEX\0the drive of this namespace; with --name, within it", "encryption-key=HEX\0the key of an encrypted drive, 32 bytes"
+#define OF_REMOTE_DRIVE "tcp=HOST:PORT\0read the drive at this peer, and only what is looked at", \
+	"initiator\0begin the handshake, as usual", "responder\0let the other side begin the handshake", \
+	"listen\0wait for the peer to dial rather than dial", "timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
+
+static const char *const drive_create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
+	"namespace=HEX\0the namespace that the name is in; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
+	"compat\0make the key as hypercore did before version 11", "manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
+	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt both cores with it", NULL};
+static const char *const drive_options[] = {OF_DRIVE, NULL};
+static const char *const drive_put_options[] = {OF_DRIVE, "executable\0mark the file as executable, as a FILE that is one always is",
+	"metadata=JSON\0keep this with the file", "link=TARGET\0put a symbolic link to TARGET", "disk\0wait for the disk", NULL};
+static const char *const drive_get_options[] = {OF_DRIVE, "at=VERSION\0as the drive was then", "start=BYTE\0from this byte on, counted from 0",
+	"length=BYTES\0so many bytes", OF_REMOTE_DRIVE, NULL};
+static const char *const drive_ls_options[] = {OF_DRIVE, "recursive\0all files below the folder, with their whole paths",
+	"ignore=PATH\0leave out this file or folder; again for others", "at=VERSION\0as the drive was then", OF_REMOTE_DRIVE, NULL};
+static const char *const drive_diff_options[] = {OF_DRIVE, "folder=PATH\0only what is below it", OF_REMOTE_DRIVE, NULL};
+static const char *const drive_watch_options[] = {OF_DRIVE, OF_REMOTE_DRIVE, NULL};
+static const char *const drive_fetch_options[] = {OF_REMOTE_DRIVE, "encryption-key=HEX\0the key of an encrypted drive, 32 bytes",
+	"all\0all blocks of both cores, those of old versions, too", "live\0as --all, and follow the drive until interrupted, and serve it", NULL};
+
 const struct hf_cli_command hf_cli_commands[] = {
 	{"gateway", hf_cli_gateway, "", 0, NULL, true, "Serve the relays",
 		"Prints what to open and runs until SIGTERM, which ends it in order. SIGHUP applies a changed configuration.\n\n"
@@ -207,6 +229,49 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"As `holdfast core fetch`.\n\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"drive create", hf_cli_drive_create, "", 0, drive_create_options, true, "Make a drive, a file system in two cores, and print its key",
+		"A drive with a name is that of `new Hyperdrive(store.namespace(name))`.\n\n"
+		"  holdfast drive create --data data --name photos\n"
+		"  holdfast drive create --data data --name diary --encryption-key \"$(openssl rand -hex 32)\""},
+	{"drive put", hf_cli_drive_put, "KEY PATH [FILE]", 3, drive_put_options, true, "Put a file, or standard input, under a path",
+		"  holdfast drive put --data data --name photos /cat.jpg cat.jpg\n"
+		"  date | holdfast drive put --data data --name photos /notes/date.txt\n"
+		"  holdfast drive put --data data --name photos /latest --link /cat.jpg"},
+	{"drive get", hf_cli_drive_get, "KEY PATH [FILE]", 3, drive_get_options, true, "Write a file of the drive to FILE, or to its own name here",
+		"FILE is there when it is whole. Links are followed.\n\n"
+		"  holdfast drive get --data data --name photos /cat.jpg\n"
+		"  holdfast drive get --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo /cat.jpg /tmp/cat.jpg"},
+	{"drive cat", hf_cli_drive_cat, "KEY PATH", 2, drive_get_options, true, "Write a file of the drive, or a part of it, to standard output",
+		"  holdfast drive cat --data data --name photos /notes/date.txt\n"
+		"  holdfast drive cat --data data --name photos /film.mp4 --start 1000000 --length 100"},
+	{"drive ls", hf_cli_drive_ls, "KEY [FOLDER]", 2, drive_ls_options, true, "List what is in a folder of the drive",
+		"  holdfast drive ls --data data --name photos\n"
+		"  holdfast drive ls --data data --name photos /notes --recursive --at 12 --json"},
+	{"drive rm", hf_cli_drive_rm, "KEY PATH...", HF_CLI_ARGUMENT_COUNT_MAX, drive_options, true, "Delete files from the drive",
+		"Their blocks stay, for older versions; `holdfast drive clear` before it gives their room back.\n\n"
+		"  holdfast drive rm --data data --name photos /cat.jpg /notes/date.txt"},
+	{"drive clear", hf_cli_drive_clear, "KEY PATH...", HF_CLI_ARGUMENT_COUNT_MAX, drive_options, true,
+		"Forget the blocks of files, to have their room", "The files stay in the drive, and can be fetched from peers again.\n\n"
+		"  holdfast drive clear --data data --name photos /film.mp4"},
+	{"drive diff", hf_cli_drive_diff, "KEY FROM [TO]", 3, drive_diff_options, true, "Print which files differ between two versions",
+		"From version FROM to TO, or to the present one: a line with - for what was, one with + for what is.\n\n"
+		"  holdfast drive diff --data data --name photos 12\n"
+		"  holdfast drive diff --data data --name photos 12 20 --folder /notes --json"},
+	{"drive watch", hf_cli_drive_watch, "KEY [FOLDER]", 2, drive_watch_options, true, "Print what changes in the drive",
+		"Runs until it is interrupted, and prints differences as `holdfast drive diff` does. While it waits it leaves the data\n"
+		"directory to others.\n\n"
+		"  holdfast drive watch --data data --name photos /notes"},
+	{"drive info", hf_cli_drive_info, "KEY", 1, drive_options, true, "Print what a drive is: version, keys, blocks held of both cores",
+		"  holdfast drive info --data data --name photos"},
+	{"drive serve", hf_cli_drive_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve drives to peers over TCP",
+		"As `holdfast core serve`: all cores, or those of the drives that are named.\n\n"
+		"  holdfast drive serve --data data --tcp 127.0.0.1:7001"},
+	{"drive fetch", hf_cli_drive_fetch, "KEY [PATH...]", HF_CLI_ARGUMENT_COUNT_MAX, drive_fetch_options, true,
+		"Fetch a drive, or some of its files and folders, from a peer over TCP",
+		"All files of the present version, and the names of all versions. What came stays when it fails, and is not fetched again.\n\n"
+		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
+		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo /notes /cat.jpg\n"
+		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"key new", hf_cli_key_new, "", 0, NULL, true, "Make a key pair for signing cores, in the key ring, and print its public part",
 		"`holdfast core create --manifest` finds it there when the manifest names it.\n\n"
 		"  holdfast key new --data data --json"},

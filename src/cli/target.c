@@ -70,16 +70,30 @@ static int make_input(struct hf_buffer *input, const char *arguments, struct hf_
 	return r == HF_OK && data.length ? hf_buffer_append(input, data.data, data.length) : r;
 }
 
+/* The context of an action is the target. */
 static int turn(void *context, struct hf_failure *failure)
 {
-	return hf_cli_remote_turn(context, failure);
+	struct hf_cli_target *t = context;
+	return hf_cli_remote_turn(t->remote, failure);
+}
+
+static int flush(void *context, struct hf_buffer *out)
+{
+	struct hf_cli_target *t = context;
+	return t->flush(t->context, out);
+}
+
+static void progress(void *context, uint64_t done, uint64_t total)
+{
+	struct hf_cli_target *t = context;
+	t->progress(t->context, done, total);
 }
 
 static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
 {
 	struct hf_corestore_options options = {.size = sizeof options, .store = t->store, .env = &t->cli->env, .blocking = true};
 	struct hf_action_call call = {.env = &t->cli->env, .store = t->store, .executor = t->executor, .config = t->cli->config, .input = input,
-		.flush = t->flush, .progress = t->progress, .context = t->remote ? (void *)t->remote : t->context};
+		.flush = t->flush ? flush : NULL, .progress = t->progress ? progress : NULL, .context = t};
 	if (hf_action_is_on_cores(action) && !t->cores && !t->remote) {
 		int opened = hf_action_open_cores(&t->cores, &options, t->cli->config, failure);
 		if (opened < 0)

@@ -195,6 +195,11 @@ static const struct action {
 	{"bee/change", hf_action_bee_change, OF_CORES},  {"bee/get", hf_action_bee_get, OF_CORES},
 	{"bee/list", hf_action_bee_list, OF_CORES},      {"bee/diff", hf_action_bee_diff, OF_CORES},
 	{"bee/history", hf_action_bee_history, OF_CORES},
+	{"drive/create", hf_action_drive_create, OF_CORES}, {"drive/info", hf_action_drive_info, OF_CORES},
+	{"drive/change", hf_action_drive_change, OF_CORES}, {"drive/write", hf_action_drive_write, OF_CORES},
+	{"drive/unfinished", hf_action_drive_unfinished, OF_CORES}, {"drive/clear", hf_action_drive_clear, OF_CORES},
+	{"drive/list", hf_action_drive_list, OF_CORES}, {"drive/entry", hf_action_drive_entry, OF_CORES},
+	{"drive/get", hf_action_drive_get, OF_CORES},   {"drive/diff", hf_action_drive_diff, OF_CORES},
 };
 
 static int run_on_cores(struct hf_action_run *run, const struct action *action)

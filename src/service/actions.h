@@ -42,6 +42,27 @@
  * These give a line {"version", "fork", "entries", "more"}, and after it the entries' keys and values. "entries" has three numbers
  * for each: its block, how long its key is, and its value as in "sizes". "more": the page was full.
  *
+ * Those on drives name the drive by {"key"}, or by {"name"}: the drive of the namespace of that name, as `new Hyperdrive(store.namespace(name))`
+ * has it; or by {"namespace"}. Paths are names of files (data/hyperdrive/name.h); "at" is a version. An entry is an object {"path", "seq",
+ * "executable", "link", "blob", "metadata"}; "path_hex" stands for a path that is not UTF-8, and "unreadable" for what is no entry.
+ *
+ *   drive/create   as core/create
+ *   drive/info     as core/info, with the version and the core of the blobs
+ *   drive/change   {"files", "batch", "disk"}  each file an object {"path"} and "size" of its content, which follows in data; or "blob",
+ *                                        "link", or "del": true; with "executable", "metadata" (text of JSON). batch: one batch of the
+ *                                        bee rather than one for each. {"put", "deleted", "missing", "version"}
+ *   drive/write    {"blob", "end", "note"}  data: bytes of a file that is too long for drive/change, which go on from "blob" as it was
+ *                                        answered, or begin a new one. All but the last of them are a multiple of 64 KiB. note: text
+ *                                        by which drive/unfinished finds it again. {"blob"}
+ *   drive/unfinished  {"note"}           {"blob"} as far as drive/write had come with that note, or null
+ *   drive/clear    {"paths"}             {"cleared"}
+ *   drive/list     {"folder", "shallow", "after", "limit", "ignore", "at"}  a page of entries, a line each; the last line is {"next"}, a
+ *                                        path to be given as "after", or null. shallow: "child" and "is_folder" say what is in the folder
+ *   drive/entry    {"path", "follow", "at"}  the entry
+ *   drive/get      {"path", "follow", "at"} or {"blob"}, and {"start", "length"}  a line {"size", "start"}, and after it the bytes, as
+ *                                        many as a page has
+ *   drive/diff     {"folder", "from", "at", "after"}  a page of {"before", "after"}, entries or null; the last line is {"next"}
+ *
  * scan and export give lines of events, list lines of cores, all others one JSON object.
  */
 #ifndef HF_SERVICE_ACTIONS_H

@@ -75,8 +75,7 @@ static bool decode_hex(uint8_t *out, const char *text, size_t length)
 	return true;
 }
 
-/* 32 bytes in hexadecimal; *given is false when the argument is not there. */
-static int read_32(struct hf_action_run *run, const char *name, uint8_t out[static 32], bool *given)
+int hf_action_read_32(struct hf_action_run *run, const char *name, uint8_t out[static 32], bool *given)
 {
 	const char *text = hf_action_text(run, name);
 	*given = text != NULL;
@@ -140,9 +139,9 @@ int hf_action_open_core(struct hf_action_run *run, struct hf_core **out)
 		return hf_fail(failure, HF_EINVAL, "Name a core by its key, or with --name.");
 	if (text && hf_core_key_decode(key, hf_slice_text(text)) < 0)
 		return hf_fail(failure, HF_EINVAL, "\"%.80s\" is no core key: that is 52 characters of z-base-32, or 64 of hexadecimal.", text);
-	int r = read_32(run, "namespace", name_space, &has_namespace);
+	int r = hf_action_read_32(run, "namespace", name_space, &has_namespace);
 	if (r == HF_OK)
-		r = read_32(run, "encryption_key", encryption_key, &has_encryption_key);
+		r = hf_action_read_32(run, "encryption_key", encryption_key, &has_encryption_key);
 	if (r < 0)
 		return r;
 	if (text) {
@@ -275,9 +274,9 @@ static int read_making(struct hf_action_run *run, struct making *making)
 	if (r == HF_OK && version > 2)
 		r = hf_fail(failure, HF_EINVAL, "Manifests are made in version 1 or 2; others can be given with --manifest.");
 	if (r == HF_OK)
-		r = read_32(run, "namespace", making->name_space, &has_namespace);
+		r = hf_action_read_32(run, "namespace", making->name_space, &has_namespace);
 	if (r == HF_OK)
-		r = read_32(run, "encryption_key", making->encryption_key, &making->has_encryption_key);
+		r = hf_action_read_32(run, "encryption_key", making->encryption_key, &making->has_encryption_key);
 	if (r == HF_OK && has_namespace)
 		making->options.name_space = making->name_space;
 	if (r == HF_OK && (path || manifest || !making->options.name.data))

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "data/hyperbee/bee.h"
+#include "data/hyperdrive/drive.h"
 #include "service/actions.h"
 
 #define HF_ACTION_PAGE_BYTES (4u << 20)  /* of blocks or entries in an answer; one of them may be longer */
@@ -34,6 +35,8 @@ int hf_action_export(struct hf_action_run *run);
 /* An argument, NULL when it is not there. */
 const char *hf_action_text(const struct hf_action_run *run, const char *name);
 int hf_action_number(struct hf_action_run *run, const char *name, uint64_t otherwise, uint64_t *out);
+/* 32 bytes in hexadecimal; *given is false when the argument is not there. */
+int hf_action_read_32(struct hf_action_run *run, const char *name, uint8_t out[static 32], bool *given);
 /* The core that "key", or "name" and "namespace", mean; with "encryption_key". HF_ENOTFOUND, HF_EINVAL, HF_EDENIED. */
 int hf_action_open_core(struct hf_action_run *run, struct hf_core **out);
 /* Whether it was made with an encryption key here. */
@@ -70,5 +73,29 @@ int hf_action_bee_get(struct hf_action_run *run);
 int hf_action_bee_list(struct hf_action_run *run);
 int hf_action_bee_diff(struct hf_action_run *run);
 int hf_action_bee_history(struct hf_action_run *run);
+
+/* The drive that is meant. HF_EMALFORMED: that is another kind of core. */
+int hf_action_open_drive(struct hf_action_run *run, struct hf_drive **out);
+void hf_action_close_drive(struct hf_action_run *run, struct hf_drive *drive);
+/* As hf_action_bee_again, for the reader of a file. */
+bool hf_action_blob_again(struct hf_action_run *run, struct hf_blob_reader *reader, int *status);
+/* The sentence for what an operation on a drive ended with; returns the action's code. path: what it was about; may be empty. */
+int hf_action_drive_fail(struct hf_action_run *run, struct hf_drive *drive, struct hf_slice path, int status);
+/* The text of an argument, which may be empty. */
+struct hf_slice hf_action_slice(const json_t *object, const char *name);
+/* A blob's id as an argument. HF_EINVAL. */
+int hf_action_read_blob(struct hf_action_run *run, const json_t *value, struct hf_blob_id *id);
+json_t *hf_action_blob(const struct hf_blob_id *id);
+
+int hf_action_drive_create(struct hf_action_run *run);
+int hf_action_drive_info(struct hf_action_run *run);
+int hf_action_drive_change(struct hf_action_run *run);
+int hf_action_drive_write(struct hf_action_run *run);
+int hf_action_drive_unfinished(struct hf_action_run *run);
+int hf_action_drive_clear(struct hf_action_run *run);
+int hf_action_drive_list(struct hf_action_run *run);
+int hf_action_drive_entry(struct hf_action_run *run);
+int hf_action_drive_get(struct hf_action_run *run);
+int hf_action_drive_diff(struct hf_action_run *run);
 
 #endif

@@ -135,6 +135,7 @@ static void handle_other(void *context, struct hf_http_exchange *exchange)
 static const struct hf_http_route routes[] = {
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_ADMIN, handle_action),
+	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/*", HF_ACCESS_ADMIN, handle_other),
 };
 

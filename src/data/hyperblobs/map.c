@@ -89,7 +89,7 @@ int hf_blob_map_read(struct hf_blob_map *map, struct hf_core *core, const struct
 			map->read_blocks++;
 	}
 	hf_buffer_free(&block);
-	return status == HF_ENOTFOUND ? HF_EMALFORMED : status;
+	return status;
 }
 
 int hf_blob_map_find(struct hf_blob_map *map, struct hf_slice bytes, uint64_t new_block, uint64_t *block, bool *is_new)

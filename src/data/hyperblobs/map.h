@@ -24,7 +24,8 @@ int hf_blob_map_add(struct hf_blob_map *map, uint64_t block, uint64_t bytes); /*
 int hf_blob_map_decode(struct hf_blob_map *map, struct hf_slice block);
 /* Appends the entries from `from` on that one block has. */
 int hf_blob_map_encode(const struct hf_blob_map *map, size_t from, struct hf_buffer *out);
-/* Reads what is missing of the map of an id. HF_EWAIT with *needed set; as hf_core_get, and decode. */
+/* Reads what is missing of the map of an id. HF_EWAIT, or HF_ENOTFOUND past the core's end, with *needed set; as
+ * hf_core_get, and decode. */
 int hf_blob_map_read(struct hf_blob_map *map, struct hf_core *core, const struct hf_blob_id *id, uint64_t *needed);
 
 /* The block that has these bytes already, noted for the next time when it is new: *is_new. HF_ENOMEM. */

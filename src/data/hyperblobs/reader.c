@@ -110,6 +110,13 @@ static int need_for_seek(struct hf_blob_reader *reader, const struct hf_core_pla
 	return reader->needed < to ? HF_EWAIT : HF_EMALFORMED;
 }
 
+/* A block past the end: of somebody else's core, of which more may come. */
+static int need_beyond(struct hf_blob_reader *reader, uint64_t block)
+{
+	reader->needed = block;
+	return hf_core_is_writable(reader->core) ? HF_EMALFORMED : HF_EWAIT;
+}
+
 static int find_start(struct hf_blob_reader *reader)
 {
 	struct hf_core_place place;
@@ -123,8 +130,10 @@ static int find_start(struct hf_blob_reader *reader)
 
 	if (status == HF_EWAIT)
 		return need_for_seek(reader, &place, reader->at);
+	if (status == HF_ENOTFOUND)
+		return need_beyond(reader, first + guess(reader, reader->at));
 	if (status != HF_OK)
-		return status == HF_ENOTFOUND ? HF_EMALFORMED : status;
+		return status;
 	if (place.block < first || place.block - first >= reader->id.block_count)
 		return HF_EMALFORMED;
 	reader->next = place.block - first;
@@ -174,7 +183,7 @@ static int place(struct hf_blob_reader *reader)
 	if (reader->map != NULL) {
 		status = hf_blob_map_read(reader->map, reader->core, &reader->id, &reader->needed);
 		if (status != HF_OK)
-			return status;
+			return status == HF_ENOTFOUND ? need_beyond(reader, reader->needed) : status;
 		clamp(reader, reader->map->content_bytes);
 		find_mapped(reader);
 	} else {
@@ -206,7 +215,7 @@ static int read_one(struct hf_blob_reader *reader, struct hf_slice *bytes)
 	int status = hf_core_get(reader->core, reader->needed, &reader->block);
 
 	if (status != HF_OK)
-		return status == HF_ENOTFOUND ? HF_EMALFORMED : status;
+		return status == HF_ENOTFOUND ? need_beyond(reader, reader->needed) : status;
 	if (reader->block.length < reader->skip || (reader->map != NULL && reader->block.length != reader->map->entries[reader->next].bytes))
 		return HF_EMALFORMED;
 	uint64_t left = reader->end - reader->at;

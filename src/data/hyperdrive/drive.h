@@ -82,14 +82,14 @@ int hf_drive_list_next(struct hf_drive_list *list, struct hf_drive_entry *entry)
 struct hf_slice hf_drive_list_child(const struct hf_drive_list *list, bool *is_folder);
 void hf_drive_list_free(struct hf_drive_list *list); /* NULL is fine */
 
-/* What two views differ in, below a folder, in ascending order of names. */
+/* What two views differ in, below a folder, in ascending order of names; behind the name `after`, unless that is empty. */
 struct hf_drive_difference {
 	bool has_left, has_right;
 	struct hf_drive_entry left, right;
 };
 struct hf_drive_diff;
 int hf_drive_diff(struct hf_drive *drive, struct hf_bee_view *left, struct hf_bee_view *right, struct hf_slice folder,
-	struct hf_drive_diff **out); /* as hf_bee_diff */
+	struct hf_slice after, struct hf_drive_diff **out); /* as hf_bee_diff, and hf_drive_list */
 int hf_drive_diff_next(struct hf_drive_diff *diff, struct hf_drive_difference *difference); /* as hf_drive_list_next */
 void hf_drive_diff_free(struct hf_drive_diff *diff); /* NULL is fine */
 

@@ -165,15 +165,19 @@ struct hf_drive_diff {
 };
 
 int hf_drive_diff(struct hf_drive *drive, struct hf_bee_view *left, struct hf_bee_view *right, struct hf_slice folder,
-	struct hf_drive_diff **out)
+	struct hf_slice after, struct hf_drive_diff **out)
 {
 	struct hf_drive_diff *diff = calloc(1, sizeof *diff);
 	struct hf_bee_range range;
 
 	if (diff == NULL)
 		return HF_ENOMEM;
-	int status = hf_drive_range(folder, &drive->key, &range);
+	int status = hf_drive_range(folder, &drive->value, &range);
 
+	if (status == HF_OK && after.length > 0)
+		status = hf_drive_key(drive, after);
+	if (status == HF_OK && after.length > 0 && hf_slice_compare(hf_buffer_slice(&drive->key), range.gt) > 0)
+		range.gt = hf_buffer_slice(&drive->key);
 	if (status == HF_OK)
 		status = hf_bee_diff(left, right, &range, &diff->found);
 	if (status != HF_OK)

@@ -137,6 +137,7 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_ADMIN, handle_action),
+	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_ADMIN, handle_action),
 };
 /* Local, though it listens on loopback addresses only: pages elsewhere can make a browser here ask for it, and somebody may put a
  * proxy in front. */

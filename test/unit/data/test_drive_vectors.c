@@ -327,7 +327,7 @@ static void expect_diff(struct hf_drive *drive, const json_t *expected)
 	size_t i;
 
 	assert_int_equal(hf_bee_checkout(hf_drive_bee(drive), 5, &view), HF_OK);
-	assert_int_equal(hf_drive_diff(drive, hf_bee_latest(hf_drive_bee(drive)), view, hf_slice_text("/"), &diff), HF_OK);
+	assert_int_equal(hf_drive_diff(drive, hf_bee_latest(hf_drive_bee(drive)), view, hf_slice_text("/"), hf_slice(NULL, 0), &diff), HF_OK);
 	json_array_foreach(expected, i, item) {
 		const json_t *left = vectors_get(item, "left"), *right = vectors_get(item, "right");
 
