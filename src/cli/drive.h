@@ -43,7 +43,8 @@ void hf_cli_drive_walk_free(struct hf_cli_drive_walk *walk);
 
 /* ---- Files (drive_copy.c) ---- */
 
-/* Gives the bytes of a file, which {"path"} or {"blob"}, "start" and "length" in more (taken) say, to take, whose negative return ends it. */
+/* Gives the bytes of a file, which {"path"} or {"blob"}, "start" and "length" in more (taken) say, to take, whose negative return ends
+ * it. */
 int hf_cli_drive_copy(struct hf_cli_drive *drive, json_t *more, int (*take)(void *context, struct hf_slice bytes), void *context,
 	struct hf_failure *failure);
 

@@ -1,5 +1,5 @@
-/* drive_fetch: a drive, or some of its files, from a peer. The bee is fetched whole, and of the blobs those blocks that files of the present
- * version have; with --all or --live all of both cores. */
+/* drive_fetch: a drive, or some of its files, from a peer. The bee is fetched whole, and of the blobs those blocks that files of the
+ * present version have; with --all or --live all of both cores. */
 #include <stdio.h>
 #include <stdlib.h>
 

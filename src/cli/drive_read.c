@@ -256,8 +256,8 @@ static void print_difference(struct hf_cli *cli, json_t *difference)
 /* What differs in a folder since a version, up to the one that the drive's arguments say. */
 static int diff(struct hf_cli_drive *drive, uint64_t from, const char *folder, struct hf_failure *failure)
 {
-	struct hf_cli_drive_walk walk = {.drive = drive, .action = "drive/diff", .more = json_pack("{s:I, s:s}", "from", (json_int_t)from, "folder",
-		folder)};
+	struct hf_cli_drive_walk walk = {.drive = drive, .action = "drive/diff",
+		.more = json_pack("{s:I, s:s}", "from", (json_int_t)from, "folder", folder)};
 	json_t *difference;
 	while ((difference = hf_cli_drive_walk_next(&walk, failure)) != NULL) {
 		print_difference(drive->cli, difference);

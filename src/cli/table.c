@@ -81,13 +81,17 @@ static const char *const bee_fetch_options[] = {OF_CONNECTION, "listen\0wait for
 	"listen\0wait for the peer to dial rather than dial", "timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
 
 static const char *const drive_create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
-	"namespace=HEX\0the namespace that the name is in; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
-	"compat\0make the key as hypercore did before version 11", "manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
-	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal", "encryption-key=HEX\0encrypt both cores with it", NULL};
+	"namespace=HEX\0the namespace that the name is in; the root's when left out",
+	"manifest-version=1|2\0of the manifest that is made; 1 when left out",
+	"compat\0make the key as hypercore did before version 11",
+	"manifest=HEX\0an encoded manifest; a key of the ring signs, if it is named there",
+	"secret-key-file=FILE\0the Ed25519 key pair to sign with, 64 bytes or hexadecimal",
+	"encryption-key=HEX\0encrypt both cores with it", NULL};
 static const char *const drive_options[] = {OF_DRIVE, NULL};
 static const char *const drive_put_options[] = {OF_DRIVE, "executable\0mark the file as executable, as a FILE that is one always is",
 	"metadata=JSON\0keep this with the file", "link=TARGET\0put a symbolic link to TARGET", "disk\0wait for the disk", NULL};
-static const char *const drive_get_options[] = {OF_DRIVE, "at=VERSION\0as the drive was then", "start=BYTE\0from this byte on, counted from 0",
+static const char *const drive_get_options[] = {OF_DRIVE, "at=VERSION\0as the drive was then",
+	"start=BYTE\0from this byte on, counted from 0",
 	"length=BYTES\0so many bytes", OF_REMOTE_DRIVE, NULL};
 static const char *const drive_ls_options[] = {OF_DRIVE, "recursive\0all files below the folder, with their whole paths",
 	"ignore=PATH\0leave out this file or folder; again for others", "at=VERSION\0as the drive was then", OF_REMOTE_DRIVE, NULL};
@@ -229,7 +233,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"As `holdfast core fetch`.\n\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
-	{"drive create", hf_cli_drive_create, "", 0, drive_create_options, true, "Make a drive, a file system in two cores, and print its key",
+	{"drive create", hf_cli_drive_create, "", 0, drive_create_options, true,
+		"Make a drive, a file system in two cores, and print its key",
 		"A drive with a name is that of `new Hyperdrive(store.namespace(name))`.\n\n"
 		"  holdfast drive create --data data --name photos\n"
 		"  holdfast drive create --data data --name diary --encryption-key \"$(openssl rand -hex 32)\""},
@@ -237,7 +242,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast drive put --data data --name photos /cat.jpg cat.jpg\n"
 		"  date | holdfast drive put --data data --name photos /notes/date.txt\n"
 		"  holdfast drive put --data data --name photos /latest --link /cat.jpg"},
-	{"drive get", hf_cli_drive_get, "KEY PATH [FILE]", 3, drive_get_options, true, "Write a file of the drive to FILE, or to its own name here",
+	{"drive get", hf_cli_drive_get, "KEY PATH [FILE]", 3, drive_get_options, true,
+		"Write a file of the drive to FILE, or to its own name here",
 		"FILE is there when it is whole. Links are followed.\n\n"
 		"  holdfast drive get --data data --name photos /cat.jpg\n"
 		"  holdfast drive get --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo /cat.jpg /tmp/cat.jpg"},

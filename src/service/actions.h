@@ -42,9 +42,10 @@
  * These give a line {"version", "fork", "entries", "more"}, and after it the entries' keys and values. "entries" has three numbers
  * for each: its block, how long its key is, and its value as in "sizes". "more": the page was full.
  *
- * Those on drives name the drive by {"key"}, or by {"name"}: the drive of the namespace of that name, as `new Hyperdrive(store.namespace(name))`
- * has it; or by {"namespace"}. Paths are names of files (data/hyperdrive/name.h); "at" is a version. An entry is an object {"path", "seq",
- * "executable", "link", "blob", "metadata"}; "path_hex" stands for a path that is not UTF-8, and "unreadable" for what is no entry.
+ * Those on drives name the drive by {"key"}, or by {"name"}: the drive of the namespace of that name, as
+ * `new Hyperdrive(store.namespace(name))` has it; or by {"namespace"}. Paths are names of files (data/hyperdrive/name.h); "at" is a
+ * version. An entry is an object {"path", "seq", "executable", "link", "blob", "metadata"}; "path_hex" stands for a path that is not
+ * UTF-8, and "unreadable" for what is no entry.
  *
  *   drive/create   as core/create
  *   drive/info     as core/info, with the version and the core of the blobs

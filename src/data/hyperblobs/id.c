@@ -39,7 +39,9 @@ static int read_member(struct hf_json *json, const struct hf_json_token *name, s
 	int status = hf_json_next(json, &value);
 
 	id->has_map = value.type == HF_JSON_TRUE;
-	return status == HF_OK && (value.type == HF_JSON_TRUE || value.type == HF_JSON_FALSE || value.type == HF_JSON_NULL) ? HF_OK : HF_EMALFORMED;
+	if (status != HF_OK || (value.type != HF_JSON_TRUE && value.type != HF_JSON_FALSE && value.type != HF_JSON_NULL))
+		return HF_EMALFORMED;
+	return HF_OK;
 }
 
 int hf_blob_id_read(struct hf_json *json, struct hf_blob_id *id)

@@ -135,7 +135,7 @@ static int append_metadata(struct hf_slice text, struct hf_buffer *out)
 
 int hf_drive_entry_encode(const struct hf_drive_entry *entry, struct hf_buffer *out)
 {
-	int status = hf_buffer_append_text(out, entry->is_executable ? "{\"executable\":true,\"linkname\":" : "{\"executable\":false,\"linkname\":");
+	int status = hf_buffer_printf(out, "{\"executable\":%s,\"linkname\":", entry->is_executable ? "true" : "false");
 
 	if (status == HF_OK)
 		status = entry->has_link ? hf_json_append_string(out, entry->link) : hf_buffer_append_text(out, "null");
