@@ -110,7 +110,7 @@ static void read_many(struct hf_bench *bench)
 	wall = hf_measure_wall_us();
 	cpu = hf_measure_cpu_us();
 	seen = 0;
-	must(hf_store_log_runs(bench->store, MEASURED_LOG, 0, UINT64_MAX, count_run, &seen), "runs");
+	must(hf_store_log_runs(bench->store, MEASURED_LOG, 0, UINT64_MAX, HF_READ_BLOCKING, count_run, &seen), "runs");
 	row("which there are", BLOCKS, hf_measure_wall_us() - wall, hf_measure_cpu_us() - cpu, 0);
 	bench->faults += seen != BLOCKS;
 }

@@ -78,6 +78,14 @@ void hf_corestore_close(struct hf_corestore *store)
 	free(store);
 }
 
+bool hf_corestore_set_blocking(struct hf_corestore *store, bool blocking)
+{
+	bool was_blocking = store->read_mode == HF_READ_BLOCKING;
+
+	store->read_mode = blocking ? HF_READ_BLOCKING : HF_READ_RESIDENT;
+	return was_blocking;
+}
+
 /* ---- What comes back ---- */
 
 void hf_corestore_wake(struct hf_corestore *store)
@@ -160,16 +168,26 @@ int hf_corestore_cold(struct hf_corestore *store, const struct hf_cold *cold)
 	return HF_EWAIT;
 }
 
+static int pass_over(void *context, uint64_t from, uint64_t to)
+{
+	(void)context;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
 static void read_cold(struct hf_store *store, const struct hf_cold *cold, struct hf_buffer *scratch)
 {
 	struct hf_snapshot *snapshot;
 	struct hf_doc doc;
 
 	hf_buffer_clear(scratch);
-	if (!cold->is_document) {
+	if (cold->kind == HF_COLD_BLOCK)
 		hf_store_log_get(store, cold->log, cold->index, HF_READ_BLOCKING, scratch);
+	if (cold->kind == HF_COLD_RUNS)
+		hf_store_log_runs(store, cold->log, cold->index, cold->to, HF_READ_BLOCKING, pass_over, NULL);
+	if (cold->kind != HF_COLD_DOCUMENT)
 		return;
-	}
 	snapshot = hf_store_snapshot(store);
 	if (snapshot == NULL)
 		return;

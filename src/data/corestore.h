@@ -26,6 +26,8 @@ struct hf_corestore_options {
 HF_API int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_options *options, struct hf_failure *failure);
 /* Commits what is staged, waits for it, and closes. No core may be open. */
 HF_API void hf_corestore_close(struct hf_corestore *store);
+/* Whether reads wait for the disk from now on; returns whether they did. For the moment of a thing that its thread may wait for. */
+HF_API bool hf_corestore_set_blocking(struct hf_corestore *store, bool blocking);
 /* Delivers what commits and thawing did: callbacks and events happen here. Returns whether there was any. */
 HF_API bool hf_corestore_poll(struct hf_corestore *store);
 /* Waits until all commits so far have been delivered. */

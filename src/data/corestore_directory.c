@@ -5,7 +5,7 @@ int hf_corestore_document(struct hf_corestore *store, uint32_t collection, const
 	struct hf_slice *document)
 {
 	struct hf_snapshot *snapshot = hf_store_snapshot(store->store);
-	struct hf_cold cold = {.is_document = true, .log = collection};
+	struct hf_cold cold = {.kind = HF_COLD_DOCUMENT, .log = collection};
 	struct hf_doc doc;
 	int status;
 

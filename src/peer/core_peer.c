@@ -10,17 +10,21 @@ static bool tree_is_ahead(const struct hf_core_peer *peer, const struct hf_tree 
 	return tree->fork == peer->remote_fork && tree->length > peer->remote_length;
 }
 
-/* Whether we can prove that our tree extends the remote's; remembered in upgradable_*. */
+/* Whether we can prove that our tree extends the remote's; remembered in upgradable_*. Where the disk has to be asked for that, it is
+ * found out, and told, once it has answered. */
 static bool can_upgrade_remote(struct hf_core_peer *peer)
 {
 	const struct hf_tree *tree = hf_core_committed_tree(peer->shared->core);
-	bool can = peer->remote_fork == tree->fork && hf_core_can_upgrade_from(peer->shared->core, peer->remote_length);
+	int status = peer->remote_fork == tree->fork ? hf_core_can_upgrade_from(peer->shared->core, peer->remote_length) : HF_ENOTFOUND;
 
-	if (can) {
+	peer->upgrade_is_cold = status == HF_EWAIT;
+	if (status == HF_EWAIT)
+		hf_replicator_need_thaw(peer->shared->replicator);
+	if (status == HF_OK) {
 		peer->upgradable_length = peer->remote_length;
 		peer->upgradable_fork = peer->remote_fork;
 	}
-	return can;
+	return status == HF_OK;
 }
 
 void hf_core_peer_sync(struct hf_core_peer *peer)

@@ -68,7 +68,7 @@ struct hf_core_peer {
 	struct hf_buffer extension_in, extension_out; /* the last names */
 
 	/* What we said. */
-	bool can_upgrade;
+	bool can_upgrade, upgrade_is_cold;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
 	uint64_t pushed_length; /* what it has of our tree by what we pushed */
@@ -200,7 +200,7 @@ int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const st
 int hf_core_peer_on_request(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_cancel(struct hf_core_peer *peer, struct hf_slice body);
 void hf_core_peer_answer(struct hf_core_peer *peer); /* what waits and need not any more */
-void hf_core_peer_thawed(struct hf_core_peer *peer); /* what waited for the disk can be tried again */
+void hf_core_peer_thawed(struct hf_core_peer *peer); /* what waited for the disk is tried again */
 void hf_core_peer_drop_questions(struct hf_core_peer *peer);
 
 /* requests.c */

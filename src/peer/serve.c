@@ -186,6 +186,8 @@ void hf_core_peer_thawed(struct hf_core_peer *peer)
 {
 	for (struct hf_peer_question *question = peer->questions; question != NULL; question = question->next)
 		question->is_cold = false;
+	if (peer->upgrade_is_cold)
+		hf_core_peer_signal(peer);
 	hf_core_peer_answer(peer);
 }
 

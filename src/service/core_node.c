@@ -1,5 +1,5 @@
-/* core_node: the loop with everything on it. Actions that come through admin.sock are run on the loop's thread, which is also the cores';
- * they wait for the disk, and the peers wait with them. */
+/* core_node: the loop with everything on it. What peers ask for never waits for the disk on the loop. Actions that come through
+ * admin.sock are run on the loop's thread, which is also the cores'; they do wait, and the peers with them. */
 #include "service/core_node.h"
 
 #include <signal.h>
@@ -13,11 +13,14 @@
 #include "service/datadir.h"
 #include "service/keyring.h"
 
+#define COLD_READS_MAX 64 /* jobs for the executor; the corestore has one at a time */
 #define REDIAL_MS_MIN 100
 #define REDIAL_MS_MAX 5000
 
 struct hf_core_node {
 	struct hf_core_node_options options;
+	struct hf_env env; /* with executor */
+	struct hf_executor *executor; /* reads what is cold */
 	struct hf_datadir directory;
 	struct hf_keys *keys;
 	struct hf_store *store;
@@ -120,7 +123,9 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 	struct hf_action_call call = {.env = node->options.env, .store = node->store, .config = node->options.config,
 		.cores = hf_core_node_cores(node), .input = hf_http_body(exchange)};
 	hf_action_http_name(exchange, name);
+	hf_corestore_set_blocking(call.cores, true);
 	int status = hf_action_run(name, &call);
+	hf_corestore_set_blocking(call.cores, false);
 	hf_action_http_answer(exchange, &call, status);
 }
 
@@ -185,14 +190,18 @@ int hf_core_node_open(struct hf_core_node **out, const struct hf_core_node_optio
 	if (!node)
 		return hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
 	node->options = *options;
+	node->env = *options->env;
 	node->directory.lock_descriptor = -1;
 	node->redial.fire = on_redial;
 	node->redial_ms = REDIAL_MS_MIN;
 	int r = open_ground(node, failure);
-	if (r == HF_OK && hf_loop_new(&node->loop, options->env) < 0)
+	if (r == HF_OK && hf_executor_start(&node->executor, "disk", 1, COLD_READS_MAX) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "Starting a thread failed.");
+	node->env.executor = node->executor;
+	if (r == HF_OK && hf_loop_new(&node->loop, &node->env) < 0)
 		r = hf_fail(failure, HF_ENOMEM, "The event loop cannot start.");
 	if (r == HF_OK) {
-		struct hf_core_host_options host = {.size = sizeof host, .loop = node->loop, .store = node->store, .blocking = true,
+		struct hf_core_host_options host = {.size = sizeof host, .loop = node->loop, .store = node->store,
 			.primary_key = hf_secret_slice(&hf_keys_active(node->keys, HF_KEY_STORE_PRIMARY)->secret), .may_serve = may_serve,
 			.opened = on_opened, .closed = on_closed, .context = node};
 		r = hf_core_host_new(&node->host, &host, failure);
@@ -227,6 +236,8 @@ void hf_core_node_close(struct hf_core_node *node)
 		unlink(node->admin_path);
 	close_peers(node);
 	hf_core_host_free(node->host);
+	if (node->executor)
+		hf_executor_stop(node->executor);
 	if (node->store)
 		hf_store_close(node->store);
 	if (node->loop)
@@ -244,6 +255,14 @@ struct hf_loop *hf_core_node_loop(struct hf_core_node *node)
 struct hf_corestore *hf_core_node_cores(struct hf_core_node *node)
 {
 	return hf_core_host_cores(node->host);
+}
+
+int hf_core_node_get(struct hf_core_node *node, const struct hf_core_options *options, struct hf_core **out, struct hf_failure *failure)
+{
+	hf_corestore_set_blocking(hf_core_node_cores(node), true);
+	int r = hf_corestore_get(hf_core_node_cores(node), options, out, failure);
+	hf_corestore_set_blocking(hf_core_node_cores(node), false);
+	return r;
 }
 
 struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node)

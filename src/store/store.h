@@ -223,9 +223,9 @@ HF_API int hf_store_log_length(struct hf_store *store, uint64_t log, uint64_t *l
 HF_API int hf_store_log_read(struct hf_store *store, uint64_t log, uint64_t *from, uint64_t to, enum hf_read_mode mode,
 	int (*each)(void *context, uint64_t index, struct hf_slice block), void *context);
 /* Which blocks are there: calls each for every range of [from, to) without a hole, as long as it is, ascending; a non-zero
- * return ends it and is returned. As committed at the call. Blocking. HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log
- * that does not exist has none. */
-HF_API int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
+ * return ends it and is returned. As committed at the call. HF_EWAIT: begin anew once the same call in blocking mode has
+ * ended elsewhere; HF_ECORRUPT, HF_EIO, HF_ENOMEM; a log that does not exist has none. */
+HF_API int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to, enum hf_read_mode mode,
 	int (*each)(void *context, uint64_t from, uint64_t to), void *context);
 
 /* ---- Keeping ----------------------------------------------------------------------------------------- */

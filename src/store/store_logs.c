@@ -51,13 +51,13 @@ int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum 
 	return HF_OK;
 }
 
-int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to,
+int hf_store_log_runs(struct hf_store *store, uint64_t log, uint64_t from, uint64_t to, enum hf_read_mode mode,
 	int (*each)(void *context, uint64_t from, uint64_t to), void *context)
 {
 	struct hf_blocks_walk *walk;
 	struct hf_block_found found;
 	uint64_t first = 0, end = 0; /* the range at hand; empty: none */
-	int status = hf_blocks_walk_open(&walk, store->blocks, log, from, &to, SIZE_MAX, HF_READ_BLOCKING);
+	int status = hf_blocks_walk_open(&walk, store->blocks, log, from, &to, SIZE_MAX, mode);
 
 	if (status != HF_OK)
 		return status;

@@ -92,14 +92,15 @@ static int note_run(void *context, uint64_t from, uint64_t to)
 
 static int load_blocks(struct hf_core *core, const struct hf_layout_head *head)
 {
+	struct hf_cold cold = {.kind = HF_COLD_RUNS, .log = hf_layout_log(core->number, HF_LAYOUT_BLOCKS), .index = head->contiguous,
+		.to = head->length};
 	int status;
 
 	hf_bitfield_free(&core->blocks);
 	status = hf_bitfield_set(&core->blocks, 0, head->contiguous);
 	if (status == HF_OK && head->contiguous < head->length)
-		status = hf_store_log_runs(core->store->store, hf_layout_log(core->number, HF_LAYOUT_BLOCKS), head->contiguous, head->length,
-			note_run, &core->blocks);
-	return status;
+		status = hf_store_log_runs(core->store->store, cold.log, cold.index, cold.to, core->store->read_mode, note_run, &core->blocks);
+	return status == HF_EWAIT ? hf_corestore_cold(core->store, &cold) : status;
 }
 
 /* The roots are found like any nodes: in a tree that has the length but no roots yet. */

@@ -167,8 +167,8 @@ HF_API int hf_core_check_fork(struct hf_core *core, const struct hf_proof *proof
 HF_API int hf_core_adopt(struct hf_core *core, const struct hf_reorg *reorg, struct hf_slice signature);
 /* Keeps a manifest that came from outside. HF_EBADSIG when it does not hash to the key. */
 HF_API int hf_core_put_manifest(struct hf_core *core, struct hf_slice encoded);
-/* Whether we can prove that our committed tree extends one of that length. */
-HF_API bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length);
+/* Whether we can prove that our committed tree extends one of that length: HF_OK, HF_ENOTFOUND, HF_EWAIT; HF_ECORRUPT, HF_EIO. */
+HF_API int hf_core_can_upgrade_from(struct hf_core *core, uint64_t length);
 /* How many ancestors of a block are missing: the `nodes` of a request. HF_EWAIT. */
 HF_API int hf_core_missing_nodes(struct hf_core *core, uint64_t index, uint64_t *count);
 /* Commits what is staged, and that the core is frozen. */

@@ -123,10 +123,11 @@ struct hf_core_shelf {
 	uint64_t from, to, base;
 };
 
-/* A cold read that gave HF_EWAIT: a block of a log, or a document of a collection. */
+/* A cold read that gave HF_EWAIT: a block of a log, which blocks [index, to) of it there are, or a document of a collection. */
+enum hf_cold_kind { HF_COLD_BLOCK, HF_COLD_RUNS, HF_COLD_DOCUMENT };
 struct hf_cold {
-	bool is_document;
-	uint64_t log, index;
+	enum hf_cold_kind kind;
+	uint64_t log, index, to;
 	uint8_t id[32];
 };
 

@@ -72,20 +72,20 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 	return HF_OK;
 }
 
-bool hf_core_can_upgrade_from(struct hf_core *core, uint64_t length)
+int hf_core_can_upgrade_from(struct hf_core *core, uint64_t length)
 {
 	struct hf_flat_roots at = {.end = 2 * length};
 	struct hf_tree_node node;
 	uint64_t root;
+	int status = HF_OK;
 
 	if (length == 0)
-		return true;
+		return HF_OK;
 	if (length >= core->committed_tree.length || core->tree.fork != core->committed_tree.fork)
-		return false;
-	while (hf_flat_roots_next(&at, &root))
-		if (hf_core_node(core, root, &node) != HF_OK)
-			return false;
-	return true;
+		return HF_ENOTFOUND;
+	while (status == HF_OK && hf_flat_roots_next(&at, &root))
+		status = hf_core_node(core, root, &node);
+	return status;
 }
 
 int hf_core_missing_nodes(struct hf_core *core, uint64_t index, uint64_t *count)

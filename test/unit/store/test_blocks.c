@@ -109,7 +109,7 @@ static void check_ranges(struct model *m, uint64_t number)
 	uint64_t from = draw(m, LENGTH_MAX), to = from + draw(m, LENGTH_MAX - from + 1), at = from;
 	struct range_check check = {&m->logs[number], from, to};
 
-	assert_int_equal(hf_store_log_runs(m->store, number, from, to, check_run, &check), HF_OK);
+	assert_int_equal(hf_store_log_runs(m->store, number, from, to, HF_READ_BLOCKING, check_run, &check), HF_OK);
 	for (uint64_t i = check.from; i < to; i++)
 		assert_false(is_present(check.log, i));
 	check.from = from;
@@ -291,7 +291,7 @@ static void expect_runs(struct hf_store *store, uint64_t log, uint64_t from, uin
 {
 	uint64_t sum[2] = {0, 0}, read[2] = {0, 0};
 
-	assert_int_equal(hf_store_log_runs(store, log, from, to, sum_run, sum), HF_OK);
+	assert_int_equal(hf_store_log_runs(store, log, from, to, HF_READ_BLOCKING, sum_run, sum), HF_OK);
 	assert_int_equal(sum[0], runs);
 	assert_int_equal(sum[1], blocks);
 	assert_int_equal(hf_store_log_read(store, log, &from, to, HF_READ_BLOCKING, sum_block, read), HF_OK);
@@ -371,19 +371,57 @@ static void test_order_of_puts_and_clears_costs_little(void **state)
 	open_plain(&store, directory);
 	while (next < 131072)
 		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, put_scattered, &next), HF_OK);
-	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, sum_run, sum), HF_OK);
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, HF_READ_BLOCKING, sum_run, sum), HF_OK);
 	assert_int_equal(sum[0], 1);
 	assert_int_equal(sum[1], 131072);
 	assert_int_equal(hf_store_checkpoint(store, true), HF_OK);
 	for (next = 0; next < 65536;)
 		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, clear_scattered, &next), HF_OK);
 	sum[0] = sum[1] = 0;
-	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, sum_run, sum), HF_OK);
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, HF_READ_BLOCKING, sum_run, sum), HF_OK);
 	assert_int_equal(sum[0], 65536);
 	assert_int_equal(sum[1], 65536);
 	/* A quadratic way takes many seconds. */
 	assert_true((clock() - start) / CLOCKS_PER_SEC < 4);
 	hf_store_close(store);
+	test_remove(directory);
+}
+
+/* Nothing of it is resident before it was read waiting. */
+static int never_resident(struct hf_file *file, void *data, size_t length, uint64_t offset, size_t *done)
+{
+	(void)file;
+	(void)data;
+	(void)length;
+	(void)offset;
+	*done = 0;
+	return HF_EWAIT;
+}
+
+static void test_runs_wait_for_the_disk_only_when_they_are_told_to(void **state)
+{
+	struct hf_fs *system = hf_fs_system(), cold = *system;
+	struct hf_store *store;
+	char directory[64];
+	uint64_t next = 0, sum[2] = {0, 0};
+
+	(void)state;
+	cold.pread_resident = never_resident;
+	test_directory(directory);
+	env.fs = &cold;
+	open_plain(&store, directory);
+	while (next < 60000)
+		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, put_scattered, &next), HF_OK);
+	assert_int_equal(hf_store_checkpoint(store, true), HF_OK);
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, HF_READ_RESIDENT, sum_run, sum), HF_EWAIT);
+	sum[0] = sum[1] = 0;
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, HF_READ_BLOCKING, sum_run, sum), HF_OK);
+	assert_int_equal(sum[1], 60000);
+	sum[0] = sum[1] = 0;
+	assert_int_equal(hf_store_log_runs(store, 1, 0, UINT64_MAX, HF_READ_RESIDENT, sum_run, sum), HF_OK);
+	assert_int_equal(sum[1], 60000);
+	hf_store_close(store);
+	env.fs = system;
 	test_remove(directory);
 }
 
@@ -416,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_logs_follow_the_model_over_closes_and_crashes),
 		cmocka_unit_test(test_blocks_lie_anywhere_up_to_the_highest_index),
 		cmocka_unit_test(test_order_of_puts_and_clears_costs_little),
+		cmocka_unit_test(test_runs_wait_for_the_disk_only_when_they_are_told_to),
 		cmocka_unit_test(test_many_logs_cost_memory_only_until_they_are_written_out),
 	};
 
