@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/options.h"
+
 /* ---- Open and close ---- */
 
 static int read_next_number(struct hf_corestore *store)
@@ -20,12 +22,16 @@ static int read_next_number(struct hf_corestore *store)
 	return status == HF_OK && store->next_number == 0 ? HF_ECORRUPT : status;
 }
 
-int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_options *options, struct hf_failure *failure)
+int hf_corestore_open(struct hf_corestore **out, const struct hf_corestore_options *given, struct hf_failure *failure)
 {
-	struct hf_corestore *store = calloc(1, sizeof *store);
+	struct hf_corestore_options own, *options = &own;
+	struct hf_corestore *store;
 	uint64_t seed;
-	int status;
+	int status = hf_options_take(options, sizeof *options, given);
 
+	if (status != HF_OK)
+		return hf_fail(failure, status, "the options of the corestore: %s", hf_error_text(status));
+	store = calloc(1, sizeof *store);
 	if (store == NULL)
 		return hf_fail(failure, HF_ENOMEM, "out of memory");
 	store->store = options->store;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "base/options.h"
+
 /* What the options come to. Secrets are wiped by who made it. */
 struct wanted {
 	uint8_t key[HF_CORE_KEY_BYTES], discovery_key[32];
@@ -286,12 +288,15 @@ static int bring(struct hf_core *core, const struct wanted *wanted, const struct
 	return status;
 }
 
-int hf_corestore_get(struct hf_corestore *store, const struct hf_core_options *options, struct hf_core **out, struct hf_failure *failure)
+int hf_corestore_get(struct hf_corestore *store, const struct hf_core_options *given, struct hf_core **out, struct hf_failure *failure)
 {
+	struct hf_core_options own, *options = &own;
 	struct wanted wanted = {.has_key = false};
 	struct hf_core *core = NULL;
-	int status = resolve(store, &wanted, options);
+	int status = hf_options_take(options, sizeof *options, given);
 
+	if (status == HF_OK)
+		status = resolve(store, &wanted, options);
 	if (status == HF_OK) {
 		core = hf_corestore_find_open(store, wanted.discovery_key);
 		if (core != NULL)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "base/options.h"
 #include "net/connect.h"
 #include "wire/http.h"
 
@@ -136,10 +137,12 @@ int hf_http_client_start(struct hf_http_client **out, struct hf_loop *loop, cons
 	void (*done)(void *context, const struct hf_http_client_answer *answer), void *context,
 	struct hf_failure *failure)
 {
-	struct hf_http_client_request request = {0};
+	struct hf_http_client_request request;
 	struct hf_url url;
-	memcpy(&request, given, given->size && given->size < sizeof request ? given->size : sizeof request);
-	int error = hf_url_parse(&url, request.url, failure);
+	int error = hf_options_take(&request, sizeof request, given);
+	if (error)
+		return hf_fail(failure, error, "the request is not one: %s", hf_error_text(error));
+	error = hf_url_parse(&url, request.url, failure);
 	if (error)
 		return error;
 	struct hf_tls *tls = request.tls;

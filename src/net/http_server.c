@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "net/http_private.h"
 
 #define BACKLOG 4096
@@ -41,17 +42,20 @@ struct address_count {
 
 /* ---- Options, counters, life ---- */
 
-static void set_options(struct hf_http_server *server, const struct hf_http_server_options *given)
+static int set_options(struct hf_http_server *server, const struct hf_http_server_options *given)
 {
-	struct hf_http_server_options *o = &server->options;
-	memset(o, 0, sizeof *o);
-	memcpy(o, given, given->size && given->size < sizeof *o ? given->size : sizeof *o);
+	struct hf_http_server_options own, *o = &own;
+	int error = hf_options_take(o, sizeof *o, given);
+	if (error)
+		return error;
 	o->connection_count_max = o->connection_count_max ? o->connection_count_max : 50000;
 	o->header_bytes_max = o->header_bytes_max ? o->header_bytes_max : 16384;
 	o->body_bytes_max = o->body_bytes_max ? o->body_bytes_max : 1u << 20;
 	o->header_timeout_ms = o->header_timeout_ms ? o->header_timeout_ms : 10000;
 	o->body_timeout_ms = o->body_timeout_ms ? o->body_timeout_ms : 30000;
 	o->idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 60000;
+	server->options = own;
+	return HF_OK;
 }
 
 /* Adds every metric to the registry, or takes it out. */
@@ -124,7 +128,11 @@ int hf_http_server_new(struct hf_http_server **out, const struct hf_http_server_
 		return HF_ENOMEM;
 	server->references = 1;
 	server->drain_timer.fire = fire_drain_timer;
-	set_options(server, options);
+	int error = set_options(server, options);
+	if (error) {
+		free(server);
+		return error;
+	}
 	uint64_t seed;
 	struct hf_env *env = hf_loop_env(options->loop);
 	env->random(env, &seed, sizeof seed);

@@ -106,11 +106,13 @@ int hf_peer_listener_new(struct hf_peer_listener **out, const struct hf_peer_soc
 	if (error)
 		return error;
 	struct hf_peer_listener *listener = calloc(1, sizeof *listener);
-	if (!listener || uv_tcp_init(&options->loop->uv, &listener->tcp)) {
+	error = listener ? hf_peer_socket_options_take(&listener->options, &listener->limits, options) : HF_ENOMEM;
+	if (!error && uv_tcp_init(&listener->options.loop->uv, &listener->tcp))
+		error = HF_ENOMEM;
+	if (error) {
 		free(listener);
-		return hf_fail(failure, HF_ENOMEM, "cannot listen on %s: out of memory", text);
+		return hf_fail(failure, error, "cannot listen on %s: %s", text, hf_error_text(error));
 	}
-	hf_peer_socket_options_copy(&listener->options, &listener->limits, options);
 	listener->tcp.data = (void *)close_listener;
 	error = start(listener, &address);
 	if (error) {

@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 
 #include "base/list.h"
+#include "base/options.h"
 #include "base/text.h"
 #include "net/connect.h"
 #include "net/loop_private.h"
@@ -407,11 +408,12 @@ static const struct hf_stream_events stream_events = {
 
 /* ---- The beginning ---- */
 
-void hf_peer_socket_options_copy(
+int hf_peer_socket_options_take(
 	struct hf_peer_socket_options *o, struct hf_protomux_limits *limits, const struct hf_peer_socket_options *given)
 {
-	memset(o, 0, sizeof *o);
-	memcpy(o, given, given->size && given->size < sizeof *o ? given->size : sizeof *o);
+	int error = hf_options_take(o, sizeof *o, given);
+	if (error)
+		return error;
 	o->connection_count_max = o->connection_count_max ? o->connection_count_max : HF_PEER_SOCKET_CONNECTION_COUNT_MAX;
 	o->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : HF_PEER_SOCKET_CONNECT_TIMEOUT_MS;
 	o->handshake_timeout_ms = o->handshake_timeout_ms ? o->handshake_timeout_ms : HF_PEER_SOCKET_HANDSHAKE_TIMEOUT_MS;
@@ -421,17 +423,17 @@ void hf_peer_socket_options_copy(
 		*limits = *o->limits;
 		o->limits = limits;
 	}
+	return HF_OK;
 }
 
-static struct hf_peer_socket *new_socket(const struct hf_peer_socket_options *options)
+static int new_socket(struct hf_peer_socket **out, const struct hf_peer_socket_options *options)
 {
-	struct hf_peer_socket *socket = calloc(1, sizeof *socket);
+	struct hf_peer_socket *socket = *out = calloc(1, sizeof *socket);
 	if (!socket)
-		return NULL;
-	hf_peer_socket_options_copy(&socket->options, &socket->limits, options);
+		return HF_ENOMEM;
 	socket->deferred.run = run_deferred;
 	socket->timer_ms = UINT64_MAX;
-	return socket;
+	return hf_peer_socket_options_take(&socket->options, &socket->limits, options);
 }
 
 static int loop_pool(struct hf_loop *loop, struct hf_secret_stream_pool **pool)
@@ -473,10 +475,11 @@ static int begin(struct hf_peer_socket *socket, struct hf_stream *stream, bool i
 
 int hf_peer_socket_accept(struct hf_peer_listener *listener, struct hf_stream *stream)
 {
-	struct hf_peer_socket *socket = new_socket(&listener->options);
-	if (!socket)
-		return HF_ENOMEM;
-	int error = begin(socket, stream, listener->options.listener_initiates);
+	struct hf_peer_socket *socket;
+	int error = new_socket(&socket, &listener->options);
+	if (error)
+		return error; /* there is none: the listener's options are sound */
+	error = begin(socket, stream, listener->options.listener_initiates);
 	if (error) {
 		hf_peer_socket_free(socket);
 		return error;
@@ -538,14 +541,14 @@ int hf_peer_socket_connect(struct hf_peer_socket **out, const struct hf_peer_soc
 	int error = parse_host_port(&url, address, failure);
 	if (error)
 		return error;
-	struct hf_peer_socket *socket = new_socket(options);
-	if (socket)
+	struct hf_peer_socket *socket;
+	error = new_socket(&socket, options);
+	if (!error)
 		error = hf_connect_start(&socket->connect, socket->options.loop, &url, NULL, NULL, socket->options.connect_timeout_ms,
 			on_connected, socket);
-	if (!socket || error) {
+	if (error) {
 		free(socket);
-		return hf_fail(failure, error ? error : HF_ENOMEM, "cannot connect to %s: %s", address,
-			hf_error_text(error ? error : HF_ENOMEM));
+		return hf_fail(failure, error, "cannot connect to %s: %s", address, hf_error_text(error));
 	}
 	*out = socket;
 	return HF_OK;

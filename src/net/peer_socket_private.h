@@ -17,7 +17,7 @@ struct hf_peer_listener {
 };
 
 /* Fills in what the options leave to us, and copies the limits they point to. */
-void hf_peer_socket_options_copy(
+int hf_peer_socket_options_take(
 	struct hf_peer_socket_options *options, struct hf_protomux_limits *limits, const struct hf_peer_socket_options *given);
 /* Begins on a stream that was just accepted. HF_ENOMEM leaves the stream with the caller. */
 int hf_peer_socket_accept(struct hf_peer_listener *listener, struct hf_stream *stream);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/options.h"
 
 struct connection {
 	struct hf_core_host *host;
@@ -148,14 +149,18 @@ const struct hf_peer_socket_events hf_core_host_socket_events = {.opened = on_op
 
 /* ---- Life ---- */
 
-int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_options *options, struct hf_failure *failure)
+int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_options *given, struct hf_failure *failure)
 {
+	struct hf_core_host_options own, *options = &own;
+	int status = hf_options_take(options, sizeof *options, given);
+
+	if (status != HF_OK)
+		return hf_fail(failure, status, "the options of the core host: %s", hf_error_text(status));
 	struct hf_core_host *host = calloc(1, sizeof *host);
 	struct hf_corestore_options cores = {.size = sizeof cores, .store = options->store, .env = hf_loop_env(options->loop),
 		.primary_key = options->primary_key, .blocking = options->blocking, .wake = wake, .context = host};
 	struct hf_replicator_options replicator = {.size = sizeof replicator, .env = cores.env, .may_serve = may_serve,
 		.on_pending = on_pending, .context = host};
-	int status;
 
 	if (host == NULL)
 		return hf_fail(failure, HF_ENOMEM, "out of memory");

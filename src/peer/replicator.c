@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/options.h"
+
 #define LINGER_MS_MIN 20000 /* how long we still say that we download after the last one left, plus up to as much again */
 
 struct hf_pending_open {
@@ -484,16 +486,21 @@ void hf_replicator_detach(struct hf_replicator_stream *stream)
 
 /* ---- Life ---- */
 
-int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *options)
+int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_options *given)
 {
-	struct hf_replicator *replicator = calloc(1, sizeof *replicator);
+	struct hf_replicator_options options;
+	struct hf_replicator *replicator;
 	uint64_t seed;
+	int status = hf_options_take(&options, sizeof options, given);
 
+	if (status != HF_OK)
+		return status;
+	replicator = calloc(1, sizeof *replicator);
 	if (replicator == NULL)
 		return HF_ENOMEM;
-	replicator->options = *options;
-	replicator->cores = options->cores;
-	options->env->random(options->env, &seed, sizeof seed);
+	replicator->options = options;
+	replicator->cores = options.cores;
+	options.env->random(options.env, &seed, sizeof seed);
 	hf_map_init(&replicator->by_discovery_key, seed);
 	*out = replicator;
 	return HF_OK;

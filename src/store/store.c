@@ -1,5 +1,6 @@
 /* Opening puts the parts together from the manifest and lets recovery bring them up to the end of the log; closing brings
  * everything in memory to the disk, so that the next open replays nothing. */
+#include "base/options.h"
 #include "store/upgrade.h"
 #include "store/writer.h"
 
@@ -16,9 +17,14 @@ struct hf_log_module hf_store_module = HF_LOG_MODULE("store");
 
 /* ---- Open ---- */
 
-static int take_options(struct hf_store *store, const struct hf_store_options *o, struct hf_failure *failure)
+static int take_options(struct hf_store *store, const struct hf_store_options *given, struct hf_failure *failure)
 {
-	if (o->size != sizeof *o || o->directory == NULL || o->env == NULL || o->schema.describe == NULL)
+	struct hf_store_options own, *o = &own;
+	int status = hf_options_take(o, sizeof *o, given);
+
+	if (status != HF_OK)
+		return hf_fail(failure, status, "the options of the store: %s", hf_error_text(status));
+	if (o->directory == NULL || o->env == NULL || o->schema.describe == NULL)
 		return hf_fail(failure, HF_EINVAL, "the options of the store are not complete");
 	if (strlen(o->directory) >= sizeof store->directory)
 		return hf_fail(failure, HF_ETOOBIG, "the path of the store is longer than %zu bytes", sizeof store->directory - 1);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/options.h"
 
 /* ---- Opening ---- */
 
@@ -22,11 +23,16 @@ static void on_core(struct hf_core_listener *listener, enum hf_core_event event,
 		hf_bee_tell_watches(bee);
 }
 
-int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *options)
+int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *given)
 {
 	static const struct hf_bee_header plain;
-	struct hf_bee *bee = calloc(1, sizeof *bee);
+	struct hf_bee_options own, *options = &own;
+	struct hf_bee *bee;
+	int status = hf_options_take(options, sizeof *options, given);
 
+	if (status != HF_OK)
+		return status;
+	bee = calloc(1, sizeof *bee);
 	if (bee == NULL)
 		return HF_ENOMEM;
 	if (hf_bee_header_encode(options->header != NULL ? options->header : &plain, &bee->header) != HF_OK) {
