@@ -35,14 +35,20 @@ void hf_bench_print(const struct hf_bench_clock *since, const char *row, const c
 	fflush(stdout);
 }
 
+void hf_bench_name(struct hf_bench_node *node, const struct hf_bench_job *job)
+{
+	hf_env_system(&node->env);
+	snprintf(node->directory, sizeof node->directory, "%s/holdfast-bench-core.%d", job->directory, (int)getpid());
+}
+
 void hf_bench_open(struct hf_bench_node *node, const struct hf_bench_job *job)
 {
 	struct hf_store_options options = {.size = sizeof options, .directory = node->directory, .env = &node->env,
 		.schema = {.describe = hf_corestore_describe}};
 	struct hf_failure failure;
 
-	snprintf(node->directory, sizeof node->directory, "%s/holdfast-bench-core.%d", job->directory, (int)getpid());
-	hf_env_system(&node->env);
+	if (node->directory[0] == 0)
+		hf_bench_name(node, job);
 	node->env.random(&node->env, node->primary_key, sizeof node->primary_key);
 	hf_bench_must(hf_store_open(&node->store, &options, &failure), "store");
 }
@@ -85,7 +91,7 @@ void hf_bench_fill(struct hf_bench_node *node, struct hf_core *core, const struc
 
 void hf_bench_append(const struct hf_bench_job *job)
 {
-	struct hf_bench_node node;
+	struct hf_bench_node node = {.directory = ""};
 	struct hf_failure failure;
 	struct hf_corestore *cores;
 

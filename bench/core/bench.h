@@ -22,6 +22,7 @@ struct hf_bench_job {
 void hf_bench_append(const struct hf_bench_job *job);
 void hf_bench_serve(const struct hf_bench_job *job); /* prints port and key, and the row once standard input ends */
 void hf_bench_fetch(const struct hf_bench_job *job);
+void hf_bench_many(const struct hf_bench_job *job); /* so many cores of one block each */
 
 struct hf_bench_node {
 	struct hf_env env;
@@ -31,6 +32,7 @@ struct hf_bench_node {
 };
 /* All of these end the program on failure. */
 void hf_bench_must(int status, const char *what);
+void hf_bench_name(struct hf_bench_node *node, const struct hf_bench_job *job); /* its directory, which is not made */
 void hf_bench_open(struct hf_bench_node *node, const struct hf_bench_job *job);
 void hf_bench_close(struct hf_bench_node *node);
 struct hf_core *hf_bench_core(struct hf_corestore *cores, const uint8_t *key); /* NULL: by name */

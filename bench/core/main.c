@@ -4,6 +4,7 @@
  *     bench/core append --block-bytes 100 --batch 1 --blocks 20000 [--durability disk]
  *     bench/core serve --block-bytes 100 --blocks 20000          prints {port, key}; ends when standard input does
  *     bench/core fetch --port PORT --key KEY
+ *     bench/core many --blocks 100000                            a store of so many cores of one block, and opening 1,000 of them
  *
  * The first prints the table; it runs the others, and bench/core/peer.mjs (--script, on --node) with the same arguments, so either side
  * can be measured against the other by hand. --only: rows in whose name TEXT is. --limits: what bench/limits --json printed.
@@ -79,6 +80,8 @@ int main(int argc, char **argv)
 		hf_bench_serve(&settings.job);
 	else if (strcmp(role, "fetch") == 0)
 		hf_bench_fetch(&settings.job);
+	else if (strcmp(role, "many") == 0)
+		hf_bench_many(&settings.job);
 	else
 		hf_bench_compare(&settings.comparison);
 	return 0;
