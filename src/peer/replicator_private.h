@@ -221,8 +221,8 @@ void hf_core_peer_schedule(struct hf_core_peer *peer);
 /* answers.c */
 int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
+/* A proof was staged: counts it, and commits. */
 void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held);
-	/* a proof was staged: count and commit it */
 
 /* download.c */
 void hf_shared_core_check_downloads(struct hf_shared_core *shared);
