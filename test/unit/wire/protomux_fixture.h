@@ -263,4 +263,16 @@ static inline int side_say(struct hf_channel *channel, uint32_t type, const char
 	return hf_channel_send(channel, type, &part, 1);
 }
 
+static inline void sides_begin(struct side *a, struct side *b)
+{
+	side_init(a, b, NULL);
+	side_init(b, a, NULL);
+}
+
+static inline void sides_end(struct side *a, struct side *b)
+{
+	side_done(a);
+	side_done(b);
+}
+
 #endif

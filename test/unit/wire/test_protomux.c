@@ -1,21 +1,7 @@
-/* Protomux: the frames of the package byte for byte, pairing in every order, what is kept meanwhile, batches, bounds, and callbacks
- * that take away what they were called for. */
+/* Protomux: the frames of the package byte for byte, pairing in every order, what is kept meanwhile, ids and batches. */
 #include "protomux_fixture.h"
 
-#include "support/fail_alloc.h"
 #include "support/vectors.h"
-
-static void begin(struct side *a, struct side *b)
-{
-	side_init(a, b, NULL);
-	side_init(b, a, NULL);
-}
-
-static void end(struct side *a, struct side *b)
-{
-	side_done(a);
-	side_done(b);
-}
 
 /* ---- The package's frames ---- */
 
@@ -43,7 +29,7 @@ static void expect_session(json_t *scenario)
 	struct side a, b;
 	struct hf_channel *from_a, *from_b;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	from_a = side_open(&a, "foo", "id!", "*");
 	from_b = side_open(&b, "foo", "id!", "+");
 	expect_frame(scenario, 0, &a, &b);
@@ -62,7 +48,7 @@ static void expect_session(json_t *scenario)
 	expect_frame(scenario, 5, &a, &b);
 	side_expect(&a, "open 2b\nmessage 1 fd2c01\nclose remote\n");
 	side_expect(&b, "open 2a\nmessage 0 0568656c6c6f\nmessage 0 036f6e65\nmessage 0 0374776f\nmessage 1 03\nclose local\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void expect_rejected(json_t *scenario)
@@ -70,7 +56,7 @@ static void expect_rejected(json_t *scenario)
 	struct side a, b;
 	struct hf_channel *channel;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	channel = side_open(&a, "unknown", "", "");
 	side_say(channel, 0, "\5early");
 	vectors_expect(frame_of(scenario, 0), "hex", a.frames[0].data, a.frames[0].length);
@@ -78,7 +64,7 @@ static void expect_rejected(json_t *scenario)
 	assert_int_equal(side_deliver(&a), HF_OK);
 	expect_frame(scenario, 2, &a, &b);
 	side_expect(&a, "close remote\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void expect_switches(json_t *scenario)
@@ -86,7 +72,7 @@ static void expect_switches(json_t *scenario)
 	struct side a, b;
 	struct hf_channel *x, *y;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	hf_protomux_cork(a.mux);
 	x = side_open(&a, "x", "", "");
 	y = side_open(&a, "y", "", "");
@@ -99,7 +85,7 @@ static void expect_switches(json_t *scenario)
 	side_open(&b, "y", "", "");
 	expect_frame(scenario, 0, &a, &b);
 	side_expect(&b, "open \nopen \nmessage 0 0131\nmessage 0 0132\nmessage 0 0133\nmessage 0 0134\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_frames_are_the_packages(void **state)
@@ -119,7 +105,7 @@ static void test_messages_sent_before_the_answer_are_kept_in_order(void **state)
 	struct side a, b;
 	struct hf_channel *channel;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	b.answer = HF_EWAIT;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice_text("id"), side_notify, &b);
 	channel = side_open(&a, "p", "id", "h");
@@ -136,7 +122,7 @@ static void test_messages_sent_before_the_answer_are_kept_in_order(void **state)
 	side_say(channel, 0, "4");
 	side_deliver(&a);
 	side_expect(&b, "message 0 34\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_a_channel_can_be_opened_while_asked(void **state)
@@ -144,21 +130,21 @@ static void test_a_channel_can_be_opened_while_asked(void **state)
 	struct side a, b;
 	struct hf_channel_options options = side_options(&b, "p", "x", "");
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	b.accepts = &options;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
 	side_open(&a, "p", "x", "");
 	side_exchange(&a, &b);
 	side_expect(&b, "notify p x\nopen \n");
 	side_expect(&a, "open \n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_the_handler_of_an_id_comes_before_that_of_the_protocol(void **state)
 {
 	struct side a, b, other;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	side_init(&other, NULL, NULL);
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &other);
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice_text("x"), side_notify, &b);
@@ -175,14 +161,14 @@ static void test_the_handler_of_an_id_comes_before_that_of_the_protocol(void **s
 	side_expect(&b, "");
 	side_expect(&other, "notify p x\n");
 	side_done(&other);
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_a_late_answer_may_be_no(void **state)
 {
 	struct side a, b;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	b.answer = HF_EWAIT;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
 	side_say(side_open(&a, "p", "x", ""), 0, "kept");
@@ -193,7 +179,7 @@ static void test_a_late_answer_may_be_no(void **state)
 	assert_int_equal(hf_protomux_reject(b.mux, hf_slice_text("p"), hf_slice_text("x")), HF_ENOTFOUND);
 	side_exchange(&a, &b);
 	side_expect(&a, "close remote\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_what_a_remote_closed_before_the_answer_is_heard_and_then_closed(void **state)
@@ -201,7 +187,7 @@ static void test_what_a_remote_closed_before_the_answer_is_heard_and_then_closed
 	struct side a, b;
 	struct hf_channel *channel;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	b.answer = HF_EWAIT;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
 	channel = side_open(&a, "p", "", "h");
@@ -218,7 +204,7 @@ static void test_what_a_remote_closed_before_the_answer_is_heard_and_then_closed
 	/* Both ids are free again. */
 	side_open(&a, "q", "", "");
 	side_expect_sent(&a, "000101017100\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_equal_channels_pair_in_order(void **state)
@@ -227,7 +213,7 @@ static void test_equal_channels_pair_in_order(void **state)
 	struct hf_channel_options of_a[2], of_b[2];
 	struct hf_channel *channels[4];
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	for (int i = 0; i < 2; i++) {
 		of_a[i] = side_options(&a, "p", "", i == 0 ? "1" : "2");
 		of_b[i] = side_options(&b, "p", "", i == 0 ? "3" : "4");
@@ -246,7 +232,7 @@ static void test_equal_channels_pair_in_order(void **state)
 	hf_channel_close(channels[2]);
 	side_deliver(&b);
 	assert_int_equal(hf_protomux_channel_count(a.mux), 1);
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 /* Two opens of one key wait, for one late answer each. */
@@ -256,7 +242,7 @@ static void test_each_late_answer_takes_the_first_that_waits(void **state)
 	struct hf_channel_options options = side_options(&a, "p", "", "1");
 	struct hf_channel *channel;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	options.may_repeat = true;
 	b.answer = HF_EWAIT;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
@@ -274,7 +260,7 @@ static void test_each_late_answer_takes_the_first_that_waits(void **state)
 	assert_int_equal(hf_protomux_open(b.mux, &options, &channel), HF_OK);
 	side_expect_sent(&b, "000102017000\n000203\n");
 	side_expect(&b, "notify p \nnotify p \nnotify p \nopen 31\nopen 32\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_an_alias_finds_a_channel_that_is_there(void **state)
@@ -283,7 +269,7 @@ static void test_an_alias_finds_a_channel_that_is_there(void **state)
 	struct hf_slice aliases[] = {hf_slice_text("old"), hf_slice_text("older")};
 	struct hf_channel_options options = side_options(&b, "new", "id", "b");
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	options.aliases = aliases;
 	options.alias_count = 2;
 	hf_protomux_pair(b.mux, hf_slice_text("new"), hf_slice(NULL, 0), side_notify, &b);
@@ -299,7 +285,7 @@ static void test_an_alias_finds_a_channel_that_is_there(void **state)
 	assert_int_equal(side_recv(&b, "000101056f6c64657202696433"), HF_OK); /* the alias went with it */
 	side_expect_sent(&b, "000301\n000201\n");
 	side_expect(&b, "close local\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 /* ---- Ids ---- */
@@ -309,7 +295,7 @@ static void test_an_id_is_used_again_once_the_remote_has_let_go_of_it(void **sta
 	struct side a, b;
 	struct hf_channel *one, *two;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	one = side_open(&a, "1", "", "");
 	two = side_open(&a, "2", "", "");
 	side_expect_sent(&a, "000101013100\n000102013200\n");
@@ -328,27 +314,27 @@ static void test_an_id_is_used_again_once_the_remote_has_let_go_of_it(void **sta
 	assert_int_equal(side_recv(&a, "000204"), HF_OK); /* rejects 6 */
 	side_open(&a, "7", "", "");
 	side_expect_sent(&a, "000104013700\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_a_reject_of_a_channel_that_was_closed_frees_its_id(void **state)
 {
 	struct side a, b;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	hf_channel_close(side_open(&a, "1", "", ""));
 	assert_int_equal(side_recv(&a, "000201"), HF_OK);
 	side_open(&a, "2", "", "");
 	side_expect_sent(&a, "000101013100\n000301\n000101013200\n");
 	side_expect(&a, "close local\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_messages_to_a_channel_that_is_gone_are_dropped(void **state)
 {
 	struct side a, b;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	side_open(&a, "p", "", "");
 	assert_int_equal(side_recv(&a, "000101017000"), HF_OK);
 	hf_channel_close(a.channel);
@@ -360,52 +346,7 @@ static void test_messages_to_a_channel_that_is_gone_are_dropped(void **state)
 	assert_int_equal(side_recv(&a, "000963"), HF_OK); /* a control message not known */
 	assert_int_equal(side_recv(&a, ""), HF_OK);       /* keep-alive */
 	side_expect(&a, "open \nclose local\n");
-	end(&a, &b);
-}
-
-static void test_an_error_ends_the_mux_once(void **state)
-{
-	static const struct { const char *hex; const char *text; } cases[] = {
-		{"000100017000", "error HF_EMALFORMED The remote opened channel 0, which is not free."},
-		{"000103017000", "error HF_EMALFORMED The remote opened channel 3, which is not free."},
-		{"000101017000", "error HF_EMALFORMED The remote opened channel 1, which is not free."},
-		{"000102", "error HF_EMALFORMED The remote sent an open message that cannot be read: malformed."},
-		{"00010202", "error HF_EMALFORMED The remote sent an open message that cannot be read: malformed."},
-		{"000200", "error HF_EMALFORMED The remote rejected channel 0, whose opening it was not asked about."},
-		{"000201", "error HF_EMALFORMED The remote rejected channel 1, whose opening it was not asked about."},
-		{"000202", "error HF_EMALFORMED The remote rejected channel 2, whose opening it was not asked about."},
-		{"0002", "error HF_EMALFORMED The remote sent a reject message that cannot be read: malformed."},
-		{"0003", "error HF_EMALFORMED The remote sent a close message that cannot be read: malformed."},
-		{"00", "error HF_EMALFORMED The remote sent a message that cannot be read: malformed."},
-		{"0000", "error HF_EMALFORMED The remote sent a batch that cannot be read: malformed."},
-		{"000000fd", "error HF_EMALFORMED The remote sent a batch that cannot be read: malformed."},
-		{"00000100", "error HF_EMALFORMED The remote sent a batch that cannot be read: malformed."},
-		{"00000004000100010000", "error HF_EMALFORMED The remote sent a batch inside a batch."},
-		{"ffffffffffffffffff", "error HF_ETOOBIG The remote sent a message that cannot be read: too big."},
-	};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct side a, b;
-		char line[300], start[300];
-
-		begin(&a, &b);
-		side_open(&a, "p", "", "");
-		assert_int_equal(side_recv(&a, "000101017000"), HF_OK);
-		side_expect(&a, "open \n");
-		assert_int_not_equal(side_recv(&a, cases[i].hex), HF_OK);
-		hf_buffer_append(&a.log, "", 1);
-		/* The words behind the colon are hf_error_text's. */
-		snprintf(line, sizeof line, "%s", (const char *)a.log.data);
-		snprintf(start, sizeof start, "close destroyed\n%.*s", (int)strcspn(cases[i].text, ":"), cases[i].text);
-		assert_memory_equal(line, start, strlen(start));
-		hf_buffer_clear(&a.log);
-		assert_int_equal(side_recv(&a, "000102017000"), HF_ECLOSED);
-		assert_null(side_open(&a, "q", "", ""));
-		assert_int_equal(a.result, HF_ECLOSED);
-		hf_protomux_fail(a.mux, HF_EIO, "again");
-		side_expect(&a, "");
-		side_expect_sent(&a, "000101017000\n");
-		end(&a, &b);
-	}
+	sides_end(&a, &b);
 }
 
 /* ---- Batches ---- */
@@ -415,14 +356,14 @@ static void test_replies_to_a_batch_are_a_batch(void **state)
 	struct side a, b;
 	struct hf_channel_options options = side_options(&b, "p", "", "");
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	b.accepts = &options;
 	hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
 	/* An open, a message, an open of something unknown and a length that is longer than what is left. */
 	assert_int_equal(side_recv(&b, "000000" "0501010170000001" "0200" "61" "0000" "0501020171" "00" "0001" "090062"), HF_OK);
 	side_expect(&b, "notify p \nopen \nmessage 0 61\nmessage 0 62\n");
 	side_expect_sent(&b, "0000000501010170000202" "02\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_corks_nest_and_an_empty_one_says_nothing(void **state)
@@ -430,7 +371,7 @@ static void test_corks_nest_and_an_empty_one_says_nothing(void **state)
 	struct side a, b;
 	struct hf_channel *channel;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	channel = side_open(&a, "p", "", "");
 	side_expect_sent(&a, "000101017000\n");
 	hf_protomux_cork(a.mux);
@@ -446,7 +387,7 @@ static void test_corks_nest_and_an_empty_one_says_nothing(void **state)
 	hf_channel_close(channel);
 	hf_protomux_uncork(a.mux);
 	side_expect_sent(&a, "00000102006100000203" "01\n");
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_a_message_can_be_written_in_place(void **state)
@@ -456,7 +397,7 @@ static void test_a_message_can_be_written_in_place(void **state)
 	struct hf_compact_writer *out;
 	uint8_t long_text[300] = {0};
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	one = side_open(&a, "p", "", "");
 	two = side_open(&a, "q", "", "");
 	a.delivered = a.frame_count;
@@ -483,7 +424,7 @@ static void test_a_message_can_be_written_in_place(void **state)
 	hf_protomux_uncork(a.mux);
 	assert_int_equal(a.frames[a.delivered].length, 3 + 3 + 1 + 300);
 	assert_memory_equal(a.frames[a.delivered].data, "\0\0\2\xfd\x2d\1\0", 7);
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_parts_are_passed_on_without_a_copy(void **state)
@@ -493,12 +434,12 @@ static void test_parts_are_passed_on_without_a_copy(void **state)
 	static const char block[65536];
 	struct iovec parts[] = {{"head", 4}, {(void *)block, sizeof block}};
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	channel = side_open(&a, "p", "", "");
 	assert_int_equal(hf_channel_send(channel, 0, parts, 2), HF_OK);
 	assert_ptr_equal(a.last_part, block);
 	assert_int_equal(a.last_part_count, 3);
-	end(&a, &b);
+	sides_end(&a, &b);
 }
 
 static void test_long_batches_are_split(void **state)
@@ -509,7 +450,7 @@ static void test_long_batches_are_split(void **state)
 	struct iovec part = {body, sizeof body};
 
 	for (int in_place = 0; in_place < 2; in_place++) {
-		begin(&a, &b);
+		sides_begin(&a, &b);
 		channel = side_open(&a, "p", "", "");
 		a.delivered = a.frame_count;
 		hf_protomux_cork(a.mux);
@@ -523,7 +464,7 @@ static void test_long_batches_are_split(void **state)
 		assert_int_equal(a.frame_count, a.delivered + 2);
 		assert_int_equal(a.frames[1].length, 3 + 8 * (3 + 1 + sizeof body));
 		assert_int_equal(a.frames[2].length, 3 + 3 + 1 + sizeof body);
-		end(&a, &b);
+		sides_end(&a, &b);
 	}
 }
 
@@ -538,7 +479,7 @@ static void test_no_batch_is_longer_than_the_stream_can_take(void **state)
 	struct iovec parts[] = {{body, first}, {body, length}, {body, HF_PROTOMUX_MESSAGE_BYTES_MAX}};
 
 	for (int in_place = 0; in_place < 2; in_place++) {
-		begin(&a, &b);
+		sides_begin(&a, &b);
 		channel = side_open(&a, "p", "", "");
 		a.delivered = a.frame_count;
 		hf_protomux_cork(a.mux);
@@ -556,7 +497,7 @@ static void test_no_batch_is_longer_than_the_stream_can_take(void **state)
 		assert_int_equal(a.frames[1].length, 3 + 3 + 1 + first);
 		assert_int_equal(a.frames[2].length, (in_place ? 3 + 5 + 1 : 2) + length);
 		assert_memory_equal(a.frames[2].data, in_place ? "\0\0\1\xfe" : "\1\0\0\0", 4);
-		end(&a, &b);
+		sides_end(&a, &b);
 	}
 	free(body);
 }
@@ -565,7 +506,7 @@ static void test_channels_hear_that_there_is_room_again(void **state)
 {
 	struct side a, b;
 
-	begin(&a, &b);
+	sides_begin(&a, &b);
 	side_open(&a, "p", "", "");
 	side_open(&a, "q", "", "");
 	a.is_congested = true;
@@ -575,265 +516,7 @@ static void test_channels_hear_that_there_is_room_again(void **state)
 	a.closes_at = 'd';
 	hf_protomux_drained(a.mux);
 	side_expect(&a, "drain\nclose local\ndrain\nclose local\n");
-	end(&a, &b);
-}
-
-/* ---- Bounds ---- */
-
-static void test_opens_past_the_limit_are_rejected(void **state)
-{
-	static const struct hf_protomux_limits limits = {.channels_max = 4, .pending_opens_max = 1, .pending_bytes_max = 4000};
-	struct side a;
-
-	side_init(&a, NULL, &limits);
-	a.answer = HF_EWAIT;
-	hf_protomux_pair(a.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &a);
-	assert_int_equal(side_recv(&a, "00010101700131"), HF_OK);
-	assert_int_equal(side_recv(&a, "00010201700132"), HF_OK);
-	side_expect_sent(&a, "000202\n");
-	side_expect(&a, "notify p 1\n");
-	hf_protomux_reject(a.mux, hf_slice_text("p"), hf_slice_text("1"));
-	assert_int_equal(side_recv(&a, "00010101700133"), HF_OK);
-	side_expect(&a, "notify p 3\n");
-	/* Ids: no more than channels_max in either direction. */
-	for (int i = 0; i < 4; i++)
-		assert_non_null(side_open(&a, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d", "", ""));
-	assert_null(side_open(&a, "e", "", ""));
-	assert_int_equal(a.result, HF_ETOOBIG);
-	assert_int_equal(side_recv(&a, "000102016600"), HF_OK);
-	assert_int_equal(side_recv(&a, "000103016600"), HF_OK);
-	assert_int_equal(side_recv(&a, "000104016600"), HF_OK);
-	assert_int_equal(side_recv(&a, "000105016600"), HF_ETOOBIG);
-	side_done(&a);
-}
-
-static void test_names_past_the_limit_are_refused(void **state)
-{
-	struct side a;
-	struct hf_slice aliases[HF_PROTOMUX_ALIASES_MAX + 1] = {{0}};
-	static uint8_t bytes[HF_PROTOMUX_HANDSHAKE_BYTES_MAX + 1];
-	struct hf_channel_options options;
-	struct hf_buffer frame = {0};
-
-	side_init(&a, NULL, NULL);
-	for (int i = 0; i < 5; i++) {
-		options = side_options(&a, "p", "", "");
-		if (i == 0)
-			options.protocol = hf_slice(bytes, 256);
-		else if (i == 1)
-			options.id = hf_slice(bytes, 256);
-		else if (i == 2)
-			options.handshake = hf_slice(bytes, sizeof bytes);
-		else
-			options.aliases = aliases;
-		options.alias_count = i == 3 ? HF_PROTOMUX_ALIASES_MAX + 1 : i == 4;
-		aliases[0] = hf_slice(bytes, 256);
-		assert_int_equal(hf_protomux_open(a.mux, &options, &a.channel), HF_EINVAL);
-	}
-	assert_int_equal(hf_protomux_pair(a.mux, hf_slice(bytes, 256), hf_slice(NULL, 0), side_notify, &a), HF_EINVAL);
-	assert_int_equal(hf_protomux_reject(a.mux, hf_slice(bytes, 256), hf_slice(NULL, 0)), HF_ENOTFOUND);
-	/* The remote's get a reject, and the mux goes on. */
-	hf_buffer_append(&frame, "\0\1\1\xfd\0\1", 6);
-	hf_buffer_append(&frame, bytes, 256);
-	hf_buffer_append(&frame, "\0", 1);
-	assert_int_equal(hf_protomux_recv(a.mux, hf_buffer_slice(&frame)), HF_OK);
-	side_expect_sent(&a, "000201\n");
-	hf_buffer_clear(&frame);
-	hf_buffer_append(&frame, "\0\1\1\1p\0", 6);
-	hf_buffer_append(&frame, bytes, sizeof bytes);
-	assert_int_equal(hf_protomux_recv(a.mux, hf_buffer_slice(&frame)), HF_OK);
-	side_expect_sent(&a, "000201\n");
-	hf_buffer_free(&frame);
-	side_done(&a);
-}
-
-static void test_a_remote_that_fills_channels_that_are_not_open_is_paused_and_then_refused(void **state)
-{
-	static const struct hf_protomux_limits limits = {.channels_max = 4, .pending_opens_max = 2, .pending_bytes_max = 100000};
-	static uint8_t message[2 + 30000] = {1, 0};
-	struct side a;
-
-	side_init(&a, NULL, &limits);
-	a.answer = HF_EWAIT;
-	hf_protomux_pair(a.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &a);
-	assert_int_equal(side_recv(&a, "000101017000"), HF_OK);
-	assert_int_equal(hf_protomux_recv(a.mux, hf_slice(message, sizeof message)), HF_OK);
-	side_expect(&a, "notify p \n");
-	assert_int_equal(hf_protomux_recv(a.mux, hf_slice(message, sizeof message)), HF_OK);
-	side_expect(&a, "pause\n");
-	assert_int_equal(hf_protomux_reject(a.mux, hf_slice_text("p"), hf_slice(NULL, 0)), HF_OK);
-	side_expect(&a, "resume\n");
-	assert_int_equal(side_recv(&a, "000101017000"), HF_OK);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(hf_protomux_recv(a.mux, hf_slice(message, sizeof message)), HF_OK);
-	assert_int_equal(hf_protomux_recv(a.mux, hf_slice(message, sizeof message)), HF_ETOOBIG);
-	side_expect(&a, "notify p \npause\n"
-		"error HF_ETOOBIG The remote sent more than 100000 bytes to channels that were not open yet.\n");
-	side_done(&a);
-}
-
-/* ---- Callbacks that take away what they were called for ---- */
-
-static void test_a_callback_may_close_its_channel(void **state)
-{
-	static const char letters[] = "omcd";
-	for (size_t i = 0; i < sizeof letters; i++) {
-		struct side a, b;
-		struct hf_channel_options options = side_options(&b, "p", "", "");
-
-		begin(&a, &b);
-		b.accepts = &options;
-		b.closes_at = letters[i];
-		hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
-		side_say(side_open(&a, "p", "", ""), 0, "1");
-		side_say(a.channel, 0, "2");
-		side_exchange(&a, &b);
-		if (b.mux != NULL)
-			hf_protomux_drained(b.mux);
-		assert_int_equal(hf_protomux_channel_count(b.mux), letters[i] == 0 || letters[i] == 'c');
-		end(&a, &b);
-	}
-}
-
-static void test_any_callback_may_free_the_mux(void **state)
-{
-	for (unsigned n = 1; n < 12; n++) {
-		struct side a, b;
-		struct hf_channel_options options = side_options(&b, "p", "", "");
-
-		begin(&a, &b);
-		b.accepts = &options;
-		b.frees_at = n;
-		hf_protomux_pair(b.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &b);
-		side_say(side_open(&a, "p", "", ""), 0, "1");
-		hf_protomux_cork(a.mux);
-		side_say(a.channel, 1, "2");
-		side_say(a.channel, 0, "3");
-		hf_protomux_uncork(a.mux);
-		side_exchange(&a, &b);
-		if (b.mux != NULL)
-			hf_protomux_drained(b.mux);
-		if (b.mux != NULL)
-			side_recv(&b, "0002");
-		assert_true((b.mux == NULL) == (n < 9));
-		end(&a, &b);
-	}
-}
-
-static void test_a_channel_that_refuses_a_message_ends_the_mux(void **state)
-{
-	struct side a, b;
-
-	begin(&a, &b);
-	side_open(&a, "p", "", "");
-	side_open(&b, "p", "", "");
-	side_exchange(&a, &b);
-	b.fails_with = HF_EDENIED;
-	side_say(a.channel, 0, "x");
-	assert_int_equal(side_deliver(&a), HF_EDENIED);
-	hf_buffer_append(&b.log, "", 1);
-	assert_non_null(strstr((char *)b.log.data, "message 0 78\nclose destroyed\n"
-		"error HF_EDENIED A message of the remote's channel p is refused"));
-	end(&a, &b);
-}
-
-static void test_a_handler_that_fails_ends_the_mux(void **state)
-{
-	struct side a;
-
-	side_init(&a, NULL, NULL);
-	a.answer = HF_EIO;
-	hf_protomux_pair(a.mux, hf_slice_text("p"), hf_slice(NULL, 0), side_notify, &a);
-	assert_int_equal(side_recv(&a, "000101017000"), HF_EIO);
-	side_done(&a);
-}
-
-static void test_a_stream_that_fails_ends_the_mux(void **state)
-{
-	for (int i = 0; i < 5; i++) {
-		struct side a;
-		struct hf_channel *channel;
-		static uint8_t body[HF_PROTOMUX_BATCH_BYTES - 1];
-		struct iovec part = {body, sizeof body};
-
-		side_init(&a, NULL, NULL);
-		channel = side_open(&a, "p", "", "");
-		hf_protomux_cork(a.mux);
-		hf_channel_send(channel, 0, &part, 1);
-		if (i < 3)
-			hf_protomux_uncork(a.mux);
-		a.send_error = HF_EIO;
-		if (i == 0)
-			assert_int_equal(side_say(channel, 0, "x"), HF_ECLOSED);
-		else if (i == 1)
-			assert_null(side_open(&a, "q", "", ""));
-		else if (i == 2)
-			hf_channel_close(channel);
-		else if (i == 3)
-			assert_int_equal(side_say(channel, 0, "x"), HF_ECLOSED); /* sends the batch, which is full */
-		else {
-			hf_channel_begin(channel, 0);
-			assert_int_equal(hf_channel_end(channel), HF_ECLOSED);
-		}
-		hf_buffer_append(&a.log, "", 1);
-		assert_non_null(strstr((char *)a.log.data, "error HF_EIO A message could not be sent"));
-		if (i >= 3)
-			hf_protomux_uncork(a.mux);
-		side_done(&a);
-	}
-}
-
-/* ---- Memory ---- */
-
-static int work(struct side *a)
-{
-	struct hf_slice alias = hf_slice_text("old");
-	struct hf_channel_options options = side_options(a, "p", "", "");
-	int error = hf_protomux_pair(a->mux, hf_slice_text("q"), hf_slice(NULL, 0), side_notify, a);
-
-	options.aliases = &alias;
-	options.alias_count = 1;
-	a->answer = HF_EWAIT;
-	if (error == HF_OK)
-		error = hf_protomux_open(a->mux, &options, &a->channel);
-	if (error != HF_OK)
-		return error;
-	hf_protomux_cork(a->mux);
-	error = side_say(a->channel, 0, "x");
-	hf_compact_write_uint(hf_channel_begin(a->channel, 0), 1);
-	if (error == HF_OK)
-		error = hf_channel_end(a->channel);
-	else
-		hf_channel_end(a->channel);
-	hf_protomux_uncork(a->mux);
-	if (error == HF_OK)
-		error = hf_protomux_recv(a->mux, HF_SLICE_LITERAL("\0\1\1\1q\0handshake"));
-	if (error == HF_OK)
-		error = hf_protomux_recv(a->mux, HF_SLICE_LITERAL("\1\0kept"));
-	if (error == HF_OK)
-		error = hf_protomux_recv(a->mux, HF_SLICE_LITERAL("\0\1\2\1p\0"));
-	return error;
-}
-
-static void test_running_out_of_memory_is_told(void **state)
-{
-	for (uint64_t n = 1;; n++) {
-		struct side a;
-
-		fail_alloc_arm(n, false);
-		a = (struct side){.keeps_nothing = true};
-		int error = hf_protomux_new(&side_events, &a, 1, NULL, &a.mux);
-		if (error == HF_OK)
-			error = work(&a);
-		bool failed = fail_alloc_disarm();
-		side_done(&a);
-		if (!failed) {
-			assert_int_equal(error, HF_OK);
-			break;
-		}
-		assert_true(error == HF_ENOMEM || error == HF_OK); /* OK: it was the log's own */
-		assert_true(n < 100);
-	}
+	sides_end(&a, &b);
 }
 
 int main(void)
@@ -851,7 +534,6 @@ int main(void)
 		cmocka_unit_test(test_an_id_is_used_again_once_the_remote_has_let_go_of_it),
 		cmocka_unit_test(test_a_reject_of_a_channel_that_was_closed_frees_its_id),
 		cmocka_unit_test(test_messages_to_a_channel_that_is_gone_are_dropped),
-		cmocka_unit_test(test_an_error_ends_the_mux_once),
 		cmocka_unit_test(test_replies_to_a_batch_are_a_batch),
 		cmocka_unit_test(test_corks_nest_and_an_empty_one_says_nothing),
 		cmocka_unit_test(test_a_message_can_be_written_in_place),
@@ -859,15 +541,6 @@ int main(void)
 		cmocka_unit_test(test_long_batches_are_split),
 		cmocka_unit_test(test_no_batch_is_longer_than_the_stream_can_take),
 		cmocka_unit_test(test_channels_hear_that_there_is_room_again),
-		cmocka_unit_test(test_opens_past_the_limit_are_rejected),
-		cmocka_unit_test(test_names_past_the_limit_are_refused),
-		cmocka_unit_test(test_a_remote_that_fills_channels_that_are_not_open_is_paused_and_then_refused),
-		cmocka_unit_test(test_a_callback_may_close_its_channel),
-		cmocka_unit_test(test_any_callback_may_free_the_mux),
-		cmocka_unit_test(test_a_channel_that_refuses_a_message_ends_the_mux),
-		cmocka_unit_test(test_a_handler_that_fails_ends_the_mux),
-		cmocka_unit_test(test_a_stream_that_fails_ends_the_mux),
-		cmocka_unit_test(test_running_out_of_memory_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
