@@ -97,6 +97,10 @@ static const char *const drive_ls_options[] = {OF_DRIVE, "recursive\0all files b
 	"ignore=PATH\0leave out this file or folder; again for others", "at=VERSION\0as the drive was then", OF_REMOTE_DRIVE, NULL};
 static const char *const drive_diff_options[] = {OF_DRIVE, "folder=PATH\0only what is below it", OF_REMOTE_DRIVE, NULL};
 static const char *const drive_watch_options[] = {OF_DRIVE, OF_REMOTE_DRIVE, NULL};
+static const char *const drive_mirror_options[] = {OF_DRIVE, "to=FOLDER\0make this folder what the drive is",
+	"from=FOLDER\0make the drive what this folder is", "keep\0remove nothing that the source does not have",
+	"dry-run\0only say what would be done", "verbose\0say what is done", "ignore=PATH\0leave out this file or folder; again for others",
+	"at=VERSION\0with --to: as the drive was then", "disk\0wait for the disk with each file", OF_REMOTE_DRIVE, NULL};
 static const char *const drive_fetch_options[] = {OF_REMOTE_DRIVE, "encryption-key=HEX\0the key of an encrypted drive, 32 bytes",
 	"all\0all blocks of both cores, those of old versions, too", "live\0as --all, and follow the drive until interrupted, and serve it", NULL};
 
@@ -278,6 +282,15 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo /notes /cat.jpg\n"
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"drive mirror", hf_cli_drive_mirror, "KEY", 1, drive_mirror_options, true,
+		"Make a folder what the drive is, or the drive what a folder is",
+		"Files are compared by size and content, links by what they say. What the source does not have is removed from the target, unless\n"
+		"--keep is given. A run that was cut off is gone on with by the next. Nothing outside of the folder is written to, and no link in\n"
+		"it followed.\n\n"
+		"  holdfast drive mirror --data data --name photos --from pictures --dry-run\n"
+		"  holdfast drive mirror --data data --name photos --from pictures\n"
+		"  holdfast drive mirror --data data --name photos --to /srv/pictures --keep\n"
+		"  holdfast drive mirror --data copy --tcp 127.0.0.1:7001 --to pictures i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"key new", hf_cli_key_new, "", 0, NULL, true, "Make a key pair for signing cores, in the key ring, and print its public part",
 		"`holdfast core create --manifest` finds it there when the manifest names it.\n\n"
 		"  holdfast key new --data data --json"},

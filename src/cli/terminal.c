@@ -17,6 +17,15 @@ void hf_progress_begin(struct hf_progress *p, struct hf_env *env, const char *un
 	*p = (struct hf_progress){.env = env, .unit = unit, .started_us = hf_env_monotonic_us(env), .is_terminal = isatty(STDERR_FILENO) == 1};
 }
 
+static void print_amounts(const struct hf_progress *p, uint64_t done, double rate)
+{
+	char amount[32], speed[32];
+	if (strcmp(p->unit, "bytes") == 0)
+		fprintf(stderr, "%s, %s/s", hf_text_from_bytes(amount, sizeof amount, done), hf_text_from_bytes(speed, sizeof speed, (uint64_t)rate));
+	else
+		fprintf(stderr, "%llu %s, %.0f %s/s", (unsigned long long)done, p->unit, rate, p->unit);
+}
+
 void hf_progress_show(struct hf_progress *p, uint64_t done, uint64_t total)
 {
 	uint64_t now_us = hf_env_monotonic_us(p->env), taken_us = now_us - p->started_us;
@@ -26,7 +35,8 @@ void hf_progress_show(struct hf_progress *p, uint64_t done, uint64_t total)
 	p->drawn_us = now_us;
 	p->is_drawn = p->is_terminal;
 	double rate = (double)done * 1e6 / (double)taken_us;
-	fprintf(stderr, "%s%llu %s, %.0f %s/s", p->is_terminal ? "\r\033[K" : "", (unsigned long long)done, p->unit, rate, p->unit);
+	fputs(p->is_terminal ? "\r\033[K" : "", stderr);
+	print_amounts(p, done, rate);
 	if (total > done && rate > 0)
 		fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)total, (double)(total - done) / rate);
 	else if (total > done)

@@ -1,0 +1,455 @@
+/* folder: everything goes by descriptors of directories, each opened from the one above it without following links. */
+#include "service/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+
+#define PART_PREFIX ".holdfast-"
+#define PART_SUFFIX ".part"
+#define PART_BYTES (sizeof PART_PREFIX - 1 + 16 + sizeof PART_SUFFIX)
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define SHOWN_BYTES 160
+
+/* ---- Failing ---- */
+
+static int fail(const struct hf_folder *folder, struct hf_failure *failure, const char *what, struct hf_slice name)
+{
+	int code, error = errno, shown = name.length < SHOWN_BYTES ? (int)name.length : SHOWN_BYTES;
+	switch (error) {
+	case ENOENT: code = HF_ENOTFOUND; break;
+	case ENOSPC: case EDQUOT: code = HF_ENOSPC; break;
+	case EACCES: case EPERM: case EROFS: code = HF_EDENIED; break;
+	case ELOOP: case ENOTDIR: case EISDIR: case EEXIST: case ENOTEMPTY: code = HF_EEXISTS; break;
+	case ENAMETOOLONG: code = HF_ETOOBIG; break;
+	case ENOMEM: code = HF_ENOMEM; break;
+	default: code = HF_EIO;
+	}
+	return hf_fail(failure, code, "%s%.*s cannot be %s: %s.", folder->path, shown, shown ? (const char *)name.data : "", what,
+		error == ELOOP ? "there is a symbolic link in its way" : strerror(error));
+}
+
+/* ---- Directories ---- */
+
+static struct hf_slice directory_of(struct hf_slice name, const char **last)
+{
+	size_t length = name.length;
+	while (length > 0 && name.data[length - 1] != '/')
+		length--;
+	*last = (const char *)name.data + length;
+	return hf_slice(name.data, length > 0 ? length - 1 : 0);
+}
+
+/* One part of a name as a string of its own. */
+static bool copy_part(char out[static NAME_MAX + 1], const char *part, size_t length)
+{
+	if (length > NAME_MAX) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(out, part, length);
+	out[length] = '\0';
+	return true;
+}
+
+static void forget_directory(struct hf_folder *folder)
+{
+	if (folder->directory >= 0 && folder->directory != folder->root)
+		close(folder->directory);
+	folder->directory = -1;
+	hf_buffer_clear(&folder->directory_name);
+}
+
+/* From the directory at to one in it; at is closed, unless it is the root. -1 with errno. */
+static int descend(const struct hf_folder *folder, int at, const char *part, size_t length, bool create)
+{
+	char name[NAME_MAX + 1];
+	int next = -1;
+	if (copy_part(name, part, length)) {
+		next = openat(at, name, DIRECTORY_FLAGS);
+		if (next < 0 && errno == ENOENT && create && (mkdirat(at, name, 0777) == 0 || errno == EEXIST))
+			next = openat(at, name, DIRECTORY_FLAGS);
+	}
+	int error = errno;
+	if (at != folder->root)
+		close(at);
+	errno = error;
+	return next;
+}
+
+/* The directory of that name ("/a/b"; "": the root), kept open until another is asked for. -1 with errno. */
+static int open_directory(struct hf_folder *folder, struct hf_slice name, bool create)
+{
+	int at = folder->root;
+	if (folder->directory >= 0 && hf_slice_equal(hf_buffer_slice(&folder->directory_name), name))
+		return folder->directory;
+	forget_directory(folder);
+	for (size_t start = 1; at >= 0 && start <= name.length;) {
+		const uint8_t *slash = memchr(name.data + start, '/', name.length - start);
+		size_t end = slash ? (size_t)(slash - name.data) : name.length;
+		at = descend(folder, at, (const char *)name.data + start, end - start, create);
+		start = end + 1;
+	}
+	if (at >= 0 && (name.length == 0 || hf_buffer_append(&folder->directory_name, name.data, name.length) == HF_OK))
+		folder->directory = at;
+	else if (at >= 0 && at != folder->root)
+		close(at);
+	return folder->directory;
+}
+
+/* The directory that a name is in, and the rest of the name. */
+static int open_place(struct hf_folder *folder, struct hf_slice name, bool create, char last[static NAME_MAX + 1])
+{
+	const char *rest;
+	struct hf_slice directory = directory_of(name, &rest);
+	if (!copy_part(last, rest, name.length - (size_t)(rest - (const char *)name.data)))
+		return -1;
+	errno = ENOMEM;
+	return open_directory(folder, directory, create);
+}
+
+int hf_folder_open(struct hf_folder *folder, const char *path, bool create, struct hf_failure *failure)
+{
+	*folder = (struct hf_folder){.root = -1, .directory = -1};
+	if (create && mkdir(path, 0777) < 0 && errno != EEXIST)
+		return hf_fail(failure, hf_error_from_errno(errno), "The folder %s cannot be made: %s.", path, strerror(errno));
+	folder->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder->root < 0 || !realpath(path, folder->path)) {
+		int error = errno;
+		hf_folder_close(folder);
+		return hf_fail(failure, hf_error_from_errno(error), "The folder %s cannot be opened: %s.", path, strerror(error));
+	}
+	if (strcmp(folder->path, "/") == 0)
+		folder->path[0] = '\0';
+	return HF_OK;
+}
+
+void hf_folder_close(struct hf_folder *folder)
+{
+	forget_directory(folder);
+	hf_buffer_free(&folder->directory_name);
+	if (folder->root >= 0)
+		close(folder->root);
+	folder->root = -1;
+}
+
+/* ---- Looking ---- */
+
+static int read_link(struct hf_folder *folder, int directory, const char *last, struct hf_buffer *out)
+{
+	size_t root = strlen(folder->path);
+	hf_buffer_clear(out);
+	if (hf_buffer_reserve(out, PATH_MAX) < 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	ssize_t length = readlinkat(directory, last, (char *)out->data, PATH_MAX);
+	if (length < 0)
+		return -1;
+	out->length = (size_t)length;
+	/* One into the folder by its whole path is one from the drive's root. */
+	if (root > 0 && out->length > root && memcmp(out->data, folder->path, root) == 0 && out->data[root] == '/')
+		hf_buffer_consume(out, root);
+	return 0;
+}
+
+static enum hf_folder_type type_of(mode_t mode)
+{
+	return S_ISREG(mode) ? HF_FOLDER_FILE : S_ISLNK(mode) ? HF_FOLDER_LINK : S_ISDIR(mode) ? HF_FOLDER_DIRECTORY : HF_FOLDER_OTHER;
+}
+
+int hf_folder_look(struct hf_folder *folder, struct hf_slice name, struct hf_folder_entry *entry, struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1];
+	struct stat status;
+	int directory = open_place(folder, name, false, last);
+	if (directory < 0 && (errno == ENOTDIR || errno == ELOOP || errno == ENOENT))
+		return HF_ENOTFOUND;
+	if (directory < 0 || fstatat(directory, last, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return directory >= 0 && errno == ENOENT ? HF_ENOTFOUND : fail(folder, failure, "looked at", name);
+	entry->type = type_of(status.st_mode);
+	entry->size = (uint64_t)status.st_size;
+	entry->modified_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+	entry->is_executable = (status.st_mode & S_IXUSR) != 0;
+	if (entry->type == HF_FOLDER_LINK && read_link(folder, directory, last, &entry->link) < 0)
+		return errno == ENOENT ? HF_ENOTFOUND : fail(folder, failure, "looked at", name);
+	return HF_OK;
+}
+
+/* ---- Walking ---- */
+
+struct walk {
+	struct hf_folder *folder;
+	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type);
+	void *context;
+	struct hf_failure *failure;
+	bool parts;            /* calls each for parts, and for nothing else */
+	struct hf_buffer name; /* of what it has come to */
+};
+
+struct found {
+	char *name;
+	enum hf_folder_type type;
+};
+
+static bool is_part(const char *name)
+{
+	size_t length = strlen(name);
+	return length == PART_BYTES - 1 && strncmp(name, PART_PREFIX, sizeof PART_PREFIX - 1) == 0
+		&& strcmp(name + length - (sizeof PART_SUFFIX - 1), PART_SUFFIX) == 0;
+}
+
+static int compare_found(const void *a, const void *b)
+{
+	return strcmp(((const struct found *)a)->name, ((const struct found *)b)->name);
+}
+
+static enum hf_folder_type type_in(int directory, const struct dirent *entry)
+{
+	struct stat status;
+	switch (entry->d_type) {
+	case DT_REG: return HF_FOLDER_FILE;
+	case DT_LNK: return HF_FOLDER_LINK;
+	case DT_DIR: return HF_FOLDER_DIRECTORY;
+	case DT_UNKNOWN: break;
+	default: return HF_FOLDER_OTHER;
+	}
+	return fstatat(directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? type_of(status.st_mode) : HF_FOLDER_OTHER;
+}
+
+/* What a directory holds, sorted. NULL with errno when it cannot be read. */
+static struct found *read_directory(int directory, size_t *count)
+{
+	/* A descriptor of its own: the stream takes it over. */
+	int descriptor = openat(directory, ".", DIRECTORY_FLAGS);
+	DIR *stream = descriptor >= 0 ? fdopendir(descriptor) : NULL;
+	struct found *list = calloc(1, sizeof *list);
+	size_t capacity = 1;
+	*count = 0;
+	if (!stream && descriptor >= 0)
+		close(descriptor);
+	for (const struct dirent *entry; stream && list && (entry = readdir(stream)) != NULL;) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		char *name = strdup(entry->d_name);
+		if (!name || hf_array_reserve(&list, &capacity, *count + 1, sizeof *list) < 0) {
+			free(name);
+			break;
+		}
+		list[(*count)++] = (struct found){name, type_in(directory, entry)};
+	}
+	if (stream)
+		closedir(stream);
+	if (!stream) {
+		free(list);
+		return NULL;
+	}
+	if (list)
+		qsort(list, *count, sizeof *list, compare_found);
+	return list;
+}
+
+static int walk_directory(struct walk *walk);
+
+static int walk_one(struct walk *walk, const struct found *found)
+{
+	size_t before = walk->name.length;
+	bool is_directory = found->type == HF_FOLDER_DIRECTORY;
+	if (!is_directory && is_part(found->name) != walk->parts)
+		return HF_OK;
+	if (hf_buffer_append(&walk->name, "/", 1) < 0 || hf_buffer_append_text(&walk->name, found->name) < 0)
+		return HF_ENOMEM;
+	int r = is_directory && walk->parts ? HF_OK : walk->each(walk->context, hf_buffer_slice(&walk->name), found->type);
+	if (is_directory && r == HF_OK)
+		r = walk_directory(walk);
+	else if (is_directory && r == HF_ENOTFOUND)
+		r = HF_OK;
+	walk->name.length = before;
+	return r;
+}
+
+static int walk_directory(struct walk *walk)
+{
+	int directory = walk->name.length < PATH_MAX ? open_directory(walk->folder, hf_buffer_slice(&walk->name), false) : -1, r = HF_OK;
+	size_t count = 0;
+	struct found *list = directory >= 0 ? read_directory(directory, &count) : NULL;
+	if (!list)
+		return fail(walk->folder, walk->failure, "listed", hf_buffer_slice(&walk->name));
+	for (size_t i = 0; i < count; i++) {
+		if (r == HF_OK)
+			r = walk_one(walk, &list[i]);
+		free(list[i].name);
+	}
+	free(list);
+	return r;
+}
+
+static int walk_from(struct walk *walk, struct hf_slice from)
+{
+	int r = from.length ? hf_buffer_append(&walk->name, from.data, from.length) : HF_OK;
+	if (r == HF_OK)
+		r = walk_directory(walk);
+	hf_buffer_free(&walk->name);
+	return r;
+}
+
+int hf_folder_walk(struct hf_folder *folder, struct hf_slice from,
+	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type), void *context, struct hf_failure *failure)
+{
+	struct walk walk = {.folder = folder, .each = each, .context = context, .failure = failure};
+	return walk_from(&walk, from);
+}
+
+static int remove_part(void *context, struct hf_slice name, enum hf_folder_type type)
+{
+	struct hf_failure ignored = {0};
+	if (type == HF_FOLDER_FILE || type == HF_FOLDER_LINK)
+		hf_folder_remove(context, name, &ignored);
+	return HF_OK;
+}
+
+int hf_folder_sweep(struct hf_folder *folder, struct hf_failure *failure)
+{
+	struct walk walk = {.folder = folder, .each = remove_part, .context = folder, .failure = failure, .parts = true};
+	return walk_from(&walk, (struct hf_slice){0});
+}
+
+/* ---- Reading, writing ---- */
+
+int hf_folder_read(struct hf_folder *folder, struct hf_slice name, int *descriptor, struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1];
+	struct stat status;
+	int directory = open_place(folder, name, false, last);
+	/* Not blocking, should it be a pipe by now. */
+	*descriptor = directory < 0 ? -1 : openat(directory, last, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (*descriptor < 0)
+		return fail(folder, failure, "read", name);
+	if (fstat(*descriptor, &status) == 0 && S_ISREG(status.st_mode))
+		return HF_OK;
+	close(*descriptor);
+	errno = ENOTDIR;
+	return fail(folder, failure, "read", name);
+}
+
+static void part_name(char out[static PART_BYTES], uint64_t tag)
+{
+	snprintf(out, PART_BYTES, PART_PREFIX "%016llx" PART_SUFFIX, (unsigned long long)tag);
+}
+
+int hf_folder_write(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int *descriptor, struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1], part[PART_BYTES];
+	struct stat status;
+	int directory = open_place(folder, name, true, last);
+	part_name(part, tag);
+	*descriptor = directory < 0 ? -1 : openat(directory, part, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+	if (*descriptor < 0)
+		return fail(folder, failure, "written", name);
+	if (fstat(*descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
+		return HF_OK;
+	close(*descriptor);
+	errno = EEXIST;
+	return fail(folder, failure, "written", name);
+}
+
+static int set_mode(int descriptor, bool is_executable)
+{
+	struct stat status;
+	if (fstat(descriptor, &status) < 0)
+		return -1;
+	mode_t read = status.st_mode & 0444, mode = is_executable ? status.st_mode | (read >> 2) : status.st_mode & ~(mode_t)0111;
+	return mode == status.st_mode ? 0 : fchmod(descriptor, mode & 07777);
+}
+
+int hf_folder_write_end(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool is_executable, bool sync,
+	struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1], part[PART_BYTES];
+	int directory = open_place(folder, name, false, last);
+	part_name(part, tag);
+	bool ok = directory >= 0 && set_mode(descriptor, is_executable) == 0 && (!sync || fsync(descriptor) == 0);
+	ok = ok && renameat(directory, part, directory, last) == 0;
+	int r = ok ? HF_OK : fail(folder, failure, "written", name);
+	if (close(descriptor) < 0 && r == HF_OK)
+		r = fail(folder, failure, "written", name);
+	if (r < 0 && directory >= 0)
+		unlinkat(directory, part, 0);
+	return r;
+}
+
+void hf_folder_write_abandon(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool keep)
+{
+	char last[NAME_MAX + 1], part[PART_BYTES];
+	int directory = open_place(folder, name, false, last);
+	close(descriptor);
+	part_name(part, tag);
+	if (!keep && directory >= 0)
+		unlinkat(directory, part, 0);
+}
+
+int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_slice target, struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1], part[PART_BYTES];
+	struct hf_buffer text = {0};
+	bool is_inner = target.length > 0 && target.data[0] == '/';
+	int directory = open_place(folder, name, true, last);
+	int r = is_inner ? hf_buffer_append_text(&text, folder->path) : HF_OK;
+	if (r == HF_OK)
+		r = hf_buffer_append(&text, target.data, target.length);
+	if (r == HF_OK)
+		r = hf_buffer_append(&text, "", 1);
+	part_name(part, 0);
+	if (r == HF_OK && directory >= 0)
+		unlinkat(directory, part, 0);
+	if (r < 0)
+		errno = ENOMEM;
+	if (r < 0 || directory < 0 || symlinkat((const char *)text.data, directory, part) < 0)
+		r = fail(folder, failure, "made", name);
+	else if (renameat(directory, part, directory, last) < 0) {
+		r = fail(folder, failure, "made", name);
+		unlinkat(directory, part, 0);
+	}
+	hf_buffer_free(&text);
+	return r;
+}
+
+int hf_folder_set_executable(struct hf_folder *folder, struct hf_slice name, bool is_executable, struct hf_failure *failure)
+{
+	int descriptor, r = hf_folder_read(folder, name, &descriptor, failure);
+	if (r < 0)
+		return r;
+	if (set_mode(descriptor, is_executable) < 0)
+		r = fail(folder, failure, "changed", name);
+	close(descriptor);
+	return r;
+}
+
+/* The directories above a name, as long as they are empty. */
+static void remove_empty(struct hf_folder *folder, struct hf_slice name)
+{
+	const char *rest;
+	char last[NAME_MAX + 1];
+	for (struct hf_slice at = directory_of(name, &rest); at.length > 0; at = directory_of(at, &rest)) {
+		forget_directory(folder);
+		int parent = open_place(folder, at, false, last);
+		if (parent < 0 || unlinkat(parent, last, AT_REMOVEDIR) < 0)
+			return;
+	}
+}
+
+int hf_folder_remove(struct hf_folder *folder, struct hf_slice name, struct hf_failure *failure)
+{
+	char last[NAME_MAX + 1];
+	int directory = open_place(folder, name, false, last);
+	if (directory < 0 || unlinkat(directory, last, 0) < 0)
+		return fail(folder, failure, "removed", name);
+	remove_empty(folder, name);
+	return HF_OK;
+}

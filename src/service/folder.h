@@ -1,0 +1,65 @@
+/* folder: a directory of the file system that files are read from and written into by names as a drive has them ("/a/b"), and nothing
+ * outside of it, whatever lies in it: no symbolic link is followed, neither at the end of a name nor on the way there.
+ *
+ * A file is written beside its place, in one whose name says so (hf_folder_is_part), and takes its place by a rename when it is whole; so
+ * nobody sees half of it, and what was written when the work was cut off is found again. Names are checked with hf_drive_name_is_sound
+ * before.
+ *
+ * In what fails, the sentence names the file. HF_EDENIED: permissions, or the file system is read-only; HF_ENOSPC; HF_EIO; HF_EEXISTS: there
+ * is a directory where a file is to be, or something else where a directory is to be; HF_ETOOBIG: a part of the name is too long.
+ */
+#ifndef HF_SERVICE_FOLDER_H
+#define HF_SERVICE_FOLDER_H
+
+#include <limits.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+struct hf_folder {
+	int root;
+	char path[PATH_MAX];          /* without links, and without a '/' at its end */
+	int directory;                /* the one that was looked at last, -1: none */
+	struct hf_buffer directory_name;
+};
+
+/* create: make it when it is missing. */
+int hf_folder_open(struct hf_folder *folder, const char *path, bool create, struct hf_failure *failure);
+void hf_folder_close(struct hf_folder *folder); /* one that failed to open is fine */
+
+enum hf_folder_type { HF_FOLDER_FILE, HF_FOLDER_LINK, HF_FOLDER_DIRECTORY, HF_FOLDER_OTHER };
+struct hf_folder_entry {
+	enum hf_folder_type type;
+	uint64_t size;
+	int64_t modified_ns;
+	bool is_executable;
+	struct hf_buffer link; /* what a link says; one into the folder begins with '/', as in a drive. Freed by the caller */
+};
+/* HF_ENOTFOUND. */
+int hf_folder_look(struct hf_folder *folder, struct hf_slice name, struct hf_folder_entry *entry, struct hf_failure *failure);
+/* Calls each for files, links and what else there is but directories, in the order of names in each directory; those below a name that each
+ * is asked about with HF_FOLDER_DIRECTORY are left out when it returns HF_ENOTFOUND. Any other negative return ends it. Parts are not
+ * among them. */
+int hf_folder_walk(struct hf_folder *folder, struct hf_slice from,
+	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type), void *context, struct hf_failure *failure);
+
+/* For reading; the descriptor is the caller's. HF_ENOTFOUND, HF_EEXISTS: not a file any more. */
+int hf_folder_read(struct hf_folder *folder, struct hf_slice name, int *descriptor, struct hf_failure *failure);
+
+/* The part of a file, made or found with what is in it already, for reading and writing, at its start. tag: tells contents apart, so that a
+ * part of another is not found. Directories on the way are made. */
+int hf_folder_write(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int *descriptor, struct hf_failure *failure);
+/* Closes the part and puts it in its place; unlinked on failure. sync: on the disk before. */
+int hf_folder_write_end(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool is_executable, bool sync,
+	struct hf_failure *failure);
+/* Closes the part; removes it unless it is to be found again. */
+void hf_folder_write_abandon(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool keep);
+/* A link in place of what is there; a target that begins with '/' is one in the folder. */
+int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_slice target, struct hf_failure *failure);
+int hf_folder_set_executable(struct hf_folder *folder, struct hf_slice name, bool is_executable, struct hf_failure *failure);
+/* A file or link, and the directories that it leaves empty. HF_ENOTFOUND. */
+int hf_folder_remove(struct hf_folder *folder, struct hf_slice name, struct hf_failure *failure);
+/* Removes parts that were left behind. */
+int hf_folder_sweep(struct hf_folder *folder, struct hf_failure *failure);
+
+#endif
