@@ -32,7 +32,7 @@ static int fail(const struct hf_folder *folder, struct hf_failure *failure, cons
 	default: code = HF_EIO;
 	}
 	return hf_fail(failure, code, "%s%.*s cannot be %s: %s.", folder->path, shown, shown ? (const char *)name.data : "", what,
-		error == ELOOP ? "there is a symbolic link in its way" : strerror(error));
+		error == ELOOP || error == ENOTDIR ? "there is a symbolic link in its way, or a file" : strerror(error));
 }
 
 /* ---- Directories ---- */
@@ -268,10 +268,8 @@ static int walk_one(struct walk *walk, const struct found *found)
 	int r = is_directory && walk->parts ? HF_OK : walk->each(walk->context, hf_buffer_slice(&walk->name), found->type);
 	if (is_directory && r == HF_OK)
 		r = walk_directory(walk);
-	else if (is_directory && r == HF_ENOTFOUND)
-		r = HF_OK;
 	walk->name.length = before;
-	return r;
+	return r == HF_ENOTFOUND ? HF_OK : r;
 }
 
 static int walk_directory(struct walk *walk)

@@ -37,9 +37,8 @@ struct hf_folder_entry {
 };
 /* HF_ENOTFOUND. */
 int hf_folder_look(struct hf_folder *folder, struct hf_slice name, struct hf_folder_entry *entry, struct hf_failure *failure);
-/* Calls each for files, links and what else there is but directories, in the order of names in each directory; those below a name that each
- * is asked about with HF_FOLDER_DIRECTORY are left out when it returns HF_ENOTFOUND. Any other negative return ends it. Parts are not
- * among them. */
+/* Calls each for all there is but parts, in the order of names in each directory. What is in a directory is left out when each returns
+ * HF_ENOTFOUND for it; any other negative return ends it. */
 int hf_folder_walk(struct hf_folder *folder, struct hf_slice from,
 	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type), void *context, struct hf_failure *failure);
 
