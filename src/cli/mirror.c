@@ -1,5 +1,5 @@
-/* mirror: a folder and a drive made equal, as the package mirror-drive does it: what is not in the source is removed from the target, unless it
- * is told to keep it; files are compared by size and then by content, and links by what they say. */
+/* mirror: a folder and a drive made equal, as the package mirror-drive does it: what is not in the source is removed from the target,
+ * unless it is told to keep it; files are compared by size and then by content, and links by what they say. */
 #include "cli/mirror.h"
 
 #include <errno.h>
@@ -181,7 +181,8 @@ static bool read_ignored(struct hf_mirror *m)
 		struct hf_buffer name = {0};
 		if (strcmp(m->cli->options[i].name, "ignore") != 0)
 			continue;
-		bool ok = hf_drive_name(hf_slice_text(m->cli->options[i].value), &name) == HF_OK && json_array_size(m->ignored) < HF_DRIVE_IGNORE_COUNT_MAX;
+		bool ok = json_array_size(m->ignored) < HF_DRIVE_IGNORE_COUNT_MAX &&
+			hf_drive_name(hf_slice_text(m->cli->options[i].value), &name) == HF_OK;
 		if (ok)
 			json_array_append_new(m->ignored, json_stringn((const char *)name.data, name.length));
 		hf_buffer_free(&name);

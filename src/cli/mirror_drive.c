@@ -1,5 +1,5 @@
-/* mirror_drive: a folder into a drive. Small files are gathered into batches; a large one is written in parts, and its entry put last. Where
- * that was cut off, the parts are found by a note, compared with the file, and gone on from. */
+/* mirror_drive: a folder into a drive. Small files are gathered into batches; a large one is written in parts, and its entry put last.
+ * Where that was cut off, the parts are found by a note, compared with the file, and gone on from. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,8 +150,8 @@ static int put_mode(struct filling *f, struct hf_slice name, const json_t *in_dr
 {
 	json_t *metadata = json_object_get(in_drive, "metadata"), *blob = json_object_get(in_drive, "blob");
 	char *text = json_is_null(metadata) ? NULL : json_dumps(metadata, JSON_COMPACT | JSON_ENCODE_ANY);
-	json_t *file = json_pack("{s:s%, s:b, s:s*}", "path", (const char *)name.data, name.length, "executable", f->entry.is_executable, "metadata",
-		text);
+	json_t *file = json_pack("{s:s%, s:b, s:s*}", "path", (const char *)name.data, name.length, "executable", f->entry.is_executable,
+		"metadata", text);
 	free(text);
 	if (file && json_is_object(blob))
 		json_object_set(file, "blob", blob);
@@ -163,8 +163,8 @@ static int put_link(struct filling *f, struct hf_slice name, struct hf_failure *
 	const struct hf_buffer *link = &f->entry.link;
 	json_t *file = json_pack("{s:s%, s:s%}", "path", (const char *)name.data, name.length, "link", (const char *)link->data, link->length);
 	if (!file)
-		return failure->code = hf_fail(failure, HF_EINVAL, "The link %s%.*s cannot be in a drive: what it says is not UTF-8.", f->mirror->folder.path,
-			(int)name.length, (const char *)name.data);
+		return failure->code = hf_fail(failure, HF_EINVAL, "The link %s%.*s cannot be in a drive: what it says is not UTF-8.",
+			f->mirror->folder.path, (int)name.length, (const char *)name.data);
 	return add(f, file, failure);
 }
 
@@ -203,8 +203,8 @@ static int each(void *context, struct hf_slice name, enum hf_folder_type type)
 		return HF_OK;
 	f->mirror->files++;
 	if (!hf_drive_name_is_sound(name))
-		failure.code = hf_fail(&failure, HF_EINVAL, "The file %s%.*s cannot be in a drive: names are UTF-8 there, without a backslash, and have %d bytes "
-			"at most.", f->mirror->folder.path, (int)name.length, (const char *)name.data, HF_DRIVE_NAME_BYTES_MAX);
+		failure.code = hf_fail(&failure, HF_EINVAL, "The file %s%.*s cannot be in a drive: names are UTF-8 there, without a backslash, and "
+			"have %d bytes at most.", f->mirror->folder.path, (int)name.length, (const char *)name.data, HF_DRIVE_NAME_BYTES_MAX);
 	else
 		mirror_one(f, name, &failure);
 	return failure.code < 0 ? hf_mirror_fail(f->mirror, &failure) : HF_OK;

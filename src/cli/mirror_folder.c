@@ -1,5 +1,5 @@
-/* mirror_folder: a drive into a folder. A file is written beside its place and renamed; one that was cut off is compared with the drive as far
- * as it goes, and gone on with. */
+/* mirror_folder: a drive into a folder. A file is written beside its place and renamed; one that was cut off is compared with the drive as
+ * far as it goes, and gone on with. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
  * nobody sees half of it, and what was written when the work was cut off is found again. Names are checked with hf_drive_name_is_sound
  * before.
  *
- * In what fails, the sentence names the file. HF_EDENIED: permissions, or the file system is read-only; HF_ENOSPC; HF_EIO; HF_EEXISTS: there
- * is a directory where a file is to be, or something else where a directory is to be; HF_ETOOBIG: a part of the name is too long.
+ * In what fails, the sentence names the file. HF_EDENIED: permissions, or the file system is read-only; HF_ENOSPC; HF_EIO; HF_EEXISTS:
+ * there is a directory where a file is to be, or something else where a directory is to be; HF_ETOOBIG: a part of the name is too long.
  */
 #ifndef HF_SERVICE_FOLDER_H
 #define HF_SERVICE_FOLDER_H

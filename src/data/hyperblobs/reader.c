@@ -223,7 +223,8 @@ static int read_one(struct hf_blob_reader *reader, struct hf_slice *bytes)
 
 	if (length > left && reader->end == reader->total && reader->map == NULL)
 		return HF_EMALFORMED;
-	*bytes = hf_slice(reader->block.data + reader->skip, length < left ? length : (size_t)left);
+	if (length > 0)
+		*bytes = hf_slice(reader->block.data + reader->skip, length < left ? length : (size_t)left);
 	reader->at += bytes->length;
 	reader->skip = 0;
 	reader->next++;
