@@ -1,7 +1,6 @@
 /* actions_bee: bees: making one, telling what it is, and changing it. Reading: actions_bee_read.c. */
 #include <stdio.h>
 
-#include "crypto/block_cipher.h"
 #include "service/actions_private.h"
 
 typedef unsigned long long ull;
@@ -25,8 +24,7 @@ int hf_action_bee_fail(struct hf_action_run *run, struct hf_bee *bee, int status
 		return hf_fail(failure, status, "The bee is malformed: one of its blocks, or what refers to it, is not as a bee's are.");
 	case HF_EDENIED: return hf_fail(failure, status, "The bee cannot be changed: its secret key is not in this data directory.");
 	case HF_ETOOBIG:
-		return hf_fail(failure, status, "Key and value are too long: a block, which both must fit into, has %u bytes at most.",
-			HF_CORE_BLOCK_BYTES_MAX - HF_BLOCK_PADDING_BYTES);
+		return hf_fail(failure, status, "A key and its value have %u bytes together at most.", HF_BEE_ENTRY_BYTES_MAX);
 	case HF_EBUSY:
 		return hf_fail(failure, status, "A batch has %u changes and %u MiB at most.", HF_BEE_PENDING_COUNT_MAX, HF_BEE_PENDING_BYTES_MAX >> 20);
 	case HF_ENOSPC: return hf_fail(failure, status, "The changes were not stored: the disk, or the quota of store.quota, is full.");

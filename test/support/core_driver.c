@@ -1,5 +1,5 @@
-/* core_driver: cores driven from outside, for test/interop/core/differential.test.mjs: a JSON command a line on standard input, a JSON
- * answer a line on standard output. Usage: core_driver DIRECTORY. The commands are described in test/interop/lib/core_driver.mjs.
+/* core_driver: cores and bees driven from outside, for the differential tests of test/interop: a JSON command a line on standard input, a
+ * JSON answer a line on standard output. Usage: core_driver DIRECTORY. The commands are described in test/interop/lib/core_driver.mjs.
  * What cannot be understood ends the program. */
 #include <jansson.h>
 #include <stdio.h>
@@ -10,36 +10,21 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
-#include "data/corestore.h"
+#include "core_driver.h"
 #include "wire/replication.h"
 
 #define CORES_MAX 16
 #define BLOCKS_MAX 4096
 
-struct slot {
-	struct hf_core *core;
-	struct hf_reorg reorg;
-	struct hf_buffer signature; /* of the fork that is being gone over to */
-};
-
-struct driver {
-	struct hf_env env;
-	const char *directory;
-	struct hf_store *store;
-	struct hf_corestore *cores;
-	struct slot slots[CORES_MAX];
-	struct hf_failure failure;
-};
-
 /* ---- JSON ---- */
 
-static void die(const char *what)
+void die(const char *what)
 {
 	fprintf(stderr, "core_driver: %s\n", what);
 	exit(1);
 }
 
-static uint64_t number(const json_t *command, const char *name)
+uint64_t number(const json_t *command, const char *name)
 {
 	const json_t *value = json_object_get(command, name);
 
@@ -48,8 +33,7 @@ static uint64_t number(const json_t *command, const char *name)
 	return (uint64_t)json_integer_value(value);
 }
 
-/* Bytes in hex; NULL when the member is not there. *length is what there is, or what there must be when it is not 0. */
-static uint8_t *bytes(const json_t *command, const char *name, size_t *length)
+uint8_t *bytes(const json_t *command, const char *name, size_t *length)
 {
 	const json_t *value = json_object_get(command, name);
 	uint8_t *out;
@@ -65,7 +49,7 @@ static uint8_t *bytes(const json_t *command, const char *name, size_t *length)
 	return out;
 }
 
-static void set_hex(json_t *answer, const char *name, struct hf_slice value)
+void set_hex(json_t *answer, const char *name, struct hf_slice value)
 {
 	char *text = malloc(2 * value.length + 1);
 
@@ -76,7 +60,7 @@ static void set_hex(json_t *answer, const char *name, struct hf_slice value)
 	free(text);
 }
 
-static void set_number(json_t *answer, const char *name, uint64_t value)
+void set_number(json_t *answer, const char *name, uint64_t value)
 {
 	json_object_set_new(answer, name, json_integer((json_int_t)value));
 }
@@ -99,6 +83,7 @@ static void open_store(struct driver *d)
 
 static void close_slot(struct slot *slot)
 {
+	close_bee(slot);
 	hf_core_unref(slot->core);
 	hf_reorg_free(&slot->reorg);
 	hf_buffer_free(&slot->signature);
@@ -371,13 +356,18 @@ static int do_missing(struct driver *d, struct slot *slot, const json_t *command
 
 /* ---- Commands ---- */
 
-static const struct {
-	const char *name;
-	int (*run)(struct driver *d, struct slot *slot, const json_t *command, json_t *answer);
-} commands[] = {
+static const struct driver_command core_commands[] = {
 	{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"clear", do_clear}, {"get", do_get}, {"seek", do_seek},
 	{"state", do_state}, {"prove", do_prove}, {"put", do_put}, {"fork", do_fork}, {"feed", do_feed}, {"missing", do_missing},
+	{NULL, NULL},
 };
+
+static const struct driver_command *find(const struct driver_command *commands, const char *name)
+{
+	while (commands->name != NULL && strcmp(commands->name, name) != 0)
+		commands++;
+	return commands->name != NULL ? commands : NULL;
+}
 
 static int run(struct driver *d, const json_t *command, json_t *answer)
 {
@@ -386,17 +376,15 @@ static int run(struct driver *d, const json_t *command, json_t *answer)
 	if (name != NULL && strcmp(name, "reopen") == 0)
 		return do_reopen(d);
 	uint64_t core = number(command, "core");
-	for (size_t i = 0; name != NULL && core < CORES_MAX && i < sizeof commands / sizeof commands[0]; i++) {
-		struct slot *slot = &d->slots[core];
+	const struct driver_command *found = name != NULL && core < CORES_MAX ? find(core_commands, name) : NULL;
 
-		if (strcmp(name, commands[i].name) != 0)
-			continue;
-		if (slot->core == NULL && commands[i].run != do_open)
-			die("this core is not open");
-		return commands[i].run(d, slot, command, answer);
-	}
-	die("no such command");
-	return HF_EINVAL;
+	if (found == NULL)
+		found = name != NULL && core < CORES_MAX ? find(bee_commands, name) : NULL;
+	if (found == NULL)
+		die("no such command");
+	if (d->slots[core].core == NULL && found->run != do_open)
+		die("this core is not open");
+	return found->run(d, &d->slots[core], command, answer);
 }
 
 static void answer_line(struct driver *d, const char *line)
@@ -422,7 +410,8 @@ static void answer_line(struct driver *d, const char *line)
 
 int main(int argc, char **argv)
 {
-	struct driver d = {.directory = argc == 2 ? argv[1] : NULL};
+	static struct slot slots[CORES_MAX];
+	struct driver d = {.directory = argc == 2 ? argv[1] : NULL, .slots = slots};
 	char *line = NULL;
 	size_t capacity = 0;
 

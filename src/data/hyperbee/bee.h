@@ -27,6 +27,7 @@
 #define HF_BEE_WANT_COUNT_MAX 48               /* blocks that one operation wants at once */
 #define HF_BEE_PENDING_COUNT_MAX 65536         /* changes in one batch; more is HF_EBUSY */
 #define HF_BEE_PENDING_BYTES_MAX (16u << 20)   /* keys and values in one batch */
+#define HF_BEE_ENTRY_BYTES_MAX (14u << 20)     /* a key and its value; a block has its nodes beside them */
 #define HF_BEE_TREE_BYTES_MAX (64u << 20)      /* of the writer's tree in memory that is kept from one batch to the next */
 
 struct hf_bee;
@@ -142,8 +143,9 @@ int hf_bee_history_start(struct hf_bee_history *history, struct hf_bee_view *vie
 int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *entry); /* as hf_bee_iterator_next */
 
 /* What two views of one bee differ in, in ascending order of keys: left and right, of which one may be missing. Parts that both share
- * are not read. reverse is not looked at. HF_EINVAL: the core was truncated between the two, so that they have no blocks to be compared
- * by; HF_ENOMEM. */
+ * are not read. reverse is not looked at. Where the core was truncated between the two, they have no blocks to be compared by: both are
+ * then versions of the history that has more of them, the left one's when they are the same number, as in the package. Both views must
+ * outlive it. HF_EWAIT, HF_ENOMEM. */
 struct hf_bee_difference {
 	bool has_left, has_right;
 	struct hf_bee_entry left, right;
@@ -161,7 +163,8 @@ void hf_bee_diff_free(struct hf_bee_diff *diff); /* NULL is fine */
  *
  * In both: HF_EDENIED: the core is not writable; HF_EWAIT: nothing is changed, run it again; HF_EBUSY: the batch is full, flush it;
  * HF_ECANCELED: check refused, or the core was changed by another since the batch began, which is given up then; HF_ETOOBIG: key and
- * value do not fit a block; HF_ENOMEM, HF_EMALFORMED: the batch may be given up, see hf_bee_pending_count. Key and value are copied. */
+ * value have more than HF_BEE_ENTRY_BYTES_MAX; HF_ENOMEM, HF_EMALFORMED: the batch may be given up, see hf_bee_pending_count. Key and
+ * value are copied. */
 struct hf_bee_change {
 	/* Compare and swap: asked when the key is there, with what it has now and what it would have (its value missing: a del). false
 	 * leaves it. May be NULL. It must not call the bee. */

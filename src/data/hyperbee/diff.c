@@ -35,6 +35,8 @@ struct entrance {
 
 struct hf_bee_diff {
 	struct side left, right;
+	struct hf_bee_view *stand_in; /* for the view of another history; NULL: both are of one */
+	struct hf_bee_view borrowing; /* it, when it reads from the other view's snapshot */
 	struct hf_buffer bounds;
 	struct hf_slice low, high;
 	bool has_low, has_high, low_included, high_included;
@@ -54,6 +56,32 @@ static void start_side(struct side *side, struct hf_bee_view *view, bool has_low
 	side->root = (struct hf_bee_frame){.seq = view->version - 1, .hint = UINT32_MAX};
 	side->is_seeking = has_low;
 	side->is_begun = view->version < 2;
+}
+
+/* The version of one view in the history of another, of which it is not above. */
+static int stand_in(struct hf_bee_diff *diff, struct hf_bee_view *base, uint64_t version)
+{
+	if (base->generation == base->bee->generation)
+		return hf_bee_checkout(base->bee, version, &diff->stand_in);
+	diff->stand_in = &diff->borrowing;
+	diff->borrowing = (struct hf_bee_view){.bee = base->bee, .snapshot = base->snapshot, .version = version, .generation = base->generation,
+		.cache.bytes_max = base->cache.bytes_max};
+	return HF_OK;
+}
+
+/* The core was truncated between the two: then both versions are those of the history that has more. */
+static int join_histories(struct hf_bee_diff *diff, struct hf_bee_view **left, struct hf_bee_view **right)
+{
+	hf_bee_view_begin(*left);
+	hf_bee_view_begin(*right);
+	if ((*left)->generation == (*right)->generation)
+		return HF_OK;
+	bool is_left_more = (*left)->version >= (*right)->version;
+	int status = is_left_more ? stand_in(diff, *left, (*right)->version) : stand_in(diff, *right, (*left)->version);
+
+	if (status == HF_OK)
+		*(is_left_more ? right : left) = diff->stand_in;
+	return status;
 }
 
 int hf_bee_diff(struct hf_bee_view *left, struct hf_bee_view *right, const struct hf_bee_range *range, struct hf_bee_diff **out)
@@ -81,12 +109,14 @@ int hf_bee_diff(struct hf_bee_view *left, struct hf_bee_view *right, const struc
 	hf_buffer_append(&diff->bounds, high.data, high.length);
 	diff->low = hf_slice(diff->bounds.data, low.length);
 	diff->high = hf_slice(diff->bounds.data + low.length, high.length);
+	int status = join_histories(diff, &left, &right);
+
+	if (status != HF_OK) {
+		hf_bee_diff_free(diff);
+		return status;
+	}
 	start_side(&diff->left, left, diff->has_low);
 	start_side(&diff->right, right, diff->has_low);
-	if (diff->left.generation != diff->right.generation) {
-		hf_bee_diff_free(diff);
-		return HF_EINVAL;
-	}
 	diff->steps_left = (diff->left.version + diff->right.version) * STEPS_A_BLOCK;
 	*out = diff;
 	return HF_OK;
@@ -96,6 +126,10 @@ void hf_bee_diff_free(struct hf_bee_diff *diff)
 {
 	if (diff == NULL)
 		return;
+	if (diff->stand_in == &diff->borrowing)
+		hf_bee_cache_clear(&diff->borrowing.cache);
+	else
+		hf_bee_view_free(diff->stand_in);
 	hf_buffer_free(&diff->bounds);
 	free(diff);
 }

@@ -117,7 +117,7 @@ int hf_bee_tree_begin(struct hf_bee *bee, size_t bytes)
 	}
 	if (status != HF_OK)
 		return status;
-	if (bytes > HF_BEE_PENDING_BYTES_MAX || bytes > HF_CORE_BLOCK_BYTES_MAX / 2)
+	if (bytes > HF_BEE_ENTRY_BYTES_MAX)
 		return HF_ETOOBIG;
 	if (bee->tree != NULL && (bee->tree->pending_count >= HF_BEE_PENDING_COUNT_MAX
 		|| bee->tree->pending_bytes + bytes > HF_BEE_PENDING_BYTES_MAX))

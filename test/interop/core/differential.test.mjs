@@ -353,7 +353,7 @@ test(one === null ? `${sequences} sequences of ${operations} operations do not d
     try {
       await sequence.run()
     } catch (error) {
-      error.message = `SEED=${seed}: ${error.message}`
+      t.diagnostic(`SEED=${seed} differs`)
       throw error
     }
     for (const [name, count] of Object.entries(sequence.counts)) total[name] = (total[name] ?? 0) + count

@@ -17,6 +17,14 @@
 //   {do: "fork", core, data}                     begins to go over to a higher fork, with a whole upgrade
 //   {do: "feed", core, data}                     the next answer in that search
 //                                                both -> {finished, ancestors}, or {finished, start, end, nodes}: what to ask for
+//   {do: "bee_put", core, key, value?, sub?, if?, skip_same?}   and bee_del: into the batch; sub is a list of names, if the value to be found
+//                                                -> {result: "HF_OK" | "HF_ECANCELED" | "HF_ENOTFOUND" | "HF_EDUPLICATE"}
+//   {do: "bee_flush", core}      -> {version};   bee_abandon: gives the batch up
+//   {do: "bee_view", core, view, version?}       keeps a snapshot, or a checkout, under a number from 0 to 7
+//   {do: "bee_get", core, key, sub?, view?, pending?}                                                            -> {entry: [seq, key, value] or null}
+//   {do: "bee_list", core, view?, sub?, gt?, gte?, lt?, lte?, reverse?, limit?}                                   -> {entries}
+//   {do: "bee_diff", core, left?, right?, …}     views, and a range                                              -> {differences: [[left, right]…]}
+//   {do: "bee_history", core, view?, gt?, …}     numbers                                                         -> {entries: [[seq, key, value, "del"?]…]}
 //   {do: "reopen"}                               closes everything, so that the disk alone tells; cores are opened again
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
