@@ -269,7 +269,7 @@ static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t enc
 static int start(struct fetching *f, const uint8_t *key, const uint8_t *encryption_key, struct hf_failure *failure)
 {
 	struct hf_core_options options = {.size = sizeof options, .key = key, .encryption_key = encryption_key};
-	int r = hf_core_node_get(f->node, &options, &f->core, failure);
+	int r = hf_corestore_get(hf_core_node_cores(f->node), &options, &f->core, failure);
 	if (r == HF_OK)
 		r = hf_replicator_join(hf_core_node_replicator(f->node), f->core, &f->replication);
 	if (r == HF_OK)

@@ -125,7 +125,7 @@ static int read_keys(struct serving *s, struct hf_failure *failure)
 		struct hf_core *core;
 		struct hf_core_options options = {.size = sizeof options, .key = key, .must_exist = true};
 		hf_core_key_decode(key, hf_slice_text(cli->arguments[i]));
-		int r = hf_core_node_get(s->node, &options, &core, failure);
+		int r = hf_corestore_get(hf_core_node_cores(s->node), &options, &core, failure);
 		if (r == HF_ENOTFOUND)
 			hf_fail(failure, r, "There is no core %s here; `holdfast core list` shows those that are.", cli->arguments[i]);
 		if (r < 0)

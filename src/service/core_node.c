@@ -1,4 +1,4 @@
-/* core_node: the loop with everything on it. What peers ask for never waits for the disk on the loop. Actions that come through
+/* core_node: the loop with everything on it. While it runs, what peers ask for never waits for the disk on the loop. Actions that come through
  * admin.sock are run on the loop's thread, which is also the cores'; they do wait, and the peers with them. */
 #include "service/core_node.h"
 
@@ -123,9 +123,9 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 	struct hf_action_call call = {.env = node->options.env, .store = node->store, .config = node->options.config,
 		.cores = hf_core_node_cores(node), .input = hf_http_body(exchange)};
 	hf_action_http_name(exchange, name);
-	hf_corestore_set_blocking(call.cores, true);
+	bool was_blocking = hf_corestore_set_blocking(call.cores, true);
 	int status = hf_action_run(name, &call);
-	hf_corestore_set_blocking(call.cores, false);
+	hf_corestore_set_blocking(call.cores, was_blocking);
 	hf_action_http_answer(exchange, &call, status);
 }
 
@@ -201,7 +201,7 @@ int hf_core_node_open(struct hf_core_node **out, const struct hf_core_node_optio
 	if (r == HF_OK && hf_loop_new(&node->loop, &node->env) < 0)
 		r = hf_fail(failure, HF_ENOMEM, "The event loop cannot start.");
 	if (r == HF_OK) {
-		struct hf_core_host_options host = {.size = sizeof host, .loop = node->loop, .store = node->store,
+		struct hf_core_host_options host = {.size = sizeof host, .loop = node->loop, .store = node->store, .blocking = true,
 			.primary_key = hf_secret_slice(&hf_keys_active(node->keys, HF_KEY_STORE_PRIMARY)->secret), .may_serve = may_serve,
 			.opened = on_opened, .closed = on_closed, .context = node};
 		r = hf_core_host_new(&node->host, &host, failure);
@@ -257,14 +257,6 @@ struct hf_corestore *hf_core_node_cores(struct hf_core_node *node)
 	return hf_core_host_cores(node->host);
 }
 
-int hf_core_node_get(struct hf_core_node *node, const struct hf_core_options *options, struct hf_core **out, struct hf_failure *failure)
-{
-	hf_corestore_set_blocking(hf_core_node_cores(node), true);
-	int r = hf_corestore_get(hf_core_node_cores(node), options, out, failure);
-	hf_corestore_set_blocking(hf_core_node_cores(node), false);
-	return r;
-}
-
 struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node)
 {
 	return hf_core_host_replicator(node->host);
@@ -282,6 +274,7 @@ void hf_core_node_stop(struct hf_core_node *node)
 
 int hf_core_node_run(struct hf_core_node *node)
 {
+	hf_corestore_set_blocking(hf_core_node_cores(node), false);
 	int r = hf_loop_on_signal(node->loop, SIGTERM, on_signal, node);
 	if (r == HF_OK)
 		r = hf_loop_on_signal(node->loop, SIGINT, on_signal, node);

@@ -34,9 +34,8 @@ int hf_core_node_open(struct hf_core_node **out, const struct hf_core_node_optio
 /* Ends connections and commits what is staged. Cores were left and released before. NULL is fine. */
 void hf_core_node_close(struct hf_core_node *node);
 struct hf_loop *hf_core_node_loop(struct hf_core_node *node);
-struct hf_corestore *hf_core_node_cores(struct hf_core_node *node); /* whose reads do not wait for the disk */
-/* As hf_corestore_get, waiting for the disk: before the loop turns. */
-int hf_core_node_get(struct hf_core_node *node, const struct hf_core_options *options, struct hf_core **out, struct hf_failure *failure);
+/* Their reads wait for the disk until hf_core_node_run. */
+struct hf_corestore *hf_core_node_cores(struct hf_core_node *node);
 struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node);
 
 /* address as of hf_peer_listener_new; at most one. HF_EADDR, HF_EDENIED, HF_ENOMEM. */

@@ -64,7 +64,7 @@ static struct hf_core *open_core(struct fixture *f, int number, const uint8_t *k
 {
 	struct hf_core_options options = {.size = sizeof options, .key = key, .name = HF_SLICE_LITERAL("log")};
 	struct hf_core *core;
-	assert_int_equal(hf_core_node_get(f->nodes[number], &options, &core, NULL), HF_OK);
+	assert_int_equal(hf_corestore_get(hf_core_node_cores(f->nodes[number]), &options, &core, NULL), HF_OK);
 	return core;
 }
 
@@ -107,6 +107,8 @@ static void test_peers_that_fetch_what_is_cold_do_not_stop_the_loop(void **state
 	hf_download_start(replication, &download);
 	assert_int_equal(hf_core_node_listen(f->nodes[0], "127.0.0.1:0", false, &bound, NULL), HF_OK);
 	assert_int_equal(hf_core_node_dial(f->nodes[1], hf_address_text(&bound, true, address), true, false, NULL), HF_OK);
+	for (int node = 0; node < 2; node++)
+		hf_corestore_set_blocking(hf_core_node_cores(f->nodes[node]), false);
 	cold_is_turning = true;
 	for (int i = 0; i < TURNS_MAX && !is_done; i++)
 		for (int node = 0; node < 2; node++)
