@@ -114,6 +114,8 @@ static int start(struct hf_cli_remote *remote, const uint8_t key[static HF_CORE_
 	if (r == HF_OK)
 		r = hf_replicator_join(hf_core_node_replicator(remote->node), remote->core, &remote->replication);
 	if (r == HF_OK)
+		r = hf_bee_hints_ask(hf_core_node_bee_hints(remote->node), remote->replication, &remote->asker);
+	if (r == HF_OK)
 		r = hf_loop_on_signal(loop, SIGTERM, on_signal, remote);
 	if (r == HF_OK)
 		r = hf_loop_on_signal(loop, SIGINT, on_signal, remote);
@@ -173,6 +175,7 @@ void hf_cli_remote_close(struct hf_cli_remote *remote)
 		hf_loop_timer_cancel(hf_core_node_loop(remote->node), &remote->timer);
 	hf_replication_leave(remote->other_replication);
 	hf_core_unref(remote->other);
+	hf_bee_asker_free(remote->asker);
 	hf_replication_leave(remote->replication);
 	hf_core_unref(remote->core);
 	hf_core_node_close(remote->node);

@@ -14,6 +14,7 @@ struct hf_cli_remote {
 	struct hf_replication *replication;
 	struct hf_core *other;   /* a second core that belongs to it: see hf_cli_remote_join; NULL: none */
 	struct hf_replication *other_replication;
+	struct hf_bee_asker *asker;
 	struct hf_failure lost;  /* of the connection; its code is HF_OK while there is one */
 	struct hf_timer timer;
 	uint64_t timeout_us, moved_us, moved_blocks;

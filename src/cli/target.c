@@ -101,6 +101,7 @@ static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice
 	}
 	call.cores = t->remote ? hf_core_node_cores(t->remote->node) : t->cores;
 	call.turn = t->remote ? turn : NULL;
+	call.hinter = t->remote ? hf_bee_asker_hinter(t->remote->asker) : NULL;
 	int r = hf_action_run(action, &call);
 	if (r < 0)
 		*failure = call.failure;

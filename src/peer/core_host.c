@@ -17,6 +17,7 @@ struct hf_core_host {
 	struct hf_loop *loop;
 	struct hf_corestore *cores;
 	struct hf_replicator *replicator;
+	struct hf_bee_hints *bee_hints;
 	struct hf_core_host_options options;
 	struct connection *connections;
 	struct hf_loop_deferred flush;
@@ -69,6 +70,7 @@ static void on_tick(struct hf_timer *timer)
 	struct hf_core_host *host = HF_CONTAINER_OF(timer, struct hf_core_host, tick);
 
 	hf_replicator_tick(host->replicator, now_ms(host));
+	hf_bee_hints_tick(host->bee_hints);
 	if (host->connections != NULL)
 		hf_loop_timer_set(host->loop, &host->tick, HF_REPLICATOR_TICK_MS); /* its place was just left: there is memory */
 }
@@ -174,6 +176,8 @@ int hf_core_host_new(struct hf_core_host **out, const struct hf_core_host_option
 		replicator.cores = host->cores;
 		status = hf_replicator_new(&host->replicator, &replicator);
 	}
+	if (status == HF_OK)
+		status = hf_bee_hints_new(&host->bee_hints, host->replicator);
 	if (status != HF_OK) {
 		hf_core_host_free(host);
 		return status;
@@ -197,6 +201,7 @@ void hf_core_host_free(struct hf_core_host *host)
 	if (host == NULL)
 		return;
 	hf_core_host_close_sockets(host);
+	hf_bee_hints_free(host->bee_hints);
 	hf_replicator_free(host->replicator);
 	hf_corestore_close(host->cores);
 	host->cores = NULL;
@@ -215,4 +220,9 @@ struct hf_corestore *hf_core_host_cores(struct hf_core_host *host)
 struct hf_replicator *hf_core_host_replicator(struct hf_core_host *host)
 {
 	return host->replicator;
+}
+
+struct hf_bee_hints *hf_core_host_bee_hints(struct hf_core_host *host)
+{
+	return host->bee_hints;
 }

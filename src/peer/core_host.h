@@ -13,7 +13,7 @@
 #define HF_PEER_CORE_HOST_H
 
 #include "net/peer_socket.h"
-#include "peer/replicator.h"
+#include "peer/bee_hints.h"
 
 struct hf_core_host;
 
@@ -38,6 +38,7 @@ HF_API void hf_core_host_free(struct hf_core_host *host);
 HF_API void hf_core_host_close_sockets(struct hf_core_host *host);
 HF_API struct hf_corestore *hf_core_host_cores(struct hf_core_host *host);
 HF_API struct hf_replicator *hf_core_host_replicator(struct hf_core_host *host);
+HF_API struct hf_bee_hints *hf_core_host_bee_hints(struct hf_core_host *host);
 
 /* For the options of listeners and connections, with the hf_core_host as context. Such sockets are ended with hf_peer_socket_close;
  * their context is ours. */

@@ -107,6 +107,13 @@ int hf_core_peer_end(struct hf_core_peer *peer)
 
 /* ---- Extensions ---- */
 
+static struct hf_extension *find_extension(struct hf_extension *extension, struct hf_slice name)
+{
+	while (extension != NULL && !hf_slice_equal(hf_slice_text(extension->name), name))
+		extension = extension->next;
+	return extension;
+}
+
 static int on_extension(struct hf_core_peer *peer, struct hf_slice body)
 {
 	struct hf_replication_extension message;
@@ -118,12 +125,12 @@ static int on_extension(struct hf_core_peer *peer, struct hf_slice body)
 	}
 	if (status != HF_OK)
 		return hf_core_peer_fail(peer, status, "its extension message is malformed");
-	for (struct hf_extension *extension = peer->shared->extensions; extension != NULL; extension = extension->next) {
-		if (!hf_slice_equal(hf_slice_text(extension->name), hf_buffer_slice(&peer->extension_in)))
-			continue;
-		extension->message(extension, extension->replication, peer->channel, message.message);
-		break;
-	}
+	struct hf_extension *extension = find_extension(peer->shared->extensions, hf_buffer_slice(&peer->extension_in));
+
+	if (extension == NULL)
+		extension = find_extension(peer->shared->replicator->extensions, hf_buffer_slice(&peer->extension_in));
+	if (extension != NULL)
+		extension->message(extension, peer->shared->core, peer->channel, message.message);
 	return HF_OK;
 }
 
@@ -153,6 +160,12 @@ void hf_extension_broadcast(struct hf_extension *extension, struct hf_replicatio
 	for (struct hf_core_peer *peer = replication->shared->peers; peer != NULL; peer = peer->next)
 		if (peer->is_open)
 			hf_extension_send(extension, peer->channel, message);
+}
+
+void hf_replicator_add_extension(struct hf_replicator *replicator, struct hf_extension *extension)
+{
+	extension->next = replicator->extensions;
+	replicator->extensions = extension;
 }
 
 void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension)

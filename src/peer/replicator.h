@@ -109,10 +109,12 @@ HF_API void hf_seek_wait_cancel(struct hf_seek_wait *wait);
  * was added to, and goes with it. Embedded. */
 struct hf_extension {
 	struct hf_extension *next;
-	struct hf_replication *replication; /* set by adding it */
+	struct hf_replication *replication; /* set by adding it to one */
 	const char *name;                   /* lives as long as the extension */
-	void (*message)(struct hf_extension *extension, struct hf_replication *replication, struct hf_channel *from, struct hf_slice message);
+	void (*message)(struct hf_extension *extension, struct hf_core *core, struct hf_channel *from, struct hf_slice message);
 };
+/* On every core, also those that are only served; one that is added to a core itself goes before it. Before there are streams. */
+HF_API void hf_replicator_add_extension(struct hf_replicator *replicator, struct hf_extension *extension);
 HF_API void hf_replication_add_extension(struct hf_replication *replication, struct hf_extension *extension);
 HF_API void hf_replication_remove_extension(struct hf_replication *replication, struct hf_extension *extension); /* removed is fine */
 /* to: as message was given it, during that call. HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. */

@@ -151,6 +151,7 @@ struct hf_replicator {
 	struct hf_replicator_stream *streams;
 	struct hf_shared_core *shared;
 	struct hf_map by_discovery_key;
+	struct hf_extension *extensions; /* on every core */
 	struct hf_corestore_thaw thaw;
 	bool is_thawing, needs_thaw, is_pending;
 	struct hf_core_peer *closed;

@@ -95,6 +95,7 @@ struct hf_action_call {
 	/* Lets peers bring a block that is waited for: called again and again until it is here; a negative return gives up. NULL: what is not
 	 * here is an error. */
 	int (*turn)(void *context, struct hf_failure *failure);
+	struct hf_bee_hinter *hinter;           /* of bees that are opened; may be NULL */
 	void *context;
 	struct hf_buffer out;                   /* the result; freed by the caller */
 	struct hf_failure failure;

@@ -47,7 +47,7 @@ int hf_action_open_bee(struct hf_action_run *run, struct hf_bee **out)
 	int r = hf_action_open_core(run, &core);
 	if (r < 0)
 		return r;
-	struct hf_bee_options options = {.size = sizeof options, .core = core};
+	struct hf_bee_options options = {.size = sizeof options, .core = core, .hinter = run->call->hinter};
 	if (hf_action_core_is_sealed(core) && !hf_core_is_encrypted(core))
 		r = hf_fail(&run->call->failure, HF_EDENIED, "The bee is encrypted; give its --encryption-key.");
 	else

@@ -262,6 +262,11 @@ struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node)
 	return hf_core_host_replicator(node->host);
 }
 
+struct hf_bee_hints *hf_core_node_bee_hints(struct hf_core_node *node)
+{
+	return hf_core_host_bee_hints(node->host);
+}
+
 static void on_signal(void *context, int signal_number)
 {
 	hf_core_node_stop(context);

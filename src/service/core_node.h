@@ -37,6 +37,7 @@ struct hf_loop *hf_core_node_loop(struct hf_core_node *node);
 /* Their reads wait for the disk until hf_core_node_run. */
 struct hf_corestore *hf_core_node_cores(struct hf_core_node *node);
 struct hf_replicator *hf_core_node_replicator(struct hf_core_node *node);
+struct hf_bee_hints *hf_core_node_bee_hints(struct hf_core_node *node);
 
 /* address as of hf_peer_listener_new; at most one. HF_EADDR, HF_EDENIED, HF_ENOMEM. */
 int hf_core_node_listen(struct hf_core_node *node, const char *address, bool initiates, struct hf_address *bound,

@@ -500,7 +500,7 @@ static void on_heard(void *context)
 	(void)context;
 }
 
-static void on_extension(struct hf_extension *from, struct hf_replication *of, struct hf_channel *channel, struct hf_slice message)
+static void on_extension(struct hf_extension *from, struct hf_core *of, struct hf_channel *channel, struct hf_slice message)
 {
 	if (of != NULL)
 		hf_extension_send(from, channel, message);

@@ -42,6 +42,7 @@ int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *given)
 	}
 	bee->core = hf_core_ref(options->core);
 	bee->cache.bytes_max = options->cache_bytes_max > 0 ? options->cache_bytes_max : HF_BEE_CACHE_BYTES;
+	bee->hinter = options->hinter;
 	bee->fork = hf_core_fork(bee->core);
 	bee->latest.bee = bee;
 	bee->listener.event = on_core;
@@ -59,6 +60,7 @@ void hf_bee_close(struct hf_bee *bee)
 	hf_bee_cache_clear(&bee->cache);
 	hf_buffer_free(&bee->header);
 	hf_buffer_free(&bee->scratch);
+	hf_buffer_free(&bee->hinted_key);
 	hf_core_unref(bee->core);
 	free(bee);
 }
@@ -133,6 +135,12 @@ void hf_bee_view_free(struct hf_bee_view *view)
 uint64_t hf_bee_view_version(const struct hf_bee_view *view)
 {
 	return view->snapshot == NULL ? hf_bee_version(view->bee) : view->version;
+}
+
+void hf_bee_view_trace(struct hf_bee_view *view, void (*read)(void *context, uint64_t seq), void *context)
+{
+	view->traced = read;
+	view->trace_context = context;
 }
 
 struct hf_bee_view *hf_bee_latest(struct hf_bee *bee)
@@ -217,6 +225,8 @@ static int read_block(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, st
 
 int hf_bee_block_at(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
 {
+	if (view->traced != NULL)
+		view->traced(view->trace_context, seq);
 	*out = hf_bee_cache_find(cache_of(view), seq, hint);
 	return *out != NULL ? HF_OK : read_block(view, seq, hint, out);
 }
@@ -344,7 +354,21 @@ static int target(struct hf_bee_view *view, struct hf_bee_block *block, struct h
 	return is_deletion ? HF_ENOTFOUND : HF_OK;
 }
 
-int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry)
+/* Tells of a get once, however often it is run again. */
+static void tell_hinter(struct hf_bee_view *view, struct hf_slice key)
+{
+	struct hf_bee *bee = view->bee;
+
+	if (bee->hinter == NULL || (bee->hinted_version == view->version && hf_slice_equal(hf_buffer_slice(&bee->hinted_key), key)))
+		return;
+	hf_buffer_clear(&bee->hinted_key);
+	if (key.length > 0 && hf_buffer_append(&bee->hinted_key, key.data, key.length) != HF_OK)
+		return;
+	bee->hinted_version = view->version;
+	bee->hinter->get(bee->hinter, view->version, key);
+}
+
+static int get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry)
 {
 	const struct hf_bee_node *node;
 	struct hf_bee_block *block;
@@ -353,9 +377,6 @@ int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entr
 	bool is_there;
 	int status;
 
-	hf_bee_view_begin(view);
-	if (view->version < 2)
-		return HF_ENOTFOUND;
 	uint64_t seq = view->version - 1;
 
 	for (unsigned depth = 0; depth < HF_BEE_DEPTH_MAX; depth++) {
@@ -380,4 +401,15 @@ int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entr
 		hint = &node->children[index].hint;
 	}
 	return HF_EMALFORMED;
+}
+
+int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry)
+{
+	int status;
+
+	hf_bee_view_begin(view);
+	status = view->version < 2 ? HF_ENOTFOUND : get(view, key, entry);
+	if (status == HF_EWAIT)
+		tell_hinter(view, key);
+	return status;
 }

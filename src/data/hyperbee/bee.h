@@ -31,28 +31,41 @@
 #define HF_BEE_TREE_BYTES_MAX (64u << 20)      /* of the writer's tree in memory that is kept from one batch to the next */
 
 struct hf_bee;
+struct hf_bee_range;
+
+/* Who is told what an operation looks for when it begins to wait, so that a peer that has more of the bee can be asked which blocks that
+ * will come to. The calls must not call the bee. */
+struct hf_bee_hinter {
+	void (*get)(struct hf_bee_hinter *hinter, uint64_t version, struct hf_slice key);
+	/* checkpoint: where the iterator stands, three numbers for each node from the root down: block, level, and place in it (even ones are
+	 * children, odd ones keys). */
+	void (*range)(struct hf_bee_hinter *hinter, uint64_t version, const struct hf_bee_range *range, const uint64_t *checkpoint,
+		size_t checkpoint_count);
+};
+#define HF_BEE_HINT_ENTRY_COUNT 2048 /* entries for which an iterator tells once */
 
 struct hf_bee_options {
 	size_t size;                          /* sizeof this struct */
 	struct hf_core *core;                 /* a reference is taken */
 	const struct hf_bee_header *header;   /* for block 0, should we be the first to write; NULL: without metadata. Copied */
+	struct hf_bee_hinter *hinter;         /* may be NULL */
 	size_t cache_bytes_max;               /* decoded blocks; 0: HF_BEE_CACHE_BYTES. A bound between operations */
 };
 /* HF_ENOMEM. Reads nothing: that the core holds a bee shows when it is read. */
-int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *options);
+HF_API int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *options);
 /* Gives up what is pending. Views, iterators and watches must be closed before. NULL is fine. */
-void hf_bee_close(struct hf_bee *bee);
-struct hf_core *hf_bee_core(const struct hf_bee *bee);
+HF_API void hf_bee_close(struct hf_bee *bee);
+HF_API struct hf_core *hf_bee_core(const struct hf_bee *bee);
 
 /* The core's length, at least 1; with what is pending it would be that much more. */
-uint64_t hf_bee_version(const struct hf_bee *bee);
+HF_API uint64_t hf_bee_version(const struct hf_bee *bee);
 /* Block 0. Slices are borrowed like an entry's. HF_ENOTFOUND: the core is empty; HF_EMALFORMED: it is not a bee; HF_EWAIT, HF_ENOMEM. */
-int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header);
+HF_API int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header);
 
 /* ---- Missing blocks ---- */
 
 /* What the last operation that gave HF_EWAIT wants; the first is needed. */
-const uint64_t *hf_bee_wants(const struct hf_bee *bee, size_t *count);
+HF_API const uint64_t *hf_bee_wants(const struct hf_bee *bee, size_t *count);
 
 /* Waits for what the bee wants: puts all of it on the core's want list, or has it thawed when it is held but cold. ready is called once,
  * later, when the first block is there or will not come; the others stay on the list. Arming it again for the next HF_EWAIT keeps
@@ -72,21 +85,24 @@ struct hf_bee_waiter {
 	uint64_t needed;
 };
 /* HF_EBUSY: the executor's queue is full; HF_ENOMEM. */
-int hf_bee_wait(struct hf_bee *bee, struct hf_bee_waiter *waiter);
-void hf_bee_wait_cancel(struct hf_bee_waiter *waiter);
+HF_API int hf_bee_wait(struct hf_bee *bee, struct hf_bee_waiter *waiter);
+HF_API void hf_bee_wait_cancel(struct hf_bee_waiter *waiter);
 
 /* ---- Views ---- */
 
 /* The bee as it was at a version. A view outlives truncations of the core: its blocks are kept. */
 struct hf_bee_view;
-int hf_bee_snapshot(struct hf_bee *bee, struct hf_bee_view **out); /* as it is now, without what is pending. HF_ENOMEM */
+HF_API int hf_bee_snapshot(struct hf_bee *bee, struct hf_bee_view **out); /* as it is now, without what is pending. HF_ENOMEM */
 /* version 0 is 1. HF_EINVAL above the present version; HF_EWAIT: the core's tree is cold; HF_ENOMEM. */
-int hf_bee_checkout(struct hf_bee *bee, uint64_t version, struct hf_bee_view **out);
-void hf_bee_view_free(struct hf_bee_view *view); /* NULL is fine */
-uint64_t hf_bee_view_version(const struct hf_bee_view *view);
+HF_API int hf_bee_checkout(struct hf_bee *bee, uint64_t version, struct hf_bee_view **out);
+HF_API void hf_bee_view_free(struct hf_bee_view *view); /* NULL is fine */
+HF_API uint64_t hf_bee_view_version(const struct hf_bee_view *view);
 
 /* Wherever a view is asked for, this is the bee as it is at each call: not a copy, and not to be freed. */
-struct hf_bee_view *hf_bee_latest(struct hf_bee *bee);
+HF_API struct hf_bee_view *hf_bee_latest(struct hf_bee *bee);
+
+/* From now on read is called for each block that is looked at, again and again for the same. NULL: no more. It must not call the bee. */
+HF_API void hf_bee_view_trace(struct hf_bee_view *view, void (*read)(void *context, uint64_t seq), void *context);
 
 /* ---- Reading ---- */
 
@@ -98,9 +114,9 @@ struct hf_bee_entry {
 };
 
 /* All of these: HF_EWAIT, HF_EMALFORMED, HF_ENOMEM, and what hf_core_get gives. HF_ENOTFOUND: there is no such key. */
-int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry);
+HF_API int hf_bee_get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entry *entry);
 /* The put or del in one block. HF_ENOTFOUND: seq is 0, or not below the version. */
-int hf_bee_get_seq(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
+HF_API int hf_bee_get_seq(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
 
 /* Bounds that are not set are open. gt goes before gte, lt before lte, as in the package. */
 struct hf_bee_range {
@@ -111,15 +127,17 @@ struct hf_bee_range {
 	uint64_t limit; /* entries at most */
 };
 /* The first entry of a range. HF_ENOTFOUND: it is empty. */
-int hf_bee_peek(struct hf_bee_view *view, const struct hf_bee_range *range, struct hf_bee_entry *entry);
+HF_API int hf_bee_peek(struct hf_bee_view *view, const struct hf_bee_range *range, struct hf_bee_entry *entry);
 
 /* Entries of a range in order of their keys. The bounds are copied. The version is that of the call; a view must outlive it. */
 struct hf_bee_iterator;
-int hf_bee_iterate(struct hf_bee_view *view, const struct hf_bee_range *range, struct hf_bee_iterator **out); /* HF_ENOMEM */
+HF_API int hf_bee_iterate(struct hf_bee_view *view, const struct hf_bee_range *range, struct hf_bee_iterator **out); /* HF_ENOMEM */
 /* HF_ENOTFOUND at the end. After HF_EWAIT it goes on where it was. HF_EMALFORMED is final. HF_ECANCELED: the latest view was read and
  * the core has been truncated meanwhile. */
-int hf_bee_iterator_next(struct hf_bee_iterator *iterator, struct hf_bee_entry *entry);
-void hf_bee_iterator_free(struct hf_bee_iterator *iterator); /* NULL is fine */
+HF_API int hf_bee_iterator_next(struct hf_bee_iterator *iterator, struct hf_bee_entry *entry);
+/* Has an iterator that has not begun begin where another stood: the checkpoint of a hinter. HF_EMALFORMED: that is no place. */
+HF_API int hf_bee_iterator_resume(struct hf_bee_iterator *iterator, const uint64_t *checkpoint, size_t checkpoint_count);
+HF_API void hf_bee_iterator_free(struct hf_bee_iterator *iterator); /* NULL is fine */
 
 /* Blocks in their order, as puts and dels. Numbers are blocks; negative ones count back from the version. In the package's way 0 is
  * "not given" for gt and gte. A put of null in the middle of a batch looks like a del. */
@@ -139,8 +157,8 @@ struct hf_bee_history {
 	bool reverse, live, has_limit;
 	uint64_t limit;
 };
-int hf_bee_history_start(struct hf_bee_history *history, struct hf_bee_view *view, const struct hf_bee_history_range *range);
-int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *entry); /* as hf_bee_iterator_next */
+HF_API int hf_bee_history_start(struct hf_bee_history *history, struct hf_bee_view *view, const struct hf_bee_history_range *range);
+HF_API int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *entry); /* as hf_bee_iterator_next */
 
 /* What two views of one bee differ in, in ascending order of keys: left and right, of which one may be missing. Parts that both share
  * are not read. reverse is not looked at. Where the core was truncated between the two, they have no blocks to be compared by: both are
@@ -151,9 +169,9 @@ struct hf_bee_difference {
 	struct hf_bee_entry left, right;
 };
 struct hf_bee_diff;
-int hf_bee_diff(struct hf_bee_view *left, struct hf_bee_view *right, const struct hf_bee_range *range, struct hf_bee_diff **out);
-int hf_bee_diff_next(struct hf_bee_diff *diff, struct hf_bee_difference *difference); /* as hf_bee_iterator_next */
-void hf_bee_diff_free(struct hf_bee_diff *diff); /* NULL is fine */
+HF_API int hf_bee_diff(struct hf_bee_view *left, struct hf_bee_view *right, const struct hf_bee_range *range, struct hf_bee_diff **out);
+HF_API int hf_bee_diff_next(struct hf_bee_diff *diff, struct hf_bee_difference *difference); /* as hf_bee_iterator_next */
+HF_API void hf_bee_diff_free(struct hf_bee_diff *diff); /* NULL is fine */
 
 /* ---- Changing ---- */
 
@@ -173,14 +191,14 @@ struct hf_bee_change {
 	bool skip_same; /* a put of the value that is there changes nothing: HF_EDUPLICATE */
 };
 /* value NULL: null. change may be NULL. */
-int hf_bee_put(struct hf_bee *bee, struct hf_slice key, const struct hf_slice *value, const struct hf_bee_change *change);
-int hf_bee_del(struct hf_bee *bee, struct hf_slice key, const struct hf_bee_change *change); /* HF_ENOTFOUND: it is not there */
+HF_API int hf_bee_put(struct hf_bee *bee, struct hf_slice key, const struct hf_slice *value, const struct hf_bee_change *change);
+HF_API int hf_bee_del(struct hf_bee *bee, struct hf_slice key, const struct hf_bee_change *change); /* HF_ENOTFOUND: it is not there */
 /* As hf_bee_get, with what is pending. */
-int hf_bee_get_pending(struct hf_bee *bee, struct hf_slice key, struct hf_bee_entry *entry);
-size_t hf_bee_pending_count(const struct hf_bee *bee);
+HF_API int hf_bee_get_pending(struct hf_bee *bee, struct hf_slice key, struct hf_bee_entry *entry);
+HF_API size_t hf_bee_pending_count(const struct hf_bee *bee);
 /* HF_OK also when nothing is pending; HF_ECANCELED, and what hf_core_append gives, after which the batch is given up. */
-int hf_bee_flush(struct hf_bee *bee);
-void hf_bee_abandon(struct hf_bee *bee);
+HF_API int hf_bee_flush(struct hf_bee *bee);
+HF_API void hf_bee_abandon(struct hf_bee *bee);
 
 /* ---- Watching ---- */
 
@@ -188,9 +206,9 @@ void hf_bee_abandon(struct hf_bee *bee);
  * hf_bee_watch_next, which compares: HF_OK: something in the range differs between *before and *now, which are borrowed until the next
  * call; HF_ENOTFOUND: nothing does; HF_EWAIT and the rest as in reading. A key alone is the range from gte to lte of it. */
 struct hf_bee_watch;
-int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*grew)(void *context), void *context,
+HF_API int hf_bee_watch(struct hf_bee *bee, const struct hf_bee_range *range, void (*grew)(void *context), void *context,
 	struct hf_bee_watch **out); /* HF_ENOMEM */
-int hf_bee_watch_next(struct hf_bee_watch *watch, struct hf_bee_view **before, struct hf_bee_view **now);
-void hf_bee_watch_free(struct hf_bee_watch *watch); /* NULL is fine; also from within grew */
+HF_API int hf_bee_watch_next(struct hf_bee_watch *watch, struct hf_bee_view **before, struct hf_bee_view **now);
+HF_API void hf_bee_watch_free(struct hf_bee_watch *watch); /* NULL is fine; also from within grew */
 
 #endif

@@ -14,6 +14,8 @@ struct hf_bee_view {
 	struct hf_core_snapshot *snapshot; /* NULL: the latest */
 	uint64_t version, generation;
 	struct hf_bee_cache cache;
+	void (*traced)(void *context, uint64_t seq); /* may be NULL */
+	void *trace_context;
 };
 
 struct hf_bee {
@@ -21,6 +23,9 @@ struct hf_bee {
 	struct hf_core_listener listener;
 	struct hf_buffer header;       /* encoded: what an empty core gets */
 	struct hf_buffer scratch;      /* a block as the core gives it */
+	struct hf_bee_hinter *hinter;
+	struct hf_buffer hinted_key;   /* of the get that it was told of last, at that version */
+	uint64_t hinted_version;
 	struct hf_bee_cache cache;
 	struct hf_bee_view latest;
 	uint64_t fork, generation;     /* generation changes when cached blocks may be wrong */

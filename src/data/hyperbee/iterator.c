@@ -13,7 +13,7 @@ struct hf_bee_iterator {
 	bool has_start, has_end, start_included, end_included;
 	bool reverse, has_limit, has_last, is_seeking;
 	int status;                    /* what ended it */
-	uint64_t limit;
+	uint64_t limit, hinted_count;  /* hinted_count: entries to come that the hinter was told of */
 	struct hf_bee_frame seek;      /* the node that seeking has come to */
 	struct hf_bee_frame frames[HF_BEE_DEPTH_MAX];
 	unsigned depth;
@@ -206,6 +206,72 @@ static int step(struct hf_bee_iterator *iterator, struct hf_bee_entry *entry)
 	return HF_OK;
 }
 
+/* ---- Hints ---- */
+
+#define PLACE_NUMBERS 3 /* of a frame in a checkpoint */
+
+/* Frames whose node has been left behind are not told of. */
+static size_t list_places(struct hf_bee_iterator *iterator, uint64_t checkpoint[static HF_BEE_DEPTH_MAX * PLACE_NUMBERS])
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; i < iterator->depth && !iterator->is_seeking; i++) {
+		struct hf_bee_frame *frame = &iterator->frames[i];
+		const struct hf_bee_node *node;
+		struct hf_bee_block *block;
+
+		if (hf_bee_node_at(iterator->view, frame->seq, frame->level, &frame->hint, &block, &node) != HF_OK || frame->place < 0
+			|| frame->place > 2 * node->key_count)
+			continue;
+		checkpoint[count++] = frame->seq;
+		checkpoint[count++] = frame->level;
+		checkpoint[count++] = (uint64_t)frame->place;
+	}
+	return count;
+}
+
+static void tell_hinter(struct hf_bee_iterator *iterator)
+{
+	struct hf_bee_hinter *hinter = iterator->view->bee->hinter;
+	struct hf_bee_range range = {.reverse = iterator->reverse, .has_limit = iterator->has_limit, .limit = iterator->limit};
+	uint64_t checkpoint[HF_BEE_DEPTH_MAX * PLACE_NUMBERS];
+
+	if (hinter == NULL || iterator->hinted_count > 0)
+		return;
+	size_t count = list_places(iterator, checkpoint);
+	bool has_low = iterator->reverse ? iterator->has_end : iterator->has_start;
+	bool has_high = iterator->reverse ? iterator->has_start : iterator->has_end;
+	bool with_low = iterator->reverse ? iterator->end_included : iterator->start_included;
+	bool with_high = iterator->reverse ? iterator->start_included : iterator->end_included;
+
+	range.has_gte = has_low && with_low;
+	range.has_gt = has_low && !with_low;
+	range.has_lte = has_high && with_high;
+	range.has_lt = has_high && !with_high;
+	range.gt = range.gte = iterator->reverse ? iterator->end : iterator->start;
+	range.lt = range.lte = iterator->reverse ? iterator->start : iterator->end;
+	iterator->hinted_count = HF_BEE_HINT_ENTRY_COUNT;
+	hinter->range(hinter, iterator->version, &range, checkpoint, count);
+}
+
+int hf_bee_iterator_resume(struct hf_bee_iterator *iterator, const uint64_t *checkpoint, size_t checkpoint_count)
+{
+	if (checkpoint_count % PLACE_NUMBERS != 0 || checkpoint_count / PLACE_NUMBERS > HF_BEE_DEPTH_MAX)
+		return HF_EMALFORMED;
+	iterator->is_seeking = iterator->is_seeking && checkpoint_count == 0;
+	for (size_t i = 0; i < checkpoint_count; i += PLACE_NUMBERS) {
+		struct hf_bee_frame frame = {.seq = checkpoint[i], .level = (uint32_t)checkpoint[i + 1], .hint = UINT32_MAX};
+
+		if (checkpoint[i] == 0 || checkpoint[i] >= iterator->version || checkpoint[i + 1] > UINT32_MAX ||
+			checkpoint[i + 2] > 2 * HF_BEE_NODE_KEY_COUNT_MAX + 1)
+			return HF_EMALFORMED;
+		push(iterator, &frame, (int)checkpoint[i + 2]);
+	}
+	return HF_OK;
+}
+
+/* ---- Next ---- */
+
 static int walk(struct hf_bee_iterator *iterator, struct hf_bee_entry *entry)
 {
 	int status = HF_OK;
@@ -234,6 +300,10 @@ int hf_bee_iterator_next(struct hf_bee_iterator *iterator, struct hf_bee_entry *
 	if (iterator->view->snapshot == NULL && iterator->generation != iterator->view->generation)
 		return iterator->status = HF_ECANCELED;
 	status = walk(iterator, entry);
+	if (status == HF_EWAIT)
+		tell_hinter(iterator);
+	if (status == HF_OK && iterator->hinted_count > 0)
+		iterator->hinted_count--;
 	if (status == HF_ENOTFOUND || status == HF_EMALFORMED)
 		iterator->status = status;
 	return status;

@@ -23,8 +23,8 @@ struct hf_bee_header {
 	struct hf_slice user_data;             /* borrowed */
 };
 /* HF_EMALFORMED: not the header of a bee. Slices point into bytes. */
-int hf_bee_header_decode(struct hf_slice bytes, struct hf_bee_header *header);
-int hf_bee_header_encode(const struct hf_bee_header *header, struct hf_buffer *out); /* appends; HF_ENOMEM */
+HF_API int hf_bee_header_decode(struct hf_slice bytes, struct hf_bee_header *header);
+HF_API int hf_bee_header_encode(const struct hf_bee_header *header, struct hf_buffer *out); /* appends; HF_ENOMEM */
 
 /* ---- Other blocks ---- */
 
@@ -54,16 +54,17 @@ struct hf_bee_block {
 };
 
 /* Decodes all but the levels. HF_EMALFORMED, HF_ENOMEM. */
-int hf_bee_block_decode(struct hf_slice bytes, uint64_t seq, struct hf_bee_block **out);
+HF_API int hf_bee_block_decode(struct hf_slice bytes, uint64_t seq, struct hf_bee_block **out);
 /* Decodes the levels, once. HF_EMALFORMED, also for more than HF_BEE_LEVEL_COUNT_MAX levels; HF_ENOMEM. */
-int hf_bee_block_inflate(struct hf_bee_block *block);
-void hf_bee_block_free(struct hf_bee_block *block); /* NULL is fine */
+HF_API int hf_bee_block_inflate(struct hf_bee_block *block);
+HF_API void hf_bee_block_free(struct hf_bee_block *block); /* NULL is fine */
 /* Whether it is a del: no value, and none of its nodes has its key. Inflates it. */
-int hf_bee_block_is_deletion(struct hf_bee_block *block, bool *is_deletion);
+HF_API int hf_bee_block_is_deletion(struct hf_bee_block *block, bool *is_deletion);
 
 /* Appends a block whose index was written with the next; value NULL: none. HF_ENOMEM. */
-int hf_bee_block_encode(struct hf_slice index, struct hf_slice key, const struct hf_slice *value, struct hf_buffer *out);
+HF_API int hf_bee_block_encode(struct hf_slice index, struct hf_slice key, const struct hf_slice *value, struct hf_buffer *out);
 /* Appends one level to an index. children: pairs of seq and level. HF_ENOMEM. */
-int hf_bee_level_encode(const uint64_t *keys, size_t key_count, const uint64_t *children, size_t child_count, struct hf_buffer *index);
+HF_API int hf_bee_level_encode(const uint64_t *keys, size_t key_count, const uint64_t *children, size_t child_count,
+	struct hf_buffer *index);
 
 #endif

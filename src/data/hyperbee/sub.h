@@ -19,15 +19,16 @@ struct hf_bee_sub {
 };
 
 /* parent may be NULL; separator is one byte, 0 by custom, of which 0xff has no end. HF_EINVAL, HF_ENOMEM. */
-int hf_bee_sub_init(struct hf_bee_sub *sub, enum hf_bee_sub_kind kind, const struct hf_bee_sub *parent, struct hf_slice name,
+HF_API int hf_bee_sub_init(struct hf_bee_sub *sub, enum hf_bee_sub_kind kind, const struct hf_bee_sub *parent, struct hf_slice name,
 	uint8_t separator);
-void hf_bee_sub_free(struct hf_bee_sub *sub);
+HF_API void hf_bee_sub_free(struct hf_bee_sub *sub);
 /* Appends the key as the bee has it. HF_ENOMEM. */
-int hf_bee_sub_key(const struct hf_bee_sub *sub, struct hf_slice key, struct hf_buffer *out);
+HF_API int hf_bee_sub_key(const struct hf_bee_sub *sub, struct hf_slice key, struct hf_buffer *out);
 /* The key as the sub has it; HF_EINVAL: it is not of this sub. */
-int hf_bee_sub_strip(const struct hf_bee_sub *sub, struct hf_slice key, struct hf_slice *out);
+HF_API int hf_bee_sub_strip(const struct hf_bee_sub *sub, struct hf_slice key, struct hf_slice *out);
 /* A range of the sub's keys as the bee has them. Its bounds point into *bytes, which is cleared first. HF_ENOMEM. */
-int hf_bee_sub_range(const struct hf_bee_sub *sub, const struct hf_bee_range *range, struct hf_buffer *bytes, struct hf_bee_range *out);
+HF_API int hf_bee_sub_range(const struct hf_bee_sub *sub, const struct hf_bee_range *range, struct hf_buffer *bytes,
+	struct hf_bee_range *out);
 
 /* ---- Encodings ---- */
 
@@ -39,6 +40,6 @@ enum hf_bee_encoding {
 	HF_BEE_COMPACT_ANY, /* one value of compact_any.h */
 };
 /* HF_EMALFORMED: the bytes are not of that encoding. */
-int hf_bee_encoding_check(enum hf_bee_encoding encoding, struct hf_slice bytes);
+HF_API int hf_bee_encoding_check(enum hf_bee_encoding encoding, struct hf_slice bytes);
 
 #endif

@@ -86,11 +86,12 @@ struct ear {
 
 static struct ear ears[6];
 
-static void hear(struct hf_extension *extension, struct hf_replication *replication, struct hf_channel *from, struct hf_slice message)
+static void hear(struct hf_extension *extension, struct hf_core *core, struct hf_channel *from, struct hf_slice message)
 {
 	struct ear *ear = (struct ear *)extension;
 
-	assert_ptr_equal(replication, ear->of);
+	assert_ptr_equal(extension->replication, ear->of);
+	assert_ptr_equal(core, hf_replication_core(ear->of));
 	snprintf(ear->heard + strlen(ear->heard), sizeof ear->heard - strlen(ear->heard), "%.*s ", (int)message.length, (const char *)message.data);
 	if (ear->answer != NULL)
 		assert_int_equal(hf_extension_send(extension, from, hf_slice_text(ear->answer)), HF_OK);
