@@ -1,4 +1,4 @@
-/* home: what both examples keep in a directory: a store, and the primary key that the key pairs of named cores follow from. */
+/* home: what the examples keep in a directory: a store, and the primary key that the key pairs of named cores follow from. */
 #ifndef HOME_H
 #define HOME_H
 

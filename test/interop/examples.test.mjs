@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { Scene, blocks, download, hex, until } from './lib/core.mjs'
 import { run } from './lib/command.mjs'
+import { all, entry, filled, theirs } from './lib/bee.mjs'
 
 const examples = process.env.EXAMPLES ?? new URL('../../build/examples', import.meta.url).pathname
 const timeout = 60000
@@ -95,4 +96,39 @@ test('replicate fetch says why there is nothing to fetch', { timeout }, async t 
   assert.equal(noKey.code, 1)
   assert.match(noKey.err, /not the key of a core/)
   assert.equal((await run([], { program: `${examples}/replicate` })).code, 2)
+})
+
+test('bee puts what the package reads, from replicate serve', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const directory = scene.place()
+  const input = Array.from({ length: 500 }, (_, i) => entry(i).join('\t') + '\n').join('')
+  const { code, out, err } = await run(['put', directory, 'people'], { program: `${examples}/bee`, input })
+  assert.equal(code, 0, err)
+  const [, key, version] = out.match(/^key ([a-z0-9]{52})\nversion (\d+)\n$/)
+  assert.equal(version, '501')
+  const server = await serve(scene, directory, key)
+  const bee = await theirs(scene, key)
+  await scene.dial(server.port, bee.core)
+  await until(() => bee.core.length === 501)
+  assert.equal((await bee.get(entry(321)[0])).value, entry(321)[1])
+  assert.equal((await all(bee.createReadStream())).length, 500)
+  await server.stop()
+})
+
+test('bee gets keys of a bee of the package, and fetches little of it', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const directory = scene.place()
+  const bee = await filled(scene, 3000)
+  const { port } = await scene.listen(bee.core)
+  const get = (...keys) => run(['get', directory, `127.0.0.1:${port}`, bee.core.id, ...keys], { program: `${examples}/bee` })
+  const { code, out, err } = await get(entry(7)[0], 'nothing', entry(2222)[0])
+  assert.equal(code, 0, err)
+  assert.equal(out, `${entry(7).join('\t')}\nnothing is not there\n${entry(2222).join('\t')}\n`)
+  const { uploaded } = bee.core
+  assert.ok(uploaded < 200, `${uploaded} blocks`)
+  assert.equal((await get(entry(7)[0])).code, 0)
+  assert.equal(bee.core.uploaded, uploaded, 'what was held is not fetched again')
+  const other = await filled(scene, 1)
+  const failed = await run(['get', directory, `127.0.0.1:${port}`, other.core.id, 'x'], { program: `${examples}/bee` })
+  assert.deepEqual([failed.code, failed.err], [1, 'bee: The peer does not have the bee.\n'])
 })
