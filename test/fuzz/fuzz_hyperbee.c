@@ -75,6 +75,33 @@ static void walk(struct hf_bee_view *view, const struct hf_bee_range *range)
 	hf_buffer_free(&last);
 }
 
+static void on_read(void *context, uint64_t seq)
+{
+	FUZZ_CHECK(seq < *(uint64_t *)context);
+}
+
+/* From a place that a peer names, three numbers each. */
+static void resume(struct hf_bee_view *view, struct hf_slice places, bool reverse)
+{
+	struct hf_bee_range all = {.reverse = reverse};
+	uint64_t checkpoint[99], version = hf_bee_view_version(view);
+	struct hf_bee_iterator *iterator;
+	struct hf_bee_entry entry;
+	unsigned count = 0;
+	int status;
+
+	for (size_t i = 0; i < places.length && i < 99; i++)
+		checkpoint[i] = i % 3 == 0 ? version - 1 - places.data[i] % 8 : places.data[i] % 20;
+	FUZZ_CHECK(hf_bee_iterate(view, &all, &iterator) == HF_OK);
+	hf_bee_view_trace(view, on_read, &version);
+	status = hf_bee_iterator_resume(iterator, checkpoint, places.length < 99 ? places.length : 99);
+	while (status == HF_OK && (status = hf_bee_iterator_next(iterator, &entry)) == HF_OK)
+		FUZZ_CHECK(++count <= ENTRIES_MAX);
+	expect_error(status);
+	hf_bee_view_trace(view, NULL, NULL);
+	hf_bee_iterator_free(iterator);
+}
+
 static void history(struct hf_bee_view *view, bool reverse)
 {
 	struct hf_bee_history_range range = {.reverse = reverse, .gte = -150, .has_lte = true, .lte = -1};
@@ -121,6 +148,8 @@ static void read_all(struct hf_bee *bee, struct hf_slice key)
 	walk(latest, &back);
 	walk(latest, &part);
 	walk(latest, &part_back);
+	resume(latest, key, false);
+	resume(latest, key, true);
 	history(latest, false);
 	history(latest, true);
 	expect_error(hf_bee_get(latest, key, &entry));
