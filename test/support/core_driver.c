@@ -1,5 +1,6 @@
-/* core_driver: cores and bees driven from outside, for the differential tests of test/interop: a JSON command a line on standard input, a
- * JSON answer a line on standard output. Usage: core_driver DIRECTORY. The commands are described in test/interop/lib/core_driver.mjs.
+/* core_driver: cores, bees and drives driven from outside, for the differential tests of test/interop: a JSON command a line on standard
+ * input, a JSON answer a line on standard output. Usage: core_driver DIRECTORY. The commands are described in
+ * test/interop/lib/core_driver.mjs.
  * What cannot be understood ends the program. */
 #include <jansson.h>
 #include <stdio.h>
@@ -81,8 +82,9 @@ static void open_store(struct driver *d)
 		die(d->failure.text);
 }
 
-static void close_slot(struct slot *slot)
+void close_slot(struct slot *slot)
 {
+	close_drive(slot);
 	close_bee(slot);
 	hf_core_unref(slot->core);
 	hf_reorg_free(&slot->reorg);
@@ -381,8 +383,10 @@ static int run(struct driver *d, const json_t *command, json_t *answer)
 	if (found == NULL)
 		found = name != NULL && core < CORES_MAX ? find(bee_commands, name) : NULL;
 	if (found == NULL)
+		found = name != NULL && core < CORES_MAX ? find(drive_commands, name) : NULL;
+	if (found == NULL)
 		die("no such command");
-	if (d->slots[core].core == NULL && found->run != do_open)
+	if (d->slots[core].core == NULL && found->run != do_open && found->run != do_drive_open)
 		die("this core is not open");
 	return found->run(d, &d->slots[core], command, answer);
 }

@@ -6,6 +6,7 @@
 
 #include "data/corestore.h"
 #include "data/hyperbee/bee.h"
+#include "data/hyperdrive/drive.h"
 
 #define DRIVER_VIEWS_MAX 8
 
@@ -24,6 +25,7 @@ struct slot {
 	struct hf_buffer signature; /* of the fork that is being gone over to */
 	struct hf_bee *bee;         /* NULL: it was not opened as one */
 	struct hf_bee_view *views[DRIVER_VIEWS_MAX];
+	struct hf_drive *drive;     /* the same */
 };
 
 struct driver_command {
@@ -33,6 +35,12 @@ struct driver_command {
 /* bee_driver.c; NULL at the end. */
 extern const struct driver_command bee_commands[];
 void close_bee(struct slot *slot);
+/* drive_driver.c; the same. */
+extern const struct driver_command drive_commands[];
+int do_drive_open(struct driver *d, struct slot *slot, const json_t *command, json_t *answer);
+void close_drive(struct slot *slot);
+
+void close_slot(struct slot *slot);
 
 void die(const char *what) __attribute__((noreturn));
 uint64_t number(const json_t *command, const char *name);

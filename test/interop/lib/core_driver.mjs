@@ -25,6 +25,12 @@
 //   {do: "bee_list", core, view?, sub?, gt?, gte?, lt?, lte?, reverse?, limit?}                                   -> {entries}
 //   {do: "bee_diff", core, left?, right?, …}     views, and a range                                              -> {differences: [[left, right]…]}
 //   {do: "bee_history", core, view?, gt?, …}     numbers                                                         -> {entries: [[seq, key, value, "del"?]…]}
+//   {do: "drive_open", core, blobs, namespace?, encryption_key?}   the drive of a namespace; its cores get both places  -> {key, blobs_key}
+//   {do: "drive_put", core, path, content, executable?, metadata?}  into the batch, as drive_link {path, target} and drive_del {path}
+//   {do: "drive_flush", core};   drive_clear {path}
+//   {do: "drive_list", core, folder, ignore?, shallow?, at?}       -> {entries: [[path, seq, value]…]}
+//   {do: "drive_diff", core, folder, from, at?}                    versions                                       -> {differences: [[now, then]…]}
+//   {do: "drive_get", core, path, start?, length?}                 links are followed -> {entry: [path, seq, value], null or "loop", content}
 //   {do: "reopen"}                               closes everything, so that the disk alone tells; cores are opened again
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
