@@ -166,6 +166,74 @@ static void read_all(struct hf_bee *bee, struct hf_slice key)
 	}
 }
 
+/* ---- Reading what is not here ---- */
+
+static uint64_t told_count;
+
+static void told_get(struct hf_bee_hinter *hinter, uint64_t version, struct hf_slice key)
+{
+	(void)hinter;
+	(void)key;
+	FUZZ_CHECK(version > 1);
+	told_count++;
+}
+
+static void told_range(struct hf_bee_hinter *hinter, uint64_t version, const struct hf_bee_range *range, const uint64_t *checkpoint,
+	size_t checkpoint_count)
+{
+	(void)hinter;
+	(void)range;
+	FUZZ_CHECK(version > 1 && checkpoint_count % 3 == 0);
+	for (size_t i = 0; i < checkpoint_count; i += 3)
+		FUZZ_CHECK(checkpoint[i] > 0 && checkpoint[i] < version);
+	told_count++;
+}
+
+/* Waits name at least one block, which is not held, and are told once each. */
+static void expect_wait(struct hf_bee *bee, int status)
+{
+	size_t count;
+	const uint64_t *wants = hf_bee_wants(bee, &count);
+
+	if (status != HF_EWAIT) {
+		expect_error(status);
+		return;
+	}
+	FUZZ_CHECK(count > 0 && !hf_bitfield_get(hf_core_blocks(core), wants[0]));
+}
+
+static void read_with_holes(struct hf_slice key, uint64_t from, uint64_t to)
+{
+	struct hf_bee_hinter hinter = {.get = told_get, .range = told_range};
+	struct hf_bee_options options = {.size = sizeof options, .core = core, .hinter = &hinter};
+	struct hf_bee_range ranges[] = {{.reverse = false}, {.reverse = true, .has_lt = true, .lt = key}, {.has_gte = true, .gte = key}};
+	struct hf_bee_history_range past = {.reverse = true};
+	struct hf_bee_iterator *iterator;
+	struct hf_bee_history history_of;
+	struct hf_bee_entry entry;
+	struct hf_bee *bee;
+	int status;
+
+	FUZZ_CHECK(hf_core_clear(core, from, to) == HF_OK && hf_bee_open(&bee, &options) == HF_OK);
+	told_count = 0;
+	for (int i = 0; i < 2; i++)
+		expect_wait(bee, hf_bee_get(hf_bee_latest(bee), key, &entry));
+	FUZZ_CHECK(told_count <= 1);
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+		FUZZ_CHECK(hf_bee_iterate(hf_bee_latest(bee), &ranges[i], &iterator) == HF_OK);
+		while ((status = hf_bee_iterator_next(iterator, &entry)) == HF_OK)
+			;
+		expect_wait(bee, status);
+		expect_wait(bee, hf_bee_iterator_next(iterator, &entry));
+		hf_bee_iterator_free(iterator);
+	}
+	FUZZ_CHECK(hf_bee_history_start(&history_of, hf_bee_latest(bee), &past) == HF_OK);
+	while ((status = hf_bee_history_next(&history_of, &entry)) == HF_OK)
+		;
+	expect_wait(bee, status);
+	hf_bee_close(bee);
+}
+
 /* ---- Writing ---- */
 
 static void change(struct hf_bee *bee, struct hf_slice bytes)
@@ -252,5 +320,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fill(bee, data, size);
 	read_all(bee, hf_slice(data, size < 3 ? size : 3));
 	hf_bee_close(bee);
+	uint64_t length = hf_core_length(core), from = length > 0 && size > 0 ? data[size - 1] % length : 0;
+
+	if (length > 0)
+		read_with_holes(hf_slice(data, size < 3 ? size : 3), from, length - (size % 2 ? 0 : (length - from) / 2));
 	return 0;
 }
