@@ -1,5 +1,5 @@
-/* bench: what the parts of bench/core share. One process measures one row and prints it; another runs such processes, ours and
- * the packages' (bench/core/peer.mjs, which takes the same arguments and prints the same), and compares. */
+/* bench: what the parts of bench/core and bench/bee share. One process measures one row and prints it; another runs such processes, ours and
+ * the packages' (peer.mjs beside each, which takes the same arguments and prints the same), and compares. */
 #ifndef HF_BENCH_CORE_H
 #define HF_BENCH_CORE_H
 
@@ -55,11 +55,30 @@ struct hf_bench_child {
 void hf_bench_start(struct hf_bench_child *child, const char *const *command);
 void hf_bench_end(struct hf_bench_child *child); /* closes its input and waits */
 
+/* A row of the table: what both sides do in it, how many times, and how many times better ours is to be. */
+struct hf_bench_row {
+	const char *name, *role, *durability; /* role "serve": with another process that fetches */
+	unsigned block_bytes, batch;
+	uint64_t ours, theirs;                /* blocks, or entries */
+	double target;                        /* 0: none */
+};
+
 struct hf_bench_comparison {
+	const struct hf_bench_row *rows;      /* a name of NULL at the end */
+	const char *thing, *introduction;     /* "block" */
 	const char *self, *node, *script, *directory, *limits, *only;
 	unsigned rounds;
 	double scale;
 };
 void hf_bench_compare(const struct hf_bench_comparison *comparison);
+
+/* ---- The command line ---- */
+
+struct hf_bench_settings {
+	struct hf_bench_job job;
+	struct hf_bench_comparison comparison;
+};
+/* Sets what the options say; false when one is not understood. The role, if there is one, is argv[optind]. */
+bool hf_bench_parse(int argc, char **argv, struct hf_bench_settings *settings);
 
 #endif

@@ -101,27 +101,10 @@ static struct measured median(const struct measured *rounds, unsigned count)
 
 /* ---- Rows ---- */
 
-struct row {
-	const char *name, *durability;
-	unsigned block_bytes, batch; /* batch 0: replication */
-	uint64_t ours, theirs;       /* blocks */
-	double target;               /* 0: none */
-};
-
-/* More of small blocks on our side, or the time would be too short to measure. As much of large ones on both: what is written has to
- * find memory, and ours a place on the disk within a second. */
-static const struct row rows[] = {
-	{"append, 100 B, one by one", "os", 100, 1, 200000, 20000, 8},
-	{"append, 100 B, 1,000 a batch", "os", 100, 1000, 400000, 200000, 8},
-	{"append, 64 KiB, one by one", "os", 65536, 1, 4096, 4096, 4},
-	{"append, 64 KiB, 16 a batch", "os", 65536, 16, 8192, 8192, 2.5},
-	{"append, 100 B, one by one", "disk", 100, 1, 1000, 300, 0},
-	{"append, 100 B, 1,000 a batch", "disk", 100, 1000, 200000, 50000, 0},
-	{"append, 64 KiB, one by one", "disk", 65536, 1, 500, 200, 0},
-	{"append, 64 KiB, 16 a batch", "disk", 65536, 16, 3200, 1600, 0},
-	{"replicate, 100 B", "os", 100, 0, 200000, 20000, 25},
-	{"replicate, 64 KiB", "os", 65536, 0, 4096, 4096, 5},
-};
+static bool is_replication(const struct hf_bench_row *row)
+{
+	return strcmp(row->role, "serve") == 0;
+}
 
 /* One side of the table: how its processes are called. */
 struct side {
@@ -132,7 +115,7 @@ struct side {
 #define COMMAND_LENGTH_MAX 16
 
 static void start_role(struct hf_bench_child *child, const struct hf_bench_comparison *all, const struct side *side, const char *role,
-	const struct row *row, uint64_t blocks, const char *first)
+	const struct hf_bench_row *row, uint64_t blocks, const char *first)
 {
 	const char *command[COMMAND_LENGTH_MAX] = {side->program};
 	char numbers[3][32], port[32];
@@ -171,13 +154,13 @@ static void start_role(struct hf_bench_child *child, const struct hf_bench_compa
 	hf_bench_start(child, command);
 }
 
-static void run(const struct hf_bench_comparison *all, struct side *side, const struct row *row, uint64_t blocks, unsigned round)
+static void run(const struct hf_bench_comparison *all, struct side *side, const struct hf_bench_row *row, uint64_t blocks, unsigned round)
 {
 	struct hf_bench_child child, reader;
 	char line[1024], first[1024];
 
-	start_role(&child, all, side, row->batch > 0 ? "append" : "serve", row, blocks, NULL);
-	if (row->batch == 0) {
+	start_role(&child, all, side, row->role, row, blocks, NULL);
+	if (is_replication(row)) {
 		read_line(&child, first);
 		start_role(&reader, all, side, "fetch", row, blocks, first);
 		close(reader.input);
@@ -211,13 +194,13 @@ static void print_memory(const char *name, const struct measured *ours, const st
 {
 	char text[64];
 
-	snprintf(text, sizeof text, "  made, %s", name);
+	snprintf(text, sizeof text, "  made%s", name);
 	print_pair(text, ours->made_mb, theirs->made_mb, false, MEMORY_TARGET, "MB");
-	snprintf(text, sizeof text, "  resident, %s", name);
+	snprintf(text, sizeof text, "  resident%s", name);
 	print_pair(text, ours->resident_mb, theirs->resident_mb, false, 0, "MB");
 }
 
-static void print_row(const struct row *row, const struct side sides[static 2], unsigned rounds)
+static void print_row(const struct hf_bench_row *row, const char *thing, const struct side sides[static 2], unsigned rounds)
 {
 	struct measured nothing = {NAN, NAN, NAN, NAN, NAN};
 	struct measured writer[2], reader[2] = {{0}};
@@ -226,17 +209,20 @@ static void print_row(const struct row *row, const struct side sides[static 2], 
 		writer[i] = sides[i].program == NULL ? nothing : median(sides[i].writer, rounds);
 		reader[i] = sides[i].program == NULL ? nothing : median(sides[i].reader, rounds);
 	}
-	const struct measured *end = row->batch > 0 ? writer : reader;
+	const struct measured *end = is_replication(row) ? reader : writer;
+	bool is_alone = !is_replication(row);
+	char text[64];
 
 	print_pair(row->name, end[0].rate, end[1].rate, true, row->target, "/s");
 	if (row->block_bytes > 1024)
 		print_pair("  bytes", end[0].mb_per_second, end[1].mb_per_second, true, 0, "MB/s");
-	print_pair("  CPU per block, writer", writer[0].cpu_us, writer[1].cpu_us, false, 0, "us");
-	if (row->batch == 0)
+	snprintf(text, sizeof text, "  CPU per %s%s", thing, is_alone ? "" : ", writer");
+	print_pair(text, writer[0].cpu_us, writer[1].cpu_us, false, 0, "us");
+	if (!is_alone)
 		print_pair("  CPU per block, reader", reader[0].cpu_us, reader[1].cpu_us, false, 0, "us");
-	print_memory("writer", &writer[0], &writer[1]);
-	if (row->batch == 0)
-		print_memory("reader", &reader[0], &reader[1]);
+	print_memory(is_alone ? "" : ", writer", &writer[0], &writer[1]);
+	if (!is_alone)
+		print_memory(", reader", &reader[0], &reader[1]);
 	fflush(stdout);
 }
 
@@ -268,11 +254,9 @@ void hf_bench_compare(const struct hf_bench_comparison *all)
 	sides[0].program = all->self;
 	sides[1].program = access(all->node, X_OK) == 0 ? all->node : NULL;
 	sides[1].script = all->script;
-	puts("Ours: defaults; theirs: the packages' defaults. \"os\": neither syncs before an append is over (ours within a second). \"disk\": ours\n"
-	     "syncs the log; theirs has no such option and flushes its table after every append, which is more work (see peer.mjs).");
+	puts(all->introduction);
 	printf("%-34s %12s %12s %8s %8s   (median of %u)\n", "", "ours", "theirs", "better", "target", rounds);
-	for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		const struct row *row = &rows[i];
+	for (const struct hf_bench_row *row = all->rows; row->name != NULL; row++) {
 
 		if (all->only != NULL && strstr(row->name, all->only) == NULL)
 			continue;
@@ -282,8 +266,8 @@ void hf_bench_compare(const struct hf_bench_comparison *all)
 			for (unsigned side = 0; side < 2; side++)
 				if (sides[side].program != NULL)
 					run(all, &sides[side], row, (uint64_t)ceil((double)(side == 0 ? row->ours : row->theirs) * all->scale), round);
-		print_row(row, sides, rounds);
-		if (row->batch == 0 && row->block_bytes > 1024 && all->limits != NULL)
+		print_row(row, all->thing, sides, rounds);
+		if (is_replication(row) && row->block_bytes > 1024 && all->limits != NULL)
 			print_limit(all->limits, median(sides[0].reader, rounds).mb_per_second);
 	}
 }

@@ -20,7 +20,7 @@
 // the log would, so it is a bound for what the package can do, not for RocksDB.
 import { spawn } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,6 +28,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import Hypercore from 'hypercore'
+import { Clock, print } from '../clock.mjs'
 
 const text = { type: 'string' }
 const { values, positionals } = parseArgs({
@@ -37,37 +38,6 @@ const { values, positionals } = parseArgs({
 const blockBytes = Number(values['block-bytes'] ?? 100)
 const count = Number(values.blocks ?? 20000)
 const durability = values.durability ?? 'os'
-const print = object => process.stdout.write(JSON.stringify(object) + '\n')
-const rounded = number => Number(number.toPrecision(4))
-
-async function memory () {
-  const status = await readFile('/proc/self/status', 'utf8')
-  const mb = name => Number(status.match(new RegExp(`${name}:\\s+(\\d+) kB`))[1]) / 1024
-  return { made_mb: rounded(mb('RssAnon') + mb('RssShmem')), resident_mb: rounded(mb('VmRSS')), resident_peak_mb: rounded(mb('VmHWM')) }
-}
-
-// Times what happens between its making and row().
-class Clock {
-  constructor () {
-    this.began = process.hrtime.bigint()
-    this.cpu = process.cpuUsage()
-  }
-
-  async row (what, blocks, bytes) {
-    const seconds = Number(process.hrtime.bigint() - this.began) / 1e9
-    const { user, system } = process.cpuUsage(this.cpu)
-    return {
-      ...what,
-      blocks,
-      durability,
-      seconds: rounded(seconds),
-      blocks_per_second: rounded(blocks / seconds),
-      mb_per_second: rounded(bytes / seconds / 1e6),
-      cpu_us_per_block: rounded((user + system) / blocks),
-      ...await memory()
-    }
-  }
-}
 
 // Appends `blocks` blocks in batches; random bytes, so that nothing gains by compressing them.
 async function fill (core, blocks, batch) {
@@ -85,7 +55,7 @@ async function append (directory) {
   await core.ready()
   const clock = new Clock()
   await fill(core, count, batch)
-  print(await clock.row({ row: 'append', side: 'writer', block_bytes: blockBytes, batch }, count, count * blockBytes))
+  print(await clock.row({ row: 'append', side: 'writer', block_bytes: blockBytes, batch, durability }, count, count * blockBytes))
   await core.close()
 }
 
@@ -108,7 +78,7 @@ async function serve (directory) {
   print({ port: server.address().port, key: core.id })
   await new Promise(resolve => process.stdin.resume().once('end', resolve))
   server.close()
-  if (clock.started) print(await clock.started.row({ row: 'replicate', side: 'writer', block_bytes: blockBytes }, count, count * blockBytes))
+  if (clock.started) print(await clock.started.row({ row: 'replicate', side: 'writer', block_bytes: blockBytes, durability }, count, count * blockBytes))
   await core.close()
 }
 
@@ -120,7 +90,7 @@ async function fetch (directory) {
   pair(socket, core.replicate(true))
   while (core.length === 0) await new Promise(resolve => core.once('append', resolve))
   await core.download({ start: 0, end: core.length }).done()
-  print(await clock.row({ row: 'replicate', side: 'reader', block_bytes: core.byteLength / core.length }, core.length, core.byteLength))
+  print(await clock.row({ row: 'replicate', side: 'reader', block_bytes: core.byteLength / core.length, durability }, core.length, core.byteLength))
   socket.destroy()
   await core.close()
 }
