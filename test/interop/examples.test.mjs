@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { Scene, blocks, download, hex, until } from './lib/core.mjs'
 import { run } from './lib/command.mjs'
 import { all, entry, filled, theirs } from './lib/bee.mjs'
+import * as drives from './lib/drive.mjs'
 
 const examples = process.env.EXAMPLES ?? new URL('../../build/examples', import.meta.url).pathname
 const timeout = 60000
@@ -131,4 +132,37 @@ test('bee gets keys of a bee of the package, and fetches little of it', { timeou
   const other = await filled(scene, 1)
   const failed = await run(['get', directory, `127.0.0.1:${port}`, other.core.id, 'x'], { program: `${examples}/bee` })
   assert.deepEqual([failed.code, failed.err], [1, 'bee: The peer does not have the bee.\n'])
+})
+
+const drive = (words, input) => run(words, { program: `${examples}/drive`, input })
+
+test('drive puts what the package reads, from replicate serve', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const directory = scene.place()
+  const bytes = drives.file(1, 300000)
+  const { code, out, err } = await drive(['put', directory, 'files', '/folder/file'], bytes)
+  assert.equal(code, 0, err)
+  const [, key] = out.match(/^key ([a-z0-9]{52})\nversion 2\n$/)
+  assert.equal((await drive(['put', directory, 'files', 'empty'], '')).out, `key ${key}\nversion 3\n`)
+  assert.match((await drive(['put', directory, 'files', '/..'], 'x')).err, /leads above it/)
+  const server = await serve(scene, directory, key)
+  const reader = await drives.theirs(scene, key)
+  await scene.dial(server.port, reader.whole)
+  await until(() => reader.core.length === 3)
+  assert.ok((await reader.get('/folder/file')).equals(bytes))
+  assert.equal((await reader.get('/empty')).length, 0)
+  await server.stop()
+})
+
+test('drive reads a file of the package, and fetches nothing else', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const directory = scene.place()
+  const theirDrive = await drives.filled(scene)
+  const { port } = await scene.listen(theirDrive.whole)
+  const cat = path => drive(['cat', directory, `127.0.0.1:${port}`, theirDrive.core.id, path])
+  const { code, out, err } = await cat('/link')
+  assert.equal(code, 0, err)
+  assert.equal(out, drives.file(1, 200000).toString())
+  assert.equal((await theirDrive.getBlobs()).core.uploaded, 4)
+  assert.match((await cat('/nothing')).err, /no such file/)
 })

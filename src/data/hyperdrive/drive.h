@@ -39,29 +39,29 @@ struct hf_drive_options {
 	size_t cache_bytes_max;       /* of the bee */
 };
 /* As hf_corestore_get. A drive of somebody else's may not know its blobs yet: see hf_drive_ready. */
-int hf_drive_open(struct hf_drive **out, const struct hf_drive_options *options, struct hf_failure *failure);
+HF_API int hf_drive_open(struct hf_drive **out, const struct hf_drive_options *options, struct hf_failure *failure);
 /* Gives up what is pending. Views, lists, watches and readers must be closed before. NULL is fine. */
-void hf_drive_close(struct hf_drive *drive);
+HF_API void hf_drive_close(struct hf_drive *drive);
 
-struct hf_bee *hf_drive_bee(struct hf_drive *drive);
-struct hf_core *hf_drive_core(const struct hf_drive *drive);  /* of the bee; its key is the drive's */
-struct hf_core *hf_drive_blobs(const struct hf_drive *drive); /* NULL: not known yet */
+HF_API struct hf_bee *hf_drive_bee(struct hf_drive *drive);
+HF_API struct hf_core *hf_drive_core(const struct hf_drive *drive);  /* of the bee; its key is the drive's */
+HF_API struct hf_core *hf_drive_blobs(const struct hf_drive *drive); /* NULL: not known yet */
 /* Finds the core of the blobs, if it is not known. HF_EWAIT: the bee's header is not here; HF_ENOTFOUND: nothing of the bee is here;
  * HF_EMALFORMED: it is no drive; and as hf_corestore_get. */
-int hf_drive_ready(struct hf_drive *drive);
+HF_API int hf_drive_ready(struct hf_drive *drive);
 /* The key of the blobs of a bee's core that has no key of them in its header. HF_EINVAL: an old core, which must have. HF_ENOMEM. */
-int hf_drive_blobs_key(const struct hf_manifest *manifest, const uint8_t key[static HF_CORE_KEY_BYTES],
+HF_API int hf_drive_blobs_key(const struct hf_manifest *manifest, const uint8_t key[static HF_CORE_KEY_BYTES],
 	uint8_t blobs_key[static HF_CORE_KEY_BYTES]);
 
 /* ---- Reading ---- */
 
 /* view NULL: the latest, with what is pending. name is normalised. HF_ENOTFOUND; HF_EINVAL, HF_ETOOBIG: the name; HF_EMALFORMED: the
  * entry cannot be read; HF_EWAIT and the rest as hf_bee_get. */
-int hf_drive_entry(struct hf_drive *drive, struct hf_bee_view *view, struct hf_slice name, struct hf_drive_entry *entry);
+HF_API int hf_drive_entry(struct hf_drive *drive, struct hf_bee_view *view, struct hf_slice name, struct hf_drive_entry *entry);
 /* Goes on from links to what they stand for. HF_ECANCELED: more than HF_DRIVE_LINK_COUNT_MAX in a row. */
-int hf_drive_follow(struct hf_drive *drive, struct hf_bee_view *view, struct hf_slice name, struct hf_drive_entry *entry);
+HF_API int hf_drive_follow(struct hf_drive *drive, struct hf_bee_view *view, struct hf_slice name, struct hf_drive_entry *entry);
 /* The bytes of an entry's blob. HF_ENOTFOUND: it has none; as hf_drive_ready; as hf_blob_read. */
-int hf_drive_read(struct hf_drive *drive, const struct hf_drive_entry *entry, const struct hf_blob_range *range,
+HF_API int hf_drive_read(struct hf_drive *drive, const struct hf_drive_entry *entry, const struct hf_blob_range *range,
 	struct hf_blob_reader **out);
 
 /* Entries below a folder, in the order of their names. */
@@ -74,13 +74,13 @@ struct hf_drive_list_options {
 	size_t ignore_count;
 };
 /* A view must outlive it. HF_EINVAL, HF_ETOOBIG: a name; HF_ENOMEM. */
-int hf_drive_list(struct hf_drive *drive, struct hf_bee_view *view, const struct hf_drive_list_options *options,
+HF_API int hf_drive_list(struct hf_drive *drive, struct hf_bee_view *view, const struct hf_drive_list_options *options,
 	struct hf_drive_list **out);
 /* HF_ENOTFOUND at the end; as hf_bee_iterator_next. */
-int hf_drive_list_next(struct hf_drive_list *list, struct hf_drive_entry *entry);
+HF_API int hf_drive_list_next(struct hf_drive_list *list, struct hf_drive_entry *entry);
 /* The part of the last entry's name that is directly in the folder, which is what the package's readdir gives. */
-struct hf_slice hf_drive_list_child(const struct hf_drive_list *list, bool *is_folder);
-void hf_drive_list_free(struct hf_drive_list *list); /* NULL is fine */
+HF_API struct hf_slice hf_drive_list_child(const struct hf_drive_list *list, bool *is_folder);
+HF_API void hf_drive_list_free(struct hf_drive_list *list); /* NULL is fine */
 
 /* What two views differ in, below a folder, in ascending order of names; behind the name `after`, unless that is empty. */
 struct hf_drive_difference {
@@ -88,13 +88,14 @@ struct hf_drive_difference {
 	struct hf_drive_entry left, right;
 };
 struct hf_drive_diff;
-int hf_drive_diff(struct hf_drive *drive, struct hf_bee_view *left, struct hf_bee_view *right, struct hf_slice folder,
+HF_API int hf_drive_diff(struct hf_drive *drive, struct hf_bee_view *left, struct hf_bee_view *right, struct hf_slice folder,
 	struct hf_slice after, struct hf_drive_diff **out); /* as hf_bee_diff, and hf_drive_list */
-int hf_drive_diff_next(struct hf_drive_diff *diff, struct hf_drive_difference *difference); /* as hf_drive_list_next */
-void hf_drive_diff_free(struct hf_drive_diff *diff); /* NULL is fine */
+HF_API int hf_drive_diff_next(struct hf_drive_diff *diff, struct hf_drive_difference *difference); /* as hf_drive_list_next */
+HF_API void hf_drive_diff_free(struct hf_drive_diff *diff); /* NULL is fine */
 
 /* Tells when something below a folder has changed, as hf_bee_watch: then hf_bee_watch_next, and hf_drive_diff of the two views. */
-int hf_drive_watch(struct hf_drive *drive, struct hf_slice folder, void (*grew)(void *context), void *context, struct hf_bee_watch **out);
+HF_API int hf_drive_watch(struct hf_drive *drive, struct hf_slice folder, void (*grew)(void *context), void *context,
+	struct hf_bee_watch **out);
 
 /* ---- Changing ---- */
 
@@ -109,17 +110,18 @@ struct hf_drive_properties {
 };
 /* properties may be NULL. content is written at once, and so is bounded by what may be staged: HF_EBUSY; larger ones are written with a
  * hf_blob_writer on hf_drive_blobs and put by their id. */
-int hf_drive_put(struct hf_drive *drive, struct hf_slice name, const struct hf_drive_properties *properties, struct hf_slice content);
-int hf_drive_put_blob(struct hf_drive *drive, struct hf_slice name, const struct hf_drive_properties *properties,
+HF_API int hf_drive_put(struct hf_drive *drive, struct hf_slice name, const struct hf_drive_properties *properties,
+	struct hf_slice content);
+HF_API int hf_drive_put_blob(struct hf_drive *drive, struct hf_slice name, const struct hf_drive_properties *properties,
 	const struct hf_blob_id *blob); /* NULL: without one */
 /* target is kept as it is. HF_EINVAL: it is empty, has a NUL or is not UTF-8; HF_ETOOBIG. */
-int hf_drive_symlink(struct hf_drive *drive, struct hf_slice name, struct hf_slice target, struct hf_slice metadata);
-int hf_drive_del(struct hf_drive *drive, struct hf_slice name); /* HF_ENOTFOUND. The blob stays. */
+HF_API int hf_drive_symlink(struct hf_drive *drive, struct hf_slice name, struct hf_slice target, struct hf_slice metadata);
+HF_API int hf_drive_del(struct hf_drive *drive, struct hf_slice name); /* HF_ENOTFOUND. The blob stays. */
 /* Forgets the blob that is stored here, not the entry. HF_ENOTFOUND: there is no such entry, or it has no blob. */
-int hf_drive_clear(struct hf_drive *drive, struct hf_slice name);
+HF_API int hf_drive_clear(struct hf_drive *drive, struct hf_slice name);
 
 /* As hf_core_commit and hf_core_commit_wait, of both cores together. */
-int hf_drive_commit(struct hf_drive *drive, enum hf_durability durability, void (*done)(void *context, int status), void *context);
-int hf_drive_commit_wait(struct hf_drive *drive, enum hf_durability durability);
+HF_API int hf_drive_commit(struct hf_drive *drive, enum hf_durability durability, void (*done)(void *context, int status), void *context);
+HF_API int hf_drive_commit_wait(struct hf_drive *drive, enum hf_durability durability);
 
 #endif

@@ -23,8 +23,8 @@ struct hf_drive_entry {
 };
 
 /* All but seq and name. The link lies in *scratch (cleared first) if it had to be decoded, metadata in value. HF_EMALFORMED, HF_ENOMEM. */
-int hf_drive_entry_decode(struct hf_slice value, struct hf_buffer *scratch, struct hf_drive_entry *entry);
+HF_API int hf_drive_entry_decode(struct hf_slice value, struct hf_buffer *scratch, struct hf_drive_entry *entry);
 /* Appends the JSON text. HF_EINVAL: the metadata is not one JSON value; HF_ETOOBIG: it is too long; HF_ENOMEM. */
-int hf_drive_entry_encode(const struct hf_drive_entry *entry, struct hf_buffer *out);
+HF_API int hf_drive_entry_encode(const struct hf_drive_entry *entry, struct hf_buffer *out);
 
 #endif

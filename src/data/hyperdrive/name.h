@@ -12,15 +12,15 @@
 #define HF_DRIVE_NAME_BYTES_MAX 4095
 
 /* Appends the name of a file. HF_EINVAL: it leads above the root, is the root, has a NUL or is not UTF-8; HF_ETOOBIG; HF_ENOMEM. */
-int hf_drive_name(struct hf_slice given, struct hf_buffer *out);
+HF_API int hf_drive_name(struct hf_slice given, struct hf_buffer *out);
 /* The same of a folder; the root is "". */
-int hf_drive_folder(struct hf_slice given, struct hf_buffer *out);
+HF_API int hf_drive_folder(struct hf_slice given, struct hf_buffer *out);
 /* What a link's target means to a link of that (normalised) name: a relative one goes on from the link's own name, as in the package, so
  * that a neighbour is "../neighbour". */
-int hf_drive_resolve(struct hf_slice name, struct hf_slice target, struct hf_buffer *out);
+HF_API int hf_drive_resolve(struct hf_slice name, struct hf_slice target, struct hf_buffer *out);
 /* Says in *failure what hf_drive_name found wrong, and returns code. */
-int hf_drive_name_fail(struct hf_failure *failure, int code, struct hf_slice given);
+HF_API int hf_drive_name_fail(struct hf_failure *failure, int code, struct hf_slice given);
 /* Whether a name that came from outside is one that hf_drive_name gives, and so may be made in a folder: "/a/b", without "." and "..". */
-bool hf_drive_name_is_sound(struct hf_slice name);
+HF_API bool hf_drive_name_is_sound(struct hf_slice name);
 
 #endif
