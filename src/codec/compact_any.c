@@ -135,16 +135,20 @@ void hf_compact_write_any_bool(struct hf_compact_writer *out, bool value)
 	hf_compact_write_bool(out, value);
 }
 
+static void write_bytes(struct hf_compact_writer *out, enum hf_compact_any_type type, struct hf_slice bytes)
+{
+	write_type(out, type);
+	hf_compact_write_buffer(out, bytes);
+}
+
 void hf_compact_write_any_string(struct hf_compact_writer *out, struct hf_slice text)
 {
-	write_type(out, HF_COMPACT_ANY_STRING);
-	hf_compact_write_buffer(out, text);
+	write_bytes(out, HF_COMPACT_ANY_STRING, text);
 }
 
 void hf_compact_write_any_buffer(struct hf_compact_writer *out, struct hf_slice bytes)
 {
-	write_type(out, HF_COMPACT_ANY_BUFFER);
-	hf_compact_write_buffer(out, bytes);
+	write_bytes(out, HF_COMPACT_ANY_BUFFER, bytes);
 }
 
 void hf_compact_write_any_integer(struct hf_compact_writer *out, int64_t value)
@@ -168,16 +172,20 @@ void hf_compact_write_any_date(struct hf_compact_writer *out, int64_t unix_ms)
 	hf_compact_write_int(out, unix_ms);
 }
 
+static void write_count(struct hf_compact_writer *out, enum hf_compact_any_type type, size_t count)
+{
+	write_type(out, type);
+	hf_compact_write_uint(out, count);
+}
+
 void hf_compact_write_any_array(struct hf_compact_writer *out, size_t count)
 {
-	write_type(out, HF_COMPACT_ANY_ARRAY);
-	hf_compact_write_uint(out, count);
+	write_count(out, HF_COMPACT_ANY_ARRAY, count);
 }
 
 void hf_compact_write_any_object(struct hf_compact_writer *out, size_t count)
 {
-	write_type(out, HF_COMPACT_ANY_OBJECT);
-	hf_compact_write_uint(out, count);
+	write_count(out, HF_COMPACT_ANY_OBJECT, count);
 }
 
 void hf_compact_write_any_key(struct hf_compact_writer *out, struct hf_slice key)
