@@ -266,31 +266,43 @@ int hf_cli_core_list(struct hf_cli *cli)
 	return code;
 }
 
-int hf_cli_core_seek(struct hf_cli *cli)
+/* A number that stands among the arguments, and the field that it goes into. */
+struct number {
+	const char *name, *field;
+};
+
+/* What names the core, and `count` numbers behind it. NULL: it has been said what is wrong. */
+static json_t *arguments_with(struct hf_cli *cli, const struct number *numbers, unsigned count)
 {
 	unsigned next;
-	uint64_t bytes;
+	uint64_t value;
 	json_t *arguments = hf_cli_core_arguments(cli, &next);
-	if (!arguments || !hf_cli_core_number(cli, next, "BYTES", &bytes)) {
-		json_decref(arguments);
-		return HF_CLI_USAGE;
+	for (unsigned i = 0; arguments && i < count; i++) {
+		if (!hf_cli_core_number(cli, next + i, numbers[i].name, &value)) {
+			json_decref(arguments);
+			return NULL;
+		}
+		json_object_set_new(arguments, numbers[i].field, json_integer((json_int_t)value));
 	}
-	json_object_set_new(arguments, "bytes", json_integer((json_int_t)bytes));
-	return print_once(cli, "core/seek", arguments);
+	return arguments;
+}
+
+int hf_cli_core_seek(struct hf_cli *cli)
+{
+	json_t *arguments = arguments_with(cli, &(struct number){"BYTES", "bytes"}, 1);
+	return arguments ? print_once(cli, "core/seek", arguments) : HF_CLI_USAGE;
 }
 
 /* ---- Changing ---- */
 
 int hf_cli_core_truncate(struct hf_cli *cli)
 {
-	unsigned next;
-	uint64_t length, fork;
-	json_t *arguments = hf_cli_core_arguments(cli, &next);
-	if (!arguments || !hf_cli_core_number(cli, next, "LENGTH", &length) || !hf_cli_core_option_number(cli, "fork", UINT64_MAX, &fork)) {
+	uint64_t fork;
+	json_t *arguments = arguments_with(cli, &(struct number){"LENGTH", "length"}, 1);
+	if (!arguments || !hf_cli_core_option_number(cli, "fork", UINT64_MAX, &fork)) {
 		json_decref(arguments);
 		return HF_CLI_USAGE;
 	}
-	json_object_set_new(arguments, "length", json_integer((json_int_t)length));
 	if (fork != UINT64_MAX)
 		json_object_set_new(arguments, "fork", json_integer((json_int_t)fork));
 	return print_once(cli, "core/truncate", arguments);
@@ -298,16 +310,8 @@ int hf_cli_core_truncate(struct hf_cli *cli)
 
 int hf_cli_core_clear(struct hf_cli *cli)
 {
-	unsigned next;
-	uint64_t from, to;
-	json_t *arguments = hf_cli_core_arguments(cli, &next);
-	if (!arguments || !hf_cli_core_number(cli, next, "START", &from) || !hf_cli_core_number(cli, next + 1, "END", &to)) {
-		json_decref(arguments);
-		return HF_CLI_USAGE;
-	}
-	json_object_set_new(arguments, "from", json_integer((json_int_t)from));
-	json_object_set_new(arguments, "to", json_integer((json_int_t)to));
-	return print_once(cli, "core/clear", arguments);
+	json_t *arguments = arguments_with(cli, (const struct number[]){{"START", "from"}, {"END", "to"}}, 2);
+	return arguments ? print_once(cli, "core/clear", arguments) : HF_CLI_USAGE;
 }
 
 /* ---- Verifying ---- */
