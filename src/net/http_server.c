@@ -325,11 +325,8 @@ static void on_connection(uv_stream_t *handle, int status)
 		turn_away(listener);
 		return;
 	}
-	if (uv_accept(handle, &stream->uv.stream)) {
-		hf_stream_close(stream); /* nothing was waiting */
+	if (!hf_stream_accept(stream, handle))
 		return;
-	}
-	hf_stream_connected(stream);
 	bool is_welcome = stream->is_unix || enter_address(server, &stream->peer);
 	enlist(server, stream);
 	if (server->stream_count > server->options.connection_count_max && !stream->is_unix) {

@@ -56,11 +56,8 @@ static void on_connection(uv_stream_t *handle, int status)
 		turn_away(listener);
 		return;
 	}
-	if (uv_accept(handle, &stream->uv.stream)) {
-		hf_stream_close(stream); /* nothing was waiting */
+	if (!hf_stream_accept(stream, handle))
 		return;
-	}
-	hf_stream_connected(stream);
 	if (hf_peer_socket_accept(listener, stream))
 		hf_stream_close(stream);
 }

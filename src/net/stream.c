@@ -75,6 +75,16 @@ void hf_stream_connected(struct hf_stream *s)
 	uv_tcp_nodelay(&s->uv.tcp, 1);
 }
 
+bool hf_stream_accept(struct hf_stream *s, uv_stream_t *listener)
+{
+	if (uv_accept(listener, &s->uv.stream)) {
+		hf_stream_close(s);
+		return false;
+	}
+	hf_stream_connected(s);
+	return true;
+}
+
 int hf_stream_start_tls(struct hf_stream *s, struct hf_tls *tls, const char *host)
 {
 	int error = hf_tls_session_new(&s->tls, tls, host);
