@@ -334,6 +334,15 @@ static void test_a_snapshot_sees_what_was_replaced_after_it(void **state)
 	test_remove(directory);
 }
 
+/* A new store with documents 0 to 19, and a snapshot of them. */
+static struct hf_snapshot *open_under_snapshot(struct hf_store **store, char directory[static 64])
+{
+	test_directory(directory);
+	*store = open_store(directory, 64);
+	assert_int_equal(test_put(*store, 0, 0, 20), HF_OK);
+	return hf_store_snapshot(*store);
+}
+
 static void test_a_deletion_under_a_snapshot_outlives_a_crash(void **state)
 {
 	struct hf_snapshot *early, *late;
@@ -341,10 +350,7 @@ static void test_a_deletion_under_a_snapshot_outlives_a_crash(void **state)
 	char directory[64];
 
 	(void)state;
-	test_directory(directory);
-	store = open_store(directory, 64);
-	assert_int_equal(test_put(store, 0, 0, 20), HF_OK);
-	early = hf_store_snapshot(store);
+	early = open_under_snapshot(&store, directory);
 	replace(store, 3, 1000);
 	assert_int_equal(store->kills.count, 1);
 	for (uint64_t i = 0; i < 300; i += 30)
@@ -368,10 +374,7 @@ static void test_what_was_deleted_under_a_snapshot_can_be_put_again(void **state
 	char directory[64];
 
 	(void)state;
-	test_directory(directory);
-	store = open_store(directory, 64);
-	assert_int_equal(test_put(store, 0, 0, 20), HF_OK);
-	early = hf_store_snapshot(store);
+	early = open_under_snapshot(&store, directory);
 	for (int round = 0; round < 3; round++) {
 		replace(store, 3, 1000);
 		assert_int_equal(test_delete(store, 0, 3, 1), HF_ENOTFOUND);
