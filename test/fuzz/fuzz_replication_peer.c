@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "data/hypercore/signature.h"
+#include "support/quiet.h"
 #include "support/scratch.h"
 
 #define REMOTES 2
@@ -125,13 +125,6 @@ static void remove_all(void)
 	close_node(&ours);
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 static void start(void)
 {
 	static bool started;
@@ -139,7 +132,7 @@ static void start(void)
 	if (started)
 		return;
 	started = true;
-	hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	FUZZ_CHECK(hf_crypto_init() == HF_OK);
 	hf_env_system(&env);
 	our_env = env;

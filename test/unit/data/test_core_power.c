@@ -3,9 +3,9 @@
  * multiplies the cuts. */
 #include "core_fixture.h"
 
-#include "base/log.h"
 #include "data/hypercore/signature.h"
 #include "support/power_fs.h"
+#include "support/quiet.h"
 
 #define CUTS 60
 
@@ -224,13 +224,6 @@ static void test_power_cuts_leave_signed_cores(void **state)
 	core_node_remove(&source);
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,7 +233,6 @@ int main(void)
 	random_state = 1;
 	if (hf_crypto_init() != HF_OK)
 		return 1;
-	if (getenv("TEST_LOG") == NULL)
-		hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "data/hypercore/layout.h"
 #include "support/power_fs.h"
+#include "support/quiet.h"
 
 /* Outlive a test that fails: their threads go on. */
 static struct core_node node;
@@ -505,5 +506,6 @@ int main(void)
 
 	if (hf_crypto_init() != HF_OK)
 		return 1;
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-#include "base/log.h"
 #include "store/state.h"
+#include "support/quiet.h"
 
 #define MEMTABLE_DOCS 16
 #define SEAL_WAIT_MS_MAX 5000
@@ -221,13 +221,6 @@ static void test_table_changes_of_a_refused_commit_are_seen_by_none(void **state
 	test_remove(directory);
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,7 +236,6 @@ int main(void)
 	hooked_fs.open = hooked_open;
 	hooked_fs.rename = hooked_rename;
 	env.fs = &hooked_fs;
-	if (getenv("TEST_LOG") == NULL)
-		hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

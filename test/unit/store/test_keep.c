@@ -1,8 +1,8 @@
 /* Keeping a store: backup, compaction, collection, rebuilding, quota, reading only, and damage. */
 #include "store_test.h"
 
-#include "base/log.h"
 #include "store/state.h"
+#include "support/quiet.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -388,13 +388,6 @@ static void test_records_before_a_cut_of_the_log_are_served(void **state)
 	test_remove(directory);
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 /* ---- Damage near the end of the log ---- */
 
 /* Spoils the payload of that document in the first log file. */
@@ -494,7 +487,6 @@ int main(void)
 	};
 
 	hf_env_system(&env);
-	if (getenv("TEST_LOG") == NULL)
-		hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
  * a store holds follows from the number of its last commit, which is itself a row. SCALE multiplies the cuts. */
 #include "store_test.h"
 
-#include "base/log.h"
 #include "support/power_fs.h"
+#include "support/quiet.h"
 
 #define DOCS_EACH 3
 #define DELETE_AFTER 7
@@ -290,13 +290,6 @@ static void test_failed_write_is_undone_and_failed_sync_is_final(void **state)
 	}
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,7 +299,6 @@ int main(void)
 	};
 
 	hf_env_system(&env);
-	if (getenv("TEST_LOG") == NULL)
-		hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

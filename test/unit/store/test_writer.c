@@ -1,8 +1,8 @@
 /* The writer under several threads: groups, order, staged state, and readers beside it. */
 #include "store_test.h"
 
-#include "base/log.h"
 #include "store/state.h"
+#include "support/quiet.h"
 
 #include <pthread.h>
 
@@ -533,13 +533,6 @@ static void test_commits_on_the_callers_thread_are_synced_in_time(void **state)
 	test_remove(directory);
 }
 
-static void forget_line(void *context, const char *line, unsigned length)
-{
-	(void)context;
-	(void)line;
-	(void)length;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,7 +546,6 @@ int main(void)
 	};
 
 	hf_env_system(&env);
-	if (getenv("TEST_LOG") == NULL)
-		hf_log_set_sink(forget_line, NULL);
+	quiet_log();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
