@@ -28,6 +28,23 @@ static void remove_node_that_can_fail(void)
 	power_fs_free(power);
 }
 
+static struct hf_core *start(unsigned block_count)
+{
+	struct hf_core *core;
+
+	core_node_make(&node, 1);
+	core = core_by_name(&node, "log");
+	core_fill(core, block_count);
+	core_commit(core);
+	return core;
+}
+
+static void finish(struct hf_core *core)
+{
+	hf_core_unref(core);
+	core_node_remove(&node);
+}
+
 /* That its blocks [from, to) are those of that fork. */
 static void assert_snapshot(struct hf_core_snapshot *snapshot, uint64_t from, uint64_t to, uint64_t fork)
 {
@@ -61,10 +78,7 @@ static void test_a_snapshot_reads_what_was_truncated_after_it(void **state)
 	struct hf_core *core;
 
 	(void)state;
-	core_node_make(&node, 1);
-	core = core_by_name(&node, "log");
-	core_fill(core, 20);
-	core_commit(core);
+	core = start(20);
 	assert_int_equal(hf_core_snapshot(core, &first), HF_OK);
 	core_truncate(core, 12);
 	core_fill(core, 8);
@@ -94,8 +108,7 @@ static void test_a_snapshot_reads_what_was_truncated_after_it(void **state)
 	hf_core_snapshot_free(second);
 	core_commit(core);
 	assert_false(has_shelved());
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 static void test_without_a_snapshot_nothing_is_put_aside(void **state)
@@ -104,10 +117,7 @@ static void test_without_a_snapshot_nothing_is_put_aside(void **state)
 	struct hf_core *core;
 
 	(void)state;
-	core_node_make(&node, 1);
-	core = core_by_name(&node, "log");
-	core_fill(core, 10);
-	core_commit(core);
+	core = start(10);
 	core_truncate(core, 5);
 	core_commit(core);
 	assert_false(has_shelved());
@@ -118,8 +128,7 @@ static void test_without_a_snapshot_nothing_is_put_aside(void **state)
 	assert_false(has_shelved());
 	assert_snapshot(snapshot, 0, 3, 0);
 	hf_core_snapshot_free(snapshot);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 static void test_a_checkout_is_the_core_at_an_earlier_length(void **state)
@@ -148,8 +157,7 @@ static void test_a_checkout_is_the_core_at_an_earlier_length(void **state)
 	core_commit(core);
 	assert_snapshot(snapshot, 0, 7, 0);
 	hf_core_snapshot_free(snapshot);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 static void test_what_is_cleared_is_gone_from_snapshots_too(void **state)
@@ -159,10 +167,7 @@ static void test_what_is_cleared_is_gone_from_snapshots_too(void **state)
 	struct hf_core *core;
 
 	(void)state;
-	core_node_make(&node, 1);
-	core = core_by_name(&node, "log");
-	core_fill(core, 10);
-	core_commit(core);
+	core = start(10);
 	assert_int_equal(hf_core_snapshot(core, &snapshot), HF_OK);
 	assert_int_equal(hf_core_clear(core, 6, 8), HF_OK);
 	assert_int_equal(hf_core_snapshot_get(snapshot, 6, &block), HF_EWAIT);
@@ -302,8 +307,7 @@ static void test_a_large_range_is_cleared_in_parts(void **state)
 	core_reopen(&node, &core);
 	assert_int_equal(hf_bitfield_count(hf_core_blocks(core)), 10);
 	assert_nodes(core, &tree);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 /* ---- Notes ---- */
@@ -349,8 +353,7 @@ static void test_notes_are_kept_replaced_and_removed(void **state)
 		core_reopen(&node, &core);
 	}
 	assert_int_equal(hf_core_length(core), 0);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 static void test_notes_are_bounded_together(void **state)
@@ -372,8 +375,7 @@ static void test_notes_are_bounded_together(void **state)
 	core_reopen(&node, &core);
 	assert_note(core, "one", "small");
 	assert_note(core, "two", large);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 /* ---- Frozen ---- */
@@ -424,10 +426,7 @@ static void test_a_core_that_froze_under_a_snapshot_opens_again(void **state)
 	struct hf_core *core;
 
 	(void)state;
-	core_node_make(&node, 1);
-	core = core_by_name(&node, "log");
-	core_fill(core, 5);
-	core_commit(core);
+	core = start(5);
 	assert_int_equal(hf_core_snapshot(core, &snapshot), HF_OK);
 	core_truncate(core, 2);
 	core_commit(core);
@@ -437,8 +436,7 @@ static void test_a_core_that_froze_under_a_snapshot_opens_again(void **state)
 	core_reopen(&node, &core);
 	assert_frozen(core);
 	core_assert_filled(core, 0, 2, 0);
-	hf_core_unref(core);
-	core_node_remove(&node);
+	finish(core);
 }
 
 /* It is tried once more: what failed may have been the other one. */

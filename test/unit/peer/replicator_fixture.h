@@ -221,6 +221,14 @@ static inline void append_numbers(struct peer *peer, int count)
 	core_commit(peer->core);
 }
 
+/* One writes so many blocks, the other joins the core; they are not connected yet. */
+static inline void start_pair(struct peer *writer, struct peer *reader, int block_count)
+{
+	join(writer, NULL);
+	append_numbers(writer, block_count);
+	join(reader, hf_core_key(writer->core));
+}
+
 static inline void assert_same_cores(struct hf_core *a, struct hf_core *b)
 {
 	uint8_t hash_a[32], hash_b[32];

@@ -9,9 +9,7 @@ static void test_a_whole_core_is_downloaded_and_followed(void **state)
 	struct hf_download *download = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 1000);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 1000);
 	hf_download_start(reader->replication, download);
 	connect_peers(writer, reader);
 	settle();
@@ -68,9 +66,7 @@ static void test_only_what_is_wanted_is_fetched(void **state)
 
 	(void)state;
 	done_count = 0;
-	join(writer, NULL);
-	append_numbers(writer, 1000);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 1000);
 	connect_peers(reader, writer);
 	hf_replication_update(reader->replication, count_heard, NULL);
 	settle();
@@ -92,9 +88,7 @@ static void test_a_fork_is_followed(void **state)
 	struct hf_download *download = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 100);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 100);
 	hf_download_start(reader->replication, download);
 	connect_peers(writer, reader);
 	settle();
@@ -171,9 +165,7 @@ static void test_a_peer_that_does_not_know_the_key_learns_nothing(void **state)
 	struct end *end;
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 10);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 10);
 	end = connect_with(writer, reader, hash, other);
 	settle();
 	assert_int_equal(hf_core_length(reader->core), 0);
@@ -186,9 +178,7 @@ static void test_a_lost_peer_is_made_up_for(void **state)
 	struct hf_download *all = new_download((struct hf_download){.from = 0, .to = UINT64_MAX});
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 3000);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 3000);
 	hf_download_start(reader->replication, all);
 	for (int round = 0; round < 12; round++) {
 		struct end *end = connect_peers(writer, reader);
@@ -215,9 +205,7 @@ static void test_a_seek_fetches_hashes_not_blocks(void **state)
 	struct hf_replicator_stats stats;
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 1000);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 1000);
 	connect_peers(writer, reader);
 	settle();
 	for (uint64_t bytes = 1; bytes < hf_core_byte_length(writer->core); bytes += 997) {
@@ -274,9 +262,7 @@ static void test_a_block_is_pushed_to_who_allows_it(void **state)
 	struct hf_replicator_stats stats;
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 40);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 40);
 	connect_peers(writer, reader);
 	settle();
 	hf_replication_push(writer->replication, 7);

@@ -30,9 +30,7 @@ static void test_an_update_does_not_wait_for_a_peer_that_is_silent(void **state)
 	(void)state;
 	done_count = 0;
 	now_ms = 1000000;
-	join(writer, NULL);
-	append_numbers(writer, 10);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 10);
 	connect_silence(reader);
 	connect_peers(writer, reader);
 	assert_int_equal(hf_replication_update(reader->replication, count_heard, NULL), HF_OK);
@@ -56,9 +54,7 @@ static void test_an_update_ends_although_a_peer_goes_on_telling_of_more(void **s
 	(void)state;
 	done_count = 0;
 	now_ms = 1000000;
-	join(writer, NULL);
-	append_numbers(writer, 10);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 10);
 	connect_peers(writer, reader);
 	settle();
 	append_numbers(writer, 1);
@@ -119,13 +115,11 @@ static void assert_heard(struct ear *ear, const char *expected)
 	ear->heard[0] = 0;
 }
 
-static void start_pair(struct peer **one, struct peer **two)
+static void connect_pair(struct peer **one, struct peer **two)
 {
 	*one = add_peer();
 	*two = add_peer();
-	join(*one, NULL);
-	append_numbers(*one, 1);
-	join(*two, hf_core_key((*one)->core));
+	start_pair(*one, *two, 1);
 	connect_peers(*one, *two);
 	settle();
 }
@@ -137,7 +131,7 @@ static void test_messages_of_extensions_go_by_name(void **state)
 	struct hf_replicator_stats stats;
 
 	(void)state;
-	start_pair(&one, &two);
+	connect_pair(&one, &two);
 	chat = add_ear(0, one, "chat");
 	game = add_ear(1, one, "game");
 	unknown = add_ear(2, one, "nobody has this");
@@ -169,7 +163,7 @@ static void test_an_extension_that_was_removed_hears_no_more(void **state)
 	struct ear *chat, *chat_there, *game, *game_there;
 
 	(void)state;
-	start_pair(&one, &two);
+	connect_pair(&one, &two);
 	chat = add_ear(0, one, "chat");
 	game = add_ear(1, one, "game");
 	assert_int_equal(hf_replicator_join(two->replicator, two->core, &second), HF_OK);
@@ -198,7 +192,7 @@ static void test_an_extension_may_close_its_channel(void **state)
 	struct ear *chat, *chat_there;
 
 	(void)state;
-	start_pair(&one, &two);
+	connect_pair(&one, &two);
 	chat = add_ear(0, one, "chat");
 	chat_there = add_ear(1, two, "chat");
 	chat_there->closes = true;
@@ -224,9 +218,7 @@ static void test_refusals_of_an_old_fork_are_not_held_against_the_new_one(void *
 	struct hf_replicator_stats stats;
 
 	(void)state;
-	join(writer, NULL);
-	append_numbers(writer, 300);
-	join(reader, hf_core_key(writer->core));
+	start_pair(writer, reader, 300);
 	connect_peers(writer, reader);
 	settle();
 	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = UINT64_MAX}));
