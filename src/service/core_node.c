@@ -1,5 +1,5 @@
-/* core_node: the loop with everything on it. While it runs, what peers ask for never waits for the disk on the loop. Actions that come through
- * admin.sock are run on the loop's thread, which is also the cores'; they do wait, and the peers with them. */
+/* core_node: the loop with everything on it. While it runs, what peers ask for never waits for the disk on the loop. Actions that
+ * come through admin.sock are run on the loop's thread, which is also the cores'; they do wait, and the peers with them. */
 #include "service/core_node.h"
 
 #include <signal.h>
