@@ -67,7 +67,12 @@ static int add(struct changing *c, size_t key_bytes, json_int_t value_bytes, str
 	if (json_array_append_new(c->sizes, json_integer((json_int_t)key_bytes)) < 0 ||
 		json_array_append_new(c->sizes, json_integer(value_bytes)) < 0)
 		return hf_fail(failure, HF_ENOMEM, "Out of memory.");
-	return json_array_size(c->sizes) / 2 >= c->batch_count || c->batch.length >= BATCH_BYTES_MAX ? commit(c, failure) : HF_OK;
+	return HF_OK;
+}
+
+static bool is_full(const struct changing *c)
+{
+	return json_array_size(c->sizes) / 2 >= c->batch_count || c->batch.length >= BATCH_BYTES_MAX;
 }
 
 /* ---- Lines ---- */
@@ -100,7 +105,9 @@ static int add_line(struct changing *c, struct hf_slice text, struct hf_failure 
 		return r;
 	r = c->is_jsonl ? hf_cli_bee_parse_line(&c->bee, text, c->is_del, &c->batch, &line) : parse_plain(c, text, &line);
 	switch (r) {
-	case HF_OK: return add(c, line.key_bytes, line.value_bytes, failure);
+	case HF_OK:
+		r = add(c, line.key_bytes, line.value_bytes, failure);
+		return r == HF_OK && is_full(c) ? commit(c, failure) : r;
 	case HF_EINVAL: return hf_fail(failure, r, "Line %llu has no tab, which stands between a key and its value (--jsonl reads JSON).", number);
 	case HF_EMALFORMED:
 		return hf_fail(failure, r, "Line %llu is not %s with a key that is %s and a value that is %s.", number,
@@ -184,7 +191,6 @@ static int read_one(struct changing *c)
 		return HF_CLI_FAILED;
 	if (!path && !c->is_del && !parse_argument(c, "value", c->bee.value_encoding, cli->arguments[next + 1], &c->batch))
 		return HF_CLI_USAGE;
-	c->batch_count = 2;
 	return add(c, key_bytes, c->is_del ? HF_ACTION_BEE_NOTHING : (json_int_t)(c->batch.length - key_bytes), &failure) < 0
 		? hf_cli_core_fail(&failure) : HF_CLI_OK;
 }

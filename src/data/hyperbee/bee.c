@@ -101,10 +101,8 @@ static int make_view(struct hf_bee *bee, uint64_t version, struct hf_bee_view **
 	view->version = version > 0 ? version : 1;
 	view->generation = bee->generation;
 	view->cache.bytes_max = bee->cache.bytes_max;
-	if (version == 0 || version >= hf_core_length(bee->core))
-		status = hf_core_snapshot(bee->core, &view->snapshot);
-	else
-		status = hf_core_checkout(bee->core, version, &view->snapshot);
+	/* Of the whole core: nothing of the tree is needed, which need not be held at that length. */
+	status = hf_core_snapshot(bee->core, &view->snapshot);
 	if (status != HF_OK) {
 		free(view);
 		return status;

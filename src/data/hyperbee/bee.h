@@ -93,7 +93,7 @@ HF_API void hf_bee_wait_cancel(struct hf_bee_waiter *waiter);
 /* The bee as it was at a version. A view outlives truncations of the core: its blocks are kept. */
 struct hf_bee_view;
 HF_API int hf_bee_snapshot(struct hf_bee *bee, struct hf_bee_view **out); /* as it is now, without what is pending. HF_ENOMEM */
-/* version 0 is 1. HF_EINVAL above the present version; HF_EWAIT: the core's tree is cold; HF_ENOMEM. */
+/* version 0 is 1. HF_EINVAL above the present version; HF_ENOMEM. */
 HF_API int hf_bee_checkout(struct hf_bee *bee, uint64_t version, struct hf_bee_view **out);
 HF_API void hf_bee_view_free(struct hf_bee_view *view); /* NULL is fine */
 HF_API uint64_t hf_bee_view_version(const struct hf_bee_view *view);
@@ -162,8 +162,8 @@ HF_API int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_ent
 
 /* What two views of one bee differ in, in ascending order of keys: left and right, of which one may be missing. Parts that both share
  * are not read. reverse is not looked at. Where the core was truncated between the two, they have no blocks to be compared by: both are
- * then versions of the history that has more of them, the left one's when they are the same number, as in the package. Both views must
- * outlive it. HF_EWAIT, HF_ENOMEM. */
+ * then versions of the history that has more of them, the left one's when they are the same number; the latest, in another history than
+ * its own, is the end of that. So it is in the package. Both views must outlive it. HF_ENOMEM. */
 struct hf_bee_difference {
 	bool has_left, has_right;
 	struct hf_bee_entry left, right;

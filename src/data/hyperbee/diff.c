@@ -37,7 +37,8 @@ struct hf_bee_diff {
 	struct side left, right;
 	struct hf_bee_view *stand_in; /* for the view of another history; NULL: both are of one */
 	struct hf_bee_view borrowing; /* it, when it reads from the other view's snapshot */
-	struct hf_buffer bounds;
+	struct hf_buffer bounds, last; /* last: the key before */
+	bool has_last;
 	struct hf_slice low, high;
 	bool has_low, has_high, low_included, high_included;
 	bool has_limit;
@@ -58,11 +59,15 @@ static void start_side(struct side *side, struct hf_bee_view *view, bool has_low
 	side->is_begun = view->version < 2;
 }
 
-/* The version of one view in the history of another, of which it is not above. */
-static int stand_in(struct hf_bee_diff *diff, struct hf_bee_view *base, uint64_t version)
+/* The version of one view in the history of another that has more. */
+static int stand_in(struct hf_bee_diff *diff, struct hf_bee_view *base, const struct hf_bee_view *view)
 {
+	uint64_t version = view->version;
+
 	if (base->generation == base->bee->generation)
 		return hf_bee_checkout(base->bee, version, &diff->stand_in);
+	if (view->snapshot == NULL)
+		version = hf_core_snapshot_tree(base->snapshot)->length;
 	diff->stand_in = &diff->borrowing;
 	diff->borrowing = (struct hf_bee_view){.bee = base->bee, .snapshot = base->snapshot, .version = version, .generation = base->generation,
 		.cache.bytes_max = base->cache.bytes_max};
@@ -77,7 +82,7 @@ static int join_histories(struct hf_bee_diff *diff, struct hf_bee_view **left, s
 	if ((*left)->generation == (*right)->generation)
 		return HF_OK;
 	bool is_left_more = (*left)->version >= (*right)->version;
-	int status = is_left_more ? stand_in(diff, *left, (*right)->version) : stand_in(diff, *right, (*left)->version);
+	int status = is_left_more ? stand_in(diff, *left, *right) : stand_in(diff, *right, *left);
 
 	if (status == HF_OK)
 		*(is_left_more ? right : left) = diff->stand_in;
@@ -131,6 +136,7 @@ void hf_bee_diff_free(struct hf_bee_diff *diff)
 	else
 		hf_bee_view_free(diff->stand_in);
 	hf_buffer_free(&diff->bounds);
+	hf_buffer_free(&diff->last);
 	free(diff);
 }
 
@@ -395,6 +401,21 @@ static int step(struct hf_bee_diff *diff, struct hf_bee_difference *found)
 	return step_both(diff, &left, &right, found);
 }
 
+/* Keys that do not ascend are of a tree that nobody honest wrote. */
+static int check_order(struct hf_bee_diff *diff, const struct hf_bee_difference *difference)
+{
+	struct hf_slice key = difference->has_left ? difference->left.key : difference->right.key;
+
+	if (diff->has_last && hf_slice_compare(key, hf_buffer_slice(&diff->last)) <= 0)
+		return HF_EMALFORMED;
+	if (hf_buffer_reserve(&diff->last, key.length + 1) != HF_OK)
+		return HF_ENOMEM;
+	hf_buffer_clear(&diff->last);
+	hf_buffer_append(&diff->last, key.data, key.length);
+	diff->has_last = true;
+	return HF_OK;
+}
+
 static bool is_stale(const struct side *side)
 {
 	return side->view->snapshot == NULL && side->generation != side->view->generation;
@@ -419,6 +440,8 @@ int hf_bee_diff_next(struct hf_bee_diff *diff, struct hf_bee_difference *differe
 		do
 			status = step(diff, difference);
 		while (status == HF_EDUPLICATE);
+	if (status == HF_OK)
+		status = diff->status = check_order(diff, difference);
 	if (status == HF_OK)
 		diff->limit -= diff->has_limit;
 	else if (status == HF_ENOTFOUND || status == HF_EMALFORMED)

@@ -214,10 +214,9 @@ class Sequence {
     const [range, ours] = this.range()
     const lower = Math.min(left.version, right.version)
     const more = right.version > left.version ? ofRight : ofLeft
-    if (!more.versions.includes(lower)) return // the middle of a batch, in the history that both are looked for
-    // The package takes the newest of that history for the bee itself, which is not what its version says.
     const less = more === ofRight ? left : right
-    if (ofLeft.fork !== ofRight.fork && less === this.bee) return
+    // The middle of a batch, in the history that both are looked for. The bee itself is the end of another history there.
+    if (!more.versions.includes(lower) && !(ofLeft.fork !== ofRight.fork && less === this.bee)) return
     const theirs = await all(left.createDiffStream(right, range))
     const { differences } = await this.do('diff', { ...ours, ...('view' in leftName ? { left: leftName.view } : {}), ...('view' in rightName ? { right: rightName.view } : {}) })
     assert.deepEqual(differences, theirs.map(({ left, right }) => [shown(left), shown(right)]))

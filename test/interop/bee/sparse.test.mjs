@@ -95,6 +95,18 @@ test('history, differences and old versions are read at a peer', { timeout }, as
   assert.equal(await ours.value(id, entry(50)[0], '--at', 501, ...tcp), entry(50)[1])
 })
 
+test('a version whose tree was never held is read all the same', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const bee = await theirs(scene)
+  for (let i = 0; i < 700; i++) await bee.put(...entry(i))
+  const tcp = ['--tcp', `127.0.0.1:${(await scene.listen(bee.core)).port}`]
+  const ours = await bees(scene)
+  const { id } = bee.core
+  assert.equal(await ours.value(id, entry(300)[0], '--at', 333, ...tcp), entry(300)[1])
+  assert.equal((await ours.fails(['get', id, entry(400)[0], '--at', 333, ...tcp])).code, 1)
+  assert.deepEqual((await ours.diff(id, 333, 340, ...tcp)).map(({ key }) => key), Array.from({ length: 7 }, (_, i) => entry(332 + i)[0]))
+})
+
 test('a bee that grows at a peer is watched there', { timeout }, async t => {
   const scene = await Scene.of(t)
   const bee = await filled(scene, 2000)
