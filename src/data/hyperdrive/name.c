@@ -18,7 +18,7 @@ static struct hf_slice next_part(struct hf_slice name, size_t *at)
 	while (end < name.length && !is_divider(name.data[end]))
 		end++;
 	*at = end + 1;
-	return hf_slice(name.data + start, end - start);
+	return end > start ? hf_slice(name.data + start, end - start) : hf_slice(NULL, 0);
 }
 
 /* Where the parts of a name begin that count: behind "file:", "C:", or "scheme://host". */
