@@ -49,6 +49,21 @@ static int del(struct changing *c, struct hf_slice path)
 	return r == HF_ENOTFOUND ? HF_OK : r;
 }
 
+/* What is refused is the name, or what is kept with the file. */
+static int explain(struct changing *c, const json_t *file, struct hf_slice path, int r)
+{
+	struct hf_failure *failure = &c->run->call->failure;
+	struct hf_buffer name = {0};
+	bool is_named = hf_drive_name(path, &name) == HF_OK;
+	hf_buffer_free(&name);
+	if (r != HF_EINVAL || !is_named || failure->text[0])
+		return r;
+	if (json_is_string(json_object_get(file, "link")) && hf_action_slice(file, "link").length == 0)
+		return hf_fail(failure, r, "What a symbolic link stands for cannot be empty.");
+	return hf_fail(failure, r, "The metadata of \"%.*s\" is not one value of JSON.", path.length < 120 ? (int)path.length : 120,
+		(const char *)path.data);
+}
+
 static int put(struct changing *c, const json_t *file, struct hf_slice path, struct hf_slice content)
 {
 	struct hf_drive_properties properties = {.is_executable = json_is_true(json_object_get(file, "executable")),
@@ -62,10 +77,8 @@ static int put(struct changing *c, const json_t *file, struct hf_slice path, str
 		r = hf_drive_put(c->drive, path, &properties, content);
 	else if ((r = hf_action_read_blob(c->run, blob, &id)) == HF_OK)
 		r = hf_drive_put_blob(c->drive, path, &properties, &id);
-	if (r == HF_EINVAL && link && json_string_length(link) == 0)
-		return hf_fail(&c->run->call->failure, r, "What a symbolic link stands for cannot be empty.");
 	c->put += r == HF_OK;
-	return r;
+	return r < 0 ? explain(c, file, path, r) : r;
 }
 
 static int change_once(struct changing *c, const json_t *file, struct hf_slice path, struct hf_slice content)

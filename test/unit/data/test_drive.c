@@ -2,6 +2,7 @@
 #include "drive_fixture.h"
 
 #define QUOTA_BYTES (1u << 20)
+#define AFTER_BYTES 100000 /* of a file that comes after the one that is looked at */
 
 /* ---- Names ---- */
 
@@ -284,12 +285,12 @@ static void make_pair(struct pair *pair, size_t file_bytes)
 	core_node_make(&pair->writer_node, 1);
 	core_node_make(&pair->reader_node, 2);
 	pair->writer = drive_open(&pair->writer_node, NULL);
-	assert_int_equal(hf_buffer_reserve(&content, file_bytes), HF_OK);
-	for (size_t i = 0; i < file_bytes; i++)
+	assert_int_equal(hf_buffer_reserve(&content, file_bytes + AFTER_BYTES), HF_OK);
+	for (size_t i = 0; i < file_bytes + AFTER_BYTES; i++)
 		content.data[i] = (uint8_t)(i * 31 + (i >> 9));
 	drive_put(pair->writer, "/before", hf_slice_text("some bytes before"));
 	drive_put(pair->writer, "/file", hf_slice(content.data, file_bytes));
-	drive_put(pair->writer, "/after", hf_slice(content.data, 100000));
+	drive_put(pair->writer, "/after", hf_slice(content.data, AFTER_BYTES));
 	assert_int_equal(hf_drive_commit_wait(pair->writer, HF_DURABLE_OS), HF_OK);
 	options.key = hf_core_key(hf_drive_core(pair->writer));
 	pair->reader = drive_open(&pair->reader_node, &options);
