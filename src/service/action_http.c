@@ -14,10 +14,11 @@ void hf_action_http_name(struct hf_http_exchange *exchange, char out[static HF_A
 
 void hf_action_http_fail(struct hf_http_exchange *exchange, const struct hf_failure *failure)
 {
+	bool is_of_the_call = failure->code == HF_EINVAL || failure->code == HF_ENOTFOUND || failure->code == HF_EWAIT;
 	json_t *body = json_pack("{s:i, s:s}", "status", failure->code, "error", failure->text);
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_decref(body);
-	hf_http_respond(exchange, failure->code == HF_EINVAL || failure->code == HF_ENOTFOUND ? 400 : 500, "application/json",
+	hf_http_respond(exchange, is_of_the_call ? 400 : 500, "application/json",
 		text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
 	free(text);
 }

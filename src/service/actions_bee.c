@@ -14,7 +14,7 @@ int hf_action_bee_fail(struct hf_action_run *run, struct hf_bee *bee, int status
 	size_t count;
 	switch (status) {
 	case HF_EWAIT:
-		return hf_fail(failure, HF_ENOTFOUND, "Block %llu is not held here; `holdfast bee fetch` brings it from a peer.",
+		return hf_fail(failure, status, "Block %llu is not held here; `holdfast bee fetch` brings it from a peer.",
 			(ull)hf_bee_wants(bee, &count)[0]);
 	case HF_EMALFORMED:
 		if (hf_bee_get_header(bee, &header) == HF_EMALFORMED)

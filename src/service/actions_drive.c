@@ -18,7 +18,7 @@ int hf_action_drive_fail(struct hf_action_run *run, struct hf_drive *drive, stru
 	switch (status) {
 	case HF_ENOTFOUND: return hf_fail(failure, status, "There is no file \"%.*s\" in the drive.", shown, text);
 	case HF_EWAIT:
-		return hf_fail(failure, HF_ENOTFOUND,
+		return hf_fail(failure, status,
 			"Blocks of the drive that are needed%s%.*s are not held here; `holdfast drive fetch` brings them from a peer.",
 			shown ? " for " : "", shown, text);
 	case HF_EINVAL: return hf_drive_name_fail(failure, status, path);

@@ -138,6 +138,22 @@ test('a drive of the package becomes a folder, its changes and deletions too', {
   await then.close()
 })
 
+test('what a drive holds in part is told, and removes nothing', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const drive = await theirs(scene)
+  const batch = drive.batch()
+  for (let i = 0; i < 300; i++) await batch.put(`/file ${i}`, file(i))
+  await batch.flush()
+  const reader = await drives(scene)
+  const folder = await place(scene)
+  for (let i = 0; i < 300; i++) await put(folder, `/file ${i}`, file(i))
+  const { port } = await scene.listen(drive.whole)
+  await reader.cat(drive.core.id, '/file 150', '--tcp', `127.0.0.1:${port}`)
+  const { err } = await reader.fails(['mirror', drive.core.id, '--to', folder])
+  assert.match(err, /not held here/)
+  assert.equal(Object.keys(await contents(folder)).length, 300)
+})
+
 test('nothing outside of the folder is touched, whatever the drive or the folder holds', { timeout }, async t => {
   const scene = await Scene.of(t)
   const drive = await filled(scene)
