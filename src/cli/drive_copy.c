@@ -51,13 +51,29 @@ static int copy_here(struct hf_cli_drive *drive, const json_t *arguments, struct
 	return r;
 }
 
+/* Names the blob instead of the file, so that every page is of the same content. */
+static int name_blob(struct hf_cli_drive *drive, json_t *arguments, struct hf_failure *failure)
+{
+	json_t *path = json_object_get(arguments, "path"), *blob;
+	if (!path)
+		return HF_OK;
+	json_t *entry = hf_cli_drive_ask(drive, "drive/entry", json_pack("{s:O, s:b}", "path", path, "follow",
+		json_is_true(json_object_get(arguments, "follow"))), (struct hf_slice){0}, failure);
+	if ((blob = json_object_get(entry, "blob")) != NULL && json_is_object(blob))
+		json_object_set(arguments, "blob", blob);
+	json_decref(entry);
+	return failure->code;
+}
+
 static int copy_pages(struct hf_cli_drive *drive, json_t *arguments, struct copying *c, struct hf_failure *failure)
 {
 	uint64_t start = (uint64_t)json_integer_value(json_object_get(arguments, "start")), end = UINT64_MAX, before;
 	json_t *length = json_object_get(arguments, "length");
 	struct hf_buffer out = {0};
-	int r;
-	if (json_is_integer(length))
+	int r = name_blob(drive, arguments, failure);
+	if (r < 0)
+		return r;
+	if (json_is_integer(length) && (uint64_t)json_integer_value(length) < end - start)
 		end = start + (uint64_t)json_integer_value(length);
 	do {
 		before = c->taken;
@@ -71,6 +87,8 @@ static int copy_pages(struct hf_cli_drive *drive, json_t *arguments, struct copy
 			r = take_out(c, &out);
 	} while (r == HF_OK && c->taken > before && start + c->taken < (c->size < end ? c->size : end));
 	hf_buffer_free(&out);
+	if (r == HF_OK && start + c->taken < (c->size < end ? c->size : end))
+		r = hf_fail(failure, HF_EMALFORMED, "The file ended before its length.");
 	return r;
 }
 

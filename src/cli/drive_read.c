@@ -201,13 +201,21 @@ int hf_cli_drive_cat(struct hf_cli *cli)
 	return code;
 }
 
-/* Into a file beside the one that is meant, which takes its place when it is whole. */
+/* Into a file of its own beside the one that is meant, which takes its place when it is whole. */
 static int get_file(struct hf_cli_drive *drive, json_t *more, const char *path, struct hf_failure *failure)
 {
+	json_t *entry = hf_cli_drive_ask(drive, "drive/entry", json_pack("{s:O, s:b}", "path", json_object_get(more, "path"), "follow", true),
+		(struct hf_slice){0}, failure);
+	mode_t mode = json_is_true(json_object_get(entry, "executable")) ? 0777 : 0666;
 	char part[HF_PATH_BYTES_MAX];
-	if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+	uint64_t unique;
+	json_decref(entry);
+	if (failure->code < 0)
+		return failure->code;
+	drive->cli->env.random(&drive->cli->env, &unique, sizeof unique);
+	if (snprintf(part, sizeof part, "%s.%016llx.part", path, (unsigned long long)unique) >= (int)sizeof part)
 		return failure->code = hf_fail(failure, HF_ETOOBIG, "The path of the file is too long.");
-	int descriptor = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+	int descriptor = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (descriptor < 0)
 		return failure->code = hf_fail(failure, hf_error_from_errno(errno), "The file %s cannot be made: %s.", part, strerror(errno));
 	int r = hf_cli_drive_copy(drive, json_incref(more), to_descriptor, &descriptor, failure);

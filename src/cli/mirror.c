@@ -36,7 +36,7 @@ int hf_mirror_fail(struct hf_mirror *m, const struct hf_failure *failure)
 {
 	bool is_of_one = failure->code == HF_EDENIED || failure->code == HF_EEXISTS || failure->code == HF_EINVAL || failure->code == HF_ETOOBIG ||
 		failure->code == HF_ENOTFOUND || failure->code == HF_EMALFORMED;
-	if (!is_of_one) {
+	if (!is_of_one || m->is_over) {
 		m->failure = *failure;
 		return failure->code;
 	}

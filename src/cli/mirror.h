@@ -13,6 +13,7 @@ struct hf_mirror {
 	struct hf_progress progress;
 	json_t *ignored;          /* normalised names, as texts */
 	bool is_dry, keeps, syncs; /* keeps: what the source does not have is not removed */
+	bool is_over;             /* whatever fails now ends it */
 	uint64_t files, added, changed, removed, failed, bytes, done_bytes, total_bytes;
 	struct hf_failure failure; /* what ended it */
 };

@@ -22,6 +22,7 @@ struct filling {
 
 /* ---- Batches ---- */
 
+/* A failure is not of the file that is at hand, and those behind the one that failed were not put: it ends the mirror. */
 static int flush(struct filling *f, struct hf_failure *failure)
 {
 	struct hf_mirror *m = f->mirror;
@@ -31,6 +32,7 @@ static int flush(struct filling *f, struct hf_failure *failure)
 		hf_buffer_slice(&f->bytes), failure));
 	json_array_clear(f->batch);
 	hf_buffer_clear(&f->bytes);
+	m->is_over = failure->code < 0;
 	return failure->code;
 }
 
@@ -227,10 +229,11 @@ static int prune_one(struct filling *f, const json_t *in_drive, struct hf_failur
 	struct hf_mirror *m = f->mirror;
 	const json_t *path = json_object_get(in_drive, "path");
 	struct hf_slice name = hf_slice(json_string_value(path), json_string_length(path));
-	bool is_sound = path && hf_drive_name_is_sound(name);
-	int r = is_sound ? hf_folder_look(&m->folder, name, &f->entry, failure) : HF_ENOTFOUND;
-	if (!path)
-		return failure->code = hf_fail(failure, HF_EINVAL, "A file in the drive has a name that is not UTF-8; it is left there.");
+	if (!path || !hf_drive_name_is_sound(name)) /* by another name, a deletion would find another file */
+		return failure->code = hf_fail(failure, HF_EINVAL,
+			"A file in the drive has a name that no command can say; it is left there: \"%.120s\".",
+			json_string_value(path ? path : json_object_get(in_drive, "path_hex")));
+	int r = hf_folder_look(&m->folder, name, &f->entry, failure);
 	if (r < 0 && r != HF_ENOTFOUND)
 		return failure->code = r;
 	if (r == HF_OK && (f->entry.type == HF_FOLDER_FILE || f->entry.type == HF_FOLDER_LINK))

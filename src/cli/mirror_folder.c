@@ -179,9 +179,9 @@ static int prune(void *context, struct hf_slice name, enum hf_folder_type type)
 int hf_mirror_into_folder(struct hf_mirror *m)
 {
 	struct emptying e = {.mirror = m};
-	int r = m->keeps ? HF_OK : hf_folder_walk(&m->folder, (struct hf_slice){0}, prune, &e, &m->failure);
-	if (r == HF_OK)
-		r = walk(&e, count);
+	int r = walk(&e, count); /* all of the list can be read, before anything is removed */
+	if (r == HF_OK && !m->keeps)
+		r = hf_folder_walk(&m->folder, (struct hf_slice){0}, prune, &e, &m->failure);
 	if (r == HF_OK)
 		r = walk(&e, mirror_one);
 	if (r == HF_OK && !m->is_dry)

@@ -2,7 +2,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
 import { until } from '../lib/core.mjs'
@@ -26,8 +26,11 @@ test('create prints the key, put and rm change, ls, cat, get and diff print', { 
   assert.equal((await ours.try(['cat', key, 'link'])).out, 'hello')
   assert.equal((await ours.try(['cat', key, 'link', '--start', '1', '--length', '3'])).out, 'ell')
   const copy = join(ours.directory, 'copy')
+  await writeFile(copy + '.part', 'somebody else\'s')
   assert.deepEqual(await ours.try(['get', key, '/program', copy]), { code: 0, signal: null, out: '', err: '' })
   assert.equal((await readFile(copy, 'utf8')).length, 2000)
+  assert.ok((await stat(copy)).mode & 0o100)
+  assert.equal(await readFile(copy + '.part', 'utf8'), 'somebody else\'s')
   assert.equal((await ours.try(['rm', key, '/link', '/program'])).out, '2 deleted; the drive is at version 6\n')
   const missing = await ours.try(['rm', key, '/link'])
   assert.deepEqual([missing.code, missing.err], [1, 'holdfast: 1 of them were not in the drive.\n'])
