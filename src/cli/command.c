@@ -13,14 +13,15 @@
 
 static void print_general_help(FILE *out)
 {
-	fputs("Holdfast keeps what communities share reachable. Today it is a Nostr relay, and Hypercores and\n"
-		"Hyperbees with their replication.\n\n"
+	fputs("Holdfast keeps what communities share reachable. Today it is a Nostr relay, and Hypercores,\n"
+		"Hyperbees and Hyperdrives with their replication.\n\n"
 		"  holdfast gateway --data data --listen 127.0.0.1:7777     serve a relay at ws://127.0.0.1:7777\n"
 		"  holdfast relay import --data data < events.jsonl         take in events, one JSON object a line\n"
 		"  holdfast relay count --data data '{\"kinds\":[1]}'         ask it something\n"
 		"  holdfast core create --data data --name notes            make a core; prints its key\n"
 		"  holdfast core append --data data --name notes < lines    put blocks into it\n"
-		"  holdfast bee create --data data --name people            make a database of keys and values\n\n"
+		"  holdfast bee create --data data --name people            make a database of keys and values\n"
+		"  holdfast drive put --data data --name docs /a a.txt      put a file into a drive\n\n"
 		"Commands:\n", out);
 	for (size_t i = 0; i < hf_cli_command_count; i++)
 		fprintf(out, "  %-16s %s\n", hf_cli_commands[i].words, hf_cli_commands[i].summary);

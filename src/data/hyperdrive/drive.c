@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/options.h"
 #include "codec/core_key.h"
 #include "crypto/hash.h"
 #include "data/hypercore/core_private.h"
@@ -163,10 +164,15 @@ static int open_bee(struct hf_drive *drive, size_t cache_bytes_max)
 	return hf_bee_open(&drive->bee, &options);
 }
 
-int hf_drive_open(struct hf_drive **out, const struct hf_drive_options *options, struct hf_failure *failure)
+int hf_drive_open(struct hf_drive **out, const struct hf_drive_options *given, struct hf_failure *failure)
 {
-	struct hf_drive *drive = calloc(1, sizeof *drive);
+	struct hf_drive_options own, *options = &own;
+	struct hf_drive *drive;
+	int status = hf_options_take(options, sizeof *options, given);
 
+	if (status != HF_OK)
+		return hf_fail(failure, status, "the options cannot be taken: %s", hf_error_text(status));
+	drive = calloc(1, sizeof *drive);
 	if (drive == NULL)
 		return hf_fail(failure, HF_ENOMEM, "out of memory");
 	drive->cores = options->cores;
@@ -176,8 +182,7 @@ int hf_drive_open(struct hf_drive **out, const struct hf_drive_options *options,
 		memcpy(drive->encryption_key, options->encryption_key, sizeof drive->encryption_key);
 	if (drive->has_name_space)
 		memcpy(drive->name_space, options->name_space, sizeof drive->name_space);
-	int status = open_db(drive, options, failure);
-
+	status = open_db(drive, options, failure);
 	if (status == HF_OK) {
 		status = find_blobs(drive);
 		if (status == HF_EWAIT || status == HF_ENOTFOUND)

@@ -278,7 +278,7 @@ static void fetch(struct pair *pair, struct hf_core *source, struct hf_core *rea
 
 static void make_pair(struct pair *pair, size_t file_bytes)
 {
-	struct hf_drive_options options = {.key = NULL};
+	struct hf_drive_options options = {.size = sizeof options};
 	struct hf_buffer content = {0};
 
 	*pair = (struct pair){.fetched = 0};

@@ -377,7 +377,7 @@ static void expect_drive(struct hf_drive *drive, const json_t *expected)
 static void run_drive(const json_t *expected)
 {
 	static const uint8_t root[HF_NAMESPACE_BYTES];
-	struct hf_drive_options options = {.key = NULL}, by_key = {.must_exist = true};
+	struct hf_drive_options options = {.size = sizeof options}, by_key = {.size = sizeof by_key, .must_exist = true};
 	uint8_t name_space[HF_NAMESPACE_BYTES], encryption_key[32], key[32];
 	struct hf_drive *drive;
 	json_t *operation;
