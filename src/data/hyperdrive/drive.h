@@ -68,12 +68,12 @@ HF_API int hf_drive_read(struct hf_drive *drive, const struct hf_drive_entry *en
 struct hf_drive_list;
 struct hf_drive_list_options {
 	struct hf_slice folder;          /* normalised; "" and "/": all */
-	struct hf_slice after;           /* begins behind this name, which is normalised; empty: at the first */
+	struct hf_slice after;           /* begins behind this name, taken as a list gave it, byte by byte; empty: at the first */
 	bool is_shallow;                 /* of what is in a folder below, one entry: the first, or none when that is ignored */
 	const struct hf_slice *ignore;   /* names left out, with all below them; normalised, borrowed until the list is freed */
 	size_t ignore_count;
 };
-/* A view must outlive it. HF_EINVAL, HF_ETOOBIG: a name; HF_ENOMEM. */
+/* A view must outlive it. HF_EINVAL, HF_ETOOBIG: the folder's name; HF_EINVAL: after is not below the folder; HF_ENOMEM. */
 HF_API int hf_drive_list(struct hf_drive *drive, struct hf_bee_view *view, const struct hf_drive_list_options *options,
 	struct hf_drive_list **out);
 /* HF_ENOTFOUND at the end; as hf_bee_iterator_next. */
@@ -82,7 +82,7 @@ HF_API int hf_drive_list_next(struct hf_drive_list *list, struct hf_drive_entry 
 HF_API struct hf_slice hf_drive_list_child(const struct hf_drive_list *list, bool *is_folder);
 HF_API void hf_drive_list_free(struct hf_drive_list *list); /* NULL is fine */
 
-/* What two views differ in, below a folder, in ascending order of names; behind the name `after`, unless that is empty. */
+/* What two views differ in, below a folder, in ascending order of names; behind the name `after`, as in a list. */
 struct hf_drive_difference {
 	bool has_left, has_right;
 	struct hf_drive_entry left, right;

@@ -19,15 +19,28 @@ struct hf_drive_list {
 
 /* ---- Starting ---- */
 
+static bool is_below(struct hf_slice key, struct hf_slice folder)
+{
+	return key.length >= folder.length && memcmp(key.data, folder.data, folder.length) == 0;
+}
+
+/* The key of a name that a list gave, as it is. folder: what all keys below the folder begin with. */
+static int key_of(struct hf_slice name, struct hf_slice folder, struct hf_buffer *key)
+{
+	hf_buffer_clear(key);
+	int status = hf_buffer_append(key, HF_DRIVE_PREFIX, HF_DRIVE_PREFIX_BYTES);
+
+	if (status == HF_OK)
+		status = hf_buffer_append(key, name.data, name.length);
+	return status != HF_OK || is_below(hf_buffer_slice(key), folder) ? status : HF_EINVAL;
+}
+
 /* Behind a name: a file's own, or all of the folder of a shallow list that it is in. */
 static int start_behind(struct hf_drive_list *list, struct hf_slice after)
 {
-	hf_buffer_clear(&list->start);
-	int status = hf_buffer_append(&list->start, HF_DRIVE_PREFIX, HF_DRIVE_PREFIX_BYTES);
+	int status = key_of(after, list->range.gt, &list->start);
 
-	if (status == HF_OK)
-		status = hf_drive_name(after, &list->start);
-	if (status != HF_OK || hf_slice_compare(hf_buffer_slice(&list->start), list->range.gt) < 0)
+	if (status != HF_OK)
 		return status;
 	list->range.gt = hf_buffer_slice(&list->start);
 	if (!list->is_shallow)
@@ -125,6 +138,14 @@ static int leave_folder(struct hf_drive_list *list, struct hf_slice key)
 	return HF_OK;
 }
 
+/* Keys of a tree that nobody honest wrote may be elsewhere than where they were looked for. */
+static bool is_in_range(const struct hf_drive_list *list, struct hf_slice key)
+{
+	int order = hf_slice_compare(key, list->range.has_gt ? list->range.gt : list->range.gte);
+
+	return is_below(key, hf_slice(list->bounds.data, list->folder_bytes)) && (order > 0 || (order == 0 && !list->range.has_gt));
+}
+
 static int next(struct hf_drive_list *list, struct hf_bee_entry *found)
 {
 	int status = HF_OK;
@@ -133,6 +154,8 @@ static int next(struct hf_drive_list *list, struct hf_bee_entry *found)
 		status = hf_bee_iterate(list->view, &list->range, &list->iterator);
 	if (status == HF_OK)
 		status = hf_bee_iterator_next(list->iterator, found);
+	if (status == HF_OK && !is_in_range(list, found->key))
+		status = HF_EMALFORMED;
 	return status == HF_OK ? note_child(list, found->key) : status;
 }
 
@@ -174,10 +197,10 @@ int hf_drive_diff(struct hf_drive *drive, struct hf_bee_view *left, struct hf_be
 		return HF_ENOMEM;
 	int status = hf_drive_range(folder, &drive->value, &range);
 
-	if (status == HF_OK && after.length > 0)
-		status = hf_drive_key(drive, after);
-	if (status == HF_OK && after.length > 0 && hf_slice_compare(hf_buffer_slice(&drive->key), range.gt) > 0)
+	if (status == HF_OK && after.length > 0) {
+		status = key_of(after, range.gt, &drive->key);
 		range.gt = hf_buffer_slice(&drive->key);
+	}
 	if (status == HF_OK)
 		status = hf_bee_diff(left, right, &range, &diff->found);
 	if (status != HF_OK)

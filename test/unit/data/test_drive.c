@@ -141,6 +141,93 @@ static void test_lists_go_on_behind_a_name_and_leave_out_what_is_ignored(void **
 	core_node_remove(&node);
 }
 
+/* A key that no name of ours makes. */
+static void put_raw(struct hf_drive *drive, struct hf_slice name)
+{
+	struct hf_slice value = hf_slice_text("{\"executable\":false,\"linkname\":null,\"blob\":null,\"metadata\":null}");
+	struct hf_buffer key = {0};
+
+	assert_int_equal(hf_buffer_append(&key, "files", sizeof "files"), HF_OK);
+	assert_int_equal(hf_buffer_append(&key, name.data, name.length), HF_OK);
+	assert_int_equal(hf_bee_put(hf_drive_bee(drive), hf_buffer_slice(&key), &value, NULL), HF_OK);
+	assert_int_equal(hf_bee_flush(hf_drive_bee(drive)), HF_OK);
+	hf_buffer_free(&key);
+}
+
+static void test_a_list_goes_on_behind_any_key_as_it_is(void **state)
+{
+	/* In their order. */
+	static const char *const names[] = {"/a", "/b/../a", "/b/./x", "/b//c", "/b/\xff\xfe", "/b\\c", "/c"};
+	size_t count = sizeof names / sizeof *names;
+	struct hf_drive_list_options options = {.is_shallow = false};
+	struct hf_drive_difference difference;
+	struct hf_drive_list *list;
+	struct hf_drive_diff *diff;
+	struct hf_drive_entry entry;
+	struct hf_bee_view *empty;
+	struct core_node node;
+
+	(void)state;
+	core_node_make(&node, 1);
+	struct hf_drive *drive = drive_open(&node, NULL);
+
+	drive_put(drive, "/first", hf_slice_text("x"));
+	assert_int_equal(drive_del(drive, "/first"), HF_OK);
+	assert_int_equal(hf_bee_snapshot(hf_drive_bee(drive), &empty), HF_OK);
+	struct hf_bee_view *latest = hf_bee_latest(hf_drive_bee(drive));
+
+	for (size_t i = 0; i < count; i++)
+		put_raw(drive, hf_slice_text(names[i]));
+	for (size_t i = 0; i < count; i++) {
+		options.after = hf_slice_text(i > 0 ? names[i - 1] : "");
+		assert_int_equal(hf_drive_list(drive, latest, &options, &list), HF_OK);
+		assert_int_equal(hf_drive_list_next(list, &entry), HF_OK);
+		expect_text(entry.name, names[i]);
+		hf_drive_list_free(list);
+		assert_int_equal(hf_drive_diff(drive, latest, empty, options.folder, options.after, &diff), HF_OK);
+		assert_int_equal(hf_drive_diff_next(diff, &difference), HF_OK);
+		expect_text(difference.left.name, names[i]);
+		hf_drive_diff_free(diff);
+	}
+	hf_bee_view_free(empty);
+	hf_drive_close(drive);
+	core_node_remove(&node);
+}
+
+static void test_a_list_does_not_go_on_behind_a_name_elsewhere(void **state)
+{
+	static const char *const names[] = {"/b", "/c", "/aaa", "/aaa0/x", "/a/../b/c", "/aa", "aaa/x", "/zzzzzzzz/y"};
+	struct hf_drive_list_options options = {.folder = hf_slice_text("/aaa")};
+	struct hf_buffer found = {0};
+	struct hf_drive_list *list;
+	struct hf_drive_diff *diff;
+	struct core_node node;
+
+	(void)state;
+	core_node_make(&node, 1);
+	struct hf_drive *drive = drive_open(&node, NULL);
+	struct hf_bee_view *latest = hf_bee_latest(hf_drive_bee(drive));
+
+	drive_put(drive, "/aaa/x/1", hf_slice_text("x"));
+	drive_put(drive, "/aaa/y", hf_slice_text("y"));
+	for (size_t i = 0; i < 2 * sizeof names / sizeof *names; i++) {
+		options.is_shallow = i % 2 == 0;
+		options.after = hf_slice_text(names[i / 2]);
+		assert_int_equal(hf_drive_list(drive, latest, &options, &list), HF_EINVAL);
+		assert_int_equal(hf_drive_diff(drive, latest, latest, options.folder, options.after, &diff), HF_EINVAL);
+	}
+	options.is_shallow = true;
+	options.after = hf_slice_text("/aaa/");
+	drive_names(drive, latest, &options, true, &found);
+	expect_text(hf_buffer_slice(&found), "x y ");
+	options.after = hf_slice_text("/aaa/x/1");
+	drive_names(drive, latest, &options, true, &found);
+	expect_text(hf_buffer_slice(&found), "y ");
+	hf_buffer_free(&found);
+	hf_drive_close(drive);
+	core_node_remove(&node);
+}
+
 /* ---- Changing ---- */
 
 static void test_a_refused_change_writes_nothing(void **state)
@@ -443,6 +530,8 @@ int main(void)
 		cmocka_unit_test(test_names_that_cannot_be_are_refused),
 		cmocka_unit_test(test_links_are_followed_a_bounded_number_of_times),
 		cmocka_unit_test(test_lists_go_on_behind_a_name_and_leave_out_what_is_ignored),
+		cmocka_unit_test(test_a_list_goes_on_behind_any_key_as_it_is),
+		cmocka_unit_test(test_a_list_does_not_go_on_behind_a_name_elsewhere),
 		cmocka_unit_test(test_a_refused_change_writes_nothing),
 		cmocka_unit_test(test_a_commit_that_fails_leaves_neither_entry_nor_blob),
 		cmocka_unit_test(test_a_blob_goes_on_where_it_was_only_if_nothing_came_between),
