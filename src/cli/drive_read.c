@@ -39,14 +39,21 @@ static json_t *next_line(struct hf_cli_drive_walk *walk)
 	return json_loadb((const char *)start, (size_t)(end - start), JSON_ALLOW_NUL, &error);
 }
 
+/* A page begins behind the one before: a walk comes to its end. */
+static bool is_behind(const json_t *next, const json_t *after)
+{
+	return !json_is_string(next) || strcmp(json_string_value(next), after ? json_string_value(after) : "") > 0;
+}
+
 json_t *hf_cli_drive_walk_next(struct hf_cli_drive_walk *walk, struct hf_failure *failure)
 {
 	while (!walk->is_last) {
 		if (!walk->is_started && next_page(walk, failure) < 0)
 			return NULL;
 		json_t *line = next_line(walk), *next = json_object_get(line, "next");
-		if (!line) {
+		if (!line || (next && !is_behind(next, walk->after))) {
 			failure->code = hf_fail(failure, HF_EMALFORMED, "The answer of the process that holds the data directory cannot be read.");
+			json_decref(line);
 			return NULL;
 		}
 		if (!next)

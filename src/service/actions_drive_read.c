@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "codec/hex.h"
 #include "service/actions_private.h"
 
 typedef unsigned long long ull;
@@ -119,16 +120,29 @@ int hf_action_drive_entry(struct hf_action_run *run)
 
 /* ---- Pages of entries ---- */
 
-/* A page ends with the name of its last entry, unless it was the last of all. */
-static int end_page(struct hf_action_run *run, bool is_full, const struct hf_buffer *last)
+/* Where a page begins and ends: behind a name, byte by byte, that the one before ended with; "" is the front. */
+static int read_after(struct hf_action_run *run, struct hf_buffer *last)
 {
-	const char *member;
-	json_t *path = is_full ? path_text(hf_buffer_slice(last), &member) : json_null();
-	return hf_action_append(&run->call->out, json_pack("{s:o}", "next", path));
+	const char *text = hf_action_text(run, "after");
+	size_t length = text ? strlen(text) / 2 : 0;
+	if (hf_buffer_reserve(last, length + 1) < 0)
+		return HF_ENOMEM;
+	if (text && (strlen(text) % 2 || !hf_hex_decode(last->data, text, length)))
+		return hf_fail(&run->call->failure, HF_EINVAL, "\"after\" is the \"next\" of a page, in hexadecimal.");
+	last->length = length;
+	return HF_OK;
 }
 
+static int end_page(struct hf_action_run *run, bool is_full, const struct hf_buffer *last)
+{
+	return hf_action_append(&run->call->out, json_pack("{s:o}", "next", is_full ? hf_action_hex(hf_buffer_slice(last)) : json_null()));
+}
+
+/* What does not come behind the page before would lead in a circle. */
 static int note_name(struct hf_buffer *last, struct hf_slice name)
 {
+	if (hf_slice_compare(name, hf_buffer_slice(last)) <= 0)
+		return HF_EMALFORMED;
 	hf_buffer_clear(last);
 	return hf_buffer_append(last, name.data, name.length);
 }
@@ -150,13 +164,15 @@ static int add_listed(struct reading *r, const struct hf_drive_list *list, const
 	return hf_action_append(&r->run->call->out, facts);
 }
 
-static int list_page(struct reading *r, const struct hf_drive_list_options *options, uint64_t limit)
+/* *last: behind which it begins, and then with which it ended. */
+static int list_page(struct reading *r, const struct hf_drive_list_options *options, uint64_t limit, struct hf_buffer *last)
 {
 	struct hf_drive_list *list;
 	struct hf_drive_entry entry;
-	struct hf_buffer last = {0};
 	size_t count = 0;
 	int status = hf_drive_list(r->drive, r->view, options, &list);
+	if (status == HF_EINVAL && last->length > 0)
+		return hf_fail(&r->run->call->failure, status, "The folder is no name, or \"after\" is not in it.");
 	if (status < 0)
 		return status;
 	bool is_full = false;
@@ -164,14 +180,13 @@ static int list_page(struct reading *r, const struct hf_drive_list_options *opti
 		do
 			status = hf_drive_list_next(list, &entry);
 		while (again(r, &status));
-		if (status == HF_OK && (status = note_name(&last, entry.name)) == HF_OK)
+		if (status == HF_OK && (status = note_name(last, entry.name)) == HF_OK)
 			status = add_listed(r, list, &entry, options->is_shallow);
 		is_full = is_page_full(r->run, ++count);
 	}
 	hf_drive_list_free(list);
 	if (status == HF_OK || status == HF_ENOTFOUND)
-		status = end_page(r->run, status == HF_OK, &last);
-	hf_buffer_free(&last);
+		status = end_page(r->run, status == HF_OK, last);
 	return status;
 }
 
@@ -199,21 +214,27 @@ static int read_ignored(struct hf_action_run *run, struct hf_buffer *bytes, stru
 int hf_action_drive_list(struct hf_action_run *run)
 {
 	struct hf_slice ignore[HF_DRIVE_IGNORE_COUNT_MAX];
-	struct hf_buffer ignored = {0};
+	struct hf_buffer ignored = {0}, last = {0};
 	struct hf_drive_list_options options = {.folder = hf_action_slice(run->arguments, "folder"), .ignore = ignore,
-		.after = hf_action_slice(run->arguments, "after"), .is_shallow = json_is_true(json_object_get(run->arguments, "shallow"))};
+		.is_shallow = json_is_true(json_object_get(run->arguments, "shallow"))};
 	struct reading r;
 	uint64_t limit;
 	int status = hf_action_number(run, "limit", UINT64_MAX, &limit);
+	if (status == HF_OK && limit == 0)
+		status = hf_fail(&run->call->failure, HF_EINVAL, "\"limit\" is 1 at least.");
+	if (status == HF_OK)
+		status = read_after(run, &last);
 	if (status == HF_OK)
 		status = read_ignored(run, &ignored, ignore, &options.ignore_count);
 	if (status == HF_OK && (status = open_reading(&r, run)) == HF_OK) {
-		status = list_page(&r, &options, limit);
+		options.after = hf_buffer_slice(&last);
+		status = list_page(&r, &options, limit, &last);
 		r.path = options.folder;
 		status = fail(&r, status);
 		close_reading(&r);
 	}
 	hf_buffer_free(&ignored);
+	hf_buffer_free(&last);
 	return status;
 }
 
@@ -222,47 +243,50 @@ static json_t *side(bool is_there, const struct hf_drive_entry *entry)
 	return is_there ? entry_facts(entry) : json_null();
 }
 
-static int diff_page(struct reading *r, struct hf_bee_view *from)
+static int diff_page(struct reading *r, struct hf_bee_view *from, struct hf_buffer *last)
 {
-	struct hf_slice folder = hf_action_slice(r->run->arguments, "folder"), after = hf_action_slice(r->run->arguments, "after");
+	struct hf_slice folder = hf_action_slice(r->run->arguments, "folder");
 	struct hf_drive_difference found;
-	struct hf_buffer last = {0};
 	struct hf_drive_diff *diff;
 	size_t count = 0;
-	int status = hf_drive_diff(r->drive, r->view, from, folder, after, &diff);
+	int status = hf_drive_diff(r->drive, r->view, from, folder, hf_buffer_slice(last), &diff);
 	if (status == HF_EINVAL)
-		return hf_fail(&r->run->call->failure, status, "The drive was truncated between the two versions, or the folder is no name.");
+		return hf_fail(&r->run->call->failure, status,
+			"The drive was truncated between the two versions, the folder is no name, or \"after\" is not in it.");
 	if (status < 0)
 		return status;
 	while (status == HF_OK && !is_page_full(r->run, count)) {
 		do
 			status = hf_drive_diff_next(diff, &found);
 		while (again(r, &status));
-		if (status == HF_OK && (status = note_name(&last, found.has_left ? found.left.name : found.right.name)) == HF_OK)
+		if (status == HF_OK && (status = note_name(last, found.has_left ? found.left.name : found.right.name)) == HF_OK)
 			status = hf_action_append(&r->run->call->out, json_pack("{s:o, s:o}", "before", side(found.has_right, &found.right), "after",
 				side(found.has_left, &found.left)));
 		count++;
 	}
 	hf_drive_diff_free(diff);
 	if (status == HF_OK || status == HF_ENOTFOUND)
-		status = end_page(r->run, status == HF_OK, &last);
-	hf_buffer_free(&last);
+		status = end_page(r->run, status == HF_OK, last);
 	return status;
 }
 
 int hf_action_drive_diff(struct hf_action_run *run)
 {
 	struct hf_bee_view *from;
+	struct hf_buffer last = {0};
 	struct reading r;
 	int status = open_reading(&r, run);
 	if (status < 0)
 		return status;
-	status = open_view(&r, "from", &from);
+	status = read_after(run, &last);
+	if (status == HF_OK)
+		status = open_view(&r, "from", &from);
 	if (status == HF_OK) {
-		status = diff_page(&r, from);
+		status = diff_page(&r, from, &last);
 		hf_bee_view_free(from);
 	}
 	status = fail(&r, status);
+	hf_buffer_free(&last);
 	close_reading(&r);
 	return status;
 }
