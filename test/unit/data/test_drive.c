@@ -324,6 +324,37 @@ static void test_a_blob_goes_on_where_it_was_only_if_nothing_came_between(void *
 	core_node_remove(&node);
 }
 
+/* A map that names a block that no core can have. */
+static void test_a_map_s_blocks_have_numbers_that_a_blob_can_have(void **state)
+{
+	static const uint8_t numbers[][9] = {{0xff, 255, 255, 255, 255, 255, 255, 255, 255}, {0xff, 0, 0, 0, 0, 0, 0, 0x20, 0},
+		{0xff, 255, 255, 255, 255, 255, 255, 0x1f, 0}};
+	static const int expected[] = {HF_ETOOBIG, HF_ETOOBIG, HF_EMALFORMED};
+	struct core_node node;
+	struct hf_blob_reader *reader;
+	struct hf_slice bytes;
+
+	(void)state;
+	core_node_make(&node, 1);
+	struct hf_core *core = core_by_name(&node, "blobs");
+
+	for (unsigned i = 0; i < 3; i++) {
+		uint8_t map[12] = {0, 1};
+		struct hf_blob_id id = {.block_offset = i, .block_count = 1, .byte_offset = i * sizeof map, .byte_length = sizeof map, .has_map = true};
+
+		memcpy(map + 2, numbers[i], 9);
+		map[11] = 5; /* bytes */
+		struct hf_slice block = hf_slice(map, sizeof map);
+
+		assert_int_equal(hf_core_append(core, &block, 1, NULL), HF_OK);
+		assert_int_equal(hf_blob_read(core, &id, NULL, &reader), HF_OK);
+		assert_int_equal(hf_blob_reader_next(reader, &bytes), expected[i]);
+		hf_blob_reader_free(reader);
+	}
+	hf_core_unref(core);
+	core_node_remove(&node);
+}
+
 /* ---- Sparse ---- */
 
 struct pair {
@@ -535,6 +566,7 @@ int main(void)
 		cmocka_unit_test(test_a_refused_change_writes_nothing),
 		cmocka_unit_test(test_a_commit_that_fails_leaves_neither_entry_nor_blob),
 		cmocka_unit_test(test_a_blob_goes_on_where_it_was_only_if_nothing_came_between),
+		cmocka_unit_test(test_a_map_s_blocks_have_numbers_that_a_blob_can_have),
 		cmocka_unit_test(test_a_range_of_a_sparse_file_takes_the_blocks_that_it_is_in),
 		cmocka_unit_test(test_a_reader_wants_ahead_and_no_more_when_it_is_freed),
 		cmocka_unit_test(test_a_drive_of_another_s_cannot_be_changed),
