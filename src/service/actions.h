@@ -58,7 +58,8 @@
  *   drive/unfinished  {"note"}           {"blob"} as far as drive/write had come with that note, or null
  *   drive/clear    {"paths"}             {"cleared"}
  *   drive/list     {"folder", "shallow", "after", "limit", "ignore", "at"}  a page of entries, a line each; the last line is {"next"},
- *                                        hexadecimal to be given as "after", or null. shallow: "child" and "is_folder" say what is in the folder
+ *                                        to be given as "after", hexadecimal, or null. shallow: "child" and "is_folder" say what is in
+ *                                        the folder
  *   drive/entry    {"path", "follow", "at"}  the entry
  *   drive/get      {"path", "follow", "at"} or {"blob"}, and {"start", "length"}  a line {"size", "start"}, and after it the bytes, as
  *                                        many as a page has
