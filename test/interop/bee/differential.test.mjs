@@ -10,12 +10,11 @@ import crypto from 'hypercore-crypto'
 import Hyperbee from 'hyperbee'
 import Hypercore from 'hypercore'
 import { Driver } from '../lib/core_driver.mjs'
-import { hex, random, scale } from '../lib/core.mjs'
+import { hex, random } from '../lib/core.mjs'
+import { runAll, sequences, timeout, title } from '../lib/differential.mjs'
 import { all } from '../lib/bee.mjs'
 
-const sequences = Math.ceil(200 * scale)
 const operations = 30
-const one = process.env.SEED ? Number(process.env.SEED) : null
 
 let directory, store, driver
 before(async () => {
@@ -260,20 +259,4 @@ class Sequence {
   }
 }
 
-test(one === null ? `${sequences} sequences of ${operations} operations do not differ` : `sequence ${one} does not differ`, { timeout: 170000 * Math.max(1, scale) }, async t => {
-  const base = one ?? Date.now() % 1000000 * 1000
-  t.diagnostic(`seeds from ${base}`)
-  const total = {}
-  for (let seed = base; seed < base + (one === null ? sequences : 1); seed++) {
-    const sequence = new Sequence(seed)
-    try {
-      await sequence.run()
-    } catch (error) {
-      t.diagnostic(`SEED=${seed} differs`)
-      throw error
-    }
-    for (const [name, count] of Object.entries(sequence.counts)) total[name] = (total[name] ?? 0) + count
-  }
-  t.diagnostic(JSON.stringify(total))
-  if (one === null) assert.ok(total.changes > 50 * sequences && total.refused > sequences && total.differences > sequences && total.forks > sequences / 4 && total.across > sequences / 100, JSON.stringify(total))
-})
+test(title(operations), { timeout }, t => runAll(t, Sequence, total => total.changes > 50 * sequences && total.refused > sequences && total.differences > sequences && total.forks > sequences / 4 && total.across > sequences / 100))

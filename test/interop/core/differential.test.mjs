@@ -12,11 +12,10 @@ import Hypercore from 'hypercore'
 import { MerkleTree } from 'hypercore/lib/merkle-tree.js'
 import messages from 'hypercore/lib/messages.js'
 import { Driver } from '../lib/core_driver.mjs'
-import { hex, random, scale } from '../lib/core.mjs'
+import { hex, random } from '../lib/core.mjs'
+import { runAll, sequences, timeout, title } from '../lib/differential.mjs'
 
-const sequences = Math.ceil(200 * scale)
 const operations = 40
-const one = process.env.SEED ? Number(process.env.SEED) : null
 const { request: requestMessage, data: dataMessage } = messages.wire
 
 // A store of the package and one of ours for those who write, and another pair for those who read.
@@ -344,20 +343,4 @@ class Sequence {
   }
 }
 
-test(one === null ? `${sequences} sequences of ${operations} operations do not differ` : `sequence ${one} does not differ`, { timeout: 170000 * Math.max(1, scale) }, async t => {
-  const base = one ?? Date.now() % 1000000 * 1000
-  t.diagnostic(`seeds from ${base}`)
-  const total = {}
-  for (let seed = base; seed < base + (one === null ? sequences : 1); seed++) {
-    const sequence = new Sequence(seed)
-    try {
-      await sequence.run()
-    } catch (error) {
-      t.diagnostic(`SEED=${seed} differs`)
-      throw error
-    }
-    for (const [name, count] of Object.entries(sequence.counts)) total[name] = (total[name] ?? 0) + count
-  }
-  t.diagnostic(JSON.stringify(total))
-  if (one === null) assert.ok(total.exchanged > 5 * sequences && total.forks > sequences / 10, JSON.stringify(total))
-})
+test(title(operations), { timeout }, t => runAll(t, Sequence, total => total.exchanged > 5 * sequences && total.forks > sequences / 10))
