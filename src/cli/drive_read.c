@@ -85,38 +85,37 @@ static void print_json(json_t *object)
 }
 
 /* A path as a terminal can have it. */
-static void print_path(const json_t *entry)
+static void print_text(const json_t *text)
 {
-	const json_t *path = json_object_get(entry, "path");
-	const char *text = json_string_value(path ? path : json_object_get(entry, "path_hex"));
-	for (size_t i = 0, length = json_string_length(path ? path : json_object_get(entry, "path_hex")); i < length; i++)
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-			printf("\\x%02x", text[i]);
-		else
-			putchar(text[i]);
+	hf_terminal_text(hf_slice(json_string_value(text), json_string_length(text)));
 }
 
 /* "x  1.2 MiB  /path -> link" */
 static void print_entry(const json_t *entry, const char *mark)
 {
-	const json_t *blob = json_object_get(entry, "blob"), *link = json_object_get(entry, "link");
+	const json_t *blob = json_object_get(entry, "blob"), *link = json_object_get(entry, "link"), *path = json_object_get(entry, "path");
 	char size[32] = "";
 	if (json_is_object(blob) && !json_is_true(json_object_get(blob, "blockMap")))
 		hf_text_from_bytes(size, sizeof size, (uint64_t)json_integer_value(json_object_get(blob, "byteLength")));
 	printf("%s%c %10s  ", mark, json_is_true(json_object_get(entry, "executable")) ? 'x' : json_is_string(link) ? 'l'
 		: json_is_true(json_object_get(entry, "unreadable")) ? '!' : '-', size);
-	print_path(entry);
-	if (json_is_string(link))
-		printf(" -> %s", json_string_value(link));
+	print_text(path ? path : json_object_get(entry, "path_hex"));
+	if (json_is_string(link)) {
+		fputs(" -> ", stdout);
+		print_text(link);
+	}
 	putchar('\n');
 }
 
 static void print_listed(json_t *entry)
 {
-	if (json_is_true(json_object_get(entry, "is_folder")))
-		printf("d %10s  %s/\n", "", json_string_value(json_object_get(entry, "child")));
-	else
+	if (!json_is_true(json_object_get(entry, "is_folder"))) {
 		print_entry(entry, "");
+		return;
+	}
+	printf("d %10s  ", "");
+	print_text(json_object_get(entry, "child"));
+	puts("/");
 }
 
 /* ---- Ls ---- */

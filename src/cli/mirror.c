@@ -20,7 +20,9 @@ void hf_mirror_tell(struct hf_mirror *m, const char *what, struct hf_slice name,
 		return;
 	hf_progress_end(&m->progress);
 	if (!m->cli->json) {
-		printf("%c %.*s\n", what[0] == 'a' ? '+' : what[0] == 'c' ? '~' : '-', (int)name.length, (const char *)name.data);
+		printf("%c ", what[0] == 'a' ? '+' : what[0] == 'c' ? '~' : '-');
+		hf_terminal_text(name);
+		putchar('\n');
 		return;
 	}
 	json_t *line = json_pack("{s:s, s:s%, s:I}", "op", what, "path", (const char *)name.data, name.length, "bytes", (json_int_t)bytes);

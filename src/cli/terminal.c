@@ -114,3 +114,16 @@ void hf_terminal_facts(json_t *object)
 		putchar('\n');
 	}
 }
+
+void hf_terminal_text(struct hf_slice text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		uint8_t byte = text.data[i];
+		if (byte < ' ' || byte == 0x7f)
+			printf("\\x%02x", byte);
+		else if (byte == 0xc2 && i + 1 < text.length && text.data[i + 1] < 0xa0) /* U+0080 to U+009F are commands too */
+			printf("\\xc2\\x%02x", text.data[++i]);
+		else
+			putchar(byte);
+	}
+}

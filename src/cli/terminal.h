@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "base/bytes.h"
 #include "base/env.h"
 
 /* Once the work has taken a second: a line on standard error, on a terminal drawn again at most ten times a second, elsewhere followed by
@@ -20,5 +21,8 @@ void hf_progress_end(struct hf_progress *progress); /* wipes the line */
 
 /* One line for each member of the object: numbers grouped by thousands, …_bytes as sizes, …created_at as dates. */
 void hf_terminal_facts(json_t *object);
+
+/* Text of others, to standard output; what a terminal could take for a command is written \\xNN. */
+void hf_terminal_text(struct hf_slice text);
 
 #endif

@@ -39,6 +39,8 @@ test('create prints the key, put and rm change, ls, cat, get and diff print', { 
   assert.equal((await ours.try(['cat', key, '/program', '--at', '4'])).out.length, 2000)
   assert.deepEqual(await ours.object(['clear', key, '/a/b']), { cleared: 1 })
   assert.match((await ours.fails(['cat', key, '/a/b'])).err, /not held here; `holdfast drive fetch` brings/)
+  await ours.link(key, '/evil', '/\u001b[2J\u009b\n')
+  assert.match((await ours.try(['ls', key])).out, /evil -> \/\\x1b\[2J\\xc2\\x9b\\x0a\n/)
 })
 
 test('what is wrong is told', { timeout }, async t => {
