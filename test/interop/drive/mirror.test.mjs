@@ -282,14 +282,9 @@ test('a disk that is full or read-only is told, and nothing half-written is in t
   const { ours, key, from } = await mirrored(scene)
   await from()
   const folder = await place(scene)
-  const inside = (options, script) => execFileSync('unshare', ['-m', 'sh', '-c',
+  const isolation = process.getuid() === 0 ? '-m' : '-rm' // who is not root may mount in a user namespace of their own
+  const inside = (options, script) => execFileSync('unshare', [isolation, 'sh', '-c',
     `mount -t tmpfs -o ${options} none ${folder} || exit 99; ${script}`], { encoding: 'utf8', stdio: 'pipe' })
-  try {
-    inside('size=1m', 'true')
-  } catch {
-    t.skip('file systems cannot be mounted here')
-    return
-  }
   const mirror = `${binary} drive mirror ${key} --to ${folder} --data ${ours.data} 2>&1; echo "code $?"; cd ${folder}; find . -type f | sort`
   const full = inside('size=3m', mirror)
   assert.match(full, /no space left/i)
