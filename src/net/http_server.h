@@ -8,7 +8,7 @@
 #ifndef HF_NET_HTTP_SERVER_H
 #define HF_NET_HTTP_SERVER_H
 
-#include "net/address.h"
+#include "base/address.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "net/websocket.h"

@@ -11,7 +11,7 @@
 #ifndef HF_NET_PEER_SOCKET_H
 #define HF_NET_PEER_SOCKET_H
 
-#include "net/address.h"
+#include "base/address.h"
 #include "net/loop.h"
 #include "wire/protomux.h"
 #include "wire/secret_stream.h"

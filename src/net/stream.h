@@ -12,7 +12,7 @@
 #include <uv.h>
 
 #include "base/metrics.h"
-#include "net/address.h"
+#include "base/address.h"
 #include "net/loop.h"
 #include "net/memory.h"
 

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/corestore.h"
-#include "net/address.h"
+#include "base/address.h"
 
 static bool is_of_relay(const struct hf_setting *s)
 {

@@ -1,5 +1,5 @@
 /* All addresses are 16 bytes, IPv4 mapped into ::ffff:0:0/96, so that ranges and comparisons have one form. */
-#include "net/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -52,6 +52,16 @@ int hf_address_parse(const char *text, struct hf_address *address, struct hf_fai
 		return hf_fail(failure, HF_EADDR,
 			"\"%.64s\" is not an IP address: names are not looked up here, write 127.0.0.1 or [::1]", host);
 	return HF_OK;
+}
+
+bool hf_address_is_ipv4(const struct hf_address *address)
+{
+	return is_ipv4(address->ip);
+}
+
+bool hf_address_equal(const struct hf_address *a, const struct hf_address *b)
+{
+	return a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
 }
 
 int hf_address_range_parse(const char *text, struct hf_address_range *range)

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "net/address.h"
+#include "base/address.h"
 
 static void test_addresses_are_read_and_written(void **state)
 {

@@ -1,6 +1,6 @@
-/* address: textual addresses, ranges, and the address that a request really came from. */
-#ifndef HF_NET_ADDRESS_H
-#define HF_NET_ADDRESS_H
+/* address: where a peer is, as a value: textual addresses, ranges, and the address that a request really came from. */
+#ifndef HF_BASE_ADDRESS_H
+#define HF_BASE_ADDRESS_H
 
 #include <sys/socket.h>
 
@@ -24,6 +24,8 @@ HF_API int hf_address_parse(const char *text, struct hf_address *address, struct
 HF_API int hf_address_range_parse(const char *text, struct hf_address_range *range); /* "10.0.0.0/8", "::1" */
 HF_API bool hf_address_in_range(const struct hf_address *address, const struct hf_address_range *range);
 HF_API enum hf_address_class hf_address_class(const struct hf_address *address);
+HF_API bool hf_address_is_ipv4(const struct hf_address *address);
+HF_API bool hf_address_equal(const struct hf_address *a, const struct hf_address *b); /* IP and port */
 HF_API char *hf_address_text(const struct hf_address *address, bool with_port, char out[static HF_ADDRESS_TEXT_BYTES]);
 HF_API void hf_address_from_sockaddr(struct hf_address *address, const struct sockaddr *from);
 HF_API socklen_t hf_address_to_sockaddr(const struct hf_address *address, struct sockaddr_storage *to);
