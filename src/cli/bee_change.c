@@ -158,7 +158,7 @@ static bool read_file(struct changing *c, const char *path)
 	if (r == HF_OK && c->input.bytes.length)
 		r = hf_buffer_append(&c->batch, c->input.bytes.data, c->input.bytes.length);
 	if (r < 0)
-		fprintf(stderr, "holdfast: %s\n", failure.text);
+		hf_terminal_fail(failure.text);
 	return r == HF_OK;
 }
 

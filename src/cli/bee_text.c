@@ -98,24 +98,54 @@ static int append_hex_text(struct hf_slice bytes, struct hf_buffer *out)
 	return HF_OK;
 }
 
-int hf_cli_bee_write_json(enum hf_bee_encoding encoding, struct hf_slice bytes, struct hf_buffer *out)
+static int append_hex_string(struct hf_slice bytes, struct hf_buffer *out)
 {
-	if (hf_bee_encoding_check(encoding, bytes) < 0)
-		return HF_EMALFORMED;
-	if (encoding == HF_BEE_JSON)
-		return append_compact(bytes, out);
-	if (encoding == HF_BEE_UTF8)
-		return hf_json_append_string(out, bytes);
 	int r = hf_buffer_append(out, "\"", 1);
 	if (r == HF_OK)
 		r = append_hex_text(bytes, out);
 	return r == HF_OK ? hf_buffer_append(out, "\"", 1) : r;
 }
 
+/* How many bytes at the front are one of the characters U+007F to U+009F, which JSON has as they are and a terminal takes for commands. */
+static size_t command_length(const uint8_t *at, size_t left)
+{
+	return left > 0 && at[0] == 0x7f ? 1 : left > 1 && at[0] == 0xc2 && at[1] < 0xa0 ? 2 : 0;
+}
+
+/* They can only be in strings: there they are written \\u00NN. */
+static int append_shown(struct hf_slice json, struct hf_buffer *out)
+{
+	size_t plain = 0, at = 0;
+	int r = HF_OK;
+	while (r == HF_OK && at < json.length) {
+		size_t length = command_length(json.data + at, json.length - at);
+		at += length ? length : 1;
+		if (length == 0)
+			continue;
+		r = hf_buffer_printf(out, "%.*s\\u00%02x", (int)(at - length - plain), (const char *)json.data + plain, json.data[at - 1]);
+		plain = at;
+	}
+	return r == HF_OK && plain < at ? hf_buffer_append(out, json.data + plain, at - plain) : r;
+}
+
+int hf_cli_bee_write_json(enum hf_bee_encoding encoding, struct hf_slice bytes, struct hf_buffer *out)
+{
+	struct hf_buffer json = {0};
+	if (hf_bee_encoding_check(encoding, bytes) < 0)
+		return HF_EMALFORMED;
+	if (encoding == HF_BEE_BINARY)
+		return append_hex_string(bytes, out);
+	int r = encoding == HF_BEE_JSON ? append_compact(bytes, &json) : hf_json_append_string(&json, bytes);
+	if (r == HF_OK)
+		r = append_shown(hf_buffer_slice(&json), out);
+	hf_buffer_free(&json);
+	return r;
+}
+
 static bool is_plain(struct hf_slice text)
 {
 	for (size_t i = 0; i < text.length; i++)
-		if (text.data[i] < ' ' || text.data[i] == 0x7f)
+		if (text.data[i] < ' ' || command_length(text.data + i, text.length - i))
 			return false;
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 
 /* ---- Help ---- */
 
@@ -50,7 +51,7 @@ static void print_command_help(const struct hf_cli_command *command, FILE *out)
 
 int hf_cli_fail(const struct hf_failure *failure)
 {
-	fprintf(stderr, "holdfast: %s\n", failure->text[0] ? failure->text : hf_error_text(failure->code));
+	hf_terminal_fail(failure->text[0] ? failure->text : hf_error_text(failure->code));
 	switch (failure->code) {
 	case HF_OK: return HF_CLI_OK;
 	case HF_EBUSY: case HF_EVERSION: case HF_EEXISTS: case HF_ENOTFOUND: return HF_CLI_DATA;
@@ -262,7 +263,7 @@ int hf_cli_run(int argc, char **argv)
 	int code = take_rest(&cli, argc, argv, used + 1);
 	struct hf_failure failure = {0};
 	if (code == HF_CLI_OK && cli.command->wants_config && hf_cli_load_config(&cli, &cli.config, &failure) < 0) {
-		fprintf(stderr, "holdfast: %s\n", failure.text);
+		hf_terminal_fail(failure.text);
 		code = HF_CLI_CONFIG;
 	}
 	if (code == HF_CLI_OK)

@@ -19,7 +19,7 @@ int hf_cli_core_usage(const struct hf_cli *cli, const char *sentence)
 
 int hf_cli_core_fail(const struct hf_failure *failure)
 {
-	fprintf(stderr, "holdfast: %s\n", failure->text[0] ? failure->text : hf_error_text(failure->code));
+	hf_terminal_fail(failure->text[0] ? failure->text : hf_error_text(failure->code));
 	return failure->code == HF_ECORRUPT ? HF_CLI_CORRUPT : HF_CLI_FAILED;
 }
 
@@ -322,6 +322,12 @@ struct verifying {
 };
 
 /* Takes in what one call found; prints its faults, in JSON only counts them. */
+static void print_text(FILE *out, const json_t *text, const char *end)
+{
+	hf_terminal_text(out, hf_slice(json_string_value(text), json_string_length(text)));
+	fputs(end, out);
+}
+
 static int take_verified(struct hf_cli *cli, struct verifying *v, const struct hf_buffer *out, struct hf_progress *progress)
 {
 	json_t *report = read_object(out), *next = json_object_get(report, "next"), *faults = json_object_get(report, "faults"), *fault;
@@ -335,7 +341,7 @@ static int take_verified(struct hf_cli *cli, struct verifying *v, const struct h
 	if (json_array_size(faults) > 0)
 		hf_progress_end(progress);
 	json_array_foreach(faults, i, fault)
-		fprintf(cli->json ? stderr : stdout, "%s\n", json_string_value(fault));
+		print_text(cli->json ? stderr : stdout, fault, "\n");
 	hf_progress_show(progress, v->blocks, (uint64_t)json_integer_value(json_object_get(report, "blocks_held")));
 	json_decref(report);
 	return HF_OK;

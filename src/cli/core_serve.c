@@ -7,6 +7,7 @@
 
 #include "cli/core_append.h"
 #include "cli/core_net.h"
+#include "cli/terminal.h"
 #include "codec/core_key.h"
 #include "codec/hex.h"
 #include "data/hyperdrive/drive.h"
@@ -69,8 +70,9 @@ void hf_cli_core_log_left(const struct hf_core_node_peer *peer, int code, const 
 {
 	const char *end = why && why[0] ? why : hf_error_text(code);
 	size_t length = strlen(end);
-	fprintf(stderr, "peer %s %s: %s%s (%s)\n", peer->address[0] ? peer->address : "unknown", peer->remote_key ? "left" : "was not let in", end,
-		length && end[length - 1] == '.' ? "" : ".", hf_error_name(code));
+	fprintf(stderr, "peer %s %s: ", peer->address[0] ? peer->address : "unknown", peer->remote_key ? "left" : "was not let in");
+	hf_terminal_text(stderr, hf_slice(end, length));
+	fprintf(stderr, "%s (%s)\n", length && end[length - 1] == '.' ? "" : ".", hf_error_name(code));
 }
 
 static void came(void *context, const struct hf_core_node_peer *peer)

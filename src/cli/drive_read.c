@@ -87,7 +87,7 @@ static void print_json(json_t *object)
 /* A path as a terminal can have it. */
 static void print_text(const json_t *text)
 {
-	hf_terminal_text(hf_slice(json_string_value(text), json_string_length(text)));
+	hf_terminal_text(stdout, hf_slice(json_string_value(text), json_string_length(text)));
 }
 
 /* "x  1.2 MiB  /path -> link" */

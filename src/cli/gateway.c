@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
+#include "cli/terminal.h"
 
 static int load(void *context, struct hf_config **out, struct hf_failure *failure)
 {
@@ -26,7 +27,7 @@ static int print(int status, struct hf_buffer *out, const struct hf_failure *fai
 	hf_buffer_free(out);
 	if (status == HF_OK)
 		return HF_CLI_OK;
-	fprintf(stderr, "holdfast: %s\n", failure && failure->text[0] ? failure->text : hf_error_text(status));
+	hf_terminal_fail(failure && failure->text[0] ? failure->text : hf_error_text(status));
 	return status == HF_ENOTFOUND ? HF_CLI_USAGE : HF_CLI_FAILED;
 }
 

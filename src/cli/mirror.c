@@ -21,7 +21,7 @@ void hf_mirror_tell(struct hf_mirror *m, const char *what, struct hf_slice name,
 	hf_progress_end(&m->progress);
 	if (!m->cli->json) {
 		printf("%c ", what[0] == 'a' ? '+' : what[0] == 'c' ? '~' : '-');
-		hf_terminal_text(name);
+		hf_terminal_text(stdout, name);
 		putchar('\n');
 		return;
 	}
@@ -44,7 +44,7 @@ int hf_mirror_fail(struct hf_mirror *m, const struct hf_failure *failure)
 	}
 	hf_progress_end(&m->progress);
 	if (m->failed++ < FAILURES_SHOWN_MAX)
-		fprintf(stderr, "holdfast: %s\n", failure->text);
+		hf_terminal_fail(failure->text);
 	else if (m->failed == FAILURES_SHOWN_MAX + 1)
 		fprintf(stderr, "…further files that fail are only counted\n");
 	return HF_OK;

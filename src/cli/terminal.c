@@ -1,7 +1,6 @@
 /* terminal: progress and facts. */
 #include "cli/terminal.h"
 
-#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,6 +52,26 @@ void hf_progress_end(struct hf_progress *p)
 	p->is_drawn = false;
 }
 
+void hf_terminal_text(FILE *out, struct hf_slice text)
+{
+	for (size_t i = 0; i < text.length; i++) {
+		uint8_t byte = text.data[i];
+		if (byte < ' ' || byte == 0x7f)
+			fprintf(out, "\\x%02x", byte);
+		else if (byte == 0xc2 && i + 1 < text.length && text.data[i + 1] < 0xa0) /* U+0080 to U+009F are commands too */
+			fprintf(out, "\\xc2\\x%02x", text.data[++i]);
+		else
+			putc(byte, out);
+	}
+}
+
+void hf_terminal_fail(const char *sentence)
+{
+	fputs("holdfast: ", stderr);
+	hf_terminal_text(stderr, hf_slice_text(sentence));
+	putc('\n', stderr);
+}
+
 static void print_label(const char *key, bool is_bytes)
 {
 	int width = 0;
@@ -87,7 +106,7 @@ static void print_value(const char *key, json_t *value, bool is_bytes)
 	else if (json_is_boolean(value))
 		printf("%s", json_is_true(value) ? "yes" : "no");
 	else if (json_is_string(value))
-		printf("%s", json_string_value(value));
+		hf_terminal_text(stdout, hf_slice(json_string_value(value), json_string_length(value)));
 }
 
 void hf_terminal_facts(json_t *object)
@@ -112,18 +131,5 @@ void hf_terminal_facts(json_t *object)
 			print_value(key, value, is_bytes);
 		}
 		putchar('\n');
-	}
-}
-
-void hf_terminal_text(struct hf_slice text)
-{
-	for (size_t i = 0; i < text.length; i++) {
-		uint8_t byte = text.data[i];
-		if (byte < ' ' || byte == 0x7f)
-			printf("\\x%02x", byte);
-		else if (byte == 0xc2 && i + 1 < text.length && text.data[i + 1] < 0xa0) /* U+0080 to U+009F are commands too */
-			printf("\\xc2\\x%02x", text.data[++i]);
-		else
-			putchar(byte);
 	}
 }

@@ -3,6 +3,7 @@
 #define HF_CLI_TERMINAL_H
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/env.h"
@@ -22,7 +23,9 @@ void hf_progress_end(struct hf_progress *progress); /* wipes the line */
 /* One line for each member of the object: numbers grouped by thousands, …_bytes as sizes, …created_at as dates. */
 void hf_terminal_facts(json_t *object);
 
-/* Text of others, to standard output; what a terminal could take for a command is written \\xNN. */
-void hf_terminal_text(struct hf_slice text);
+/* Text of others; what a terminal could take for a command is written \\xNN. */
+void hf_terminal_text(FILE *out, struct hf_slice text);
+/* "holdfast: ", the sentence and a newline, to standard error; a sentence may have names of others in it. */
+void hf_terminal_fail(const char *sentence);
 
 #endif

@@ -46,7 +46,9 @@ static void refuse(struct importing *in, uint64_t line, const char *reason)
 {
 	if (in->printed++ < REFUSALS_PRINTED_MAX) {
 		hf_progress_end(&in->progress);
-		fprintf(stderr, "line %llu: %s\n", (unsigned long long)line, reason);
+		fprintf(stderr, "line %llu: ", (unsigned long long)line);
+		hf_terminal_text(stderr, hf_slice_text(reason));
+		putc('\n', stderr);
 	} else if (in->printed == REFUSALS_PRINTED_MAX + 1) {
 		fprintf(stderr, "…further refusals are only counted\n");
 	}

@@ -32,6 +32,10 @@ test('create prints the key, put and del change, get and list print', { timeout 
   assert.equal((await ours.try(['diff', key, '6'])).out, '- b\t"two\\twords"\n- c\t\n')
   assert.equal((await ours.try(['get', key, 'a', '--at', '5'])).out, '1\n')
   assert.deepEqual((await ours.list(key)).map(({ key }) => key), ['d'])
+  await ours.put(key, [['evil\u009b2J', '"\u007f\u009b2J\u00a0"']])
+  const commands = '"evil\\u009b2J"\t"\\u007f\\u009b2J\u00a0"\n'
+  assert.equal((await ours.try(['list', key, '--gt', 'd', '--value-encoding', 'json'])).out, commands)
+  assert.deepEqual(await ours.list(key, '--gt', 'd', '--value-encoding', 'json'), [{ seq: 8, key: 'evil\u009b2J', value: '\u007f\u009b2J\u00a0' }])
 })
 
 test('a change may depend on what is there', { timeout }, async t => {

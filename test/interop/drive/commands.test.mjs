@@ -41,6 +41,12 @@ test('create prints the key, put and rm change, ls, cat, get and diff print', { 
   assert.match((await ours.fails(['cat', key, '/a/b'])).err, /not held here; `holdfast drive fetch` brings/)
   await ours.link(key, '/evil', '/\u001b[2J\u009b\n')
   assert.match((await ours.try(['ls', key])).out, /evil -> \/\\x1b\[2J\\xc2\\x9b\\x0a\n/)
+  await ours.put(key, '/\u001b[2J\u009b', 'x')
+  const folder = join(ours.directory, 'folder')
+  await mkdir(join(folder, '\u001b[2J\u009b'), { recursive: true })
+  const { err } = await ours.fails(['mirror', key, '--to', folder])
+  assert.match(err, /\/\\x1b\[2J\\xc2\\x9b is a folder there/)
+  assert.doesNotMatch(err, /[\0-\x09\x0b-\x1f\x7f-\x9f]/)
 })
 
 test('what is wrong is told', { timeout }, async t => {
