@@ -151,7 +151,7 @@ int hf_mirror_compare(struct hf_mirror *m, struct hf_slice name, const json_t *i
 	bool is_same = false;
 	int r = HF_OK;
 	*out = HF_MIRROR_OTHER;
-	if (!in_drive)
+	if (!in_drive || json_is_true(json_object_get(in_drive, "unreadable")))
 		return r;
 	if (json_is_string(link) || in_folder->type == HF_FOLDER_LINK)
 		is_same = json_is_string(link) && in_folder->type == HF_FOLDER_LINK &&

@@ -397,6 +397,9 @@ int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_sli
 	char last[NAME_MAX + 1], part[PART_BYTES];
 	struct hf_buffer text = {0};
 	bool is_inner = target.length > 0 && target.data[0] == '/';
+	if (target.length > 0 && memchr(target.data, 0, target.length))
+		return hf_fail(failure, HF_EINVAL, "%s%.*s cannot be made: the symbolic link has a NUL byte in what it says.", folder->path,
+			name.length < SHOWN_BYTES ? (int)name.length : SHOWN_BYTES, (const char *)name.data);
 	int directory = open_place(folder, name, true, last);
 	int r = is_inner ? hf_buffer_append_text(&text, folder->path) : HF_OK;
 	if (r == HF_OK)

@@ -53,7 +53,7 @@ int hf_folder_write_end(struct hf_folder *folder, struct hf_slice name, uint64_t
 	struct hf_failure *failure);
 /* Closes the part; removes it unless it is to be found again. */
 void hf_folder_write_abandon(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool keep);
-/* A link in place of what is there; a target that begins with '/' is one in the folder. */
+/* A link in place of what is there; a target that begins with '/' is one in the folder. HF_EINVAL: the target has a NUL byte. */
 int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_slice target, struct hf_failure *failure);
 int hf_folder_set_executable(struct hf_folder *folder, struct hf_slice name, bool is_executable, struct hf_failure *failure);
 /* A file or link, and the directories that it leaves empty. HF_ENOTFOUND. */
