@@ -147,17 +147,10 @@ static int put_file(struct filling *f, struct hf_slice name, struct hf_failure *
 	return r;
 }
 
-/* The same blob, with another mode. */
-static int put_mode(struct filling *f, struct hf_slice name, const json_t *in_drive, struct hf_failure *failure)
+static int put_mode(struct filling *f, struct hf_slice name, struct hf_failure *failure)
 {
-	json_t *metadata = json_object_get(in_drive, "metadata"), *blob = json_object_get(in_drive, "blob");
-	char *text = json_is_null(metadata) ? NULL : json_dumps(metadata, JSON_COMPACT | JSON_ENCODE_ANY);
-	json_t *file = json_pack("{s:s%, s:b, s:s*}", "path", (const char *)name.data, name.length, "executable", f->entry.is_executable,
-		"metadata", text);
-	free(text);
-	if (file && json_is_object(blob))
-		json_object_set(file, "blob", blob);
-	return add(f, file, failure);
+	return add(f, json_pack("{s:s%, s:b, s:b}", "path", (const char *)name.data, name.length, "executable", f->entry.is_executable, "mode",
+		true), failure);
 }
 
 static int put_link(struct filling *f, struct hf_slice name, struct hf_failure *failure)
@@ -187,7 +180,7 @@ static int mirror_one(struct filling *f, struct hf_slice name, struct hf_failure
 		hf_mirror_tell(m, in_drive ? "change" : "add", name, difference == HF_MIRROR_OTHER ? f->entry.size : 0);
 		m->bytes += difference == HF_MIRROR_OTHER && f->entry.type == HF_FOLDER_FILE ? f->entry.size : 0;
 		if (!m->is_dry)
-			r = difference == HF_MIRROR_MODE ? put_mode(f, name, in_drive, failure)
+			r = difference == HF_MIRROR_MODE ? put_mode(f, name, failure)
 				: f->entry.type == HF_FOLDER_LINK ? put_link(f, name, failure) : put_file(f, name, failure);
 	}
 	json_decref(in_drive);

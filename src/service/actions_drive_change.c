@@ -60,6 +60,9 @@ static int explain(struct changing *c, const json_t *file, struct hf_slice path,
 		return r;
 	if (json_is_string(json_object_get(file, "link")) && hf_action_slice(file, "link").length == 0)
 		return hf_fail(failure, r, "What a symbolic link stands for cannot be empty.");
+	if (json_is_true(json_object_get(file, "mode")))
+		return hf_fail(failure, r, "\"%.*s\" is a symbolic link: it has no mode.", path.length < 120 ? (int)path.length : 120,
+			(const char *)path.data);
 	return hf_fail(failure, r, "The metadata of \"%.*s\" is not one value of JSON.", path.length < 120 ? (int)path.length : 120,
 		(const char *)path.data);
 }
@@ -71,7 +74,9 @@ static int put(struct changing *c, const json_t *file, struct hf_slice path, str
 	const json_t *link = json_object_get(file, "link"), *blob = json_object_get(file, "blob");
 	struct hf_blob_id id;
 	int r;
-	if (link)
+	if (json_is_true(json_object_get(file, "mode")))
+		r = hf_drive_set_executable(c->drive, path, properties.is_executable);
+	else if (link)
 		r = hf_drive_symlink(c->drive, path, hf_action_slice(file, "link"), properties.metadata);
 	else if (!blob)
 		r = hf_drive_put(c->drive, path, &properties, content);

@@ -83,6 +83,21 @@ int hf_drive_symlink(struct hf_drive *drive, struct hf_slice name, struct hf_sli
 	return status == HF_OK ? put_entry(drive, &entry) : status;
 }
 
+int hf_drive_set_executable(struct hf_drive *drive, struct hf_slice name, bool is_executable)
+{
+	struct hf_drive_entry entry;
+	int status = prepare(drive, name);
+
+	if (status == HF_OK)
+		status = hf_drive_entry(drive, NULL, name, &entry);
+	if (status != HF_OK)
+		return status;
+	if (entry.has_link)
+		return HF_EINVAL;
+	entry.is_executable = is_executable;
+	return put_entry(drive, &entry);
+}
+
 int hf_drive_del(struct hf_drive *drive, struct hf_slice name)
 {
 	int status = hf_drive_key(drive, name);

@@ -116,6 +116,8 @@ HF_API int hf_drive_put_blob(struct hf_drive *drive, struct hf_slice name, const
 	const struct hf_blob_id *blob); /* NULL: without one */
 /* target is kept as it is. HF_EINVAL: it is empty, has a NUL or is not UTF-8; HF_ETOOBIG. */
 HF_API int hf_drive_symlink(struct hf_drive *drive, struct hf_slice name, struct hf_slice target, struct hf_slice metadata);
+/* Of a file that is there; its blob and metadata stay as they are, every digit of them. HF_ENOTFOUND; HF_EINVAL: it is a link. */
+HF_API int hf_drive_set_executable(struct hf_drive *drive, struct hf_slice name, bool is_executable);
 HF_API int hf_drive_del(struct hf_drive *drive, struct hf_slice name); /* HF_ENOTFOUND. The blob stays. */
 /* Forgets the blob that is stored here, not the entry. HF_ENOTFOUND: there is no such entry, or it has no blob. */
 HF_API int hf_drive_clear(struct hf_drive *drive, struct hf_slice name);

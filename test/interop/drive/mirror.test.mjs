@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, lstat, mkdir, readFile, readdir, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { random, scale, sleep, until } from '../lib/core.mjs'
+import { run } from '../lib/command.mjs'
 import { binary } from '../lib/gateway.mjs'
 import { Scene, all, drives, file, filled, theirs } from '../lib/drive.mjs'
 
@@ -136,6 +137,18 @@ test('a drive of the package becomes a folder, its changes and deletions too', {
   const then = drive.checkout(3)
   await assertEqual(then, folder)
   await then.close()
+})
+
+test('another mode leaves what the package had put with a file', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const { ours, folder, key, from } = await mirrored(scene)
+  await put(folder, '/noted', 'noted')
+  await from()
+  await ours.object(['put', key, '/noted', '--metadata', '{"large":18446744073709551616,"exact":[1.0]}'], { input: 'noted' })
+  await chmod(join(folder, 'noted'), 0o755)
+  assert.deepEqual((await from()).slice(0, -1).map(({ op, path }) => `${op} ${path}`), ['change /noted'])
+  const { out } = await run(['bee', 'get', key, '/noted', '--sub', 'files', '--data', ours.data])
+  assert.match(out, /"executable":true.*"metadata":\{"large":18446744073709551616,"exact":\[1\.0\]\}/)
 })
 
 test('what a drive holds in part is told, and removes nothing', { timeout }, async t => {

@@ -541,6 +541,30 @@ static void test_a_reader_wants_ahead_and_no_more_when_it_is_freed(void **state)
 	end_pair(&pair);
 }
 
+static void test_another_mode_leaves_every_digit_of_the_metadata(void **state)
+{
+	struct core_node node;
+	struct hf_drive_entry entry;
+	struct hf_slice metadata = hf_slice_text("{\"n\":[18446744073709551617,0.1000,1e400],\"text\":\"\xc3\xa5\"}");
+	struct hf_drive_properties properties = {.metadata = metadata};
+
+	(void)state;
+	core_node_make(&node, 1);
+	struct hf_drive *drive = drive_open(&node, NULL);
+	assert_int_equal(hf_drive_put(drive, hf_slice_text("/a"), &properties, hf_slice_text("content")), HF_OK);
+	assert_int_equal(hf_drive_set_executable(drive, hf_slice_text("/a"), true), HF_OK); /* of what is pending, too */
+	assert_int_equal(hf_bee_flush(hf_drive_bee(drive)), HF_OK);
+	assert_int_equal(hf_drive_entry(drive, NULL, hf_slice_text("/a"), &entry), HF_OK);
+	assert_true(entry.is_executable && entry.has_blob);
+	assert_int_equal(entry.blob.byte_length, 7);
+	assert_true(hf_slice_equal(entry.metadata, metadata));
+	drive_link(drive, "/link", "/a");
+	assert_int_equal(hf_drive_set_executable(drive, hf_slice_text("/link"), true), HF_EINVAL);
+	assert_int_equal(hf_drive_set_executable(drive, hf_slice_text("/none"), true), HF_ENOTFOUND);
+	hf_drive_close(drive);
+	core_node_remove(&node);
+}
+
 static void test_a_drive_of_another_s_cannot_be_changed(void **state)
 {
 	struct hf_drive_entry entry;
@@ -569,6 +593,7 @@ int main(void)
 		cmocka_unit_test(test_a_map_s_blocks_have_numbers_that_a_blob_can_have),
 		cmocka_unit_test(test_a_range_of_a_sparse_file_takes_the_blocks_that_it_is_in),
 		cmocka_unit_test(test_a_reader_wants_ahead_and_no_more_when_it_is_freed),
+		cmocka_unit_test(test_another_mode_leaves_every_digit_of_the_metadata),
 		cmocka_unit_test(test_a_drive_of_another_s_cannot_be_changed),
 	};
 
