@@ -168,10 +168,22 @@ static void check_rejected(struct fetching *f, const struct hf_replicator_stats 
 	fail(f, HF_ENOTFOUND, sentence);
 }
 
+/* Blocks that were named need nobody who tells how long the core is. */
+static bool is_all_here(const struct fetching *f)
+{
+	for (size_t i = 0; i < f->range_count; i++)
+		if (f->ranges[i].to > hf_core_length(f->core) || f->ranges[i].from > f->ranges[i].to ||
+			count_missing(f, f->ranges[i].from, f->ranges[i].to) > 0)
+			return false;
+	return f->range_count > 0;
+}
+
 static void on_look(struct hf_timer *timer)
 {
 	struct fetching *f = HF_CONTAINER_OF(timer, struct fetching, look);
 	struct hf_replicator_stats stats;
+	if (!f->is_live && f->step == WAITING && is_all_here(f))
+		finish(f);
 	hf_replication_stats(f->replication, &stats);
 	if (!f->is_live && f->step == WAITING && hf_replication_peer_count(f->replication) > 0)
 		hear(f);

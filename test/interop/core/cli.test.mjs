@@ -121,6 +121,9 @@ test('serve dials and fetch listens, in both roles of the handshake', { timeout 
     const { length, blocks_fetched: fetched } = JSON.parse(fetching.out)
     assert.deepEqual([length, fetched], [30, 30])
     await server.stop()
+    // Blocks that are all here wait for nobody.
+    const again = await reader.object(['fetch', key, '--tcp', '127.0.0.1:0', '--listen', '--blocks', '3..9,20', '--timeout', '40'], { timeoutMs: 30000 })
+    assert.deepEqual([again.length, again.blocks_fetched], [30, 0])
   }
 })
 
