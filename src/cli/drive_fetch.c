@@ -123,10 +123,20 @@ static int fetch_folder(struct fetching *f, const char *folder, struct hf_failur
 	return r == HF_OK ? failure->code : r;
 }
 
+static bool is_root(const char *path)
+{
+	struct hf_buffer name = {0};
+	bool is_empty = hf_drive_folder(hf_slice_text(path), &name) == HF_OK && name.length == 0;
+	hf_buffer_free(&name);
+	return is_empty;
+}
+
 /* A path is a file, or a folder, or both. */
 static int fetch_path(struct fetching *f, const char *path, struct hf_failure *failure)
 {
 	uint64_t before = f->file_count;
+	if (is_root(path))
+		return fetch_folder(f, path, failure);
 	json_t *entry = hf_cli_drive_ask(&f->drive, "drive/entry", json_pack("{s:s, s:b}", "path", path, "follow", true), (struct hf_slice){0},
 		failure);
 	int r = failure->code == HF_ENOTFOUND ? HF_OK : failure->code;

@@ -14,8 +14,10 @@ for (const [kind, make] of [['plain', () => ({})], ['in a namespace', () => ({ n
     const drive = await filled(scene, options)
     const reader = await drives(scene)
     const sealed = options.encryptionKey ? ['--encryption-key', hex(options.encryptionKey)] : []
-    const { files } = await reader.fetch((await scene.listen(drive.whole)).port, drive.core.id, ...sealed)
+    const { port } = await scene.listen(drive.whole)
+    const { files } = await reader.fetch(port, drive.core.id, ...sealed)
     assert.equal(files, 6)
+    assert.equal((await reader.fetch(port, drive.core.id, '/', ...sealed)).files, 6)
     await assertSameDrive(drive, reader, { from: 4, options: sealed })
     const then = drive.checkout(5)
     await assertSameDrive(then, reader, { id: drive.core.id, from: 2, at: ['--at', 5], options: sealed, reads: false })
