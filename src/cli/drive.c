@@ -50,10 +50,11 @@ static int join_blind(struct hf_cli_drive *drive, struct hf_failure *failure)
 	uint8_t key[HF_CORE_KEY_BYTES];
 	struct hf_core_options options = {.size = sizeof options, .key = key};
 	int r = hf_core_manifest(core) ? hf_drive_blobs_key(hf_core_manifest(core), hf_core_key(core), key) : HF_EINVAL;
-	if (r == HF_OK)
-		r = hf_corestore_get(hf_core_node_cores(drive->remote.node), &options, &blobs, failure);
 	if (r < 0)
 		return hf_fail(failure, r, "The core is no drive, or one whose blobs cannot be found without its encryption key.");
+	r = hf_corestore_get(hf_core_node_cores(drive->remote.node), &options, &blobs, failure);
+	if (r < 0)
+		return r;
 	r = hf_cli_remote_join(&drive->remote, blobs, failure);
 	hf_core_unref(blobs);
 	return r;
@@ -81,6 +82,9 @@ static int join_blobs(struct hf_cli_drive *drive, struct hf_failure *failure)
 	int r = find_blobs(drive, &waiter, &is_ready, failure);
 	if (drive->kept)
 		hf_bee_wait_cancel(&waiter);
+	/* A connection that was lost, say, has its sentence. */
+	if (failure->text[0])
+		return r;
 	if (r == HF_EMALFORMED && is_blind)
 		return join_blind(drive, failure);
 	if (r == HF_ENOTFOUND)

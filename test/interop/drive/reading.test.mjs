@@ -2,7 +2,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { hex, random, until } from '../lib/core.mjs'
+import { hex, random, sleep, until } from '../lib/core.mjs'
 import { Scene, all, assertSameDrive, drives, file, filled, theirs } from '../lib/drive.mjs'
 
 const timeout = 60000
@@ -40,6 +40,22 @@ test('an encrypted drive is passed on by who cannot read it', { timeout }, async
   const sealed = ['--encryption-key', hex(encryptionKey)]
   await reader.fetch(server.port, drive.core.id, ...sealed)
   await assertSameDrive(drive, reader, { options: sealed })
+})
+
+test('a connection that is lost before the drive is known is told as that', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const drive = await filled(scene)
+  await drive.core.clear(0, 1) // which tells where the blobs are
+  const listener = await scene.listen(drive.whole)
+  const reader = await drives(scene)
+  const reading = reader.try(['fetch', drive.core.id, '--tcp', `127.0.0.1:${listener.port}`])
+  await until(() => drive.core.peers.some(peer => peer.remoteSynced))
+  await sleep(500)
+  for (const { stream } of listener.connections) stream.noiseStream.write(Buffer.from('0101', 'hex')) // a message that ends too early
+  const { code, err } = await reading
+  assert.equal(code, 1)
+  assert.match(err, /The connection to 127\.0\.0\.1:\d+ ended/)
+  assert.doesNotMatch(err, /no drive/)
 })
 
 test('a drive is followed live, and passed on', { timeout }, async t => {
