@@ -20,13 +20,24 @@ void hf_block_facts_free(struct hf_block_facts *facts)
 	*facts = (struct hf_block_facts){0};
 }
 
-/* The last chunk that begins at or before index, or the first. */
+/* Whether the chunk at place is the last that begins at or before index. */
+static bool is_chunk_of(const struct hf_block_facts *facts, uint32_t place, uint64_t index)
+{
+	return facts->chunks[place]->facts[0].index <= index
+		&& (place + 1 == facts->chunk_count || facts->chunks[place + 1]->facts[0].index > index);
+}
+
+/* The last chunk that begins at or before index, or the first. Where indices were appended one by one, chunks are as long as each other,
+ * and it is where it is expected. */
 static uint32_t chunk_of(const struct hf_block_facts *facts, uint64_t index)
 {
 	uint32_t low = 0, high = facts->chunk_count;
+	uint64_t first = facts->chunks[0]->facts[0].index, expected = index < first ? 0 : (index - first) / CHUNK_FACTS_MAX;
 
-	if (high > 0 && facts->chunks[high - 1]->facts[0].index <= index)
-		return high - 1;
+	if (expected >= high)
+		expected = high - 1;
+	if (is_chunk_of(facts, (uint32_t)expected, index))
+		return (uint32_t)expected;
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
@@ -51,6 +62,8 @@ struct hf_block_place hf_block_facts_find(const struct hf_block_facts *facts, ui
 	high = chunk->count;
 	if (chunk->facts[high - 1].index < index)
 		return (struct hf_block_place){place.chunk + 1, 0};
+	if (index >= chunk->facts[0].index && chunk->facts[high - 1].index - chunk->facts[0].index == high - 1)
+		low = high = (uint32_t)(index - chunk->facts[0].index); /* none is missing */
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
