@@ -84,7 +84,7 @@ static int put_in_batch(struct hf_protomux *mux, uint32_t id, uint32_t type, con
 	return HF_OK;
 }
 
-int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count)
+static int put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count)
 {
 	struct iovec all[1 + HF_CHANNEL_PARTS_MAX];
 	uint8_t head[2 * HF_COMPACT_UINT_BYTES_MAX];
@@ -114,14 +114,26 @@ int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const s
 	return transmit(mux, all, 1 + count);
 }
 
+int hf_protomux_put(struct hf_protomux *mux, uint32_t id, uint32_t type, const struct iovec *parts, int count)
+{
+	hf_protomux_enter(mux); /* what cannot be sent fails the mux, and who hears of it may free it */
+	int error = put(mux, id, type, parts, count);
+
+	hf_protomux_leave(mux);
+	return error;
+}
+
 void hf_protomux_put_control(struct hf_protomux *mux, enum protomux_control type, uint32_t id)
 {
 	uint8_t body[HF_COMPACT_UINT_BYTES_MAX];
 	struct iovec part = {body, hf_compact_put_uint(body, id)};
-	int error = hf_protomux_put(mux, 0, type, &part, 1);
+
+	hf_protomux_enter(mux);
+	int error = put(mux, 0, type, &part, 1);
 
 	if (error != HF_OK)
 		hf_protomux_fail(mux, error, "A channel could not be closed: %s.", hf_error_text(error));
+	hf_protomux_leave(mux);
 }
 
 int hf_channel_send(struct hf_channel *channel, uint32_t type, const struct iovec *parts, int count)

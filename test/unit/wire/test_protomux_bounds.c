@@ -208,6 +208,36 @@ static void test_a_stream_that_fails_ends_the_mux(void **state)
 	}
 }
 
+/* Who hears that nothing can be sent any more may free the mux, whatever was being sent. */
+static void test_a_stream_that_fails_may_take_the_mux_along(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		struct side a;
+		struct hf_channel *channel;
+		static uint8_t body[HF_PROTOMUX_BATCH_BYTES - 1];
+		struct iovec part = {body, sizeof body};
+
+		side_init(&a, NULL, NULL);
+		channel = side_open(&a, "p", "", "");
+		if (i >= 2)
+			hf_protomux_cork(a.mux);
+		if (i == 2)
+			hf_channel_send(channel, 0, &part, 1);
+		if (i == 3)
+			side_say(channel, 0, "x");
+		a.send_error = HF_EIO;
+		a.frees_at = i == 1 ? 1 : 2; /* the line of the error; the channel's end comes before it, but when it was closed itself */
+		if (i == 1)
+			hf_channel_close(channel);
+		else if (i == 3)
+			hf_protomux_uncork(a.mux);
+		else
+			assert_int_equal(side_say(channel, 0, "x"), HF_ECLOSED); /* in a batch, that sends what was there before */
+		assert_null(a.mux);
+		side_done(&a);
+	}
+}
+
 static void test_an_error_ends_the_mux_once(void **state)
 {
 	static const struct { const char *hex; const char *text; } cases[] = {
@@ -317,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_a_channel_that_refuses_a_message_ends_the_mux),
 		cmocka_unit_test(test_a_handler_that_fails_ends_the_mux),
 		cmocka_unit_test(test_a_stream_that_fails_ends_the_mux),
+		cmocka_unit_test(test_a_stream_that_fails_may_take_the_mux_along),
 		cmocka_unit_test(test_an_error_ends_the_mux_once),
 		cmocka_unit_test(test_running_out_of_memory_is_told),
 	};
