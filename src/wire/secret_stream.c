@@ -28,6 +28,7 @@ struct hf_secret_stream {
 	bool is_initiator, is_receiving, is_freed;
 	uint32_t message_bytes_max, output_bytes_max, keep_alive_ms, idle_timeout_ms;
 	uint64_t written_ms, received_ms;
+	uint64_t sent_bytes, received_bytes;
 	struct hf_noise *noise; /* until it is finished */
 	struct hf_secretstream tx, rx;
 	uint8_t rx_key[HF_SECRETSTREAM_KEY_BYTES]; /* until the other side's header is here */
@@ -123,6 +124,7 @@ int hf_secret_stream_write(struct hf_secret_stream *stream, uint64_t now_ms, con
 	if (error != HF_OK)
 		return error;
 	hf_secret_stream_output_commit(&stream->output, LENGTH_BYTES + length);
+	stream->sent_bytes += LENGTH_BYTES + length;
 	stream->written_ms = now_ms;
 	return HF_OK;
 }
@@ -190,6 +192,8 @@ static int recv_header(struct hf_secret_stream *stream, const uint8_t header[sta
 	hf_secretstream_init(&stream->rx, stream->rx_key, header + STREAM_ID_BYTES);
 	hf_wipe(stream->rx_key, sizeof stream->rx_key);
 	stream->phase = MESSAGES;
+	if (stream->events->header != NULL)
+		stream->events->header(stream->context);
 	return HF_OK;
 }
 
@@ -200,6 +204,7 @@ static int recv_message(struct hf_secret_stream *stream, uint8_t *sealed, size_t
 
 	if (error != HF_OK)
 		return error;
+	stream->received_bytes += LENGTH_BYTES + length;
 	length -= HF_SECRETSTREAM_OVERHEAD_BYTES;
 	/* An empty one keeps the connection alive and means no more to a side that does so itself. */
 	if (length > 0 || stream->keep_alive_ms == 0)
@@ -288,6 +293,16 @@ int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint
 	if (stream->gathered.length == 0)
 		hf_buffer_free(&stream->gathered);
 	return error == HF_OK || error == HF_EWAIT ? HF_OK : end(stream, error);
+}
+
+uint64_t hf_secret_stream_received_bytes(const struct hf_secret_stream *stream)
+{
+	return stream->received_bytes;
+}
+
+uint64_t hf_secret_stream_sent_bytes(const struct hf_secret_stream *stream)
+{
+	return stream->sent_bytes;
 }
 
 size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream)

@@ -29,6 +29,9 @@ struct hf_secret_stream_events {
 	 * when the handshake was handed in. */
 	void (*handshake)(void *context, const uint8_t remote_key[static HF_SIGN_PUBLIC_BYTES],
 		const uint8_t handshake_hash[static HF_HANDSHAKE_HASH_BYTES]);
+	/* The other side's header is here, which comes before its first message: there is somebody who took part in the handshake. May be
+	 * NULL. */
+	void (*header)(void *context);
 	/* One whole message, borrowed until return; the bytes may be written to. */
 	void (*message)(void *context, uint8_t *data, size_t length);
 };
@@ -74,6 +77,9 @@ HF_API size_t hf_secret_stream_send(struct hf_secret_stream *stream, struct hf_s
 /* Sealed and not taken yet. */
 HF_API size_t hf_secret_stream_pending_bytes(const struct hf_secret_stream *stream);
 
+/* Of messages, sealed and with their lengths, over the whole session. */
+HF_API uint64_t hf_secret_stream_received_bytes(const struct hf_secret_stream *stream);
+HF_API uint64_t hf_secret_stream_sent_bytes(const struct hf_secret_stream *stream);
 /* Of an unfinished frame: what the session holds for the remote. */
 HF_API size_t hf_secret_stream_gathered_bytes(const struct hf_secret_stream *stream);
 
