@@ -110,7 +110,8 @@ HF_API void hf_udx_read_counters(const struct hf_udx *udx, struct hf_udx_counter
 /* ---- Streams ---- */
 
 /* id 0: a random one. HF_EEXISTS: the id is in use; HF_EBUSY: stream_count_max; HF_ENOMEM. */
-HF_API int hf_udx_stream_new(struct hf_udx_stream **out, struct hf_udx *udx, uint32_t id, const struct hf_udx_events *events, void *context);
+HF_API int hf_udx_stream_new(
+	struct hf_udx_stream **out, struct hf_udx *udx, uint32_t id, const struct hf_udx_events *events, void *context);
 /* At any time, also in its own events; no event comes any more. A connected stream that has not closed is destroyed. NULL is fine. */
 HF_API void hf_udx_stream_free(struct hf_udx_stream *stream);
 HF_API void hf_udx_stream_set_events(struct hf_udx_stream *stream, const struct hf_udx_events *events, void *context);
@@ -156,8 +157,8 @@ HF_API void hf_udx_stream_resume(struct hf_udx_stream *stream);
 
 /* After so long with nothing sent or in flight, a heartbeat is sent. 0: none, as a stream begins. */
 HF_API void hf_udx_stream_set_keep_alive(struct hf_udx_stream *stream, uint32_t interval_ms);
-/* From now on what comes for `stream` is sent on to the other end of `to`, and is not looked at but for DESTROY, which closes `stream`. When
- * one closes, so do those that relay to it. Both directions are two calls. NULL ends it. HF_EINVAL: to itself; HF_ECLOSED. */
+/* From now on what comes for `stream` is sent on to the other end of `to`, and is not looked at but for DESTROY, which closes `stream`.
+ * When one closes, so do those that relay to it. Both directions are two calls. NULL ends it. HF_EINVAL: to itself; HF_ECLOSED. */
 HF_API int hf_udx_stream_relay_to(struct hf_udx_stream *stream, struct hf_udx_stream *to);
 
 struct hf_udx_stats {
