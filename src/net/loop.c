@@ -9,6 +9,7 @@
 
 #include "net/stream.h"
 #include "net/tls.h"
+#include "net/udp_private.h"
 #include "wire/secret_stream.h"
 #include "wire/websocket_deflate.h"
 
@@ -197,6 +198,7 @@ void hf_loop_free(struct hf_loop *loop)
 	assert(loop->memory.used_bytes == 0); /* whoever held some for a connection has let go */
 	hf_stream_pool_free(loop->pool);
 	hf_secret_stream_pool_free(loop->secret_stream_pool);
+	hf_udp_host_free(loop->udp_host);
 	free(loop->read_buffer);
 	free(loop);
 }

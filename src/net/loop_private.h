@@ -15,6 +15,7 @@ struct hf_stream_pool;
 struct hf_tls;
 struct hf_loop_signal;
 struct hf_secret_stream_pool;
+struct hf_udp_host;
 
 /* Every handle's data is the function that closes it and frees what it belongs to, for hf_loop_free. */
 typedef void (*hf_handle_abandon)(uv_handle_t *handle);
@@ -40,6 +41,7 @@ struct hf_loop {
 	struct hf_tls *client_tls;            /* trusts the system's certificates; made at first use */
 	struct hf_stream_pool *pool;
 	struct hf_secret_stream_pool *secret_stream_pool; /* made at the first handshake */
+	struct hf_udp_host *udp_host;                     /* made at first use */
 	struct hf_memory memory;
 };
 
