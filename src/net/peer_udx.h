@@ -15,7 +15,8 @@ struct hf_peer_udx_watch {
 	bool (*firewall)(void *context, struct hf_udx_stream *stream, const struct hf_udx_path *from);
 	void (*remote_changed)(void *context, struct hf_udx_stream *stream);
 	void (*heard)(void *context, struct hf_udx_stream *stream); /* data or a message has come; before the socket has it */
-	void (*gone)(void *context); /* once and last: the stream is of no more use to the watcher */
+	void (*ended)(void *context); /* the socket is over; the stream may linger to send what waits */
+	void (*gone)(void *context);  /* once and last, after it: so is the stream, and the sockets of its paths may be closed */
 };
 
 struct hf_peer_udx {
