@@ -38,12 +38,6 @@
 
 struct hf_dht_node;
 
-/* A node: where it is, and its id. */
-struct hf_dht_contact {
-	struct hf_address address;
-	uint8_t id[HF_DHT_ID_BYTES];
-};
-
 enum hf_dht_role {
 	HF_DHT_ADAPTIVE,    /* ephemeral; persistent when it has proved itself */
 	HF_DHT_EPHEMERAL,   /* for ever: what a short-lived tool is */
@@ -140,6 +134,7 @@ struct hf_dht_request {
 	uint8_t command;         /* enum hf_dht_command, or hf_dht_internal_command */
 	bool force;              /* does not wait for the window */
 	bool once;               /* not sent again */
+	bool is_of_table;        /* a node that does not answer is taken out of the table */
 	uint8_t retries;         /* 0: HF_DHT_RETRIES; see once */
 	uint8_t ttl;             /* 0: the usual one */
 	uint32_t timeout_ms;     /* of one transmission; 0: HF_DHT_TIMEOUT_MS */
@@ -154,6 +149,7 @@ struct hf_dht_request {
 	/* Ours. */
 	struct {
 		struct hf_dht_node *node; /* NULL: not under way */
+		struct hf_udx_socket *socket;
 		struct hf_dht_request *next, *previous; /* of all with its tid's low bits */
 		struct hf_dht_request *wait_next;
 		struct hf_timer timer;
@@ -161,7 +157,8 @@ struct hf_dht_request {
 		uint64_t sent_us;
 		uint16_t tid;
 		uint8_t sent_count;
-		bool is_waiting, has_id;
+		bool is_waiting;
+		int fails; /* with which it ends soon; HF_OK: it goes on */
 	} in;
 };
 

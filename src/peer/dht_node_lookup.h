@@ -35,13 +35,16 @@ struct hf_dht_lookup {
 	void (*peers)(struct hf_dht_lookup *lookup, const struct hf_dht_reply *reply, const struct hf_dht_peer *peers, size_t count);
 	/* As hf_dht_query's; of ADD one announce that was accepted is enough for HF_OK. */
 	void (*done)(struct hf_dht_lookup *lookup, int code);
-	/* Ours; hf_dht_query_closest(&lookup->query, …) and so on may be used. */
+	/* Results, good from done on. */
+	struct hf_dht_contact closest[HF_DHT_K]; /* to start the next one with */
+	size_t closest_count;
+	uint64_t bump_seen; /* the greatest that was heard */
+	/* Ours. */
+	struct hf_dht_node *node;
 	struct hf_dht_query query;
-	struct hf_dht_lookup_clearing *clearing;
-	size_t clearing_count;
+	struct hf_dht_lookup_clearing *clearings;
 	bool is_found_out; /* the query is done, clearing is not */
 	int code;
-	uint64_t bump_seen; /* the greatest that was heard */
 };
 
 /* HF_EINVAL (no key), and as hf_dht_query_start. */
@@ -49,7 +52,7 @@ HF_API int hf_dht_lookup_start(struct hf_dht_node *node, struct hf_dht_lookup *l
 HF_API void hf_dht_lookup_cancel(struct hf_dht_lookup *lookup); /* done is not called; not under way is fine */
 static inline bool hf_dht_lookup_is_active(const struct hf_dht_lookup *lookup)
 {
-	return lookup->query.run != NULL || lookup->clearing_count > 0;
+	return lookup->query.run != NULL || lookup->clearings != NULL;
 }
 
 /* One ANNOUNCE, or UNANNOUNCE, to a node that gave us a token; for announcers. request is as in dht_node.h with to, done and what is wanted

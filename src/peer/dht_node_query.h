@@ -5,14 +5,7 @@
 #define HF_PEER_DHT_NODE_QUERY_H
 
 #include "peer/dht_node.h"
-
-/* One of the nearest nodes that answered. */
-struct hf_dht_closest {
-	struct hf_dht_contact node;
-	struct hf_address to; /* ourselves, as it sees us */
-	bool has_token;
-	uint8_t token[HF_DHT_TOKEN_BYTES];
-};
+#include "wire/dht/walk.h"
 
 struct hf_dht_query {
 	/* Given before the start. value is borrowed until done. */
@@ -40,6 +33,7 @@ struct hf_dht_query {
 	void (*done)(struct hf_dht_query *query, int code);
 	/* Ours. */
 	struct hf_dht_query_run *run; /* NULL: not under way */
+	const struct hf_dht_walk *walk; /* good from the start until done returns */
 };
 
 /* HF_ENOMEM, HF_ECANCELED (suspended), HF_EBUSY: done is not called then. */

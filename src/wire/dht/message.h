@@ -13,6 +13,12 @@
 #define HF_DHT_VALUE_BYTES_MAX 1000u    /* of a value that is stored: with all around it in one packet of any network */
 #define HF_DHT_K 20u                    /* nodes of a row, of a list of closer nodes, of a query's result */
 
+/* A node: where it is, and its id. */
+struct hf_dht_contact {
+	struct hf_address address;
+	uint8_t id[HF_DHT_ID_BYTES];
+};
+
 /* Commands of dht-rpc itself. */
 enum hf_dht_internal_command { HF_DHT_PING, HF_DHT_PING_NAT, HF_DHT_FIND_NODE, HF_DHT_DOWN_HINT, HF_DHT_DELAYED_PING };
 /* Commands of HyperDHT. */
