@@ -84,6 +84,7 @@ static const char *own_option(const struct hf_cli_command *command, const char *
 }
 
 #define OPTION_NAMES_MAX 16
+#define NAMES_MAX 128 /* of commands */
 
 /* Says what is meant, if it is near one of the command's own options. */
 static bool guess_own(const struct hf_cli_command *command, const char *given)
@@ -220,10 +221,10 @@ static const struct hf_cli_command *find_command(int argc, char **argv, int *use
 
 static int fail_command(int argc, char **argv)
 {
-	const char *names[64];
+	const char *names[NAMES_MAX];
 	char given[64];
 	size_t count = 0, family = 0, length = strlen(argv[1]);
-	for (; count < hf_cli_command_count && count < 64; count++) {
+	for (; count < hf_cli_command_count && count < NAMES_MAX; count++) {
 		names[count] = hf_cli_commands[count].words;
 		family += strncmp(names[count], argv[1], length) == 0 && names[count][length] == ' ';
 	}

@@ -104,6 +104,24 @@ static const char *const drive_mirror_options[] = {OF_DRIVE, "to=FOLDER\0make th
 static const char *const drive_fetch_options[] = {OF_REMOTE_DRIVE, "encryption-key=HEX\0the key of an encrypted drive, 32 bytes",
 	"all\0all blocks of both cores, those of old versions, too", "live\0as --all, and follow the drive until interrupted, and serve it", NULL};
 
+#define OF_DHT "bootstrap=HOST:PORT\0a node to begin with; again for others; swarm.bootstrap when left out", \
+	"host=ADDRESS\0the IPv4 address to bind to; 0.0.0.0 when left out", "port=PORT\0the port to bind to"
+#define OF_SEED "seed=HEX\0the seed of the key pair, 32 bytes; a new key pair when left out"
+
+static const char *const dht_options[] = {OF_DHT, NULL};
+static const char *const dht_serve_options[] = {OF_DHT, "address=ADDRESS[:PORT]\0where others see it: the first node of a network",
+	"persistent\0keep records as soon as its address is known", "ephemeral\0never keep records",
+	"open\0it can be reached from anywhere; do not check", NULL};
+static const char *const dht_testnet_options[] = {"nodes=COUNT\0so many; 10 when left out", "port=PORT\0of the first; any when left out", NULL};
+static const char *const dht_lookup_options[] = {OF_DHT, "peer\0TOPIC is a peer's public key: say where it is announced",
+	"core\0TOPIC is the key of a core: look up its discovery key", NULL};
+static const char *const dht_announce_options[] = {OF_DHT, OF_SEED, "relay=HOST:PORT\0a node that the peer is reached through; up to three",
+	"core\0TOPIC is the key of a core: announce at its discovery key", "remove\0take the announce back rather than make it", NULL};
+static const char *const dht_put_options[] = {OF_DHT, OF_SEED, "mutable\0put it under the key that signs it rather than under its hash",
+	"seq=NUMBER\0with --mutable: higher than that of the value before; 0 when left out", NULL};
+static const char *const dht_get_options[] = {OF_DHT, "mutable\0KEY is the public key that signed the value, not its hash",
+	"seq=NUMBER\0with --mutable: nothing with a lower number", NULL};
+
 const struct hf_cli_command hf_cli_commands[] = {
 	{"gateway", hf_cli_gateway, "", 0, NULL, true, "Serve the relays",
 		"Prints what to open and runs until SIGTERM, which ends it in order. SIGHUP applies a changed configuration.\n\n"
@@ -291,6 +309,33 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast drive mirror --data data --name photos --from pictures\n"
 		"  holdfast drive mirror --data data --name photos --to /srv/pictures --keep\n"
 		"  holdfast drive mirror --data copy --tcp 127.0.0.1:7001 --to pictures i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"dht serve", hf_cli_dht_serve, "", 0, dht_serve_options, true, "Run a node of the DHT",
+		"Prints where it listens and how others see it, and runs until SIGTERM. It contacts the bootstrap nodes and whom they name, and\n"
+		"without any nobody. With --data its table of nodes and a key are kept there.\n\n"
+		"  holdfast dht serve --address 192.0.2.7 --port 49737\n"
+		"  holdfast dht serve --bootstrap 192.0.2.7:49737 --persistent --data node"},
+	{"dht testnet", hf_cli_dht_testnet, "", 0, dht_testnet_options, false, "Run a whole DHT on loopback, for tests",
+		"Prints the bootstrap node once all are there, and runs until SIGTERM.\n\n"
+		"  holdfast dht testnet --nodes 20\n"
+		"  holdfast dht testnet --nodes 1 --port 49737 --json"},
+	{"dht lookup", hf_cli_dht_lookup, "TOPIC", 1, dht_lookup_options, true, "Print who is announced at a topic",
+		"A line for each peer: its public key and the nodes that it is reached through.\n\n"
+		"  holdfast dht lookup --bootstrap 127.0.0.1:49737 256c83b297114d201b30179f3f0ef0cace9783622da5974326b436178aeef610\n"
+		"  holdfast dht lookup --core i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo --json"},
+	{"dht announce", hf_cli_dht_announce, "TOPIC", 1, dht_announce_options, true, "Announce a key at a topic, for 20 minutes",
+		"  holdfast dht announce --bootstrap 127.0.0.1:49737 --seed \"$(openssl rand -hex 32)\" \\\n"
+		"      256c83b297114d201b30179f3f0ef0cace9783622da5974326b436178aeef610"},
+	{"dht put", hf_cli_dht_put, "[VALUE]", 1, dht_put_options, true, "Put a value, or standard input, into the DHT, for two days",
+		"Prints what it is found by: its hash, or with --mutable the public key.\n\n"
+		"  holdfast dht put --bootstrap 127.0.0.1:49737 'hello world'\n"
+		"  holdfast dht put --bootstrap 127.0.0.1:49737 --mutable --seed \"$SEED\" --seq 2 'hello again'"},
+	{"dht get", hf_cli_dht_get, "KEY", 1, dht_get_options, true, "Print a value from the DHT",
+		"Exit code 1 when nobody has it. What is printed was proved by its hash or signature.\n\n"
+		"  holdfast dht get --bootstrap 127.0.0.1:49737 256c83b297114d201b30179f3f0ef0cace9783622da5974326b436178aeef610"},
+	{"dht ping", hf_cli_dht_ping, "HOST:PORT", 1, dht_options, true, "Ask a node of the DHT for a sign of life",
+		"  holdfast dht ping 127.0.0.1:49737"},
+	{"dht stats", hf_cli_dht_stats, "", 0, dht_options, true, "Join the DHT for a moment and print what it looks like from here",
+		"  holdfast dht stats --bootstrap 127.0.0.1:49737 --json"},
 	{"key new", hf_cli_key_new, "", 0, NULL, true, "Make a key pair for signing cores, in the key ring, and print its public part",
 		"`holdfast core create --manifest` finds it there when the manifest names it.\n\n"
 		"  holdfast key new --data data --json"},

@@ -13,7 +13,7 @@
 #define FLAG_BYTES_MAX 128
 #define NAME_COUNT_MAX 128 /* well above the number of settings */
 
-static const char *const sections[] = {"gateway", "websocket", "store", "log", "relay"};
+static const char *const sections[] = {"gateway", "websocket", "store", "swarm", "log", "relay"};
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
 
 static bool is_of_relay(const struct hf_setting *setting)

@@ -2,7 +2,7 @@
  *
  * A value comes from the default, the configuration file, the environment or the command line; the later wins.
  *
- *   file         INI: sections [gateway], [websocket], [store], [log] and one [relay NAME] for each relay instance
+ *   file         INI: sections [gateway], [websocket], [store], [swarm], [log] and one [relay NAME] for each relay instance
  *                (also written [relay "NAME"] or [relay.NAME]; [relay] is the instance "main"), lines of name = value
  *   environment  HOLDFAST_<SECTION>_<NAME>; for a relay other than main HOLDFAST_RELAY_<INSTANCE>_<NAME>
  *   flags        --<section>-<name> value; --data and --listen for those of [gateway]
@@ -57,6 +57,7 @@ struct hf_config {
 	uint64_t message_bytes_max, send_queue_bytes_max, ping_interval_ms;
 	bool deflate;
 	uint64_t quota_bytes, sync_interval_ms, log_segment_bytes, memtable_docs_max;
+	char *swarm_bootstrap;
 	char *log_level;
 	bool log_json;
 	struct hf_config_relay *relays[HF_CONFIG_RELAY_COUNT_MAX]; /* the first is "main" */

@@ -67,6 +67,9 @@ const struct hf_setting hf_settings[] = {
 	{"store", "memtable_docs", HF_SETTING_NUMBER, "8192", 16, 65536, FIXED, IN_CONFIG(memtable_docs_max),
 		"events indexed in memory before a segment is sealed"},
 
+	{"swarm", "bootstrap", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(swarm_bootstrap),
+		"nodes of the DHT to begin with, HOST:PORT with commas between, or public; empty: nobody is contacted"},
+
 	{"log", "level", HF_SETTING_TEXT, "info", 0, 0, RELOADS, IN_CONFIG(log_level),
 		"error, warn, info, debug or trace; with levels for modules after it: info,store=debug"},
 	{"log", "json", HF_SETTING_BOOL, "no", 0, 0, RELOADS, IN_CONFIG(log_json),

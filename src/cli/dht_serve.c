@@ -1,0 +1,258 @@
+/* dht_serve: nodes that run until they are told to end: one of a network, or a whole network on loopback. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/text.h"
+#include "cli/dht.h"
+#include "codec/hex.h"
+#include "service/keyring.h"
+
+#define TABLE_FILE "dht"
+#define TABLE_BYTES_MAX 65536
+#define SAVE_MS (10 * 60 * 1000)
+#define NODES_MAX 2000
+
+/* ---- dht serve ---- */
+
+struct serving {
+	struct hf_cli_dht dht; /* first */
+	struct hf_datadir directory;
+	bool has_directory, is_listening_told;
+	struct hf_buffer saved;
+	struct hf_timer save;
+};
+
+static int open_directory(struct serving *s)
+{
+	const struct hf_cli *cli = s->dht.cli;
+	struct hf_failure *failure = &s->dht.failure;
+	struct hf_keys *keys = NULL;
+	char path[HF_PATH_BYTES_MAX];
+	bool is_given = false;
+
+	for (size_t i = 0; i < cli->setting_count; i++)
+		is_given |= strcmp(cli->settings[i].name, "data") == 0;
+	if (!is_given)
+		return HF_OK;
+	int r = hf_datadir_open(&s->directory, &s->dht.cli->env, cli->config->data, true, failure);
+	if (r < 0)
+		return r;
+	s->has_directory = true;
+	r = hf_keyring_open(&keys, &s->directory, "keys", failure);
+	if (r == HF_OK)
+		r = hf_keyring_ensure(keys, &s->directory, "keys", HF_KEY_SWARM, failure);
+	hf_keys_free(keys);
+	if (r == HF_OK && hf_datadir_path(&s->directory, TABLE_FILE, path) == HF_OK && hf_fs_exists(cli->env.fs, path))
+		r = hf_fs_read_all(cli->env.fs, path, TABLE_BYTES_MAX, &s->saved);
+	return r;
+}
+
+static void save(struct serving *s)
+{
+	struct hf_buffer table = {0};
+	char path[HF_PATH_BYTES_MAX];
+
+	if (s->has_directory && s->dht.node && hf_dht_node_save(s->dht.node, &table) == HF_OK &&
+		hf_datadir_path(&s->directory, TABLE_FILE, path) == HF_OK &&
+		hf_fs_replace(s->dht.cli->env.fs, path, table.data, table.length) < 0)
+		fprintf(stderr, "holdfast: the table of nodes cannot be written to %s.\n", path);
+	hf_buffer_free(&table);
+}
+
+static void on_save(struct hf_timer *timer)
+{
+	struct serving *s = HF_CONTAINER_OF(timer, struct serving, save);
+
+	save(s);
+	hf_loop_timer_set(s->dht.loop, timer, SAVE_MS);
+}
+
+json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
+{
+	struct hf_dht_node_state state;
+	struct hf_dht_node_stats stats;
+	char id[2 * HF_DHT_ID_BYTES + 1] = {0};
+
+	hf_dht_node_read_state(node, &state);
+	hf_dht_node_read_stats(node, &stats);
+	hf_hex_encode(id, state.id, sizeof state.id);
+	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listening",
+		hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.public) : NULL, "persistent",
+		state.is_persistent, "firewalled", state.is_firewalled, "online", state.is_online, "id", state.is_persistent ? id : NULL,
+		"nodes", (json_int_t)stats.table_count, "queries", (json_int_t)stats.queries, "requests", (json_int_t)stats.requests, "replies",
+		(json_int_t)stats.replies, "timeouts", (json_int_t)stats.timeouts, "received", (json_int_t)stats.received, "relayed",
+		(json_int_t)stats.relayed, "rate_limited", (json_int_t)stats.rate_limited, "records", (json_int_t)stats.records, "routes",
+		(json_int_t)stats.routes, "mutables", (json_int_t)stats.mutables, "immutables", (json_int_t)stats.immutables);
+}
+
+static void print_state(struct serving *s)
+{
+	struct hf_dht_node_state state;
+	char server[HF_ADDRESS_TEXT_BYTES], seen[HF_ADDRESS_TEXT_BYTES];
+
+	if (s->dht.cli->json) {
+		hf_cli_dht_print(hf_cli_dht_describe(s->dht.node));
+		return;
+	}
+	hf_dht_node_read_state(s->dht.node, &state);
+	hf_address_text(&state.server, true, server);
+	hf_address_text(&state.public, true, seen);
+	printf("%s %s%s%s%s%s\n", s->is_listening_told ? "changed" : "listening on", server, state.has_host ? ", seen as " : "",
+		state.has_host ? seen : "", state.is_persistent ? ", persistent" : ", ephemeral", state.is_firewalled ? "" : ", open");
+	fflush(stdout);
+	s->is_listening_told = true;
+}
+
+static void on_changed(void *context, struct hf_dht_node *node)
+{
+	struct serving *s = context;
+
+	if (node == s->dht.node && s->is_listening_told)
+		print_state(s);
+}
+
+static void on_bootstrapped(void *context, struct hf_dht_node *node)
+{
+	struct serving *s = context;
+
+	(void)node;
+	s->is_listening_told = false;
+	print_state(s);
+	s->is_listening_told = true;
+}
+
+static bool read_role(struct hf_cli *cli, struct hf_dht_node_options *options)
+{
+	const char *address = hf_cli_option(cli, "address");
+	struct hf_failure failure = {0};
+	char text[HF_ADDRESS_TEXT_BYTES];
+
+	options->role = hf_cli_option(cli, "persistent") ? HF_DHT_PERSISTENT
+		: hf_cli_option(cli, "ephemeral") ? HF_DHT_EPHEMERAL : HF_DHT_ADAPTIVE;
+	options->is_open = hf_cli_option(cli, "open") != NULL;
+	if (!address)
+		return true;
+	options->role = HF_DHT_BOOTSTRAPPER;
+	snprintf(text, sizeof text, strchr(address, ':') ? "%.50s" : "%.50s:0", address);
+	if (hf_address_parse(text, &options->address, &failure) == HF_OK && hf_address_is_ipv4(&options->address))
+		return true;
+	hf_cli_dht_usage(cli, "--address is the IPv4 address, with its port if that is another than --port, at which others see this node.");
+	return false;
+}
+
+int hf_cli_dht_serve(struct hf_cli *cli)
+{
+	static const struct hf_dht_node_events events = {.bootstrapped = on_bootstrapped, .changed = on_changed};
+	struct serving s = {.directory = {.lock_descriptor = -1}, .save = {.fire = on_save}};
+	struct hf_dht_node_options options = {.events = &events, .context = &s};
+	if (!read_role(cli, &options))
+		return HF_CLI_USAGE;
+	int code = hf_cli_dht_open(&s.dht, cli, false);
+	if (code != HF_CLI_OK)
+		return code;
+	s.dht.failure.code = open_directory(&s);
+	if (s.dht.failure.code < 0)
+		code = hf_cli_fail(&s.dht.failure);
+	options.saved = hf_buffer_slice(&s.saved);
+	if (code == HF_CLI_OK)
+		code = hf_cli_dht_start(&s.dht, &options);
+	if (code == HF_CLI_OK) {
+		hf_loop_timer_set(s.dht.loop, &s.save, SAVE_MS);
+		hf_loop_run(s.dht.loop);
+		hf_loop_timer_cancel(s.dht.loop, &s.save);
+		save(&s);
+	}
+	hf_cli_dht_close(&s.dht);
+	hf_buffer_free(&s.saved);
+	hf_datadir_close(&s.directory);
+	return code;
+}
+
+/* ---- dht testnet ---- */
+
+struct testnet {
+	struct hf_cli_dht dht; /* first */
+	struct hf_dht_node **nodes;
+	uint64_t count, ready;
+};
+
+static void print_testnet(const struct testnet *t)
+{
+	json_t *list = json_array();
+	char text[HF_ADDRESS_TEXT_BYTES];
+
+	for (uint64_t i = 0; i < t->count; i++)
+		json_array_append_new(list, hf_cli_dht_address(hf_udx_socket_address(hf_dht_node_server_socket(t->nodes[i]))));
+	if (t->dht.cli->json) {
+		hf_cli_dht_print(json_pack("{s:O, s:O}", "bootstrap", json_array_get(list, 0), "nodes", list));
+	} else {
+		hf_address_text(hf_udx_socket_address(hf_dht_node_server_socket(t->nodes[0])), true, text);
+		printf("%llu nodes; --bootstrap %s\n", (unsigned long long)t->count, text);
+	}
+	fflush(stdout);
+	json_decref(list);
+}
+
+static int add_node(struct testnet *t, struct hf_dht_node_options *options);
+
+/* One after another, so that each finds those before it. */
+static void node_ready(void *context, struct hf_dht_node *node)
+{
+	struct testnet *t = context;
+	struct hf_dht_node_options options = {.role = HF_DHT_PERSISTENT, .is_open = true, .only_port = true};
+
+	(void)node;
+	if (++t->ready < t->count)
+		add_node(t, &options);
+	else
+		print_testnet(t);
+}
+
+static int add_node(struct testnet *t, struct hf_dht_node_options *options)
+{
+	static const struct hf_dht_node_events events = {.bootstrapped = node_ready};
+	static const uint8_t loopback[4] = {127, 0, 0, 1};
+	struct hf_failure failure = {0};
+
+	options->size = sizeof *options;
+	options->net = t->dht.net;
+	options->events = &events;
+	options->context = t;
+	options->bind = hf_dht_address(loopback, options->bind.port);
+	if (t->ready > 0) {
+		options->bootstrap = hf_udx_socket_address(hf_dht_node_server_socket(t->nodes[0]));
+		options->bootstrap_count = 1;
+	}
+	int r = hf_dht_node_new(&t->nodes[t->ready], options, &failure);
+	if (r < 0)
+		hf_cli_dht_end(&t->dht, r, "%s", failure.text);
+	return r;
+}
+
+int hf_cli_dht_testnet(struct hf_cli *cli)
+{
+	static const uint8_t loopback[4] = {127, 0, 0, 1};
+	struct testnet t = {.count = 0};
+	struct hf_dht_node_options options = {.role = HF_DHT_BOOTSTRAPPER, .only_port = true, .address = hf_dht_address(loopback, 0)};
+	const char *count = hf_cli_option(cli, "nodes");
+	if ((count && hf_text_to_u64(count, &t.count) < 0) || (t.count = count ? t.count : 10) == 0 || t.count > NODES_MAX)
+		return hf_cli_dht_usage(cli, "--nodes is a number from 1 to 2000.");
+	if (!hf_cli_dht_bind(cli, &options.bind))
+		return HF_CLI_USAGE;
+	uint64_t nodes = t.count;
+	int code = hf_cli_dht_open(&t.dht, cli, false);
+	if (code != HF_CLI_OK)
+		return code;
+	t.count = nodes;
+	t.nodes = calloc(nodes, sizeof(struct hf_dht_node *));
+	if (t.nodes && add_node(&t, &options) == HF_OK) {
+		hf_loop_run(t.dht.loop);
+		t.dht.failure.code = t.dht.failure.text[0] ? t.dht.failure.code : HF_OK;
+	}
+	for (uint64_t i = 0; t.nodes && i < nodes; i++)
+		hf_dht_node_free(t.nodes[i]);
+	free(t.nodes);
+	hf_cli_dht_close(&t.dht);
+	return t.dht.failure.code < 0 ? hf_cli_fail(&t.dht.failure) : HF_CLI_OK;
+}
