@@ -1,5 +1,5 @@
-/* The search for the largest packet that the path takes: up from 1200 in steps, one probe at a time. A probe is an ordinary packet of data that
- * is filled up to the size in question. Three lost probes of one size end the search. (RFC 8899) */
+/* The search for the largest packet that the path takes: up from 1200 in steps, one probe at a time. A probe is an ordinary packet of
+ * data that is filled up to the size in question. Three lost probes of one size end the search. (RFC 8899) */
 #include "wire/udx/udx_private.h"
 
 #define STEP_BYTES 32u

@@ -1,5 +1,5 @@
-/* Streams that are spliced: what comes for one goes on to the other's remote, as it is but for the id. Nothing is kept of it but until the next
- * batch; past the bound it is lost, as on any path. */
+/* Streams that are spliced: what comes for one goes on to the other's remote, as it is but for the id. It is kept until the next batch
+ * only; past the bound it is lost, as on any path. */
 #include "wire/udx/udx_private.h"
 
 #define WAITING_BYTES_MAX (4u << 20)
