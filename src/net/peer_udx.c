@@ -249,6 +249,16 @@ int hf_peer_socket_over_udx(
 	return HF_OK;
 }
 
+void hf_peer_udx_destroy(struct hf_udx_stream *stream)
+{
+	struct wire *wire = hf_udx_stream_context(stream);
+
+	if (wire->socket != NULL)
+		hf_peer_socket_free(wire->socket);
+	else
+		destroy(wire);
+}
+
 struct hf_udx_stream *hf_peer_socket_udx_stream(const struct hf_peer_socket *socket)
 {
 	return socket->transport == &transport ? ((struct wire *)socket->wire)->stream : NULL;

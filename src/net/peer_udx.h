@@ -32,6 +32,8 @@ struct hf_peer_udx {
  * no event comes. */
 HF_API int hf_peer_socket_over_udx(
 	struct hf_peer_socket **out, const struct hf_peer_socket_options *options, const struct hf_peer_udx *udx);
+/* At once, with the socket if that is not over yet: for those that linger when all ends. */
+HF_API void hf_peer_udx_destroy(struct hf_udx_stream *stream);
 /* The stream of such a socket, to read of it; NULL over TCP, and once the socket ends. */
 HF_API struct hf_udx_stream *hf_peer_socket_udx_stream(const struct hf_peer_socket *socket);
 
