@@ -222,7 +222,7 @@ static void judge(struct hf_udx_stream *stream, struct pass *pass)
 	hf_udx_mtu_start(stream);
 	pass->sample.lost_count = lose_overdue(stream);
 	update_rate(stream, &pass->sample);
-	hf_udx_arm_retransmission(stream, now_us);
+	hf_udx_arm_retransmission(stream);
 	drop_old_paths(stream);
 	hf_udx_flight_rest(stream);
 	hf_udx_make_ready(stream);
@@ -231,6 +231,7 @@ static void judge(struct hf_udx_stream *stream, struct pass *pass)
 void hf_udx_stream_acked(struct hf_udx_stream *stream, const struct hf_udx_header *header, struct hf_slice datagram)
 {
 	struct pass pass = {0};
+	uint32_t before = stream->una;
 	update_window(stream, header);
 	if (stream->una == stream->next_seq)
 		return;
@@ -238,9 +239,7 @@ void hf_udx_stream_acked(struct hf_udx_stream *stream, const struct hf_udx_heade
 		take_cumulative(stream, header->ack, &pass);
 	if (header->type & HF_UDX_SACK)
 		take_blocks(stream, hf_udx_packet_blocks(header, datagram), &pass);
-	if (pass.sample.acked_count > 0)
+	if (pass.sample.acked_count > 0 || stream->una != before)
 		judge(stream, &pass);
-	else if (stream->una == stream->next_seq)
-		hf_udx_arm_retransmission(stream, stream->udx->now_us);
 	hf_udx_timer_update(stream);
 }

@@ -13,7 +13,7 @@
 #define HF_UDX_HEADER_BYTES 20
 #define HF_UDX_DATA_OFFSET_MAX 255
 #define HF_UDX_BLOCK_BYTES 8
-#define HF_UDX_BLOCK_COUNT_MAX 50 /* of one packet that we send */
+#define HF_UDX_BLOCK_COUNT_MAX 140 /* of one packet that we send: what fits into the smallest path; libudx sends 50 */
 
 enum hf_udx_packet_type {
 	HF_UDX_DATA = 1,

@@ -253,18 +253,26 @@ void hf_udx_stream_recv(struct hf_udx_stream *stream, const struct hf_udx_path *
 		owe_ack(stream);
 }
 
-size_t hf_udx_stream_blocks(const struct hf_udx_stream *stream, uint8_t *out)
+/* More blocks than fit are told in turn: what no acknowledgement names, the sender takes for lost. */
+size_t hf_udx_stream_blocks(struct hf_udx_stream *stream, uint8_t *out)
 {
 	size_t count = 0;
-	uint32_t seq = stream->ack, left = stream->early_count;
-	while (left > 0 && count < HF_UDX_BLOCK_COUNT_MAX) {
-		while (!*slot_at(stream, seq))
+	uint32_t seq = stream->ack;
+	if (hf_udx_seq_distance(stream->next_block, seq) > 0 && hf_udx_seq_distance(stream->next_block, stream->kept_end) < 0)
+		seq = stream->next_block;
+	stream->next_block = stream->ack;
+	while (hf_udx_seq_distance(seq, stream->kept_end) < 0) {
+		if (!*slot_at(stream, seq)) {
 			seq++;
-		struct hf_udx_block block = {seq, seq};
-		while (left > 0 && *slot_at(stream, block.end)) {
-			block.end++;
-			left--;
+			continue;
 		}
+		if (count == HF_UDX_BLOCK_COUNT_MAX) {
+			stream->next_block = seq;
+			break;
+		}
+		struct hf_udx_block block = {seq, seq};
+		while (hf_udx_seq_distance(block.end, stream->kept_end) < 0 && *slot_at(stream, block.end))
+			block.end++;
 		hf_udx_block_encode(block, out + HF_UDX_BLOCK_BYTES * count++);
 		seq = block.end;
 	}

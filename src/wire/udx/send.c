@@ -127,7 +127,6 @@ static void transmit(struct hf_udx_stream *stream, uint32_t seq)
 		hf_udx_batch_piece(udx, padding_bytes, sent->padding);
 	if (sent->length)
 		hf_udx_batch_end(udx, hf_udx_writes_pieces(sent->write, sent->offset, sent->length, hf_udx_batch_pieces(udx)));
-	bool was_idle = stream->flight.count + stream->lost.count == 0;
 	hf_udx_bbr_sent(&stream->bbr, &sent->stamp, udx->now_us, stream->flight.count);
 	sent->sent_us = udx->now_us;
 	sent->state = HF_UDX_IN_FLIGHT;
@@ -139,8 +138,8 @@ static void transmit(struct hf_udx_stream *stream, uint32_t seq)
 		stream->retransmitted_packets++;
 		udx->counters.retransmitted_packets++;
 	}
-	if (was_idle || stream->deadlines[HF_UDX_RTO] == HF_UDX_NEVER)
-		hf_udx_arm_retransmission(stream, udx->now_us);
+	if (stream->deadlines[HF_UDX_RTO] == HF_UDX_NEVER)
+		hf_udx_deadline_set(stream, HF_UDX_RTO, udx->now_us + stream->rtt.timeout_us);
 	/* The packet has told all that a plain acknowledgement would, but for blocks. */
 	if (stream->early_count == 0 && !old)
 		stream->owes_ack = false;
@@ -223,7 +222,7 @@ static bool send_new(struct hf_udx_stream *stream)
 	if (!has_new(stream) && stream->lost.count == 0 && stream->flight.count < stream->bbr.window)
 		hf_udx_bbr_app_limited(&stream->bbr, stream->flight.count);
 	if (!is_first)
-		hf_udx_arm_retransmission(stream, stream->udx->now_us);
+		hf_udx_arm_probe(stream);
 	return true;
 }
 

@@ -26,17 +26,21 @@ void hf_udx_timer_update(struct hf_udx_stream *stream)
 	(void)code;
 }
 
-void hf_udx_arm_retransmission(struct hf_udx_stream *stream, uint64_t now_us)
+void hf_udx_arm_retransmission(struct hf_udx_stream *stream)
 {
-	uint32_t outstanding = stream->flight.count + stream->lost.count;
-	uint64_t rto_us = stream->rtt.timeout_us;
-	hf_udx_deadline_set(stream, HF_UDX_RTO, outstanding ? now_us + rto_us : HF_UDX_NEVER);
+	bool is_outstanding = stream->flight.count + stream->lost.count > 0;
+	hf_udx_deadline_set(stream, HF_UDX_RTO, is_outstanding ? stream->udx->now_us + stream->rtt.timeout_us : HF_UDX_NEVER);
+	hf_udx_arm_probe(stream);
+}
+
+void hf_udx_arm_probe(struct hf_udx_stream *stream)
+{
 	hf_udx_deadline_set(stream, HF_UDX_TLP, HF_UDX_NEVER);
-	if (outstanding == 0 || stream->phase != HF_UDX_OPEN || stream->delivered_early_count > 0 || !stream->tlp_is_allowed)
+	if (stream->flight.count == 0 || stream->phase != HF_UDX_OPEN || stream->delivered_early_count > 0 || !stream->tlp_is_allowed)
 		return;
 	uint64_t probe_us = stream->rtt.smoothed_us ? 2 * (uint64_t)stream->rtt.smoothed_us + TLP_SLACK_US : TLP_UNKNOWN_US;
-	if (probe_us < rto_us)
-		hf_udx_deadline_set(stream, HF_UDX_TLP, now_us + probe_us);
+	if (stream->udx->now_us + probe_us < stream->deadlines[HF_UDX_RTO])
+		hf_udx_deadline_set(stream, HF_UDX_TLP, stream->udx->now_us + probe_us);
 }
 
 /* Whether the packet has timed out too often. */

@@ -175,7 +175,8 @@ struct hf_udx_stream {
 
 	/* Receiving. [taken_seq, ack) waits to be handed over; kept packets beyond ack came early. */
 	uint32_t ack, taken_seq, remote_end_seq;
-	uint32_t kept_end; /* behind the highest kept packet */
+	uint32_t kept_end;   /* behind the highest kept packet */
+	uint32_t next_block; /* where the next list of blocks begins, when the last one was too long */
 	uint32_t kept_count, early_count;
 	uint32_t kept_bytes; /* as allocated */
 	uint32_t kept_capacity; /* slots; a power of two */
@@ -300,7 +301,7 @@ void hf_udx_stream_recv(struct hf_udx_stream *stream, const struct hf_udx_path *
 	const struct hf_udx_header *header);
 void hf_udx_stream_hand_over(struct hf_udx_stream *stream); /* what waits; events */
 uint32_t hf_udx_stream_window(const struct hf_udx_stream *stream);
-size_t hf_udx_stream_blocks(const struct hf_udx_stream *stream, uint8_t *out); /* how many */
+size_t hf_udx_stream_blocks(struct hf_udx_stream *stream, uint8_t *out); /* how many */
 void hf_udx_stream_free_kept(struct hf_udx_stream *stream);
 
 /* ---- flight.c ---- */
@@ -325,7 +326,8 @@ uint32_t hf_udx_reordering_window(const struct hf_udx_stream *stream);
 /* ---- timeouts.c ---- */
 void hf_udx_timer_fire(struct hf_timer *timer);
 void hf_udx_timer_update(struct hf_udx_stream *stream); /* after a change of deadlines */
-void hf_udx_arm_retransmission(struct hf_udx_stream *stream, uint64_t now_us); /* and the probe of the tail */
+void hf_udx_arm_retransmission(struct hf_udx_stream *stream); /* from now, when something was acknowledged; and the probe */
+void hf_udx_arm_probe(struct hf_udx_stream *stream);          /* of the tail, after new data */
 static inline void hf_udx_deadline_set(struct hf_udx_stream *s, enum hf_udx_deadline which, uint64_t at_us)
 {
 	s->deadlines[which] = at_us;
