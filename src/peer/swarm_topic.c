@@ -1,0 +1,332 @@
+/* Topics: looked up and announced when they are joined, every ten minutes or so, and when a session asks; taken back when they are left. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "peer/swarm_private.h"
+
+#define OVERDUE_MS 30000 /* a timer that is so late means that the machine slept: all wake at once then, and are spread anew */
+
+static uint32_t draw(struct hf_swarm *swarm, uint32_t below)
+{
+	uint32_t random;
+	swarm->host->env->random(swarm->host->env, &random, sizeof random);
+	return random % below;
+}
+
+static unsigned roles_of(const struct hf_swarm_topic *topic)
+{
+	unsigned roles = 0;
+	for (const struct hf_swarm_session *session = topic->sessions; session; session = session->next)
+		roles |= session->roles;
+	return roles;
+}
+
+static void free_if_unheld(struct hf_swarm_topic *topic)
+{
+	if (topic->is_joined || topic->is_looking || topic->peer_references > 0)
+		return;
+	HF_LIST_REMOVE(topic->swarm->left, topic);
+	free(topic);
+}
+
+void hf_swarm_topic_release(struct hf_swarm_topic *topic)
+{
+	topic->peer_references--;
+	free_if_unheld(topic);
+}
+
+static void tell_waits(struct hf_swarm_topic *topic, int code)
+{
+	while (topic->waits)
+		hf_swarm_wait_finish(topic->swarm, topic->waits, code);
+}
+
+/* ---- Looking ---- */
+
+static void look_later(struct hf_swarm_topic *topic, bool spread)
+{
+	struct hf_swarm *swarm = topic->swarm;
+	uint64_t delay_ms = draw(swarm, HF_SWARM_REFRESH_JITTER_MS) + (spread ? 0 : HF_SWARM_REFRESH_MS);
+	topic->timer_due_ms = hf_udp_now_ms(swarm->host) + delay_ms;
+	hf_udp_timer_set(swarm->host, &topic->timer, delay_ms);
+}
+
+static void on_timer(struct hf_timer *timer)
+{
+	struct hf_swarm_topic *topic = HF_CONTAINER_OF(timer, struct hf_swarm_topic, timer);
+	if (hf_udp_now_ms(topic->swarm->host) > topic->timer_due_ms + OVERDUE_MS)
+		look_later(topic, true);
+	else
+		hf_swarm_topic_refresh(topic);
+}
+
+static void on_peers(struct hf_dht_lookup *lookup, const struct hf_dht_reply *reply, const struct hf_dht_peer *peers, size_t count)
+{
+	struct hf_swarm_topic *topic = HF_CONTAINER_OF(lookup, struct hf_swarm_topic, lookup);
+	if (!topic->is_joined || topic->swarm->is_suspended || !(topic->roles & HF_SWARM_CLIENT))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (topic->limit > 0 && topic->left == 0)
+			return;
+		topic->left -= topic->limit > 0;
+		hf_swarm_found(topic->swarm, topic, &peers[i]);
+	}
+}
+
+static void stop_looking(struct hf_swarm_topic *topic)
+{
+	hf_dht_lookup_cancel(&topic->lookup);
+	hf_udp_timer_cancel(topic->swarm->host, &topic->timer);
+	topic->is_looking = topic->waits_for_server = false;
+}
+
+static void on_done(struct hf_dht_lookup *lookup, int code)
+{
+	struct hf_swarm_topic *topic = HF_CONTAINER_OF(lookup, struct hf_swarm_topic, lookup);
+	struct hf_swarm *swarm = topic->swarm;
+	topic->is_looking = false;
+	topic->closest_count = hf_dht_query_contacts(&lookup->query, topic->closest);
+	if (lookup->kind != HF_DHT_ADD)
+		topic->needs_unannounce = false;
+	if (topic->is_joined && topic->is_taken_back && !swarm->is_suspended) {
+		/* Joined again while it was being taken back. */
+		topic->is_taken_back = false;
+		hf_swarm_topic_refresh(topic);
+		return;
+	}
+	if (topic->is_joined && !swarm->is_suspended)
+		look_later(topic, false);
+	tell_waits(topic, code < 0 ? HF_EIO : HF_OK);
+	free_if_unheld(topic);
+	hf_swarm_settle(swarm);
+}
+
+static uint32_t connected_count(const struct hf_swarm_topic *topic)
+{
+	uint32_t count = 0;
+	for (const struct hf_swarm_connection *c = topic->swarm->connections; c; c = c->next)
+		for (size_t i = 0; i < c->peer->topic_count; i++)
+			count += c->peer->topics[i] == topic;
+	return count;
+}
+
+static void start(struct hf_swarm_topic *topic)
+{
+	struct hf_swarm *swarm = topic->swarm;
+	struct hf_dht_lookup *lookup = &topic->lookup;
+	bool is_server = topic->roles & HF_SWARM_SERVER;
+	topic->waits_for_server = is_server && !hf_swarm_listen(swarm);
+	if (topic->waits_for_server)
+		return;
+	memset(lookup, 0, sizeof *lookup);
+	memcpy(lookup->target, topic->id, sizeof lookup->target);
+	lookup->kind = is_server ? HF_DHT_ADD : topic->needs_unannounce ? HF_DHT_REMOVE : HF_DHT_LOOK_UP;
+	lookup->secret_key = swarm->secret;
+	lookup->start = topic->closest;
+	lookup->start_count = topic->closest_count;
+	lookup->peers = on_peers;
+	lookup->done = on_done;
+	if (is_server) {
+		lookup->relay_count = hf_dht_server_relays(swarm->server, lookup->relays);
+		lookup->clear = !topic->is_announced_once;
+		topic->is_announced_once = topic->needs_unannounce = true;
+	}
+	if (topic->limit > 0) {
+		uint32_t connected = connected_count(topic);
+		topic->left = topic->limit > connected ? topic->limit - connected : 0;
+	}
+	topic->is_looking = true;
+	int r = hf_dht_lookup_start(swarm->node, lookup);
+	if (r < 0) {
+		topic->is_looking = false;
+		look_later(topic, false);
+		tell_waits(topic, r);
+	}
+}
+
+void hf_swarm_topic_refresh(struct hf_swarm_topic *topic)
+{
+	unsigned roles = roles_of(topic);
+	if (!topic->is_joined || topic->is_taken_back || topic->swarm->is_suspended)
+		return;
+	if (roles == topic->roles && (topic->is_looking || topic->waits_for_server))
+		return;
+	stop_looking(topic);
+	topic->roles = roles;
+	start(topic);
+}
+
+void hf_swarm_topics_server_ready(struct hf_swarm *swarm)
+{
+	size_t cursor = 0;
+	struct hf_swarm_topic *topic;
+	while ((topic = hf_map_next(&swarm->topics, &cursor)))
+		if (topic->waits_for_server)
+			start(topic);
+}
+
+/* ---- Taking back ---- */
+
+void hf_swarm_topic_take_back(struct hf_swarm_topic *topic)
+{
+	struct hf_dht_lookup *lookup = &topic->lookup;
+	if (topic->is_taken_back)
+		return;
+	if (topic->is_looking)
+		topic->closest_count = hf_dht_query_contacts(&lookup->query, topic->closest);
+	stop_looking(topic);
+	topic->roles = 0;
+	if (!topic->needs_unannounce || topic->closest_count == 0)
+		return;
+	memset(lookup, 0, sizeof *lookup);
+	memcpy(lookup->target, topic->id, sizeof lookup->target);
+	lookup->kind = HF_DHT_REMOVE;
+	lookup->secret_key = topic->swarm->secret;
+	lookup->start = topic->closest;
+	lookup->start_count = topic->closest_count;
+	lookup->only_closest = lookup->force = true;
+	lookup->done = on_done;
+	topic->is_taken_back = topic->is_looking = hf_dht_lookup_start(topic->swarm->node, lookup) == HF_OK;
+}
+
+static void leave(struct hf_swarm_topic *topic)
+{
+	struct hf_swarm *swarm = topic->swarm;
+	hf_map_remove(&swarm->topics, hf_slice(topic->id, sizeof topic->id));
+	HF_LIST_PUSH(swarm->left, topic);
+	topic->is_joined = false;
+	tell_waits(topic, HF_ECLOSED);
+	hf_swarm_topic_take_back(topic);
+	free_if_unheld(topic);
+	hf_swarm_settle(swarm);
+}
+
+static void free_sessions(struct hf_swarm_topic *topic)
+{
+	while (topic->sessions) {
+		struct hf_swarm_session *session = topic->sessions;
+		topic->sessions = session->next;
+		free(session);
+	}
+}
+
+void hf_swarm_topics_leave(struct hf_swarm *swarm)
+{
+	struct hf_swarm_topic *topic;
+	for (size_t cursor = 0; (topic = hf_map_next(&swarm->topics, &cursor)); cursor = 0) {
+		free_sessions(topic);
+		leave(topic);
+	}
+}
+
+static void free_topic(struct hf_swarm_topic *topic)
+{
+	free_sessions(topic);
+	stop_looking(topic);
+	free(topic);
+}
+
+void hf_swarm_topics_free(struct hf_swarm *swarm)
+{
+	struct hf_swarm_topic *topic;
+	size_t cursor = 0;
+	while ((topic = hf_map_next(&swarm->topics, &cursor)))
+		free_topic(topic);
+	while ((topic = swarm->left)) {
+		swarm->left = topic->next;
+		free_topic(topic);
+	}
+	hf_map_free(&swarm->topics);
+}
+
+/* ---- Sessions ---- */
+
+static struct hf_swarm_topic *find_left(struct hf_swarm *swarm, const uint8_t id[static 32])
+{
+	struct hf_swarm_topic *topic = swarm->left;
+	while (topic && memcmp(topic->id, id, sizeof topic->id) != 0)
+		topic = topic->next;
+	return topic;
+}
+
+/* A topic that is still being taken back, or that peers remember, is the same one when it is joined again. */
+static int take_topic(struct hf_swarm *swarm, const uint8_t id[static 32], struct hf_swarm_topic **out)
+{
+	struct hf_swarm_topic *topic = hf_map_get(&swarm->topics, hf_slice(id, 32));
+	*out = topic;
+	if (topic)
+		return HF_OK;
+	topic = find_left(swarm, id);
+	bool is_new = !topic;
+	if (is_new && !(topic = calloc(1, sizeof *topic)))
+		return HF_ENOMEM;
+	memcpy(topic->id, id, sizeof topic->id);
+	int r = hf_map_put(&swarm->topics, hf_slice(topic->id, sizeof topic->id), topic, NULL);
+	if (r < 0) {
+		if (is_new)
+			free(topic);
+		return r;
+	}
+	if (!is_new)
+		HF_LIST_REMOVE(swarm->left, topic);
+	topic->next = topic->previous = NULL;
+	topic->swarm = swarm;
+	topic->timer.fire = on_timer;
+	topic->is_joined = true;
+	*out = topic;
+	return HF_OK;
+}
+
+int hf_swarm_join(struct hf_swarm *swarm, const uint8_t id[static 32], unsigned roles, uint32_t limit, struct hf_swarm_session **out)
+{
+	struct hf_swarm_topic *topic;
+	*out = NULL;
+	if (swarm->is_closing)
+		return HF_ECLOSED;
+	if (!(roles & (HF_SWARM_SERVER | HF_SWARM_CLIENT)))
+		return HF_EINVAL;
+	struct hf_swarm_session *session = calloc(1, sizeof *session);
+	int r = session ? take_topic(swarm, id, &topic) : HF_ENOMEM;
+	if (r < 0) {
+		free(session);
+		return r;
+	}
+	session->topic = topic;
+	HF_LIST_PUSH(topic->sessions, session);
+	*out = session;
+	return hf_swarm_session_refresh(session, roles, limit);
+}
+
+int hf_swarm_session_refresh(struct hf_swarm_session *session, unsigned roles, uint32_t limit)
+{
+	struct hf_swarm_topic *topic = session->topic;
+	if (topic->swarm->is_closing)
+		return HF_ECLOSED;
+	if (!(roles & (HF_SWARM_SERVER | HF_SWARM_CLIENT)))
+		return HF_EINVAL;
+	session->roles = roles & (HF_SWARM_SERVER | HF_SWARM_CLIENT);
+	topic->limit = limit;
+	hf_swarm_topic_refresh(topic);
+	return HF_OK;
+}
+
+void hf_swarm_leave(struct hf_swarm_session *session)
+{
+	struct hf_swarm_topic *topic = session->topic;
+	unsigned before = roles_of(topic);
+	HF_LIST_REMOVE(topic->sessions, session);
+	free(session);
+	if (!topic->sessions)
+		leave(topic);
+	else if (roles_of(topic) != before)
+		hf_swarm_topic_refresh(topic);
+}
+
+void hf_swarm_session_wait(struct hf_swarm_session *session, struct hf_swarm_wait *wait)
+{
+	struct hf_swarm_topic *topic = session->topic;
+	hf_swarm_wait_push(&topic->waits, wait);
+	if (!topic->is_looking && !topic->waits_for_server)
+		hf_swarm_wait_finish(topic->swarm, wait, HF_OK);
+}
