@@ -60,7 +60,7 @@ void hf_cli_bee_free(struct hf_cli_bee *bee)
 bool hf_cli_bee_open(const struct hf_cli_bee *bee, struct hf_cli_remote *remote, struct hf_cli_target *target, int *code)
 {
 	struct hf_failure failure = {0};
-	if (hf_cli_option(bee->cli, "tcp")) {
+	if (hf_cli_core_is_remote(bee->cli)) {
 		*target = (struct hf_cli_target){.cli = bee->cli, .remote = remote, .directory = {.lock_descriptor = -1}};
 		return hf_cli_remote_open(remote, bee->cli, bee->arguments, code);
 	}

@@ -488,8 +488,8 @@ int hf_cli_bee_watch(struct hf_cli *cli)
 	struct hf_cli_remote remote;
 	int code = HF_CLI_USAGE;
 	if (hf_cli_bee_read(cli, &w.bee) && read_range(&w.bee, cli->argument_count > w.bee.next ? cli->arguments[w.bee.next] : NULL)) {
-		w.follow.is_open = hf_cli_option(cli, "tcp") && hf_cli_bee_open(&w.bee, &remote, &w.follow.target, &code);
-		if (w.follow.is_open || !hf_cli_option(cli, "tcp"))
+		w.follow.is_open = hf_cli_core_is_remote(cli) && hf_cli_bee_open(&w.bee, &remote, &w.follow.target, &code);
+		if (w.follow.is_open || !hf_cli_core_is_remote(cli))
 			code = hf_cli_follow(&w.follow);
 	}
 	hf_cli_bee_free(&w.bee);

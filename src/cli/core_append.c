@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/core.h"
 #include "cli/core_append.h"
+#include "cli/core_net.h"
 #include "cli/input.h"
 #include "cli/terminal.h"
 #include "crypto/block_cipher.h"
@@ -153,7 +154,7 @@ static void report(const struct hf_cli *cli, const struct appending *a)
 
 int hf_cli_core_append(struct hf_cli *cli)
 {
-	return hf_cli_option(cli, "tcp") ? hf_cli_core_append_serving(cli) : hf_cli_core_append_until(cli, NULL);
+	return hf_cli_core_is_remote(cli) ? hf_cli_core_append_serving(cli) : hf_cli_core_append_until(cli, NULL);
 }
 
 int hf_cli_core_append_until(struct hf_cli *cli, atomic_bool *stop)

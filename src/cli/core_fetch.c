@@ -138,7 +138,7 @@ static void hear(struct fetching *f)
 static void check_time(struct fetching *f, uint64_t blocks)
 {
 	uint64_t now_us = hf_env_monotonic_us(&f->cli->env);
-	char sentence[200], id[HF_CORE_ID_BYTES];
+	char sentence[240], what[80], id[HF_CORE_ID_BYTES];
 	if (blocks != f->moved_blocks || f->moved_us == 0) {
 		f->moved_blocks = blocks;
 		f->moved_us = now_us;
@@ -149,11 +149,10 @@ static void check_time(struct fetching *f, uint64_t blocks)
 	if (f->step == DOWNLOADING)
 		snprintf(sentence, sizeof sentence, "No block came for %llu seconds: nobody who is connected has what is missing.",
 			(unsigned long long)(f->timeout_us / 1000000));
-	else
-		snprintf(sentence, sizeof sentence, f->endpoint.dials
-			? "The peer at %s does not say whether it has the core %s (waited %llu seconds; --timeout)."
-			: "No peer that came to %s has the core %s (waited %llu seconds; --timeout).",
-			f->endpoint.address, id, (unsigned long long)(f->timeout_us / 1000000));
+	else {
+		snprintf(what, sizeof what, "the core %s", id);
+		hf_cli_core_not_found(&f->endpoint, what, f->timeout_us / 1000000, sentence, sizeof sentence);
+	}
 	fail(f, HF_ETIMEOUT, sentence);
 }
 
@@ -161,7 +160,7 @@ static void check_time(struct fetching *f, uint64_t blocks)
 static void check_rejected(struct fetching *f, const struct hf_replicator_stats *stats)
 {
 	char sentence[200], id[HF_CORE_ID_BYTES];
-	if (f->is_live || !f->endpoint.dials || f->step != WAITING || stats->channels_rejected == 0 || stats->channels > 0)
+	if (f->is_live || f->endpoint.is_swarm || !f->endpoint.dials || f->step != WAITING || stats->channels_rejected == 0 || stats->channels > 0)
 		return;
 	hf_core_key_encode(id, hf_core_key(f->core));
 	snprintf(sentence, sizeof sentence, "The peer at %s does not have the core %s.", f->endpoint.address, id);
@@ -269,8 +268,8 @@ static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t enc
 	}
 	f->is_live = hf_cli_option(cli, "live") != NULL;
 	f->serve = hf_cli_option(cli, "serve");
-	if (f->serve && (!f->is_live || !f->endpoint.dials)) {
-		hf_cli_core_usage(cli, "--serve goes with --live, and not with --listen, which serves by itself.");
+	if (f->serve && (!f->is_live || !f->endpoint.dials || f->endpoint.is_swarm)) {
+		hf_cli_core_usage(cli, "--serve goes with --live and --tcp, and not with --listen, which serves by itself.");
 		return false;
 	}
 	f->endpoint.keeps = f->is_live;
@@ -286,6 +285,8 @@ static int start(struct fetching *f, const uint8_t *key, const uint8_t *encrypti
 		r = hf_replicator_join(hf_core_node_replicator(f->node), f->core, &f->replication);
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(f->cli, f->node, &f->endpoint, f->is_live ? stdout : stderr, failure);
+	if (r == HF_OK && f->endpoint.is_swarm)
+		r = hf_core_node_join(f->node, hf_core_discovery_key(f->core), HF_SWARM_CLIENT | (f->is_live ? HF_SWARM_SERVER : 0), failure);
 	if (r == HF_OK && f->serve) {
 		struct hf_cli_endpoint serve = {.address = f->serve};
 		r = hf_cli_core_open_endpoint(f->cli, f->node, &serve, stdout, failure);

@@ -6,18 +6,25 @@
 
 #include "cli/core.h"
 #include "service/core_node.h"
+#include "service/swarm_config.h"
 
 struct hf_cli_endpoint {
-	const char *address;
+	const char *address; /* of TCP */
 	bool dials, initiates, keeps;
+	bool is_swarm;       /* peers are found by the key of what is wanted, through these */
+	struct hf_swarm_bootstrap bootstrap;
 };
 
-/* --tcp, --initiator and --responder; false when it has been said what is wrong. */
+/* Whether what is asked for is to be read at peers: --tcp or --bootstrap. */
+bool hf_cli_core_is_remote(const struct hf_cli *cli);
+/* --tcp, --initiator and --responder, or --bootstrap and what the configuration says; false when it has been said what is wrong. */
 bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_endpoint *out);
-/* Listens, and says where on out, or dials. */
+/* Listens, and says where on out, or dials, or takes part in the swarm. */
 int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
 	struct hf_failure *failure);
 void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound);
+/* The sentence for waiting in vain. */
+void hf_cli_core_not_found(const struct hf_cli_endpoint *endpoint, const char *what, uint64_t waited_s, char *sentence, size_t bytes);
 /* --timeout, in seconds. */
 bool hf_cli_core_timeout(const struct hf_cli *cli, uint64_t *seconds);
 /* Forgets a core of which nothing came. The node is closed: its replicator lingers on cores that it has joined. */

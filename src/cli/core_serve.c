@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "cli/core_append.h"
 #include "cli/core_net.h"
 #include "cli/terminal.h"
@@ -23,39 +24,8 @@ struct serving {
 	atomic_bool is_stopping;
 	int append_code;
 	bool is_appending;
+	struct hf_swarm_wait wait; /* for being announced */
 };
-
-/* ---- Addresses ---- */
-
-bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_endpoint *out)
-{
-	const char *tcp = hf_cli_option(cli, "tcp");
-	bool is_initiator = hf_cli_option(cli, "initiator") != NULL, is_responder = hf_cli_option(cli, "responder") != NULL;
-	char sentence[200];
-	const char *colon = tcp ? strrchr(tcp, ':') : NULL;
-	if (!tcp) {
-		hf_cli_core_usage(cli, "--tcp HOST:PORT is missing.");
-		return false;
-	}
-	if (is_initiator && is_responder) {
-		hf_cli_core_usage(cli, "--initiator and --responder exclude each other.");
-		return false;
-	}
-	if (!colon || colon == tcp || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || atol(colon + 1) > 65535) {
-		snprintf(sentence, sizeof sentence, "--tcp is HOST:PORT, like 127.0.0.1:7001, not \"%.80s\".", tcp);
-		hf_cli_core_usage(cli, sentence);
-		return false;
-	}
-	*out = (struct hf_cli_endpoint){.address = tcp, .dials = dials, .initiates = is_initiator || (dials && !is_responder)};
-	return true;
-}
-
-void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound)
-{
-	char text[HF_ADDRESS_TEXT_BYTES];
-	fprintf(out, cli->json ? "{\"listening\":\"%s\"}\n" : "listening on %s\n", hf_address_text(bound, true, text));
-	fflush(out);
-}
 
 /* ---- Telling of peers ---- */
 
@@ -156,24 +126,54 @@ static bool check_keys(const struct hf_cli *cli)
 	return true;
 }
 
-int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
-	struct hf_failure *failure)
-{
-	struct hf_address bound;
-	if (endpoint->dials)
-		return hf_core_node_dial(node, endpoint->address, endpoint->initiates, endpoint->keeps, failure);
-	int r = hf_core_node_listen(node, endpoint->address, endpoint->initiates, &bound, failure);
-	if (r == HF_OK)
-		hf_cli_core_print_listening(cli, out, &bound);
-	return r;
-}
-
 static int open_node(struct serving *s, struct hf_failure *failure)
 {
 	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .create = true,
 		.may_serve = may_serve,
 		.came = came, .left = left, .context = s};
 	return hf_core_node_open(&s->node, &options, failure);
+}
+
+/* ---- Being found ---- */
+
+#define TOPIC_COUNT_MAX 1024 /* of all cores; more must be named */
+
+struct joining {
+	struct serving *s;
+	struct hf_failure *failure;
+	size_t count;
+};
+
+static int join_one(void *context, const struct hf_core_entry *entry)
+{
+	struct joining *j = context;
+	if (j->count++ == TOPIC_COUNT_MAX)
+		return hf_fail(j->failure, HF_ETOOBIG, "There are more than %d cores here: name those that are to be found in the swarm.",
+			TOPIC_COUNT_MAX);
+	return hf_core_node_join(j->s->node, entry->discovery_key, HF_SWARM_SERVER | HF_SWARM_CLIENT, j->failure);
+}
+
+static void announced(struct hf_swarm_wait *wait, int code)
+{
+	struct serving *s = HF_CONTAINER_OF(wait, struct serving, wait);
+	struct hf_swarm_stats stats;
+	FILE *out = s->is_appending ? stderr : stdout;
+	hf_swarm_stats(hf_core_node_peers(s->node), &stats);
+	fprintf(out, s->cli->json ? "{\"announced\":%u}\n" : "%u cores can be found in the swarm\n", stats.topics);
+	fflush(out);
+}
+
+/* Under the keys that are named, or those of all cores. The blobs of a drive come over the same connections. */
+static int join_topics(struct serving *s, struct hf_failure *failure)
+{
+	struct joining j = {.s = s, .failure = failure};
+	int r = s->key_count == 0 ? hf_corestore_list(hf_core_node_cores(s->node), join_one, &j) : HF_OK;
+	for (size_t i = 0; r == HF_OK && s->key_count > 0 && i < s->cli->argument_count; i++)
+		r = hf_core_node_join(s->node, s->keys[i], HF_SWARM_SERVER | HF_SWARM_CLIENT, failure);
+	s->wait.done = announced;
+	if (r == HF_OK)
+		hf_swarm_wait_topics(hf_core_node_peers(s->node), &s->wait);
+	return r;
 }
 
 /* ---- Appending meanwhile ---- */
@@ -207,6 +207,8 @@ static int serve(struct serving *s, struct hf_cli_endpoint *endpoint)
 	r = read_keys(s, &failure);
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(s->cli, s->node, endpoint, s->is_appending ? stderr : stdout, &failure);
+	if (r == HF_OK && endpoint->is_swarm)
+		r = join_topics(s, &failure);
 	if (r == HF_OK)
 		r = run(s, &failure);
 	failure.code = r;

@@ -69,26 +69,33 @@ static void on_signal(void *context, int signal_number)
 	hf_loop_stop(dht->loop);
 }
 
-static int take_bootstrap(struct hf_cli_dht *dht, bool needs_bootstrap)
+int hf_cli_bootstrap(const struct hf_cli *cli, struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure)
 {
-	const struct hf_cli *cli = dht->cli;
 	bool is_given = false;
 	int r = HF_OK;
 
+	*bootstrap = (struct hf_swarm_bootstrap){0};
 	for (size_t i = 0; r == HF_OK && i < cli->option_count; i++)
 		if (strcmp(cli->options[i].name, "bootstrap") == 0) {
 			is_given = true;
-			r = hf_swarm_bootstrap_add(&dht->bootstrap, cli->options[i].value, &dht->failure);
+			r = hf_swarm_bootstrap_add(bootstrap, cli->options[i].value, failure);
 		}
 	if (r == HF_OK && !is_given && cli->config)
-		r = hf_swarm_bootstrap_add(&dht->bootstrap, cli->config->swarm_bootstrap, &dht->failure);
-	dht->failure.code = r;
+		r = hf_swarm_bootstrap_add(bootstrap, cli->config->swarm_bootstrap, failure);
+	failure->code = r;
+	return r;
+}
+
+static int take_bootstrap(struct hf_cli_dht *dht, bool needs_bootstrap)
+{
+	int r = hf_cli_bootstrap(dht->cli, &dht->bootstrap, &dht->failure);
+
 	if (r == HF_EINVAL)
-		return hf_cli_dht_usage(cli, dht->failure.text);
+		return hf_cli_dht_usage(dht->cli, dht->failure.text);
 	if (r < 0)
 		return hf_cli_fail(&dht->failure);
 	if (needs_bootstrap && dht->bootstrap.count == 0)
-		return hf_cli_dht_usage(cli, "name a node to begin with: --bootstrap HOST:PORT, or swarm.bootstrap in the configuration.");
+		return hf_cli_dht_usage(dht->cli, "name a node to begin with: --bootstrap HOST:PORT, or swarm.bootstrap in the configuration.");
 	return HF_CLI_OK;
 }
 

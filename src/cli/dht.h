@@ -19,6 +19,8 @@ struct hf_cli_dht {
 	struct hf_failure failure;
 };
 
+/* The nodes that --bootstrap names or, when it is not given, the configuration; maybe none. Errors as of hf_swarm_bootstrap_add. */
+int hf_cli_bootstrap(const struct hf_cli *cli, struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure);
 /* The loop with its signals, and the bootstrap nodes of options and configuration. Returns an exit code; what is wrong has been said. */
 int hf_cli_dht_open(struct hf_cli_dht *dht, struct hf_cli *cli, bool needs_bootstrap);
 /* Starts a node; options are completed with the net, the bootstrap nodes and what --host and --port say. */

@@ -97,7 +97,7 @@ static int join_blobs(struct hf_cli_drive *drive, struct hf_failure *failure)
 bool hf_cli_drive_open(struct hf_cli_drive *drive, int *code)
 {
 	struct hf_failure failure = {0};
-	if (!hf_cli_option(drive->cli, "tcp")) {
+	if (!drive->is_remote && !hf_cli_core_is_remote(drive->cli)) {
 		failure.code = hf_cli_target_open(&drive->target, drive->cli, false, &failure);
 		*code = failure.code < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
 		return failure.code == HF_OK;

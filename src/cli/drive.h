@@ -13,12 +13,13 @@ struct hf_cli_drive {
 	unsigned next;           /* the first argument after KEY */
 	struct hf_cli_target target;
 	struct hf_cli_remote remote;
+	bool is_remote;          /* wherever it is, not here: what fetch wants */
 	struct hf_drive *kept;   /* holds its cores open from one action to the next; NULL when a gateway is asked */
 };
 /* KEY or --name, --encryption-key and --at. False: what is wrong has been said, and the exit code is HF_CLI_USAGE. */
 bool hf_cli_drive_read(struct hf_cli *cli, struct hf_cli_drive *drive);
 void hf_cli_drive_free(struct hf_cli_drive *drive); /* zeroed is fine */
-/* Opens the data directory, or with --tcp the drive at a peer. False: why has been said, and *code is the exit code. */
+/* Opens the data directory, or with --tcp or --bootstrap the drive at a peer. False: why has been said, and *code is the exit code. */
 bool hf_cli_drive_open(struct hf_cli_drive *drive, int *code);
 void hf_cli_drive_close(struct hf_cli_drive *drive);
 

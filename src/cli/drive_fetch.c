@@ -207,9 +207,8 @@ int hf_cli_drive_fetch(struct hf_cli *cli)
 		free(f);
 		return code;
 	}
-	if (!hf_cli_option(cli, "tcp")) {
-		hf_cli_core_usage(cli, "--tcp HOST:PORT is missing.");
-	} else if (hf_cli_drive_open(&f->drive, &code)) {
+	f->drive.is_remote = true;
+	if (hf_cli_drive_open(&f->drive, &code)) {
 		hf_progress_begin(&f->progress, &cli->env, "blocks");
 		failure.code = is_whole ? fetch_all(f, is_live, &failure) : fetch_files(f, &failure);
 		hf_progress_end(&f->progress);

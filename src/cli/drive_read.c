@@ -349,9 +349,9 @@ int hf_cli_drive_watch(struct hf_cli *cli)
 	if (hf_cli_drive_read(cli, &w.drive)) {
 		if (cli->argument_count > w.drive.next)
 			w.folder = cli->arguments[w.drive.next];
-		w.follow.is_open = hf_cli_option(cli, "tcp") && hf_cli_drive_open(&w.drive, &code);
+		w.follow.is_open = hf_cli_core_is_remote(cli) && hf_cli_drive_open(&w.drive, &code);
 		w.follow.target = w.drive.target;
-		if (w.follow.is_open || !hf_cli_option(cli, "tcp"))
+		if (w.follow.is_open || !hf_cli_core_is_remote(cli))
 			code = hf_cli_follow(&w.follow);
 	}
 	hf_cli_drive_free(&w.drive);

@@ -244,8 +244,8 @@ int hf_cli_drive_mirror(struct hf_cli *cli)
 	int code = HF_CLI_USAGE;
 	if (!into == !from)
 		return hf_cli_core_usage(cli, "say --to FOLDER, to make it what the drive is, or --from FOLDER, to make the drive what it is.");
-	if (from && (hf_cli_option(cli, "tcp") || hf_cli_option(cli, "at")))
-		return hf_cli_core_usage(cli, "--tcp and --at are of drives that are read: they go with --to.");
+	if (from && (hf_cli_core_is_remote(cli) || hf_cli_option(cli, "at")))
+		return hf_cli_core_usage(cli, "--tcp, --bootstrap and --at are of drives that are read: they go with --to.");
 	if (hf_cli_drive_read(cli, &m.drive) && read_ignored(&m))
 		code = run(&m, into, from);
 	json_decref(m.ignored);

@@ -25,7 +25,7 @@ static void left(void *context, const struct hf_core_node_peer *peer, int code, 
 	struct hf_cli_remote *remote = context;
 	int lost = code == HF_OK ? HF_ECLOSED : code;
 	/* Another may come, or this one again. */
-	if (remote->endpoint.keeps || !remote->endpoint.dials) {
+	if (remote->endpoint.keeps || remote->endpoint.is_swarm || !remote->endpoint.dials) {
 		hf_cli_core_log_left(peer, code, why);
 		return;
 	}
@@ -66,9 +66,11 @@ int hf_cli_remote_turn(struct hf_cli_remote *remote, struct hf_failure *failure)
 		remote->moved_blocks = blocks;
 		remote->moved_us = now_us;
 	}
-	if (r == HF_OK && !remote->endpoint.keeps && now_us - remote->moved_us >= remote->timeout_us)
-		return hf_fail(failure, HF_ETIMEOUT, "The peer at %s does not have the core, or what is missing of it (waited %llu seconds; --timeout).",
-			remote->endpoint.address, (unsigned long long)(remote->timeout_us / 1000000));
+	if (r == HF_OK && !remote->endpoint.keeps && now_us - remote->moved_us >= remote->timeout_us) {
+		char sentence[240];
+		hf_cli_core_not_found(&remote->endpoint, "the core, or what is missing of it", remote->timeout_us / 1000000, sentence, sizeof sentence);
+		return hf_fail(failure, HF_ETIMEOUT, "%s", sentence);
+	}
 	return r;
 }
 
@@ -121,6 +123,9 @@ static int start(struct hf_cli_remote *remote, const uint8_t key[static HF_CORE_
 		r = hf_loop_on_signal(loop, SIGINT, on_signal, remote);
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(remote->cli, remote->node, &remote->endpoint, stderr, failure);
+	if (r == HF_OK && remote->endpoint.is_swarm)
+		r = hf_core_node_join(remote->node, hf_core_discovery_key(remote->core),
+			HF_SWARM_CLIENT | (remote->endpoint.keeps ? HF_SWARM_SERVER : 0), failure);
 	return r == HF_OK ? hear(remote, remote->replication, failure) : r;
 }
 

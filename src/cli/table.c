@@ -20,6 +20,8 @@ static const char *const scan_options[] = {"relay=NAME\0the relay instance; main
 	"name=NAME\0the core that was made with this name, instead of KEY", "namespace=HEX\0the name's namespace; the root's when left out"
 #define OF_SEALED OF_CORE, "encryption-key=HEX\0the key of an encrypted core, 32 bytes"
 
+#define OF_SWARM "bootstrap=HOST:PORT\0find peers by the key, in the network of this node; again for others; \"public\" is everybody's"
+
 static const char *const core_options[] = {OF_CORE, NULL};
 static const char *const create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
 	"namespace=HEX\0the name's namespace; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
@@ -29,9 +31,9 @@ static const char *const create_options[] = {"name=NAME\0derive the key pair fro
 		NULL};
 static const char *const append_options[] = {OF_SEALED, "file=FILE\0append the file, as one block",
 	"block-size=SIZE\0cut the input into blocks of this size rather than into lines", "disk\0wait for the disk with each batch",
-	"tcp=HOST:PORT\0serve the cores there meanwhile, and until interrupted", "initiator\0begin the handshake with those who dial",
+	"tcp=HOST:PORT\0serve the cores there meanwhile, and until interrupted", OF_SWARM, "initiator\0begin the handshake with those who dial",
 	"responder\0let those who dial begin the handshake, as usual", NULL};
-#define OF_CONNECTION "tcp=HOST:PORT\0the address; listening, port 0 is any that is free", \
+#define OF_CONNECTION "tcp=HOST:PORT\0the address; listening, port 0 is any that is free", OF_SWARM, \
 	"initiator\0begin the handshake; who dials does when left out", "responder\0let the other side begin the handshake"
 static const char *const serve_options[] = {OF_CONNECTION, "connect\0dial the address rather than listen on it, again and again", NULL};
 static const char *const fetch_options[] = {OF_CONNECTION, "listen\0wait for a peer to dial rather than dial",
@@ -46,7 +48,7 @@ static const char *const tail_options[] = {OF_SEALED, "from=INDEX\0the first blo
 	"raw\0no newline after each block", "encoding=base64|hex\0of blocks in JSON; base64 when left out", NULL};
 static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fork's number; the next when left out", NULL};
 
-#define OF_REMOTE "tcp=HOST:PORT\0read the bee at this peer, and only what is looked at", \
+#define OF_REMOTE "tcp=HOST:PORT\0read the bee at this peer, and only what is looked at", OF_SWARM, \
 	"initiator\0begin the handshake, as usual", "responder\0let the other side begin the handshake", \
 	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
 #define OF_BEE OF_SEALED, "sub=NAME\0keys of this sub-database; again for one within it"
@@ -76,7 +78,7 @@ static const char *const bee_fetch_options[] = {OF_CONNECTION, "listen\0wait for
 
 #define OF_DRIVE "name=NAME\0the drive that was made with this name, instead of KEY", \
 	"namespace=HEX\0the drive of this namespace; with --name, within it", "encryption-key=HEX\0the key of an encrypted drive, 32 bytes"
-#define OF_REMOTE_DRIVE "tcp=HOST:PORT\0read the drive at this peer, and only what is looked at", \
+#define OF_REMOTE_DRIVE "tcp=HOST:PORT\0read the drive at this peer, and only what is looked at", OF_SWARM, \
 	"initiator\0begin the handshake, as usual", "responder\0let the other side begin the handshake", \
 	"listen\0wait for the peer to dial rather than dial", "timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
 

@@ -34,6 +34,7 @@ struct hf_core_node {
 	bool dial_initiates, dial_keeps;
 	uint32_t redial_ms;
 	struct hf_timer redial;
+	struct hf_swarm_node *swarm;
 };
 
 /* ---- Connections ---- */
@@ -112,6 +113,26 @@ int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initi
 	node->dial_initiates = initiates;
 	node->dial_keeps = keeps;
 	return dial(node, failure);
+}
+
+int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure)
+{
+	struct hf_peer_socket_options socket = socket_options(node);
+	struct hf_swarm_node_options options = {.size = sizeof options, .loop = node->loop, .static_secret = socket.static_secret,
+		.bootstrap = bootstrap, .socket = &socket};
+	return hf_swarm_node_new(&node->swarm, &options, failure);
+}
+
+int hf_core_node_join(struct hf_core_node *node, const uint8_t discovery_key[static 32], unsigned roles, struct hf_failure *failure)
+{
+	struct hf_swarm_session *session;
+	int r = hf_swarm_join(hf_swarm_node_swarm(node->swarm), discovery_key, roles, 0, &session);
+	return r < 0 ? hf_fail(failure, r, "The swarm cannot be joined: %s.", hf_error_text(r)) : HF_OK;
+}
+
+struct hf_swarm *hf_core_node_peers(struct hf_core_node *node)
+{
+	return node->swarm ? hf_swarm_node_swarm(node->swarm) : NULL;
 }
 
 /* ---- Administration ---- */
@@ -234,7 +255,9 @@ void hf_core_node_close(struct hf_core_node *node)
 		hf_http_server_free(node->admin);
 	if (node->admin_path[0])
 		unlink(node->admin_path);
+	hf_swarm_node_leave(node->swarm);
 	close_peers(node);
+	hf_swarm_node_free(node->swarm);
 	hf_core_host_free(node->host);
 	if (node->executor)
 		hf_executor_stop(node->executor);

@@ -1,13 +1,15 @@
-/* core_node: a process that keeps a data directory's cores with peers over TCP, and works on them for others through admin.sock while it
- * does: `core serve` and `core fetch`.
+/* core_node: a process that keeps a data directory's cores with peers, and works on them for others through admin.sock while it does: `core
+ * serve` and `core fetch`.
  *
- * It listens, or keeps a connection to one address. All of it belongs to the thread that runs it.
+ * Peers come over TCP, where it listens or keeps a connection to one address, or are found by the keys of cores in the swarm. All of it
+ * belongs to the thread that runs it.
  */
 #ifndef HF_SERVICE_CORE_NODE_H
 #define HF_SERVICE_CORE_NODE_H
 
 #include "peer/core_host.h"
 #include "service/config.h"
+#include "service/swarm_node.h"
 
 struct hf_core_node;
 
@@ -44,6 +46,11 @@ int hf_core_node_listen(struct hf_core_node *node, const char *address, bool ini
 	struct hf_failure *failure);
 /* At most one. keeps: when the connection ends it is made again, after a wait that grows. */
 int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initiates, bool keeps, struct hf_failure *failure);
+/* Takes part in the swarm: with no bootstrap node it asks nobody, and waits for others to come. Once. Errors as of hf_swarm_node_new. */
+int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure);
+/* Looks for those who have a core (HF_SWARM_CLIENT), and lets itself be found as one that has it (HF_SWARM_SERVER). HF_ENOMEM. */
+int hf_core_node_join(struct hf_core_node *node, const uint8_t discovery_key[static 32], unsigned roles, struct hf_failure *failure);
+struct hf_swarm *hf_core_node_peers(struct hf_core_node *node); /* NULL: it does not take part */
 /* Until SIGTERM, SIGINT or hf_core_node_stop. */
 int hf_core_node_run(struct hf_core_node *node);
 void hf_core_node_stop(struct hf_core_node *node);

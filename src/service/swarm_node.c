@@ -1,0 +1,113 @@
+#include "service/swarm_node.h"
+
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/options.h"
+
+struct hf_swarm_node {
+	struct hf_loop *loop;
+	struct hf_udx_net *net;
+	struct hf_dht_node *dht;
+	struct hf_dht_connector *connector;
+	struct hf_swarm *swarm;
+	struct hf_timer goodbye;
+	bool is_closed;
+};
+
+static void on_changed(void *context, struct hf_dht_node *dht)
+{
+	struct hf_swarm_node *node = context;
+	struct hf_dht_node_state state;
+	hf_dht_node_read_state(dht, &state);
+	if (node->swarm && state.is_online && !state.is_suspended)
+		hf_swarm_network_changed(node->swarm);
+}
+
+static void on_woke(void *context, struct hf_dht_node *dht)
+{
+	struct hf_swarm_node *node = context;
+	if (node->swarm)
+		hf_swarm_network_changed(node->swarm);
+}
+
+static const struct hf_dht_node_events dht_events = {.changed = on_changed, .woke = on_woke};
+
+static void on_closed(void *context)
+{
+	struct hf_swarm_node *node = context;
+	node->is_closed = true;
+}
+
+static void on_goodbye_timeout(struct hf_timer *timer)
+{
+	on_closed(HF_CONTAINER_OF(timer, struct hf_swarm_node, goodbye));
+}
+
+int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_options *given, struct hf_failure *failure)
+{
+	struct hf_swarm_node_options options;
+	*out = NULL;
+	int r = hf_options_take(&options, sizeof options, given);
+	struct hf_swarm_node *node = r == HF_OK ? calloc(1, sizeof *node) : NULL;
+	struct hf_udp_host *host = node ? hf_udp_host_of_loop(options.loop) : NULL;
+	if (!host) {
+		free(node);
+		return hf_fail(failure, r < 0 ? r : HF_ENOMEM, "The swarm cannot start: %s.", hf_error_text(r < 0 ? r : HF_ENOMEM));
+	}
+	node->loop = options.loop;
+	node->goodbye.fire = on_goodbye_timeout;
+	r = hf_udx_net_new(&node->net, host, NULL);
+	if (r < 0)
+		hf_fail(failure, r, "The swarm cannot start: %s.", hf_error_text(r));
+	if (r == HF_OK) {
+		struct hf_dht_node_options dht = {.size = sizeof dht, .net = node->net, .bind = options.bind, .bootstrap = options.bootstrap->nodes,
+			.bootstrap_count = options.bootstrap->count, .events = &dht_events, .context = node};
+		r = hf_dht_node_new(&node->dht, &dht, failure);
+	}
+	if (r == HF_OK) {
+		struct hf_dht_connector_options connector = {.size = sizeof connector, .node = node->dht, .loop = options.loop};
+		r = hf_dht_connector_new(&node->connector, &connector, failure);
+	}
+	if (r == HF_OK) {
+		struct hf_swarm_options swarm = {.size = sizeof swarm, .connector = node->connector, .static_secret = options.static_secret,
+			.socket = options.socket};
+		r = hf_swarm_new(&node->swarm, &swarm, failure);
+	}
+	if (r < 0)
+		hf_swarm_node_free(node);
+	else
+		*out = node;
+	return r;
+}
+
+void hf_swarm_node_leave(struct hf_swarm_node *node)
+{
+	if (!node || hf_loop_timer_set(node->loop, &node->goodbye, HF_SWARM_NODE_GOODBYE_MS) < 0)
+		return;
+	hf_swarm_close(node->swarm, on_closed, node);
+	while (!node->is_closed && hf_loop_poll(node->loop, true) == HF_OK)
+		;
+	hf_loop_timer_cancel(node->loop, &node->goodbye);
+}
+
+void hf_swarm_node_free(struct hf_swarm_node *node)
+{
+	if (!node)
+		return;
+	hf_swarm_free(node->swarm);
+	hf_dht_connector_free(node->connector);
+	hf_dht_node_free(node->dht);
+	hf_udx_net_free(node->net);
+	free(node);
+}
+
+struct hf_swarm *hf_swarm_node_swarm(struct hf_swarm_node *node)
+{
+	return node->swarm;
+}
+
+struct hf_dht_node *hf_swarm_node_dht(struct hf_swarm_node *node)
+{
+	return node->dht;
+}
