@@ -51,8 +51,8 @@ struct hf_swarm_options {
 };
 /* HF_ENOMEM, HF_EINVAL. */
 HF_API int hf_swarm_new(struct hf_swarm **out, const struct hf_swarm_options *options, struct hf_failure *failure);
-/* Leaves all topics, whose sessions are gone with it, stops listening, ends all connections, then calls closed: the network has been told, as
- * far as it answers. */
+/* Leaves all topics, whose sessions are gone with it, stops listening, ends all connections, then calls closed: the network has been
+ * told, as far as it answers. */
 HF_API void hf_swarm_close(struct hf_swarm *swarm, void (*closed)(void *context), void *context);
 /* At once; nobody is told, no event comes. Sockets that are open stay, and are their owner's to free. NULL is fine. */
 HF_API void hf_swarm_free(struct hf_swarm *swarm);

@@ -115,7 +115,8 @@ void hf_swarm_peer_disconnected(struct hf_swarm_peer *peer, uint64_t now_ms)
 
 bool hf_swarm_peer_is_due(struct hf_swarm_peer *peer)
 {
-	static const uint8_t by_attempts[] = {HF_SWARM_PRIORITY_NORMAL, HF_SWARM_PRIORITY_VERY_HIGH, HF_SWARM_PRIORITY_HIGH, HF_SWARM_PRIORITY_LOW};
+	static const uint8_t by_attempts[] = {HF_SWARM_PRIORITY_NORMAL, HF_SWARM_PRIORITY_VERY_HIGH, HF_SWARM_PRIORITY_HIGH,
+		HF_SWARM_PRIORITY_LOW};
 	_Static_assert(sizeof by_attempts == HF_SWARM_ATTEMPT_COUNT_MAX + 1, "a priority for each count of attempts");
 	if (peer->is_explicit && peer->attempts > HF_SWARM_ATTEMPT_COUNT_MAX)
 		peer->attempts = HF_SWARM_ATTEMPT_COUNT_MAX;

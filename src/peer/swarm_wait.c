@@ -1,5 +1,5 @@
-/* Who waits for what: for topics to have been looked up, for those found there to have been tried, for everything to be at rest. All of it is
- * told at the end of an iteration, one at a time, for whoever is told may free the swarm. */
+/* Who waits for what: for topics to have been looked up, for those found there to have been tried, for everything to be at rest. All of
+ * it is told at the end of an iteration, one at a time, for whoever is told may free the swarm. */
 #include "base/list.h"
 #include "peer/swarm_private.h"
 

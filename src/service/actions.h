@@ -51,7 +51,8 @@
  *   drive/info     as core/info, with the version and the core of the blobs
  *   drive/change   {"files", "batch", "disk"}  each file an object {"path"} and "size" of its content, which follows in data; or "blob",
  *                                        "link", or "del": true; with "executable", "metadata" (text of JSON). "mode": true: the file
- *                                        that is there, but for "executable", as it was. batch: one batch of the bee rather than one for each. {"put", "deleted", "missing", "version"}
+ *                                        that is there, but for "executable", as it was. batch: one batch of the bee rather than
+ *                                        one for each. {"put", "deleted", "missing", "version"}
  *   drive/write    {"blob", "end", "note"}  data: bytes of a file that is too long for drive/change, which go on from "blob" as it was
  *                                        answered, or begin a new one. All but the last of them are a multiple of 64 KiB. note: text
  *                                        by which drive/unfinished finds it again. {"blob"}
