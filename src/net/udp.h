@@ -48,7 +48,7 @@ struct hf_udp_options {
 	uint32_t receive_buffer_bytes; /* of the system, for this socket; 0: HF_UDP_RECEIVE_BUFFER_BYTES, or what one gets */
 	uint32_t send_buffer_bytes;    /* 0: HF_UDP_SEND_BUFFER_BYTES */
 };
-#define HF_UDP_RECEIVE_BUFFER_BYTES 1048576
+#define HF_UDP_RECEIVE_BUFFER_BYTES 4194304 /* a window full, while the process does not run */
 #define HF_UDP_SEND_BUFFER_BYTES 212992
 
 struct hf_udp_host_ops {

@@ -239,7 +239,7 @@ static struct hf_slice hex_of(const json_t *command, uint8_t *out, size_t room)
 {
 	const char *text = json_string_value(json_object_get(command, "hex"));
 	size_t length = strlen(text) / 2;
-	if (length > room || !hf_hex_decode(out, text, 2 * length))
+	if (length > room || !hf_hex_decode(out, text, length))
 		die("bad hex");
 	return hf_slice(out, length);
 }
