@@ -12,13 +12,15 @@
 #define TABLE_BYTES_MAX 65536
 #define SAVE_MS (10 * 60 * 1000)
 #define NODES_MAX 2000
+#define LINE_BYTES 256
 
 /* ---- dht serve ---- */
 
 struct serving {
 	struct hf_cli_dht dht; /* first */
 	struct hf_datadir directory;
-	bool has_directory, is_listening_told;
+	bool has_directory;
+	char line[LINE_BYTES]; /* printed last */
 	struct hf_buffer saved;
 	struct hf_timer save;
 };
@@ -77,49 +79,43 @@ json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
 	hf_dht_node_read_state(node, &state);
 	hf_dht_node_read_stats(node, &stats);
 	hf_hex_encode(id, state.id, sizeof state.id);
-	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listening",
+	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listening",
 		hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.public) : NULL, "persistent",
-		state.is_persistent, "firewalled", state.is_firewalled, "online", state.is_online, "id", state.is_persistent ? id : NULL,
+		state.is_persistent, "bootstrapped", state.is_bootstrapped, "firewalled", state.is_firewalled, "online", state.is_online, "id", state.is_persistent ? id : NULL,
 		"nodes", (json_int_t)stats.table_count, "queries", (json_int_t)stats.queries, "requests", (json_int_t)stats.requests, "replies",
 		(json_int_t)stats.replies, "timeouts", (json_int_t)stats.timeouts, "received", (json_int_t)stats.received, "relayed",
 		(json_int_t)stats.relayed, "rate_limited", (json_int_t)stats.rate_limited, "records", (json_int_t)stats.records, "routes",
 		(json_int_t)stats.routes, "mutables", (json_int_t)stats.mutables, "immutables", (json_int_t)stats.immutables);
 }
 
+/* Whenever it is another than before. */
 static void print_state(struct serving *s)
 {
 	struct hf_dht_node_state state;
-	char server[HF_ADDRESS_TEXT_BYTES], seen[HF_ADDRESS_TEXT_BYTES];
+	char server[HF_ADDRESS_TEXT_BYTES], seen[HF_ADDRESS_TEXT_BYTES], line[LINE_BYTES];
 
-	if (s->dht.cli->json) {
-		hf_cli_dht_print(hf_cli_dht_describe(s->dht.node));
-		return;
-	}
 	hf_dht_node_read_state(s->dht.node, &state);
 	hf_address_text(&state.server, true, server);
 	hf_address_text(&state.public, true, seen);
-	printf("%s %s%s%s%s%s\n", s->is_listening_told ? "changed" : "listening on", server, state.has_host ? ", seen as " : "",
-		state.has_host ? seen : "", state.is_persistent ? ", persistent" : ", ephemeral", state.is_firewalled ? "" : ", open");
+	snprintf(line, sizeof line, "listening on %s%s%s%s%s%s%s", server, state.has_host ? ", seen as " : "", state.has_host ? seen : "",
+		state.is_persistent ? ", persistent" : ", ephemeral", state.is_firewalled ? "" : ", open",
+		state.is_bootstrapped ? "" : ", looking around", state.is_online ? "" : ", offline");
+	if (strcmp(line, s->line) == 0)
+		return;
+	memcpy(s->line, line, sizeof line);
+	if (s->dht.cli->json)
+		hf_cli_dht_print(hf_cli_dht_describe(s->dht.node));
+	else
+		puts(line);
 	fflush(stdout);
-	s->is_listening_told = true;
 }
 
 static void on_changed(void *context, struct hf_dht_node *node)
 {
 	struct serving *s = context;
 
-	if (node == s->dht.node && s->is_listening_told)
-		print_state(s);
-}
-
-static void on_bootstrapped(void *context, struct hf_dht_node *node)
-{
-	struct serving *s = context;
-
 	(void)node;
-	s->is_listening_told = false;
 	print_state(s);
-	s->is_listening_told = true;
 }
 
 static bool read_role(struct hf_cli *cli, struct hf_dht_node_options *options)
@@ -143,7 +139,7 @@ static bool read_role(struct hf_cli *cli, struct hf_dht_node_options *options)
 
 int hf_cli_dht_serve(struct hf_cli *cli)
 {
-	static const struct hf_dht_node_events events = {.bootstrapped = on_bootstrapped, .changed = on_changed};
+	static const struct hf_dht_node_events events = {.bootstrapped = on_changed, .changed = on_changed};
 	struct serving s = {.directory = {.lock_descriptor = -1}, .save = {.fire = on_save}};
 	struct hf_dht_node_options options = {.events = &events, .context = &s};
 	if (!read_role(cli, &options))
@@ -158,6 +154,7 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 	if (code == HF_CLI_OK)
 		code = hf_cli_dht_start(&s.dht, &options);
 	if (code == HF_CLI_OK) {
+		print_state(&s);
 		hf_loop_timer_set(s.dht.loop, &s.save, SAVE_MS);
 		hf_loop_run(s.dht.loop);
 		hf_loop_timer_cancel(s.dht.loop, &s.save);

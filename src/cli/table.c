@@ -114,7 +114,8 @@ static const char *const dht_options[] = {OF_DHT, NULL};
 static const char *const dht_serve_options[] = {OF_DHT, "address=ADDRESS[:PORT]\0where others see it: the first node of a network",
 	"persistent\0keep records as soon as its address is known", "ephemeral\0never keep records",
 	"open\0it can be reached from anywhere; do not check", NULL};
-static const char *const dht_testnet_options[] = {"nodes=COUNT\0so many; 10 when left out", "port=PORT\0of the first; any when left out", NULL};
+static const char *const dht_testnet_options[] = {
+	"nodes=COUNT\0so many; 10 when left out", "port=PORT\0of the first; any when left out", NULL};
 static const char *const dht_lookup_options[] = {OF_DHT, "peer\0TOPIC is a peer's public key: say where it is announced",
 	"core\0TOPIC is the key of a core: look up its discovery key", NULL};
 static const char *const dht_announce_options[] = {OF_DHT, OF_SEED, "relay=HOST:PORT\0a node that the peer is reached through; up to three",

@@ -54,7 +54,8 @@ static void on_datagram(void *context, struct hf_udx_socket *socket, const struc
 
 static const struct hf_udx_socket_events socket_events = {.datagram = on_datagram};
 
-bool hf_dht_node_send(struct hf_dht_node *node, struct hf_udx_socket *socket, const struct hf_address *to, struct hf_slice bytes, uint8_t ttl)
+bool hf_dht_node_send(
+	struct hf_dht_node *node, struct hf_udx_socket *socket, const struct hf_address *to, struct hf_slice bytes, uint8_t ttl)
 {
 	bool went = hf_udx_socket_send_one(socket, to, bytes, ttl);
 

@@ -1,6 +1,5 @@
-/* A lookup is a query whose replies are read as peers. Whoever wants to be gone from a topic, or to be there anew, takes its key away from each
- * node that gives it, or that gives so many peers that it may be among those not given; that has to be over before anything is
- * announced. */
+/* A lookup is a query whose replies are read as peers. Whoever wants to be gone from a topic, or to be there anew, takes its key away from
+ * each node that gives it, or that gives so many peers that it may be among those not given. */
 #include "peer/dht_node_lookup.h"
 
 #include <stdlib.h>
@@ -15,8 +14,8 @@ struct hf_dht_lookup_clearing {
 
 /* ---- One announce ---- */
 
-static int write_announce(struct hf_buffer *out, enum hf_dht_command command, const uint8_t *target, const uint8_t *id, const uint8_t *token,
-	const uint8_t *secret_key, const struct hf_address *relays, size_t relay_count, uint64_t bump)
+static int write_announce(struct hf_buffer *out, enum hf_dht_command command, const uint8_t *target, const uint8_t *id,
+	const uint8_t *token, const uint8_t *secret_key, const struct hf_address *relays, size_t relay_count, uint64_t bump)
 {
 	uint8_t signable[HF_DHT_SIGNABLE_BYTES], signature[HF_SIGN_SIGNATURE_BYTES];
 	struct hf_buffer peer = {0};

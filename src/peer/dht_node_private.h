@@ -133,7 +133,8 @@ struct hf_dht_node {
 
 /* ---- dht_node.c ---- */
 void hf_dht_node_tell(struct hf_dht_node *node, enum hf_dht_event event); /* soon */
-bool hf_dht_node_send(struct hf_dht_node *node, struct hf_udx_socket *socket, const struct hf_address *to, struct hf_slice bytes, uint8_t ttl);
+bool hf_dht_node_send(
+	struct hf_dht_node *node, struct hf_udx_socket *socket, const struct hf_address *to, struct hf_slice bytes, uint8_t ttl);
 static inline const uint8_t *hf_dht_node_visible_id(const struct hf_dht_node *node, const struct hf_udx_socket *socket)
 {
 	return !node->is_ephemeral && socket == node->server ? node->table.id : NULL;
@@ -174,7 +175,8 @@ void hf_dht_node_free_servers(struct hf_dht_node *node);
 
 /* ---- dht_node_table.c ---- */
 /* Somebody who shows its id was heard, or somebody told us our address. is_sample: on the socket that we ask from. */
-void hf_dht_node_heard(struct hf_dht_node *node, bool is_sample, const struct hf_address *from, const uint8_t *id, const struct hf_address *to);
+void hf_dht_node_heard(
+	struct hf_dht_node *node, bool is_sample, const struct hf_address *from, const uint8_t *id, const struct hf_address *to);
 bool hf_dht_node_is_bad(const struct hf_address *address); /* never asked, never kept */
 void hf_dht_node_check(struct hf_dht_node *node, struct hf_dht_entry *entry); /* a ping; without an answer it is removed */
 void hf_dht_node_ping_some(struct hf_dht_node *node);

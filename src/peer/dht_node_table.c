@@ -137,7 +137,8 @@ static void try_swap(struct hf_dht_node *node, const struct hf_dht_contact *newc
 	node->repings += hf_dht_chore_start(chore);
 }
 
-void hf_dht_node_heard(struct hf_dht_node *node, bool is_sample, const struct hf_address *from, const uint8_t *id, const struct hf_address *to)
+void hf_dht_node_heard(
+	struct hf_dht_node *node, bool is_sample, const struct hf_address *from, const uint8_t *id, const struct hf_address *to)
 {
 	struct hf_dht_contact contact = {.address = *from};
 	struct hf_dht_entry *entry;

@@ -1,5 +1,5 @@
 /* rate: how many requests each host has made in this second, counted in little memory: hosts share counters by two hashes, and the lower
- * of a host's two counts. So one that asks too much rarely takes others with it.
+ * of a host's two counts holds. So one that asks too much rarely takes others with it.
  */
 #ifndef HF_WIRE_DHT_RATE_H
 #define HF_WIRE_DHT_RATE_H
