@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "base/u64_map.h"
 
 #define START_US 1000000u /* no clock begins at 0 */
 #define QUEUE_BYTES 262144u
@@ -47,6 +48,7 @@ struct sim_packet {
 struct sim_net {
 	struct sim_host *hosts;
 	struct sim_udp *sockets;
+	struct hf_u64_map by_address;
 	struct sim_packet *packets;
 	struct hf_timers timers;
 	struct hf_loop_deferred *deferred_first, **deferred_last;
@@ -81,12 +83,15 @@ static void trace(struct sim_net *net, const void *data, size_t length)
 
 /* ---- Packets ---- */
 
+static uint64_t key_of(const struct hf_address *address)
+{
+	return (uint64_t)hf_load_be32(address->ip + 12) << 16 | address->port;
+}
+
 static struct sim_udp *find_socket(struct sim_net *net, const struct hf_address *address)
 {
-	for (struct sim_udp *u = net->sockets; u; u = u->next)
-		if (!u->is_closed && hf_address_equal(&u->udp.address, address))
-			return u;
-	return NULL;
+	const uint64_t *found = hf_u64_map_get(&net->by_address, key_of(address));
+	return found ? (struct sim_udp *)(uintptr_t)*found : NULL;
 }
 
 static void release_socket(struct sim_udp *u)
@@ -217,6 +222,7 @@ static void close_socket(struct hf_udp *udp)
 {
 	struct sim_udp *u = (struct sim_udp *)(void *)udp;
 	u->is_closed = true;
+	hf_u64_map_remove(&u->host->net->by_address, key_of(&udp->address));
 	release_socket(u);
 }
 
@@ -248,6 +254,9 @@ static int open_socket(struct hf_udp_host *host, struct hf_udp **out, const stru
 	u->events = options->events;
 	u->context = options->context;
 	u->writable.fire = on_writable;
+	uint64_t *place = hf_u64_map_put(&h->net->by_address, key_of(&u->udp.address));
+	assert(place);
+	*place = (uintptr_t)u;
 	HF_LIST_PUSH(h->net->sockets, u);
 	*out = &u->udp;
 	return HF_OK;
@@ -366,6 +375,7 @@ void sim_net_free(struct sim_net *net)
 	struct sim_host *host;
 	assert(!net->sockets);
 	hf_timers_free(&net->timers);
+	hf_u64_map_free(&net->by_address);
 	while ((packet = net->packets)) {
 		HF_LIST_REMOVE(net->packets, packet);
 		free(packet);
