@@ -204,11 +204,12 @@ test('each side sees the other end and destroy a connection', async () => {
   assert.equal((await ours.until('peer', { peer: second.peer }, ({ state }) => state === 'closed')).code, 'HF_EIO')
   const third = await pair(await net.peer(), to)
   const ended = new Promise(resolve => third.stream.on('end', resolve))
+  const gone = closed(third.stream)
   third.stream.resume()
   await ours.do('close', { peer: third.peer })
   await ended
   third.stream.end()
-  await closed(third.stream)
+  await gone
   const fourth = await pair(await net.peer(), to)
   const failed = new Promise(resolve => fourth.stream.on('error', resolve))
   await ours.do('close', { peer: fourth.peer, destroy: true })
