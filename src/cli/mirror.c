@@ -213,6 +213,7 @@ static void print_result(const struct hf_mirror *m)
 
 static int run(struct hf_mirror *m, const char *into, const char *from)
 {
+	enum hf_folder_missing missing = !into ? HF_FOLDER_MISSING_FAILS : m->is_dry ? HF_FOLDER_MISSING_IS_EMPTY : HF_FOLDER_MISSING_IS_MADE;
 	int code, r;
 	if (!hf_cli_drive_open(&m->drive, &code))
 		return code;
@@ -222,7 +223,7 @@ static int run(struct hf_mirror *m, const char *into, const char *from)
 	if (r == HF_OK && from && !json_is_true(json_object_get(facts, "writable")))
 		r = hf_fail(&m->failure, HF_EDENIED, "The drive cannot be changed: its secret key is not in this data directory.");
 	json_decref(facts);
-	if (r == HF_OK && (r = hf_folder_open(&m->folder, into ? into : from, into && !m->is_dry, &m->failure)) == HF_OK) {
+	if (r == HF_OK && (r = hf_folder_open(&m->folder, into ? into : from, missing, &m->failure)) == HF_OK) {
 		hf_progress_begin(&m->progress, &m->cli->env, "bytes");
 		r = into ? hf_mirror_into_folder(m) : hf_mirror_into_drive(m);
 		hf_progress_end(&m->progress);

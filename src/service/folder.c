@@ -87,6 +87,9 @@ static int descend(const struct hf_folder *folder, int at, const char *part, siz
 static int open_directory(struct hf_folder *folder, struct hf_slice name, bool create)
 {
 	int at = folder->root;
+	errno = ENOENT;
+	if (at < 0)
+		return -1;
 	if (folder->directory >= 0 && hf_slice_equal(hf_buffer_slice(&folder->directory_name), name))
 		return folder->directory;
 	forget_directory(folder);
@@ -96,10 +99,13 @@ static int open_directory(struct hf_folder *folder, struct hf_slice name, bool c
 		at = descend(folder, at, (const char *)name.data + start, end - start, create);
 		start = end + 1;
 	}
-	if (at >= 0 && (name.length == 0 || hf_buffer_append(&folder->directory_name, name.data, name.length) == HF_OK))
+	if (at >= 0 && (name.length == 0 || hf_buffer_append(&folder->directory_name, name.data, name.length) == HF_OK)) {
 		folder->directory = at;
-	else if (at >= 0 && at != folder->root)
-		close(at);
+	} else if (at >= 0) {
+		if (at != folder->root)
+			close(at);
+		errno = ENOMEM;
+	}
 	return folder->directory;
 }
 
@@ -110,15 +116,34 @@ static int open_place(struct hf_folder *folder, struct hf_slice name, bool creat
 	struct hf_slice directory = directory_of(name, &rest);
 	if (!copy_part(last, rest, name.length - (size_t)(rest - (const char *)name.data)))
 		return -1;
-	errno = ENOMEM;
 	return open_directory(folder, directory, create);
 }
 
-int hf_folder_open(struct hf_folder *folder, const char *path, bool create, struct hf_failure *failure)
+/* Whether there is nothing of that path, in a directory where there could be. */
+static bool could_be_made(const char *path)
+{
+	char parent[PATH_MAX];
+	struct stat status;
+	size_t length = strlen(path);
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	if (length >= sizeof parent || lstat(path, &status) == 0 || errno != ENOENT)
+		return false;
+	while (length > 0 && path[length - 1] != '/')
+		length--;
+	snprintf(parent, sizeof parent, "%.*s.", (int)length, path);
+	return access(parent, W_OK | X_OK) == 0;
+}
+
+int hf_folder_open(struct hf_folder *folder, const char *path, enum hf_folder_missing missing, struct hf_failure *failure)
 {
 	*folder = (struct hf_folder){.root = -1, .directory = -1};
-	if (create && mkdir(path, 0777) < 0 && errno != EEXIST)
+	if (missing == HF_FOLDER_MISSING_IS_MADE && mkdir(path, 0777) < 0 && errno != EEXIST)
 		return hf_fail(failure, hf_error_from_errno(errno), "The folder %s cannot be made: %s.", path, strerror(errno));
+	if (missing == HF_FOLDER_MISSING_IS_EMPTY && could_be_made(path)) {
+		snprintf(folder->path, sizeof folder->path, "%s", path);
+		return HF_OK;
+	}
 	folder->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder->root < 0 || !realpath(path, folder->path)) {
 		int error = errno;
@@ -291,7 +316,7 @@ static int walk_directory(struct walk *walk)
 static int walk_from(struct walk *walk, struct hf_slice from)
 {
 	int r = from.length ? hf_buffer_append(&walk->name, from.data, from.length) : HF_OK;
-	if (r == HF_OK)
+	if (r == HF_OK && walk->folder->root >= 0)
 		r = walk_directory(walk);
 	hf_buffer_free(&walk->name);
 	return r;

@@ -17,14 +17,15 @@
 #include "base/error.h"
 
 struct hf_folder {
-	int root;
+	int root;                     /* -1: it is not there, and taken for empty */
 	char path[PATH_MAX];          /* without links, and without a '/' at its end */
 	int directory;                /* the one that was looked at last, -1: none */
 	struct hf_buffer directory_name;
 };
 
-/* create: make it when it is missing. */
-int hf_folder_open(struct hf_folder *folder, const char *path, bool create, struct hf_failure *failure);
+/* What becomes of one that is missing: it fails, is made, or is taken for one with nothing in it, where it could be made. */
+enum hf_folder_missing { HF_FOLDER_MISSING_FAILS, HF_FOLDER_MISSING_IS_MADE, HF_FOLDER_MISSING_IS_EMPTY };
+int hf_folder_open(struct hf_folder *folder, const char *path, enum hf_folder_missing missing, struct hf_failure *failure);
 void hf_folder_close(struct hf_folder *folder); /* one that failed to open is fine */
 
 enum hf_folder_type { HF_FOLDER_FILE, HF_FOLDER_LINK, HF_FOLDER_DIRECTORY, HF_FOLDER_OTHER };
