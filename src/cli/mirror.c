@@ -16,6 +16,7 @@ void hf_mirror_tell(struct hf_mirror *m, const char *what, struct hf_slice name,
 	m->added += what[0] == 'a';
 	m->changed += what[0] == 'c';
 	m->removed += what[0] == 'r';
+	m->bytes += what[0] == 'r' ? 0 : bytes;
 	if (!m->cli->json && !m->is_dry && !hf_cli_option(m->cli, "verbose"))
 		return;
 	hf_progress_end(&m->progress);

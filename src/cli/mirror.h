@@ -18,7 +18,7 @@ struct hf_mirror {
 	struct hf_failure failure; /* what ended it */
 };
 
-/* What was done, or would be: "add", "change", "remove". */
+/* Counts and says what has been done, or would be: "add", "change", "remove"; bytes that were written for it. */
 void hf_mirror_tell(struct hf_mirror *mirror, const char *what, struct hf_slice name, uint64_t bytes);
 /* Says what is wrong with one file. HF_OK: the others can be gone on with; else what ends it all, in mirror->failure. */
 int hf_mirror_fail(struct hf_mirror *mirror, const struct hf_failure *failure);

@@ -15,12 +15,25 @@
 struct filling {
 	struct hf_mirror *mirror;
 	json_t *batch;           /* files that are put together */
+	json_t *told;            /* {"op", "path", "bytes"} of each: what is to be told when they have been */
 	struct hf_buffer bytes;  /* what they hold */
 	struct hf_buffer input;
 	struct hf_folder_entry entry;
+	const char *op;          /* what putting it will have been */
 };
 
 /* ---- Batches ---- */
+
+static void tell_batch(const struct filling *f)
+{
+	const json_t *one;
+	size_t i;
+	json_array_foreach(f->told, i, one) {
+		const json_t *path = json_object_get(one, "path");
+		hf_mirror_tell(f->mirror, json_string_value(json_object_get(one, "op")), hf_slice(json_string_value(path), json_string_length(path)),
+			(uint64_t)json_integer_value(json_object_get(one, "bytes")));
+	}
+}
 
 /* A failure is not of the file that is at hand, and those behind the one that failed were not put: it ends the mirror. */
 static int flush(struct filling *f, struct hf_failure *failure)
@@ -33,13 +46,17 @@ static int flush(struct filling *f, struct hf_failure *failure)
 	json_array_clear(f->batch);
 	hf_buffer_clear(&f->bytes);
 	m->is_over = failure->code < 0;
+	if (failure->code == HF_OK)
+		tell_batch(f);
+	json_array_clear(f->told);
 	return failure->code;
 }
 
 /* file is taken. */
-static int add(struct filling *f, json_t *file, struct hf_failure *failure)
+static int add(struct filling *f, const char *op, uint64_t bytes, json_t *file, struct hf_failure *failure)
 {
-	if (!file || json_array_append_new(f->batch, file) < 0)
+	if (!file || json_array_append_new(f->batch, file) < 0 || json_array_append_new(f->told,
+		json_pack("{s:s, s:O, s:I}", "op", op, "path", json_object_get(file, "path"), "bytes", (json_int_t)bytes)) < 0)
 		return failure->code = hf_fail(failure, HF_ENOMEM, "Out of memory.");
 	return json_array_size(f->batch) >= BATCH_COUNT || f->bytes.length >= HF_CLI_DRIVE_PART_BYTES ? flush(f, failure) : HF_OK;
 }
@@ -74,8 +91,8 @@ static int put_small(struct filling *f, struct hf_slice name, int descriptor, st
 		f->bytes.length = before;
 		return failure->code = r;
 	}
-	return add(f, json_pack("{s:s%, s:I, s:b}", "path", (const char *)name.data, name.length, "size", (json_int_t)(f->bytes.length - before),
-		"executable", f->entry.is_executable), failure);
+	return add(f, f->op, f->bytes.length - before, json_pack("{s:s%, s:I, s:b}", "path", (const char *)name.data, name.length, "size",
+		(json_int_t)(f->bytes.length - before), "executable", f->entry.is_executable), failure);
 }
 
 /* What was written of the file before, if it is still what the file begins with. */
@@ -134,6 +151,8 @@ static int put_large(struct filling *f, struct hf_slice name, int descriptor, st
 	}
 	f->mirror->done_bytes = before;
 	hf_buffer_free(&note);
+	if (r == HF_OK)
+		hf_mirror_tell(f->mirror, f->op, name, f->entry.size);
 	return failure->code = r;
 }
 
@@ -149,8 +168,8 @@ static int put_file(struct filling *f, struct hf_slice name, struct hf_failure *
 
 static int put_mode(struct filling *f, struct hf_slice name, struct hf_failure *failure)
 {
-	return add(f, json_pack("{s:s%, s:b, s:b}", "path", (const char *)name.data, name.length, "executable", f->entry.is_executable, "mode",
-		true), failure);
+	return add(f, f->op, 0, json_pack("{s:s%, s:b, s:b}", "path", (const char *)name.data, name.length, "executable",
+		f->entry.is_executable, "mode", true), failure);
 }
 
 static int put_link(struct filling *f, struct hf_slice name, struct hf_failure *failure)
@@ -160,7 +179,7 @@ static int put_link(struct filling *f, struct hf_slice name, struct hf_failure *
 	if (!file)
 		return failure->code = hf_fail(failure, HF_EINVAL, "The link %s%.*s cannot be in a drive: what it says is not UTF-8.",
 			f->mirror->folder.path, (int)name.length, (const char *)name.data);
-	return add(f, file, failure);
+	return add(f, f->op, 0, file, failure);
 }
 
 /* ---- The walk ---- */
@@ -176,10 +195,11 @@ static int mirror_one(struct filling *f, struct hf_slice name, struct hf_failure
 	r = failure->code;
 	if (r == HF_OK)
 		r = hf_mirror_compare(m, name, in_drive, &f->entry, &difference, failure);
+	f->op = in_drive ? "change" : "add";
 	if (r == HF_OK && difference != HF_MIRROR_SAME) {
-		hf_mirror_tell(m, in_drive ? "change" : "add", name, difference == HF_MIRROR_OTHER ? f->entry.size : 0);
-		m->bytes += difference == HF_MIRROR_OTHER && f->entry.type == HF_FOLDER_FILE ? f->entry.size : 0;
-		if (!m->is_dry)
+		if (m->is_dry)
+			hf_mirror_tell(m, f->op, name, difference == HF_MIRROR_OTHER && f->entry.type == HF_FOLDER_FILE ? f->entry.size : 0);
+		else
 			r = difference == HF_MIRROR_MODE ? put_mode(f, name, failure)
 				: f->entry.type == HF_FOLDER_LINK ? put_link(f, name, failure) : put_file(f, name, failure);
 	}
@@ -231,8 +251,11 @@ static int prune_one(struct filling *f, const json_t *in_drive, struct hf_failur
 		return failure->code = r;
 	if (r == HF_OK && (f->entry.type == HF_FOLDER_FILE || f->entry.type == HF_FOLDER_LINK))
 		return HF_OK;
-	hf_mirror_tell(m, "remove", name, hf_mirror_size(in_drive));
-	return m->is_dry ? HF_OK : add(f, json_pack("{s:s%, s:b}", "path", (const char *)name.data, name.length, "del", true), failure);
+	uint64_t size = hf_mirror_size(in_drive);
+	if (!m->is_dry)
+		return add(f, "remove", size, json_pack("{s:s%, s:b}", "path", (const char *)name.data, name.length, "del", true), failure);
+	hf_mirror_tell(m, "remove", name, size);
+	return HF_OK;
 }
 
 static int prune(struct filling *f)
@@ -261,7 +284,7 @@ static int prune(struct filling *f)
 
 int hf_mirror_into_drive(struct hf_mirror *m)
 {
-	struct filling f = {.mirror = m, .batch = json_array()};
+	struct filling f = {.mirror = m, .batch = json_array(), .told = json_array()};
 	struct hf_slice whole = {0};
 	int r = m->keeps ? HF_OK : prune(&f);
 	if (r == HF_OK)
@@ -271,6 +294,7 @@ int hf_mirror_into_drive(struct hf_mirror *m)
 	if (r == HF_OK)
 		r = flush(&f, &m->failure);
 	json_decref(f.batch);
+	json_decref(f.told);
 	hf_buffer_free(&f.bytes);
 	hf_buffer_free(&f.input);
 	hf_buffer_free(&f.entry.link);

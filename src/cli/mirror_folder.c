@@ -84,12 +84,10 @@ static int write_file(struct hf_mirror *m, struct hf_slice name, const json_t *e
 
 /* ---- The walk ---- */
 
-static int write_one(struct hf_mirror *m, struct hf_slice name, const json_t *entry, bool is_there, enum hf_mirror_difference difference,
+static int write_one(struct hf_mirror *m, struct hf_slice name, const json_t *entry, enum hf_mirror_difference difference,
 	struct hf_failure *failure)
 {
 	const json_t *link = json_object_get(entry, "link");
-	hf_mirror_tell(m, is_there ? "change" : "add", name, difference == HF_MIRROR_OTHER ? hf_mirror_size(entry) : 0);
-	m->bytes += difference == HF_MIRROR_OTHER ? hf_mirror_size(entry) : 0;
 	if (m->is_dry)
 		return HF_OK;
 	if (json_is_string(link))
@@ -117,8 +115,11 @@ static int mirror_one(struct emptying *e, const json_t *entry, struct hf_failure
 		r = hf_fail(failure, HF_EEXISTS, "%s%.*s is a folder there, and a file in the drive.", m->folder.path, (int)name.length, name.data);
 	else if (r == HF_OK)
 		r = hf_mirror_compare(m, name, entry, &e->entry, &difference, failure);
-	if ((r == HF_OK || r == HF_ENOTFOUND) && difference != HF_MIRROR_SAME)
-		r = write_one(m, name, entry, is_there, difference, failure);
+	if ((r == HF_OK || r == HF_ENOTFOUND) && difference != HF_MIRROR_SAME) {
+		r = write_one(m, name, entry, difference, failure);
+		if (r == HF_OK)
+			hf_mirror_tell(m, is_there ? "change" : "add", name, difference == HF_MIRROR_OTHER ? hf_mirror_size(entry) : 0);
+	}
 	hf_mirror_show(m, hf_mirror_size(entry));
 	return r;
 }
@@ -160,8 +161,10 @@ static int prune_one(struct hf_mirror *m, struct hf_slice name, struct hf_failur
 	json_decref(in_drive);
 	if (failure->code < 0 || is_there)
 		return failure->code;
-	hf_mirror_tell(m, "remove", name, 0);
-	return m->is_dry ? HF_OK : hf_folder_remove(&m->folder, name, failure);
+	int r = m->is_dry ? HF_OK : hf_folder_remove(&m->folder, name, failure);
+	if (r == HF_OK)
+		hf_mirror_tell(m, "remove", name, 0);
+	return r;
 }
 
 static int prune(void *context, struct hf_slice name, enum hf_folder_type type)

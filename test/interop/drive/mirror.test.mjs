@@ -188,7 +188,10 @@ test('nothing outside of the folder is touched, whatever the drive or the folder
   await writeFile(join(outside, 'a.bin'), 'mine')
   await symlink(outside, join(folder, 'folder'))
   const remote = ['--tcp', `127.0.0.1:${(await scene.listen(drive.whole)).port}`]
-  const kept = await reader.fails(['mirror', drive.core.id, '--to', folder, '--keep', ...remote])
+  const kept = await reader.try(['mirror', drive.core.id, '--to', folder, '--keep', '--json', ...remote])
+  const lines = kept.out.trim().split('\n').map(line => JSON.parse(line))
+  assert.deepEqual([kept.code, lines.at(-1).added], [1, lines.length - 1])
+  assert.deepEqual(lines.slice(0, -1).map(({ op, path }) => `${op} ${path}`), ['add /empty', 'add /hello.txt', 'add /link'])
   assert.match(kept.err, /symbolic link in its way/)
   assert.match(kept.err, /name that cannot be in a folder/)
   assert.match(kept.err, /entry of "\/unreadable" is not as a drive's are/)
