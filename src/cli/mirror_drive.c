@@ -236,6 +236,22 @@ static int count(void *context, struct hf_slice name, enum hf_folder_type type)
 	return HF_OK;
 }
 
+/* It is told when it is come to for the second time. */
+static int count_unlisted(void *context, struct hf_slice name, const struct hf_failure *failure)
+{
+	(void)context;
+	(void)name;
+	(void)failure;
+	return HF_OK;
+}
+
+static int fail_unlisted(void *context, struct hf_slice name, const struct hf_failure *failure)
+{
+	struct filling *f = context;
+	(void)name;
+	return hf_mirror_fail(f->mirror, failure);
+}
+
 /* What the drive has and the folder has not. */
 static int prune_one(struct filling *f, const json_t *in_drive, struct hf_failure *failure)
 {
@@ -285,12 +301,13 @@ static int prune(struct filling *f)
 int hf_mirror_into_drive(struct hf_mirror *m)
 {
 	struct filling f = {.mirror = m, .batch = json_array(), .told = json_array()};
-	struct hf_slice whole = {0};
+	struct hf_folder_visitor counting = {.each = count, .unlisted = count_unlisted, .context = &f};
+	struct hf_folder_visitor putting = {.each = each, .unlisted = fail_unlisted, .context = &f};
 	int r = m->keeps ? HF_OK : prune(&f);
 	if (r == HF_OK)
-		r = hf_folder_walk(&m->folder, whole, count, &f, &m->failure);
+		r = hf_folder_walk(&m->folder, &counting, &m->failure);
 	if (r == HF_OK)
-		r = hf_folder_walk(&m->folder, whole, each, &f, &m->failure);
+		r = hf_folder_walk(&m->folder, &putting, &m->failure);
 	if (r == HF_OK)
 		r = flush(&f, &m->failure);
 	json_decref(f.batch);

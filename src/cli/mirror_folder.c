@@ -179,12 +179,20 @@ static int prune(void *context, struct hf_slice name, enum hf_folder_type type)
 	return failure.code < 0 ? hf_mirror_fail(e->mirror, &failure) : HF_OK;
 }
 
+static int fail_unlisted(void *context, struct hf_slice name, const struct hf_failure *failure)
+{
+	struct emptying *e = context;
+	(void)name;
+	return hf_mirror_fail(e->mirror, failure);
+}
+
 int hf_mirror_into_folder(struct hf_mirror *m)
 {
 	struct emptying e = {.mirror = m};
+	struct hf_folder_visitor pruning = {.each = prune, .unlisted = fail_unlisted, .context = &e};
 	int r = walk(&e, count); /* all of the list can be read, before anything is removed */
 	if (r == HF_OK && !m->keeps)
-		r = hf_folder_walk(&m->folder, (struct hf_slice){0}, prune, &e, &m->failure);
+		r = hf_folder_walk(&m->folder, &pruning, &m->failure);
 	if (r == HF_OK)
 		r = walk(&e, mirror_one);
 	if (r == HF_OK && !m->is_dry)

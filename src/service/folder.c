@@ -211,8 +211,7 @@ int hf_folder_look(struct hf_folder *folder, struct hf_slice name, struct hf_fol
 
 struct walk {
 	struct hf_folder *folder;
-	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type);
-	void *context;
+	const struct hf_folder_visitor *visitor;
 	struct hf_failure *failure;
 	bool parts;            /* calls each for parts, and for nothing else */
 	struct hf_buffer name; /* of what it has come to */
@@ -248,36 +247,54 @@ static enum hf_folder_type type_in(int directory, const struct dirent *entry)
 	return fstatat(directory, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 ? type_of(status.st_mode) : HF_FOLDER_OTHER;
 }
 
-/* What a directory holds, sorted. NULL with errno when it cannot be read. */
-static struct found *read_directory(int directory, size_t *count)
+static void free_found(struct found *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		free(list[i].name);
+	free(list);
+}
+
+static int read_entries(DIR *stream, int directory, struct found **list, size_t *count)
+{
+	size_t capacity = 0;
+	const struct dirent *entry;
+	while (errno = 0, (entry = readdir(stream)) != NULL) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		char *name = strdup(entry->d_name);
+		if (!name || hf_array_reserve(list, &capacity, *count + 1, sizeof **list) < 0) {
+			free(name);
+			errno = ENOMEM;
+			return -1;
+		}
+		(*list)[(*count)++] = (struct found){name, type_in(directory, entry)};
+	}
+	return errno == 0 ? 0 : -1;
+}
+
+/* What a directory holds, sorted. -1 with errno when it cannot be read, all of it. */
+static int read_directory(int directory, struct found **list, size_t *count)
 {
 	/* A descriptor of its own: the stream takes it over. */
 	int descriptor = openat(directory, ".", DIRECTORY_FLAGS);
 	DIR *stream = descriptor >= 0 ? fdopendir(descriptor) : NULL;
-	struct found *list = calloc(1, sizeof *list);
-	size_t capacity = 1;
+	int error = errno;
+	*list = NULL;
 	*count = 0;
 	if (!stream && descriptor >= 0)
 		close(descriptor);
-	for (const struct dirent *entry; stream && list && (entry = readdir(stream)) != NULL;) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		char *name = strdup(entry->d_name);
-		if (!name || hf_array_reserve(&list, &capacity, *count + 1, sizeof *list) < 0) {
-			free(name);
-			break;
-		}
-		list[(*count)++] = (struct found){name, type_in(directory, entry)};
-	}
-	if (stream)
-		closedir(stream);
-	if (!stream) {
-		free(list);
-		return NULL;
-	}
-	if (list)
-		qsort(list, *count, sizeof *list, compare_found);
-	return list;
+	errno = error;
+	if (!stream)
+		return -1;
+	int r = read_entries(stream, directory, list, count);
+	error = errno;
+	closedir(stream);
+	if (r < 0)
+		free_found(*list, *count);
+	else if (*count > 0)
+		qsort(*list, *count, sizeof **list, compare_found);
+	errno = error;
+	return r;
 }
 
 static int walk_directory(struct walk *walk);
@@ -289,44 +306,55 @@ static int walk_one(struct walk *walk, const struct found *found)
 	if (!is_directory && is_part(found->name) != walk->parts)
 		return HF_OK;
 	if (hf_buffer_append(&walk->name, "/", 1) < 0 || hf_buffer_append_text(&walk->name, found->name) < 0)
-		return HF_ENOMEM;
-	int r = is_directory && walk->parts ? HF_OK : walk->each(walk->context, hf_buffer_slice(&walk->name), found->type);
+		return hf_fail(walk->failure, HF_ENOMEM, "Out of memory.");
+	int r = is_directory && walk->parts ? HF_OK : walk->visitor->each(walk->visitor->context, hf_buffer_slice(&walk->name), found->type);
 	if (is_directory && r == HF_OK)
 		r = walk_directory(walk);
 	walk->name.length = before;
 	return r == HF_ENOTFOUND ? HF_OK : r;
 }
 
-static int walk_directory(struct walk *walk)
+/* Memory that is missing is of no directory. */
+static int fail_listing(struct walk *walk)
 {
-	int directory = walk->name.length < PATH_MAX ? open_directory(walk->folder, hf_buffer_slice(&walk->name), false) : -1, r = HF_OK;
-	size_t count = 0;
-	struct found *list = directory >= 0 ? read_directory(directory, &count) : NULL;
-	if (!list)
-		return fail(walk->folder, walk->failure, "listed", hf_buffer_slice(&walk->name));
-	for (size_t i = 0; i < count; i++) {
-		if (r == HF_OK)
-			r = walk_one(walk, &list[i]);
-		free(list[i].name);
-	}
-	free(list);
+	struct hf_failure failure = {0};
+	int r = fail(walk->folder, &failure, "listed", hf_buffer_slice(&walk->name));
+	if (walk->name.length > 0 && r == HF_ENOTFOUND)
+		return HF_OK;
+	if (walk->name.length > 0 && r != HF_ENOMEM)
+		return walk->visitor->unlisted(walk->visitor->context, hf_buffer_slice(&walk->name), &failure);
+	*walk->failure = failure;
 	return r;
 }
 
-static int walk_from(struct walk *walk, struct hf_slice from)
+static int walk_directory(struct walk *walk)
 {
-	int r = from.length ? hf_buffer_append(&walk->name, from.data, from.length) : HF_OK;
-	if (r == HF_OK && walk->folder->root >= 0)
-		r = walk_directory(walk);
+	struct found *list;
+	size_t count;
+	int directory = -1, r = HF_OK;
+	if (walk->name.length < PATH_MAX)
+		directory = open_directory(walk->folder, hf_buffer_slice(&walk->name), false);
+	else
+		errno = ENAMETOOLONG;
+	if (directory < 0 || read_directory(directory, &list, &count) < 0)
+		return fail_listing(walk);
+	for (size_t i = 0; i < count && r == HF_OK; i++)
+		r = walk_one(walk, &list[i]);
+	free_found(list, count);
+	return r;
+}
+
+static int walk_all(struct walk *walk)
+{
+	int r = walk->folder->root >= 0 ? walk_directory(walk) : HF_OK;
 	hf_buffer_free(&walk->name);
 	return r;
 }
 
-int hf_folder_walk(struct hf_folder *folder, struct hf_slice from,
-	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type), void *context, struct hf_failure *failure)
+int hf_folder_walk(struct hf_folder *folder, const struct hf_folder_visitor *visitor, struct hf_failure *failure)
 {
-	struct walk walk = {.folder = folder, .each = each, .context = context, .failure = failure};
-	return walk_from(&walk, from);
+	struct walk walk = {.folder = folder, .visitor = visitor, .failure = failure};
+	return walk_all(&walk);
 }
 
 static int remove_part(void *context, struct hf_slice name, enum hf_folder_type type)
@@ -337,10 +365,19 @@ static int remove_part(void *context, struct hf_slice name, enum hf_folder_type 
 	return HF_OK;
 }
 
+static int pass_over(void *context, struct hf_slice name, const struct hf_failure *failure)
+{
+	(void)context;
+	(void)name;
+	(void)failure;
+	return HF_OK;
+}
+
 int hf_folder_sweep(struct hf_folder *folder, struct hf_failure *failure)
 {
-	struct walk walk = {.folder = folder, .each = remove_part, .context = folder, .failure = failure, .parts = true};
-	return walk_from(&walk, (struct hf_slice){0});
+	struct hf_folder_visitor visitor = {.each = remove_part, .unlisted = pass_over, .context = folder};
+	struct walk walk = {.folder = folder, .visitor = &visitor, .failure = failure, .parts = true};
+	return walk_all(&walk);
 }
 
 /* ---- Reading, writing ---- */

@@ -39,9 +39,14 @@ struct hf_folder_entry {
 /* HF_ENOTFOUND. */
 int hf_folder_look(struct hf_folder *folder, struct hf_slice name, struct hf_folder_entry *entry, struct hf_failure *failure);
 /* Calls each for all there is but parts, in the order of names in each directory. What is in a directory is left out when each returns
- * HF_ENOTFOUND for it; any other negative return ends it. */
-int hf_folder_walk(struct hf_folder *folder, struct hf_slice from,
-	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type), void *context, struct hf_failure *failure);
+ * HF_ENOTFOUND for it; any other negative return ends it. unlisted is told of each directory that cannot be listed, the first excepted,
+ * which fails; what it returns is taken as of each. One that is gone by then is passed over. */
+struct hf_folder_visitor {
+	int (*each)(void *context, struct hf_slice name, enum hf_folder_type type);
+	int (*unlisted)(void *context, struct hf_slice name, const struct hf_failure *failure);
+	void *context;
+};
+int hf_folder_walk(struct hf_folder *folder, const struct hf_folder_visitor *visitor, struct hf_failure *failure);
 
 /* For reading; the descriptor is the caller's. HF_ENOTFOUND, HF_EEXISTS: not a file any more. */
 int hf_folder_read(struct hf_folder *folder, struct hf_slice name, int *descriptor, struct hf_failure *failure);

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, lstat, mkdir, readFile, readdir, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, lstat, mkdir, readFile, readdir, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { random, scale, sleep, until } from '../lib/core.mjs'
 import { run } from '../lib/command.mjs'
@@ -216,6 +216,34 @@ test('names that no drive can have are told, and the others mirrored', { timeout
   const { err } = await ours.fails(['mirror', key, '--from', folder])
   assert.equal(err.match(/cannot be in a drive/g).length, 2)
   assert.equal((await ours.paths(key, '--recursive')).length, 8)
+})
+
+// Runs it as somebody who may not read all, which root may.
+async function asNobody (scene, words, directories) {
+  const to = { timeoutMs: 60000 }
+  if (process.getuid() !== 0) return run(words, to)
+  const copy = join(scene.place(), 'holdfast')
+  await mkdir(dirname(copy))
+  await copyFile(binary, copy)
+  execFileSync('chown', ['-R', '65534:65534', ...directories])
+  execFileSync('chmod', ['a+x', dirname(dirname(copy)), dirname(copy)])
+  return run(['--reuid=65534', '--regid=65534', '--clear-groups', copy, ...words], { ...to, program: 'setpriv' })
+}
+
+test('a folder that cannot be read is told, the rest mirrored, and what the drive has of it left alone', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const { ours, folder, key, from } = await mirrored(scene)
+  await from()
+  await put(folder, '/new', 'new')
+  await rm(join(folder, 'empty'))
+  await chmod(join(folder, 'a/b'), 0)
+  scene.onEnd(() => chmod(join(folder, 'a/b'), 0o755))
+  const { code, out, err } = await asNobody(scene, ['drive', 'mirror', key, '--from', folder, '--json', '--data', ours.data], [folder, ours.directory])
+  assert.equal(code, 1)
+  assert.match(err, /\/a\/b cannot be listed: Permission denied/)
+  const lines = out.trim().split('\n').map(line => JSON.parse(line))
+  assert.deepEqual(lines.slice(0, -1).map(({ op, path }) => `${op} ${path}`), ['remove /empty', 'add /new'])
+  assert.ok((await ours.paths(key, '--recursive')).includes('/a/b/c/three'))
 })
 
 // Ends the mirroring with SIGKILL once it has come so far.
