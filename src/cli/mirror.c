@@ -38,7 +38,7 @@ void hf_mirror_tell(struct hf_mirror *m, const char *what, struct hf_slice name,
 int hf_mirror_fail(struct hf_mirror *m, const struct hf_failure *failure)
 {
 	bool is_of_one = failure->code == HF_EDENIED || failure->code == HF_EEXISTS || failure->code == HF_EINVAL || failure->code == HF_ETOOBIG ||
-		failure->code == HF_ENOTFOUND || failure->code == HF_EMALFORMED;
+		failure->code == HF_ENOTFOUND || failure->code == HF_EMALFORMED || failure->code == HF_EBUSY;
 	if (!is_of_one || m->is_over) {
 		m->failure = *failure;
 		return failure->code;
@@ -225,6 +225,7 @@ static int run(struct hf_mirror *m, const char *into, const char *from)
 		r = hf_fail(&m->failure, HF_EDENIED, "The drive cannot be changed: its secret key is not in this data directory.");
 	json_decref(facts);
 	if (r == HF_OK && (r = hf_folder_open(&m->folder, into ? into : from, missing, &m->failure)) == HF_OK) {
+		m->folder.syncs = m->syncs;
 		hf_progress_begin(&m->progress, &m->cli->env, "bytes");
 		r = into ? hf_mirror_into_folder(m) : hf_mirror_into_drive(m);
 		hf_progress_end(&m->progress);

@@ -262,6 +262,9 @@ static int prune_one(struct filling *f, const json_t *in_drive, struct hf_failur
 		return failure->code = hf_fail(failure, HF_EINVAL,
 			"A file in the drive has a name that no command can say; it is left there: \"%.120s\".",
 			json_string_value(path ? path : json_object_get(in_drive, "path_hex")));
+	if (hf_folder_is_part(name))
+		return failure->code = hf_fail(failure, HF_EINVAL, "The file \"%.120s\" of the drive cannot be in a folder; it is left there.",
+			json_string_value(path));
 	int r = hf_folder_look(&m->folder, name, &f->entry, failure);
 	if (r < 0 && r != HF_ENOTFOUND)
 		return failure->code = r;

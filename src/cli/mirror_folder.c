@@ -76,7 +76,7 @@ static int write_file(struct hf_mirror *m, struct hf_slice name, const json_t *e
 	if (r == HF_OK && json_is_object(blob))
 		r = hf_cli_drive_copy(&m->drive, json_pack("{s:O, s:I}", "blob", blob, "start", (json_int_t)w.at), write_bytes, &w, failure);
 	if (r == HF_OK)
-		return hf_folder_write_end(&m->folder, name, tag, w.descriptor, json_is_true(json_object_get(entry, "executable")), m->syncs, failure);
+		return hf_folder_write_end(&m->folder, name, tag, w.descriptor, json_is_true(json_object_get(entry, "executable")), failure);
 	/* What a lost connection, say, has left is gone on with the next time. */
 	hf_folder_write_abandon(&m->folder, name, tag, w.descriptor, r == HF_ECLOSED || r == HF_ETIMEOUT || r == HF_ECANCELED);
 	return r;
@@ -107,6 +107,9 @@ static int mirror_one(struct emptying *e, const json_t *entry, struct hf_failure
 	if (!path || !hf_drive_name_is_sound(name))
 		return hf_fail(failure, HF_EINVAL, "A file in the drive has a name that cannot be in a folder: \"%.120s\".",
 			json_string_value(path ? path : json_object_get(entry, "path_hex")));
+	if (hf_folder_is_part(name))
+		return hf_fail(failure, HF_EINVAL, "The file \"%.120s\" cannot be in a folder: so are those called that are being written.",
+			json_string_value(path));
 	if (json_is_true(json_object_get(entry, "unreadable")))
 		return hf_fail(failure, HF_EMALFORMED, "The entry of \"%.120s\" is not as a drive's are.", json_string_value(path));
 	int r = hf_folder_look(&m->folder, name, &e->entry, failure);

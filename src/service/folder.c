@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +14,9 @@
 
 #define PART_PREFIX ".holdfast-"
 #define PART_SUFFIX ".part"
-#define PART_BYTES (sizeof PART_PREFIX - 1 + 16 + sizeof PART_SUFFIX)
+#define TAG_DIGITS 16
+#define PART_BYTES (sizeof PART_PREFIX - 1 + TAG_DIGITS + sizeof PART_SUFFIX)
+#define TRIES 16 /* while others make, take and remove what is of the same name */
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define SHOWN_BYTES 160
 
@@ -66,6 +69,19 @@ static void forget_directory(struct hf_folder *folder)
 	hf_buffer_clear(&folder->directory_name);
 }
 
+/* A file or directory is on the disk, if that is to be waited for. -1 with errno. */
+static int settle(const struct hf_folder *folder, int descriptor)
+{
+	return folder->syncs ? fsync(descriptor) : 0;
+}
+
+static int make_directory(const struct hf_folder *folder, int at, const char *name)
+{
+	if (mkdirat(at, name, 0777) < 0)
+		return errno == EEXIST ? 0 : -1;
+	return settle(folder, at);
+}
+
 /* From the directory at to one in it; at is closed, unless it is the root. -1 with errno. */
 static int descend(const struct hf_folder *folder, int at, const char *part, size_t length, bool create)
 {
@@ -73,7 +89,7 @@ static int descend(const struct hf_folder *folder, int at, const char *part, siz
 	int next = -1;
 	if (copy_part(name, part, length)) {
 		next = openat(at, name, DIRECTORY_FLAGS);
-		if (next < 0 && errno == ENOENT && create && (mkdirat(at, name, 0777) == 0 || errno == EEXIST))
+		if (next < 0 && errno == ENOENT && create && make_directory(folder, at, name) == 0)
 			next = openat(at, name, DIRECTORY_FLAGS);
 	}
 	int error = errno;
@@ -224,9 +240,21 @@ struct found {
 
 static bool is_part(const char *name)
 {
-	size_t length = strlen(name);
-	return length == PART_BYTES - 1 && strncmp(name, PART_PREFIX, sizeof PART_PREFIX - 1) == 0
-		&& strcmp(name + length - (sizeof PART_SUFFIX - 1), PART_SUFFIX) == 0;
+	size_t prefix = sizeof PART_PREFIX - 1;
+	return strncmp(name, PART_PREFIX, prefix) == 0 && strspn(name + prefix, "0123456789abcdef") == TAG_DIGITS &&
+		strcmp(name + prefix + TAG_DIGITS, PART_SUFFIX) == 0;
+}
+
+bool hf_folder_is_part(struct hf_slice name)
+{
+	const char *rest;
+	char last[PART_BYTES] = {0};
+	directory_of(name, &rest);
+	size_t length = name.length - (size_t)(rest - (const char *)name.data);
+	if (length != PART_BYTES - 1)
+		return false;
+	memcpy(last, rest, length);
+	return is_part(last);
 }
 
 static int compare_found(const void *a, const void *b)
@@ -357,11 +385,40 @@ int hf_folder_walk(struct hf_folder *folder, const struct hf_folder_visitor *vis
 	return walk_all(&walk);
 }
 
+/* Opens a part and locks it, unless another has; whether it is what has the name, still. -1 with errno, EWOULDBLOCK: another has. */
+static int open_part(int directory, const char *part, int flags)
+{
+	struct stat status, named;
+	for (int i = 0; i < TRIES; i++) {
+		int descriptor = openat(directory, part, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0666);
+		if (descriptor < 0)
+			return -1;
+		/* Where a file system has no locks, there are none. */
+		bool is_taken = flock(descriptor, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+		if (!is_taken && fstat(descriptor, &status) == 0 && fstatat(directory, part, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+			status.st_ino == named.st_ino && status.st_dev == named.st_dev)
+			return descriptor;
+		close(descriptor);
+		if (is_taken)
+			break;
+	}
+	errno = EWOULDBLOCK;
+	return -1;
+}
+
 static int remove_part(void *context, struct hf_slice name, enum hf_folder_type type)
 {
+	struct hf_folder *folder = context;
 	struct hf_failure ignored = {0};
-	if (type == HF_FOLDER_FILE || type == HF_FOLDER_LINK)
-		hf_folder_remove(context, name, &ignored);
+	char last[NAME_MAX + 1];
+	int directory = open_place(folder, name, false, last), descriptor = -1;
+	bool is_left = type == HF_FOLDER_LINK;
+	if (type == HF_FOLDER_FILE && directory >= 0)
+		is_left = (descriptor = open_part(directory, last, 0)) >= 0;
+	if (is_left)
+		hf_folder_remove(folder, name, &ignored);
+	if (descriptor >= 0)
+		close(descriptor);
 	return HF_OK;
 }
 
@@ -409,7 +466,10 @@ int hf_folder_write(struct hf_folder *folder, struct hf_slice name, uint64_t tag
 	struct stat status;
 	int directory = open_place(folder, name, true, last);
 	part_name(part, tag);
-	*descriptor = directory < 0 ? -1 : openat(directory, part, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+	*descriptor = directory < 0 ? -1 : open_part(directory, part, O_CREAT);
+	if (*descriptor < 0 && directory >= 0 && errno == EWOULDBLOCK)
+		return hf_fail(failure, HF_EBUSY, "%s%.*s is being written by another process.", folder->path,
+			name.length < SHOWN_BYTES ? (int)name.length : SHOWN_BYTES, (const char *)name.data);
 	if (*descriptor < 0)
 		return fail(folder, failure, "written", name);
 	if (fstat(*descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1)
@@ -428,14 +488,14 @@ static int set_mode(int descriptor, bool is_executable)
 	return mode == status.st_mode ? 0 : fchmod(descriptor, mode & 07777);
 }
 
-int hf_folder_write_end(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool is_executable, bool sync,
+int hf_folder_write_end(struct hf_folder *folder, struct hf_slice name, uint64_t tag, int descriptor, bool is_executable,
 	struct hf_failure *failure)
 {
 	char last[NAME_MAX + 1], part[PART_BYTES];
 	int directory = open_place(folder, name, false, last);
 	part_name(part, tag);
-	bool ok = directory >= 0 && set_mode(descriptor, is_executable) == 0 && (!sync || fsync(descriptor) == 0);
-	ok = ok && renameat(directory, part, directory, last) == 0;
+	bool ok = directory >= 0 && set_mode(descriptor, is_executable) == 0 && settle(folder, descriptor) == 0;
+	ok = ok && renameat(directory, part, directory, last) == 0 && settle(folder, directory) == 0;
 	int r = ok ? HF_OK : fail(folder, failure, "written", name);
 	if (close(descriptor) < 0 && r == HF_OK)
 		r = fail(folder, failure, "written", name);
@@ -454,9 +514,31 @@ void hf_folder_write_abandon(struct hf_folder *folder, struct hf_slice name, uin
 		unlinkat(directory, part, 0);
 }
 
+/* By way of one under a name that nobody has; another process may take it for left behind before it is in its place. */
+static int put_link(int directory, const char *target, const char *last)
+{
+	char part[PART_BYTES];
+	for (int i = 0; i < TRIES; i++) {
+		part_name(part, (uint64_t)getpid() * TRIES + (unsigned)i);
+		if (symlinkat(target, directory, part) < 0) {
+			if (errno != EEXIST)
+				return -1;
+			continue;
+		}
+		if (renameat(directory, part, directory, last) == 0)
+			return 0;
+		int error = errno;
+		unlinkat(directory, part, 0);
+		errno = error;
+		if (error != ENOENT)
+			return -1;
+	}
+	return -1;
+}
+
 int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_slice target, struct hf_failure *failure)
 {
-	char last[NAME_MAX + 1], part[PART_BYTES];
+	char last[NAME_MAX + 1];
 	struct hf_buffer text = {0};
 	bool is_inner = target.length > 0 && target.data[0] == '/';
 	if (target.length > 0 && memchr(target.data, 0, target.length))
@@ -468,17 +550,10 @@ int hf_folder_link(struct hf_folder *folder, struct hf_slice name, struct hf_sli
 		r = hf_buffer_append(&text, target.data, target.length);
 	if (r == HF_OK)
 		r = hf_buffer_append(&text, "", 1);
-	part_name(part, 0);
-	if (r == HF_OK && directory >= 0)
-		unlinkat(directory, part, 0);
 	if (r < 0)
 		errno = ENOMEM;
-	if (r < 0 || directory < 0 || symlinkat((const char *)text.data, directory, part) < 0)
+	if (r < 0 || directory < 0 || put_link(directory, (const char *)text.data, last) < 0 || settle(folder, directory) < 0)
 		r = fail(folder, failure, "made", name);
-	else if (renameat(directory, part, directory, last) < 0) {
-		r = fail(folder, failure, "made", name);
-		unlinkat(directory, part, 0);
-	}
 	hf_buffer_free(&text);
 	return r;
 }
@@ -488,7 +563,7 @@ int hf_folder_set_executable(struct hf_folder *folder, struct hf_slice name, boo
 	int descriptor, r = hf_folder_read(folder, name, &descriptor, failure);
 	if (r < 0)
 		return r;
-	if (set_mode(descriptor, is_executable) < 0)
+	if (set_mode(descriptor, is_executable) < 0 || settle(folder, descriptor) < 0)
 		r = fail(folder, failure, "changed", name);
 	close(descriptor);
 	return r;
@@ -511,7 +586,7 @@ int hf_folder_remove(struct hf_folder *folder, struct hf_slice name, struct hf_f
 {
 	char last[NAME_MAX + 1];
 	int directory = open_place(folder, name, false, last);
-	if (directory < 0 || unlinkat(directory, last, 0) < 0)
+	if (directory < 0 || unlinkat(directory, last, 0) < 0 || settle(folder, directory) < 0)
 		return fail(folder, failure, "removed", name);
 	remove_empty(folder, name);
 	return HF_OK;

@@ -178,6 +178,7 @@ test('nothing outside of the folder is touched, whatever the drive or the folder
   const [reader, folder, outside] = [await drives(scene), await place(scene), await place(scene)]
   const keys = { encode: key => Buffer.from(`files\0${key}`), decode: key => key.toString() }
   const entry = (await drive.entry('/hello.txt')).value
+  await drive.put('/folder/.holdfast-0123456789abcdef.part', Buffer.from('mine'))
   const hostile = ['/../escaped', '/folder/../../escaped', 'escaped', '//double', '/dot/./x', '/nul\0', '/back\\slash', '/', `/${'n'.repeat(300)}`]
   for (const name of hostile) await drive.db.put(name, entry, { keyEncoding: keys })
   await drive.db.put('/unreadable', 'nothing', { keyEncoding: keys })
@@ -194,6 +195,7 @@ test('nothing outside of the folder is touched, whatever the drive or the folder
   assert.deepEqual(lines.slice(0, -1).map(({ op, path }) => `${op} ${path}`), ['add /empty', 'add /hello.txt', 'add /link'])
   assert.match(kept.err, /symbolic link in its way/)
   assert.match(kept.err, /name that cannot be in a folder/)
+  assert.match(kept.err, /\.holdfast-0123456789abcdef\.part" cannot be in a folder/)
   assert.match(kept.err, /entry of "\/unreadable" is not as a drive's are/)
   assert.match(kept.err, /entry of "\/half" is not as a drive's are/)
   assert.match(kept.err, /entry of "\/bytes" is not as a drive's are/)

@@ -42,6 +42,20 @@ struct dirent *__wrap_readdir64(DIR *stream)
 	return NULL;
 }
 
+/* ---- What is waited for ---- */
+
+static unsigned synced_files, synced_directories;
+
+int __wrap_fsync(int descriptor);
+
+int __wrap_fsync(int descriptor)
+{
+	struct stat status;
+	assert_int_equal(fstat(descriptor, &status), 0);
+	*(S_ISDIR(status.st_mode) ? &synced_directories : &synced_files) += 1;
+	return 0;
+}
+
 /* ---- In common ---- */
 
 static int set_up(void **state)
@@ -191,11 +205,114 @@ static void test_a_path_that_is_too_long_is_told_as_that(void **state)
 	remove_deep(f, part, depth);
 }
 
+/* ---- Parts ---- */
+
+static bool exists(const struct fixture *f, const char *name)
+{
+	char path[SCRATCH_PATH_BYTES + 64];
+	struct stat status;
+	snprintf(path, sizeof path, "%s%s", f->path, name);
+	return lstat(path, &status) == 0;
+}
+
+static void test_a_part_that_is_written_is_neither_swept_nor_written_by_another(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_folder other;
+	struct hf_slice name = hf_slice_text("/d/file");
+	int descriptor, second;
+	make(f, "/.holdfast-00000000000000aa.part");
+	make(f, "/.holdfast-00000000000000AA.part"); /* no part's name */
+	assert_int_equal(hf_folder_open(&other, f->path, HF_FOLDER_MISSING_FAILS, &f->failure), HF_OK);
+	assert_int_equal(hf_folder_write(&f->folder, name, 0x1f, &descriptor, &f->failure), HF_OK);
+	assert_int_equal(hf_folder_sweep(&other, &f->failure), HF_OK);
+	assert_false(exists(f, "/.holdfast-00000000000000aa.part"));
+	assert_true(exists(f, "/.holdfast-00000000000000AA.part"));
+	assert_true(exists(f, "/d/.holdfast-000000000000001f.part"));
+	assert_int_equal(hf_folder_write(&other, name, 0x1f, &second, &f->failure), HF_EBUSY);
+	assert_non_null(strstr(f->failure.text, "another process"));
+	assert_int_equal(hf_folder_write_end(&f->folder, name, 0x1f, descriptor, false, &f->failure), HF_OK);
+	assert_true(exists(f, "/d/file"));
+	assert_int_equal(hf_folder_write(&other, name, 0x1f, &second, &f->failure), HF_OK);
+	hf_folder_write_abandon(&other, name, 0x1f, second, true); /* left behind */
+	assert_int_equal(hf_folder_sweep(&f->folder, &f->failure), HF_OK);
+	assert_false(exists(f, "/d/.holdfast-000000000000001f.part"));
+	hf_folder_close(&other);
+}
+
+static void test_links_are_made_beside_what_others_left(void **state)
+{
+	struct fixture *f = *state;
+	char path[SCRATCH_PATH_BYTES + 64], target[16];
+	for (unsigned i = 0; i < 3; i++) {
+		snprintf(path, sizeof path, "/.holdfast-%016llx.part", (unsigned long long)getpid() * 16 + i);
+		make(f, path);
+	}
+	assert_int_equal(hf_folder_link(&f->folder, hf_slice_text("/link"), hf_slice_text("a"), &f->failure), HF_OK);
+	assert_int_equal(hf_folder_link(&f->folder, hf_slice_text("/link"), hf_slice_text("b"), &f->failure), HF_OK);
+	snprintf(path, sizeof path, "%s/link", f->path);
+	assert_int_equal(readlink(path, target, sizeof target), 1);
+	assert_int_equal(target[0], 'b');
+	assert_int_equal(hf_folder_link(&f->folder, hf_slice_text("/x"), hf_slice("a\0b", 3), &f->failure), HF_EINVAL);
+	assert_false(exists(f, "/x"));
+}
+
+static void test_only_names_that_parts_have_are_kept_for_them(void **state)
+{
+	(void)state;
+	assert_true(hf_folder_is_part(hf_slice_text("/a/.holdfast-0123456789abcdef.part")));
+	static const char *const others[] = {"/", "/a", "/.holdfast-0123456789abcdef.part/a", "/.holdfast-0123456789abcde.part",
+		"/.holdfast-0123456789abcdeg.part", "/x.holdfast-0123456789abcdef.part", "/.holdfast-0123456789abcdef.parts"};
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		assert_false(hf_folder_is_part(hf_slice_text(others[i])));
+}
+
+/* ---- On the disk ---- */
+
+static void expect_synced(unsigned files, unsigned directories)
+{
+	assert_int_equal(synced_files, files);
+	assert_int_equal(synced_directories, directories);
+	synced_files = synced_directories = 0;
+}
+
+static void change(struct fixture *f)
+{
+	struct hf_slice name = hf_slice_text("/a/b/file");
+	int descriptor;
+	assert_int_equal(hf_folder_write(&f->folder, name, 1, &descriptor, &f->failure), HF_OK);
+	assert_int_equal(hf_folder_write_end(&f->folder, name, 1, descriptor, false, &f->failure), HF_OK);
+}
+
+static void test_names_are_on_the_disk_with_what_they_are_of(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_slice name = hf_slice_text("/a/b/file");
+	change(f);
+	assert_int_equal(hf_folder_remove(&f->folder, name, &f->failure), HF_OK);
+	expect_synced(0, 0);
+	f->folder.syncs = true;
+	change(f);
+	expect_synced(1, 3); /* the two directories above it are new: in the root, in /a; and the file in /a/b */
+	change(f);
+	expect_synced(1, 1);
+	assert_int_equal(hf_folder_set_executable(&f->folder, name, true, &f->failure), HF_OK);
+	expect_synced(1, 0);
+	assert_int_equal(hf_folder_link(&f->folder, hf_slice_text("/a/link"), hf_slice_text("b"), &f->failure), HF_OK);
+	expect_synced(0, 1);
+	assert_int_equal(hf_folder_remove(&f->folder, name, &f->failure), HF_OK);
+	expect_synced(0, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_directory_that_cannot_be_listed_is_told_and_the_rest_goes_on, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_path_that_is_too_long_is_told_as_that, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_part_that_is_written_is_neither_swept_nor_written_by_another, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links_are_made_beside_what_others_left, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_names_are_on_the_disk_with_what_they_are_of, set_up, tear_down),
+		cmocka_unit_test(test_only_names_that_parts_have_are_kept_for_them),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
