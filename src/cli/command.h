@@ -89,6 +89,7 @@ int hf_cli_drive_cat(struct hf_cli *cli);
 int hf_cli_drive_ls(struct hf_cli *cli);
 int hf_cli_drive_rm(struct hf_cli *cli);
 int hf_cli_drive_clear(struct hf_cli *cli);
+int hf_cli_drive_truncate(struct hf_cli *cli);
 int hf_cli_drive_diff(struct hf_cli *cli);
 int hf_cli_drive_watch(struct hf_cli *cli);
 int hf_cli_drive_serve(struct hf_cli *cli);

@@ -228,3 +228,19 @@ int hf_cli_drive_clear(struct hf_cli *cli)
 	hf_cli_drive_free(&drive);
 	return code;
 }
+
+int hf_cli_drive_truncate(struct hf_cli *cli)
+{
+	struct hf_cli_drive drive;
+	struct hf_failure failure = {0};
+	uint64_t version;
+	int code = HF_CLI_USAGE;
+	if (hf_cli_drive_read(cli, &drive) && hf_cli_core_number(cli, drive.next, "VERSION", &version) && hf_cli_drive_open(&drive, &code)) {
+		json_t *answer = hf_cli_drive_ask(&drive, "drive/truncate", json_pack("{s:I}", "version", (json_int_t)version), (struct hf_slice){0},
+			&failure);
+		code = finish(&drive, answer, "the drive is on fork %lld, at version %lld\n", "fork", &failure);
+		hf_cli_drive_close(&drive);
+	}
+	hf_cli_drive_free(&drive);
+	return code;
+}

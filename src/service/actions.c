@@ -200,6 +200,7 @@ static const struct action {
 	{"drive/unfinished", hf_action_drive_unfinished, OF_CORES}, {"drive/clear", hf_action_drive_clear, OF_CORES},
 	{"drive/list", hf_action_drive_list, OF_CORES}, {"drive/entry", hf_action_drive_entry, OF_CORES},
 	{"drive/get", hf_action_drive_get, OF_CORES},   {"drive/diff", hf_action_drive_diff, OF_CORES},
+	{"drive/truncate", hf_action_drive_truncate, OF_CORES},
 };
 
 static int run_on_cores(struct hf_action_run *run, const struct action *action)

@@ -58,6 +58,7 @@
  *                                        by which drive/unfinished finds it again. {"blob"}
  *   drive/unfinished  {"note"}           {"blob"} as far as drive/write had come with that note, or null
  *   drive/clear    {"paths"}             {"cleared"}
+ *   drive/truncate {"version"}           {"version", "fork", "blobs_length"}
  *   drive/list     {"folder", "shallow", "after", "limit", "ignore", "at"}  a page of entries, a line each; the last line is {"next"},
  *                                        to be given as "after", hexadecimal, or null. shallow: "child" and "is_folder" say what is in
  *                                        the folder

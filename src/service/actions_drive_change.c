@@ -273,3 +273,35 @@ int hf_action_drive_clear(struct hf_action_run *run)
 	hf_action_close_drive(run, drive);
 	return r < 0 ? r : hf_action_append(&run->call->out, json_pack("{s:I}", "cleared", cleared));
 }
+
+/* ---- Going back ---- */
+
+static int truncate_to(struct hf_action_run *run, struct hf_drive *drive, uint64_t version)
+{
+	struct hf_bee *bee = hf_drive_bee(drive);
+	int r;
+	do
+		r = hf_drive_truncate(drive, version);
+	while (hf_action_bee_again(run, bee, &r));
+	if (r == HF_EINVAL)
+		return hf_fail(&run->call->failure, r, "There is no version %llu to go back to: the drive is at %llu%s.", (unsigned long long)version,
+			(unsigned long long)hf_bee_version(bee), version > 0 && version < hf_bee_version(bee) ? ", and it lies in the middle of a batch" : "");
+	return r == HF_OK ? hf_drive_commit_wait(drive, HF_DURABLE_DISK) : r;
+}
+
+int hf_action_drive_truncate(struct hf_action_run *run)
+{
+	struct hf_drive *drive;
+	uint64_t version;
+	int r = hf_action_number(run, "version", 0, &version);
+	if (r == HF_OK)
+		r = hf_action_open_drive(run, &drive);
+	if (r < 0)
+		return r;
+	r = fail(run, drive, (struct hf_slice){0}, truncate_to(run, drive, version));
+	if (r == HF_OK)
+		r = hf_action_append(&run->call->out, json_pack("{s:I, s:I, s:I}", "version", (json_int_t)hf_bee_version(hf_drive_bee(drive)), "fork",
+			(json_int_t)hf_core_fork(hf_drive_core(drive)), "blobs_length", (json_int_t)hf_core_length(hf_drive_blobs(drive))));
+	hf_action_close_drive(run, drive);
+	return r;
+}

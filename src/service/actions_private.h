@@ -93,6 +93,7 @@ int hf_action_drive_change(struct hf_action_run *run);
 int hf_action_drive_write(struct hf_action_run *run);
 int hf_action_drive_unfinished(struct hf_action_run *run);
 int hf_action_drive_clear(struct hf_action_run *run);
+int hf_action_drive_truncate(struct hf_action_run *run);
 int hf_action_drive_list(struct hf_action_run *run);
 int hf_action_drive_entry(struct hf_action_run *run);
 int hf_action_drive_get(struct hf_action_run *run);

@@ -117,6 +117,48 @@ int hf_drive_clear(struct hf_drive *drive, struct hf_slice name)
 	return status == HF_OK ? hf_blob_clear(drive->blobs, &entry.blob) : status;
 }
 
+/* How many of the blobs' blocks the entries of a view need. */
+static int needed_blocks(struct hf_drive *drive, struct hf_bee_view *view, uint64_t *count)
+{
+	struct hf_drive_list_options options = {.is_shallow = false};
+	struct hf_drive_entry entry;
+	struct hf_drive_list *list;
+	int status = hf_drive_list(drive, view, &options, &list);
+
+	*count = 0;
+	if (status != HF_OK)
+		return status;
+	while ((status = hf_drive_list_next(list, &entry)) == HF_OK) {
+		uint64_t end = entry.is_unreadable || !entry.has_blob ? 0 : entry.blob.block_offset + entry.blob.block_count;
+
+		*count = end > *count ? end : *count;
+	}
+	hf_drive_list_free(list);
+	return status == HF_ENOTFOUND ? HF_OK : status;
+}
+
+int hf_drive_truncate(struct hf_drive *drive, uint64_t version)
+{
+	struct hf_bee_view *view;
+	uint64_t blocks;
+	int status = hf_core_is_writable(drive->db) ? hf_drive_ready(drive) : HF_EDENIED;
+
+	if (status == HF_OK && hf_bee_pending_count(drive->bee) > 0)
+		status = HF_EBUSY;
+	if (status == HF_OK)
+		status = version > 0 ? hf_bee_checkout(drive->bee, version, &view) : HF_EINVAL;
+	if (status != HF_OK)
+		return status;
+	status = needed_blocks(drive, view, &blocks);
+	hf_bee_view_free(view);
+	if (status != HF_OK)
+		return status;
+	if (blocks > hf_core_length(drive->blobs))
+		return HF_EMALFORMED;
+	status = hf_core_truncate(drive->blobs, blocks, HF_CORE_NEXT_FORK);
+	return status == HF_OK ? hf_core_truncate(drive->db, version, HF_CORE_NEXT_FORK) : status;
+}
+
 int hf_drive_commit(struct hf_drive *drive, enum hf_durability durability, void (*done)(void *context, int status), void *context)
 {
 	return drive->blobs != NULL ? hf_core_commit_both(drive->blobs, drive->db, durability, done, context)

@@ -122,6 +122,11 @@ HF_API int hf_drive_del(struct hf_drive *drive, struct hf_slice name); /* HF_ENO
 /* Forgets the blob that is stored here, not the entry. HF_ENOTFOUND: there is no such entry, or it has no blob. */
 HF_API int hf_drive_clear(struct hf_drive *drive, struct hf_slice name);
 
+/* Takes the drive back to an earlier version, each of its cores onto a fork: the bee to that many blocks, the blobs to the end of the last
+ * one that a file of that version has. HF_EINVAL: 0, above the present version, or in the middle of a batch; HF_EBUSY: changes wait to be
+ * flushed. */
+HF_API int hf_drive_truncate(struct hf_drive *drive, uint64_t version);
+
 /* As hf_core_commit and hf_core_commit_wait, of both cores together. */
 HF_API int hf_drive_commit(struct hf_drive *drive, enum hf_durability durability, void (*done)(void *context, int status), void *context);
 HF_API int hf_drive_commit_wait(struct hf_drive *drive, enum hf_durability durability);

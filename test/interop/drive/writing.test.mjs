@@ -89,3 +89,23 @@ test('a name gives the drive of the namespace, and a second create gives it agai
   assert.deepEqual(await ours.objects(['ls', '--name', 'photos', '--recursive']), await ours.ls(key, '--recursive'))
   assert.match((await ours.fails(['ls', '--name', 'nothing'])).err, /no drive called "nothing"/)
 })
+
+test('a drive is taken back to a version as the package does it, and a package that has more follows', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const { ours, key } = await written(scene)
+  const { drive, server } = await read(scene, ours, key)
+  await drive.download('/').done()
+  assert.deepEqual(await ours.object(['truncate', key, 4]), { version: 4, fork: 1, blobs_length: 6 }) // through the process that serves
+  await until(() => drive.core.fork === 1 && drive.core.length === 4)
+  await until(() => drive.blobs.core.fork === 1 && drive.blobs.core.length === 6)
+  await assertSameDrive(drive, ours)
+  assert.deepEqual(await ours.paths(key, '--recursive'), ['/folder/a.bin', '/folder/b', '/hello.txt'])
+  assert.equal(await drive.getBlobsLength(4), 6)
+  await ours.put(key, '/after', 'after')
+  await until(async () => await drive.exists('/after'))
+  assert.deepEqual(await drive.get('/after'), Buffer.from('after'))
+  await server.stop()
+  assert.match((await ours.fails(['truncate', key, 0])).err, /no version 0/)
+  assert.match((await ours.fails(['truncate', key, 6])).err, /no version 6 to go back to: the drive is at 5/)
+  assert.match((await (await drives(scene)).fails(['truncate', key, 1])).err, /no data directory|not there|no core/i)
+})
