@@ -10,12 +10,12 @@ static bool read_encoding(struct hf_cli *cli, const char *option, enum hf_bee_en
 	const char *text = hf_cli_option(cli, option);
 	char sentence[160];
 	*out = HF_BEE_UTF8;
-	for (enum hf_bee_encoding encoding = HF_BEE_BINARY; encoding <= HF_BEE_JSON; encoding++)
+	for (enum hf_bee_encoding encoding = HF_BEE_BINARY; encoding <= HF_BEE_COMPACT_ANY; encoding++)
 		if (text && strcmp(text, hf_cli_bee_encoding_name(encoding)) == 0) {
 			*out = encoding;
 			return true;
 		}
-	snprintf(sentence, sizeof sentence, "--%s is binary, utf-8 or json, not \"%.40s\".", option, text ? text : "");
+	snprintf(sentence, sizeof sentence, "--%s is binary, utf-8, json or any, not \"%.40s\".", option, text ? text : "");
 	if (text)
 		hf_cli_core_usage(cli, sentence);
 	return !text;

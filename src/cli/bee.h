@@ -28,6 +28,10 @@ int hf_cli_bee_parse(enum hf_bee_encoding encoding, struct hf_slice text, struct
 int hf_cli_bee_write_json(enum hf_bee_encoding encoding, struct hf_slice bytes, struct hf_buffer *out);
 int hf_cli_bee_write_text(enum hf_bee_encoding encoding, struct hf_slice bytes, struct hf_buffer *out);
 
+/* The same of values that say their own type (bee_any.c). */
+int hf_cli_bee_parse_any(struct hf_slice text, struct hf_buffer *out);
+int hf_cli_bee_write_any(struct hf_slice bytes, struct hf_buffer *out);
+
 /* A change as a line of JSON: {"key", "value", "type"}; other members are passed by. Key and value are appended to *out. */
 struct hf_cli_bee_line {
 	size_t key_bytes;

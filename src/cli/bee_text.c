@@ -5,7 +5,7 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 
-static const char *const names[] = {[HF_BEE_BINARY] = "binary", [HF_BEE_UTF8] = "utf-8", [HF_BEE_JSON] = "json"};
+static const char *const names[] = {[HF_BEE_BINARY] = "binary", [HF_BEE_UTF8] = "utf-8", [HF_BEE_JSON] = "json", [HF_BEE_COMPACT_ANY] = "any"};
 
 const char *hf_cli_bee_encoding_name(enum hf_bee_encoding encoding)
 {
@@ -76,6 +76,8 @@ int hf_cli_bee_parse(enum hf_bee_encoding encoding, struct hf_slice text, struct
 		return append_hex_bytes(text, out);
 	if (encoding == HF_BEE_JSON)
 		return append_compact(text, out);
+	if (encoding == HF_BEE_COMPACT_ANY)
+		return hf_cli_bee_parse_any(text, out);
 	if (hf_bee_encoding_check(encoding, text) < 0)
 		return HF_EMALFORMED;
 	return text.length ? hf_buffer_append(out, text.data, text.length) : HF_OK;
@@ -135,7 +137,8 @@ int hf_cli_bee_write_json(enum hf_bee_encoding encoding, struct hf_slice bytes, 
 		return HF_EMALFORMED;
 	if (encoding == HF_BEE_BINARY)
 		return append_hex_string(bytes, out);
-	int r = encoding == HF_BEE_JSON ? append_compact(bytes, &json) : hf_json_append_string(&json, bytes);
+	int r = encoding == HF_BEE_JSON ? append_compact(bytes, &json) : encoding == HF_BEE_COMPACT_ANY ? hf_cli_bee_write_any(bytes, &json)
+		: hf_json_append_string(&json, bytes);
 	if (r == HF_OK)
 		r = append_shown(hf_buffer_slice(&json), out);
 	hf_buffer_free(&json);
@@ -154,7 +157,7 @@ int hf_cli_bee_write_text(enum hf_bee_encoding encoding, struct hf_slice bytes, 
 {
 	if (encoding == HF_BEE_BINARY)
 		return append_hex_text(bytes, out);
-	if (encoding == HF_BEE_JSON || !is_plain(bytes))
+	if (encoding != HF_BEE_UTF8 || !is_plain(bytes))
 		return hf_cli_bee_write_json(encoding, bytes, out);
 	if (hf_bee_encoding_check(encoding, bytes) < 0)
 		return HF_EMALFORMED;
@@ -163,18 +166,18 @@ int hf_cli_bee_write_text(enum hf_bee_encoding encoding, struct hf_slice bytes, 
 
 /* ---- Lines of JSON ---- */
 
-/* What stands in the member "key" or "value": for JSON the value as it is written, for the others a string. */
+/* What stands in the member "key" or "value": for JSON, and what is made of it, the value as it is written, for the others a string. */
 static int append_member(enum hf_bee_encoding encoding, struct hf_json *json, struct hf_buffer *out)
 {
 	struct hf_json_token token;
 	struct hf_buffer text = {0};
 	int r;
-	if (encoding == HF_BEE_JSON) {
+	if (encoding == HF_BEE_JSON || encoding == HF_BEE_COMPACT_ANY) {
 		r = hf_json_open_value(json);
 		const uint8_t *start = json->at;
 		if (r == HF_OK)
 			r = hf_json_skip(json);
-		return r == HF_OK ? append_compact(hf_slice(start, (size_t)(json->at - start)), out) : r;
+		return r == HF_OK ? hf_cli_bee_parse(encoding, hf_slice(start, (size_t)(json->at - start)), out) : r;
 	}
 	r = hf_json_next(json, &token);
 	if (r == HF_OK && token.type != HF_JSON_STRING)

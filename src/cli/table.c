@@ -52,7 +52,7 @@ static const char *const truncate_options[] = {OF_CORE, "fork=NUMBER\0the new fo
 	"initiator\0begin the handshake, as usual", "responder\0let the other side begin the handshake", \
 	"timeout=SECONDS\0give up when nothing came for so long; 30 when left out"
 #define OF_BEE OF_SEALED, "sub=NAME\0keys of this sub-database; again for one within it"
-#define OF_ENCODINGS "key-encoding=ENCODING\0binary (hexadecimal), utf-8 (when left out) or json", \
+#define OF_ENCODINGS "key-encoding=ENCODING\0binary (hexadecimal), utf-8 (when left out), json, or any", \
 	"value-encoding=ENCODING\0the same for values"
 #define OF_RANGE "gt=KEY\0keys above it", "gte=KEY\0keys from it on", "lt=KEY\0keys below it", "lte=KEY\0keys up to it"
 #define OF_CHANGE OF_BEE, OF_ENCODINGS, "jsonl\0lines are JSON objects with key, value and, for a del, \"type\":\"del\"", \

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import c from 'compact-encoding'
 import { Gateway, binary } from '../lib/gateway.mjs'
 import { sleep, until } from '../lib/core.mjs'
 import { run } from '../lib/command.mjs'
@@ -186,4 +187,31 @@ test('fetching live from one, serving another', { timeout }, async t => {
   assert.equal((await watching.line()).key, entry(2)[0])
   await watching.stop()
   await following.stop()
+})
+
+test('values that say their own type are JSON on the command line, and the package\'s bytes in the bee', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const ours = await bees(scene)
+  const { key } = await ours.create()
+  const encodings = ['--key-encoding', 'any', '--value-encoding', 'any']
+  const values = [null, true, false, 0, -1, 7, 300, 2 ** 53 - 1, -70000, 0.1, -2.5e-300, 1e15, '', 'åäö\n\u0000', [], {}, [[], [1, [2]]],
+    { a: { b: [null, { c: 1.5 }], d: 'x' }, e: [] }, [1, 'two', { three: 3 }]]
+  for (const [i, value] of values.entries()) {
+    await ours.object(['put', key, JSON.stringify(['key', i]), ` ${JSON.stringify(value)} `, ...encodings])
+    const stored = await ours.object(['get', key, c.encode(c.any, ['key', i]).toString('hex'), '--key-encoding', 'binary', '--value-encoding', 'binary'])
+    assert.equal(stored.value, c.encode(c.any, value).toString('hex'), JSON.stringify(value))
+    assert.deepEqual((await ours.object(['get', key, JSON.stringify(['key', i]), ...encodings])).value, value)
+  }
+  assert.equal((await ours.try(['get', key, '["key",17]', ...encodings])).out, JSON.stringify(values[17]) + '\n')
+  assert.equal((await ours.list(key, ...encodings)).length, values.length)
+  const copy = (await ours.create()).key
+  await ours.change(copy, (await ours.list(key, ...encodings)).filter(({ value }) => value !== null), ...encodings)
+  assert.equal((await ours.list(copy, ...encodings)).length, values.length - 1)
+  const other = { bytes: Buffer.from('00ff', 'hex'), when: new Date(-1), none: NaN }
+  await ours.object(['put', key, 'other', c.encode(c.any, other).toString('hex'), '--value-encoding', 'binary'])
+  assert.deepEqual((await ours.object(['get', key, 'other', '--value-encoding', 'any'])).value, { bytes: '00ff', when: '1969-12-31T23:59:59.999Z', none: null })
+  for (const wrong of ['{', '1 2', '1e20', '9007199254740993', '['.repeat(40) + ']'.repeat(40)]) {
+    assert.match((await ours.fails(['put', key, '"k"', wrong, ...encodings])).err, /is not any/)
+  }
+  assert.match((await ours.fails(['get', key, 'other', '--key-encoding', 'utf-8', '--value-encoding', 'json'])).err, /json/)
 })
