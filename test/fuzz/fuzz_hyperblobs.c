@@ -105,7 +105,7 @@ static void fill(const uint8_t *data, size_t size)
 	}
 }
 
-static void write_and_read(struct hf_slice bytes, const struct hf_blob_write_options *options)
+static struct hf_blob_id write_and_read(struct hf_slice bytes, const struct hf_blob_write_options *options)
 {
 	struct hf_blob_writer writer;
 	struct hf_blob_reader *reader;
@@ -124,18 +124,21 @@ static void write_and_read(struct hf_slice bytes, const struct hf_blob_write_opt
 	}
 	FUZZ_CHECK(at == bytes.length);
 	hf_blob_reader_free(reader);
+	return id;
 }
 
 static void write_all(struct hf_slice bytes)
 {
 	struct hf_blob_write_options tens = {.block_bytes = 10}, map = {.block_bytes = 7, .has_map = true}, dedup = {.block_bytes = 3, .dedups = true};
 	struct hf_blob_writer writer;
-	struct hf_blob_id id;
+	struct hf_blob_id id, earlier;
 	int status;
 
 	write_and_read(bytes, NULL);
-	write_and_read(bytes, &tens);
+	earlier = write_and_read(bytes, &tens);
 	write_and_read(bytes, &map);
+	dedup.earlier = &earlier;
+	earlier = write_and_read(bytes, &dedup);
 	write_and_read(bytes, &dedup);
 	FUZZ_CHECK(hf_blob_put(core, bytes, &id) == HF_OK);
 	status = hf_blob_writer_resume(&writer, core, bytes.length % 7, 0);

@@ -61,6 +61,42 @@ static int do_put(struct driver *d, struct slot *slot, const json_t *command, js
 	return status;
 }
 
+/* A file in blocks of that size, of which those that the one before it had are not written again. */
+static int do_dedup(struct driver *d, struct slot *slot, const json_t *command, json_t *answer)
+{
+	struct hf_blob_write_options options = {.block_bytes = number(command, "block_bytes"), .dedups = true};
+	struct hf_drive *drive = drive_of(slot);
+	struct hf_drive_entry before;
+	struct hf_blob_writer writer = {.core = NULL};
+	struct hf_blob_id id, earlier;
+	size_t length = 0;
+	uint8_t *content = bytes(command, "content", &length);
+	int status = hf_drive_entry(drive, NULL, text(command, "path"), &before);
+
+	if (status == HF_OK && before.has_blob) {
+		earlier = before.blob;
+		options.earlier = &earlier;
+	}
+	if (status == HF_OK || status == HF_ENOTFOUND)
+		status = hf_blob_writer_start(&writer, hf_drive_blobs(drive), &options);
+	if (status == HF_OK)
+		status = hf_blob_writer_add(&writer, hf_slice(content, length));
+	if (status == HF_OK)
+		status = hf_blob_writer_end(&writer, &id);
+	if (status == HF_OK)
+		status = hf_drive_put_blob(drive, text(command, "path"), NULL, &id);
+	hf_blob_writer_free(&writer);
+	free(content);
+	return status == HF_OK ? hf_bee_flush(hf_drive_bee(drive)) : status;
+}
+
+static int do_truncate(struct driver *d, struct slot *slot, const json_t *command, json_t *answer)
+{
+	int status = hf_drive_truncate(drive_of(slot), number(command, "version"));
+
+	return status == HF_OK ? hf_drive_commit_wait(slot->drive, HF_DURABLE_OS) : status;
+}
+
 static int do_link(struct driver *d, struct slot *slot, const json_t *command, json_t *answer)
 {
 	return hf_drive_symlink(drive_of(slot), text(command, "path"), text(command, "target"), text(command, "metadata"));
@@ -198,5 +234,5 @@ static int do_get(struct driver *d, struct slot *slot, const json_t *command, js
 
 const struct driver_command drive_commands[] = {
 	{"drive_open", do_drive_open}, {"drive_put", do_put}, {"drive_link", do_link}, {"drive_del", do_del}, {"drive_clear", do_clear},
-	{"drive_flush", do_flush}, {"drive_list", do_list}, {"drive_diff", do_diff}, {"drive_get", do_get}, {NULL, NULL},
+	{"drive_dedup", do_dedup}, {"drive_truncate", do_truncate}, {"drive_flush", do_flush}, {"drive_list", do_list}, {"drive_diff", do_diff}, {"drive_get", do_get}, {NULL, NULL},
 };

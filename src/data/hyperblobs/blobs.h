@@ -46,8 +46,10 @@ struct hf_blob_write_options {
 	size_t block_bytes;        /* 0: HF_BLOB_BLOCK_BYTES */
 	bool has_map;
 	bool dedups;               /* with a map: blocks that this blob has already are not written again */
+	const struct hf_blob_id *earlier; /* with dedups: nor are those of this blob, as of the file that is written anew; NULL: none */
 };
-/* options may be NULL. HF_EDENIED: the core is not writable; HF_EINVAL: block_bytes is more than a block can have; HF_ENOMEM. */
+/* options may be NULL. HF_EDENIED: the core is not writable; HF_EINVAL: block_bytes is more than a block can have; HF_EWAIT: a block of
+ * the earlier blob is not held here, and hf_core_get says of it what else there may be; HF_ENOMEM. */
 HF_API int hf_blob_writer_start(struct hf_blob_writer *writer, struct hf_core *core, const struct hf_blob_write_options *options);
 /* Goes on with a blob whose first blocks are the last of the core. HF_EINVAL: they are not. */
 HF_API int hf_blob_writer_resume(struct hf_blob_writer *writer, struct hf_core *core, uint64_t block_offset, uint64_t byte_offset);

@@ -92,30 +92,67 @@ int hf_blob_map_read(struct hf_blob_map *map, struct hf_core *core, const struct
 	return status;
 }
 
-int hf_blob_map_find(struct hf_blob_map *map, struct hf_slice bytes, uint64_t new_block, uint64_t *block, bool *is_new)
+/* Notes which block has these bytes. *found: the one that had been noted, NULL without. */
+static int note(struct hf_blob_map *map, struct hf_slice bytes, uint64_t block, struct hf_blob_hashed **found)
 {
-	struct hf_blob_hashed *hashed;
 	uint8_t hash[32];
 
-	*block = new_block;
-	*is_new = true;
-	if (!map->dedups)
-		return HF_OK;
 	hf_blake2b(hash, sizeof hash, hf_slice(NULL, 0), bytes);
-	hashed = hf_map_get(&map->hashes, hf_slice(hash, sizeof hash));
-	if (hashed != NULL) {
-		*block = hashed->block;
-		*is_new = false;
+	*found = hf_map_get(&map->hashes, hf_slice(hash, sizeof hash));
+	if (*found != NULL)
 		return HF_OK;
-	}
-	hashed = malloc(sizeof *hashed);
+	struct hf_blob_hashed *hashed = malloc(sizeof *hashed);
+
 	if (hashed == NULL)
 		return HF_ENOMEM;
 	memcpy(hashed->hash, hash, sizeof hash);
-	hashed->block = new_block;
+	hashed->block = block;
 	int status = hf_map_put(&map->hashes, hf_slice(hashed->hash, sizeof hashed->hash), hashed, NULL);
 
 	if (status != HF_OK)
 		free(hashed);
+	return status;
+}
+
+int hf_blob_map_find(struct hf_blob_map *map, struct hf_slice bytes, uint64_t new_block, uint64_t *block, bool *is_new)
+{
+	struct hf_blob_hashed *found = NULL;
+	int status = map->dedups ? note(map, bytes, new_block, &found) : HF_OK;
+
+	*block = found != NULL ? found->block : new_block;
+	*is_new = found == NULL;
+	return status;
+}
+
+static int note_block(struct hf_blob_map *map, struct hf_core *core, uint64_t block, struct hf_buffer *bytes)
+{
+	struct hf_blob_hashed *found;
+
+	hf_buffer_clear(bytes);
+	int status = hf_core_get(core, block, bytes);
+
+	if (status == HF_OK)
+		status = note(map, hf_buffer_slice(bytes), block, &found);
+	/* Of blocks that are alike the last is taken, as in the package. */
+	if (status == HF_OK && found != NULL)
+		found->block = block;
+	return status;
+}
+
+int hf_blob_map_note_all(struct hf_blob_map *map, struct hf_core *core, const struct hf_blob_id *id)
+{
+	struct hf_blob_map blocks = {.count = 0};
+	struct hf_buffer bytes = {0};
+	uint64_t needed, count = id->block_count;
+	int status = HF_OK;
+
+	if (id->has_map) {
+		status = hf_blob_map_read(&blocks, core, id, &needed);
+		count = blocks.count;
+	}
+	for (uint64_t i = 0; i < count && status == HF_OK; i++)
+		status = note_block(map, core, id->has_map ? blocks.entries[i].block : id->block_offset + i, &bytes);
+	hf_buffer_free(&bytes);
+	free(blocks.entries);
 	return status;
 }

@@ -28,6 +28,8 @@ int hf_blob_map_encode(const struct hf_blob_map *map, size_t from, struct hf_buf
  * hf_core_get, and decode. */
 int hf_blob_map_read(struct hf_blob_map *map, struct hf_core *core, const struct hf_blob_id *id, uint64_t *needed);
 
+/* Notes all blocks of a blob, for hf_blob_map_find. As hf_core_get, and hf_blob_map_read. */
+int hf_blob_map_note_all(struct hf_blob_map *map, struct hf_core *core, const struct hf_blob_id *id);
 /* The block that has these bytes already, noted for the next time when it is new: *is_new. HF_ENOMEM. */
 int hf_blob_map_find(struct hf_blob_map *map, struct hf_slice bytes, uint64_t new_block, uint64_t *block, bool *is_new);
 

@@ -24,7 +24,11 @@ int hf_blob_writer_start(struct hf_blob_writer *writer, struct hf_core *core, co
 	writer->map->dedups = options->dedups;
 	hf_map_init(&writer->map->hashes, hf_load_le64(hf_core_discovery_key(core)));
 	writer->id.has_map = true;
-	return HF_OK;
+	int status = options->dedups && options->earlier != NULL ? hf_blob_map_note_all(writer->map, core, options->earlier) : HF_OK;
+
+	if (status != HF_OK)
+		hf_blob_writer_free(writer);
+	return status;
 }
 
 int hf_blob_writer_resume(struct hf_blob_writer *writer, struct hf_core *core, uint64_t block_offset, uint64_t byte_offset)
