@@ -1,13 +1,47 @@
+/* A page has words only when it must: one whose bits are its first ones, a full one among them, has their count alone. */
 #include "data/hypercore/bitfield.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/error.h"
 
 struct hf_bitfield_page {
-	uint32_t count;
-	uint64_t words[HF_BITFIELD_PAGE_WORDS];
+	uint32_t count;  /* bits set */
+	uint64_t *words; /* HF_BITFIELD_PAGE_WORDS; NULL: the first count bits are the ones set */
 };
+
+/* The bits below `count` in the word-th word. */
+static uint64_t first_bits(uint32_t count, size_t word)
+{
+	if (count <= 64 * word)
+		return 0;
+	return count - 64 * word >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (count - 64 * word)) - 1;
+}
+
+static uint64_t word_of(const struct hf_bitfield_page *page, uint64_t index)
+{
+	size_t word = index % HF_BITFIELD_PAGE_BITS / 64;
+
+	return page->words != NULL ? page->words[word] : first_bits(page->count, word);
+}
+
+static int give_words(struct hf_bitfield_page *page)
+{
+	page->words = malloc(HF_BITFIELD_PAGE_WORDS * sizeof *page->words);
+	if (page->words == NULL)
+		return HF_ENOMEM;
+	for (size_t word = 0; word < HF_BITFIELD_PAGE_WORDS; word++)
+		page->words[word] = first_bits(page->count, word);
+	return HF_OK;
+}
+
+static void free_page(struct hf_bitfield_page *page)
+{
+	if (page != NULL)
+		free(page->words);
+	free(page);
+}
 
 static struct hf_bitfield_page *page_at(const struct hf_bitfield *bits, uint64_t index)
 {
@@ -61,7 +95,7 @@ static uint64_t next_on_page(const struct hf_bitfield *bits, uint64_t from, uint
 
 static void drop_page(struct hf_bitfield *bits, uint64_t index)
 {
-	free(page_at(bits, index));
+	free_page(page_at(bits, index));
 	hf_u64_map_remove(&bits->pages, index / HF_BITFIELD_PAGE_BITS);
 }
 
@@ -71,7 +105,7 @@ void hf_bitfield_free(struct hf_bitfield *bits)
 	size_t cursor = 0;
 
 	while ((slot = hf_u64_map_next(&bits->pages, &cursor)) != NULL)
-		free((void *)(uintptr_t)slot->value);
+		free_page((struct hf_bitfield_page *)(uintptr_t)slot->value);
 	hf_u64_map_free(&bits->pages);
 	bits->contiguous = bits->beyond_count = 0;
 }
@@ -80,7 +114,7 @@ bool hf_bitfield_get_slow(const struct hf_bitfield *bits, uint64_t index)
 {
 	const struct hf_bitfield_page *page = page_at(bits, index);
 
-	return page != NULL && (page->words[index % HF_BITFIELD_PAGE_BITS / 64] >> (index % 64) & 1);
+	return page != NULL && (word_of(page, index) >> (index % 64) & 1);
 }
 
 /* The bits of [from, to) in the word that holds from; to is in the same word or its end. */
@@ -98,13 +132,8 @@ static uint64_t step_end(uint64_t from, uint64_t to, uint64_t unit)
 	return end < to ? end : to;
 }
 
-/* Sets or clears [from, to) of one page; the page's share of beyond_count follows. */
-static void change_page(struct hf_bitfield *bits, struct hf_bitfield_page *page, uint64_t from, uint64_t to, bool set)
+static void change_words(struct hf_bitfield_page *page, uint64_t from, uint64_t to, bool set)
 {
-	uint32_t before = page->count;
-
-	if (set && before == HF_BITFIELD_PAGE_BITS)
-		return;
 	for (uint64_t end; from < to; from = end) {
 		uint64_t *word = &page->words[from % HF_BITFIELD_PAGE_BITS / 64], old = *word;
 
@@ -112,8 +141,43 @@ static void change_page(struct hf_bitfield *bits, struct hf_bitfield_page *page,
 		*word = set ? old | mask_of(from, end) : old & ~mask_of(from, end);
 		page->count += (uint32_t)__builtin_popcountll(*word) - (uint32_t)__builtin_popcountll(old);
 	}
+	if (page->count == HF_BITFIELD_PAGE_BITS) {
+		free(page->words);
+		page->words = NULL;
+	}
+}
+
+/* Whether a change leaves a page's bits the first ones. */
+static bool stays_plain(const struct hf_bitfield_page *page, uint32_t from, uint32_t to, bool set)
+{
+	return set ? from <= page->count : to >= page->count;
+}
+
+/* Sets or clears [from, to) of one page; the page's share of beyond_count follows. HF_ENOMEM, with nothing changed. */
+static int change_page(struct hf_bitfield *bits, struct hf_bitfield_page *page, uint64_t from, uint64_t to, bool set)
+{
+	uint32_t before = page->count, first = from % HF_BITFIELD_PAGE_BITS, end = first + (uint32_t)(to - from);
+
+	if (page->words == NULL && stays_plain(page, first, end, set)) {
+		if (set ? end > before : first < before)
+			page->count = set ? end : first;
+	} else {
+		if (page->words == NULL && give_words(page) != HF_OK)
+			return HF_ENOMEM;
+		change_words(page, from, to, set);
+	}
 	bits->beyond_count += page->count;
 	bits->beyond_count -= before;
+	return HF_OK;
+}
+
+/* Gives words to the one page that needs them when [from, to) is cleared: that which to lies in, where bits follow. */
+static int prepare_unset(struct hf_bitfield *bits, uint64_t to)
+{
+	struct hf_bitfield_page *page = page_at(bits, to);
+
+	return page != NULL && page->words == NULL && to % HF_BITFIELD_PAGE_BITS > 0 && page->count > to % HF_BITFIELD_PAGE_BITS
+		? give_words(page) : HF_OK;
 }
 
 static void unset(struct hf_bitfield *bits, uint64_t from, uint64_t to)
@@ -122,7 +186,10 @@ static void unset(struct hf_bitfield *bits, uint64_t from, uint64_t to)
 		struct hf_bitfield_page *page = page_at(bits, from);
 
 		end = step_end(from, to, HF_BITFIELD_PAGE_BITS);
-		change_page(bits, page, from, end, false);
+		int status = change_page(bits, page, from, end, false);
+
+		assert(status == HF_OK);
+		(void)status;
 		if (page->count == 0)
 			drop_page(bits, from);
 	}
@@ -154,7 +221,11 @@ int hf_bitfield_set(struct hf_bitfield *bits, uint64_t from, uint64_t to)
 		if (page == NULL)
 			return status;
 		end = step_end(from, to, HF_BITFIELD_PAGE_BITS);
-		change_page(bits, page, from, end, true);
+		status = change_page(bits, page, from, end, true);
+		if (page->count == 0)
+			drop_page(bits, from);
+		if (status != HF_OK)
+			return status;
 	}
 	return HF_OK;
 }
@@ -162,8 +233,10 @@ int hf_bitfield_set(struct hf_bitfield *bits, uint64_t from, uint64_t to)
 int hf_bitfield_clear(struct hf_bitfield *bits, uint64_t from, uint64_t to)
 {
 	uint64_t old = bits->contiguous;
-	int status;
+	int status = from < to ? prepare_unset(bits, to) : HF_OK;
 
+	if (status != HF_OK)
+		return status;
 	if (from < old) {
 		bits->contiguous = from;
 		if (to < old && (status = hf_bitfield_set(bits, to, old)) != HF_OK) {
@@ -198,7 +271,7 @@ static uint64_t next_beyond(const struct hf_bitfield *bits, uint64_t from, uint6
 			continue;
 		}
 		for (uint64_t end; from < page_end; from = end) {
-			uint64_t word = page->words[from % HF_BITFIELD_PAGE_BITS / 64];
+			uint64_t word = word_of(page, from);
 
 			end = step_end(from, page_end, 64);
 			word = (set ? word : ~word) & mask_of(from, end);
@@ -228,7 +301,7 @@ uint64_t hf_bitfield_next_clear(const struct hf_bitfield *bits, uint64_t from, u
 uint32_t hf_bitfield_word(const struct hf_bitfield *bits, uint64_t index)
 {
 	const struct hf_bitfield_page *page = page_at(bits, index);
-	uint64_t word = page == NULL ? 0 : page->words[index % HF_BITFIELD_PAGE_BITS / 64] >> (index % 64);
+	uint64_t word = page == NULL ? 0 : word_of(page, index) >> (index % 64);
 
 	if (bits->contiguous >= index + 32)
 		return UINT32_MAX;

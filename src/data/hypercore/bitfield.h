@@ -1,7 +1,7 @@
 /* bitfield: which blocks are held, ours or a peer's.
  *
  * All blocks below `contiguous` are held and cost nothing; beyond it bits stand in pages of 32,768, of which only those with a bit
- * set exist. contiguous grows by itself as pages fill up.
+ * set exist, and full ones cost little. contiguous grows by itself as pages fill up.
  */
 #ifndef HF_DATA_HYPERCORE_BITFIELD_H
 #define HF_DATA_HYPERCORE_BITFIELD_H
@@ -27,6 +27,7 @@ static inline bool hf_bitfield_get(const struct hf_bitfield *bits, uint64_t inde
 }
 /* HF_ENOMEM, HF_ETOOBIG: part of the range may be set. */
 HF_API int hf_bitfield_set(struct hf_bitfield *bits, uint64_t from, uint64_t to);
+/* HF_ENOMEM, HF_ETOOBIG: nothing is cleared. */
 HF_API int hf_bitfield_clear(struct hf_bitfield *bits, uint64_t from, uint64_t to);
 /* All from length on. Cannot fail. */
 HF_API void hf_bitfield_truncate(struct hf_bitfield *bits, uint64_t length);

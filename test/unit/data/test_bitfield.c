@@ -1,4 +1,5 @@
 /* bitfield against a plain array, through random sets, clears and truncations, and with lengths that only a hostile peer claims. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,10 +106,33 @@ static void test_a_claim_of_2_to_the_52_blocks_is_cheap(void **state)
 	hf_bitfield_free(&bits);
 }
 
+static void test_blocks_cleared_below_a_billion_are_cheap(void **state)
+{
+	struct hf_bitfield bits = {0};
+	uint64_t count = (uint64_t)1 << 30;
+	size_t before = mallinfo2().uordblks;
+
+	(void)state;
+	assert_int_equal(hf_bitfield_set(&bits, 0, count), HF_OK);
+	assert_int_equal(hf_bitfield_clear(&bits, 0, 1), HF_OK);
+	assert_int_equal(hf_bitfield_clear(&bits, 70000, 70001), HF_OK);
+	assert_true(mallinfo2().uordblks - before < 8u << 20); /* pages with words would have 128 MiB */
+	assert_int_equal(hf_bitfield_count(&bits), count - 2);
+	assert_int_equal(hf_bitfield_next_clear(&bits, 1, UINT64_MAX), 70000);
+	assert_int_equal(hf_bitfield_next_clear(&bits, 70001, UINT64_MAX), count);
+	hf_bitfield_truncate(&bits, 1000);
+	assert_int_equal(hf_bitfield_count(&bits), 999);
+	assert_int_equal(hf_bitfield_set(&bits, 0, 1), HF_OK);
+	assert_int_equal(bits.contiguous, 1000);
+	assert_int_equal(bits.pages.count, 0);
+	hf_bitfield_free(&bits);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_an_array),
+		cmocka_unit_test(test_blocks_cleared_below_a_billion_are_cheap),
 		cmocka_unit_test(test_a_claim_of_2_to_the_52_blocks_is_cheap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
