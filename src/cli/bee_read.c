@@ -19,18 +19,9 @@ void hf_cli_bee_page_free(struct hf_cli_bee_page *page)
 int hf_cli_bee_page(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data,
 	struct hf_cli_bee_page *page, struct hf_failure *failure)
 {
-	json_error_t error;
-	hf_buffer_clear(&page->out);
-	json_decref(page->head);
-	page->head = NULL;
-	int r = hf_cli_core_run(target, action, arguments, data, &page->out, failure);
-	const uint8_t *end = r == HF_OK && page->out.length ? memchr(page->out.data, '\n', page->out.length) : NULL;
-	page->head = end ? json_loadb((const char *)page->out.data, (size_t)(end - page->out.data), 0, &error) : NULL;
-	if (r == HF_OK && !page->head)
-		return failure->code = hf_fail(failure, HF_EMALFORMED, "The answer of the process that holds the data directory cannot be read.");
+	int r = hf_cli_core_ask(target, action, arguments, data, &page->out, &page->head, &page->at, failure);
 	if (r < 0)
 		return r;
-	page->at = (size_t)(end - page->out.data) + 1;
 	page->next = 0;
 	page->entries = json_object_get(page->head, "entries");
 	page->version = (uint64_t)json_integer_value(json_object_get(page->head, "version"));

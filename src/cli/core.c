@@ -124,6 +124,24 @@ int hf_cli_core_run(struct hf_cli_target *target, const char *action, const json
 	return r;
 }
 
+int hf_cli_core_ask(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data, struct hf_buffer *out,
+	json_t **head, size_t *body, struct hf_failure *failure)
+{
+	json_error_t error;
+	hf_buffer_clear(out);
+	json_decref(*head);
+	*head = NULL;
+	int r = hf_cli_core_run(target, action, arguments, data, out, failure);
+	if (r < 0)
+		return r;
+	const uint8_t *end = out->length ? memchr(out->data, '\n', out->length) : NULL;
+	*head = end ? json_loadb((const char *)out->data, (size_t)(end - out->data), 0, &error) : NULL;
+	if (!*head)
+		return failure->code = hf_fail(failure, HF_EMALFORMED, "The answer of the process that holds the data directory cannot be read.");
+	*body = (size_t)(end - out->data) + 1;
+	return HF_OK;
+}
+
 /* Runs one action, takes arguments, and gives the exit code; out has the answer. */
 static int run_once(struct hf_cli *cli, const char *action, json_t *arguments, bool create, struct hf_buffer *out)
 {

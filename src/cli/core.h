@@ -29,6 +29,10 @@ int hf_cli_core_info_as(struct hf_cli *cli, const char *action);
 /* Runs the action on an open target. */
 int hf_cli_core_run(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data, struct hf_buffer *out,
 	struct hf_failure *failure);
+/* The same of an action whose answer begins with a line of JSON: *head, which is let go of first, as what is in *out; *body: where in *out
+ * that which follows it begins. */
+int hf_cli_core_ask(struct hf_cli_target *target, const char *action, const json_t *arguments, struct hf_slice data, struct hf_buffer *out,
+	json_t **head, size_t *body, struct hf_failure *failure);
 /* What is wrong with a core is HF_CLI_FAILED, whatever its code is elsewhere; only corruption has one of its own. */
 int hf_cli_core_fail(const struct hf_failure *failure);
 int hf_cli_core_usage(const struct hf_cli *cli, const char *sentence);

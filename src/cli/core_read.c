@@ -21,21 +21,12 @@ void hf_cli_core_page_free(struct hf_cli_page *page)
 int hf_cli_core_page(struct hf_cli_target *target, json_t *arguments, uint64_t from, uint64_t to, bool is_partial, struct hf_cli_page *page,
 	struct hf_failure *failure)
 {
-	json_error_t error;
-	hf_buffer_clear(&page->out);
-	json_decref(page->head);
-	page->head = NULL;
 	json_object_set_new(arguments, "from", json_integer((json_int_t)from));
 	json_object_set_new(arguments, "to", to == UINT64_MAX ? json_null() : json_integer((json_int_t)to));
 	json_object_set_new(arguments, "partial", json_boolean(is_partial));
-	int r = hf_cli_core_run(target, "core/get", arguments, (struct hf_slice){0}, &page->out, failure);
-	const uint8_t *end = r == HF_OK && page->out.length ? memchr(page->out.data, '\n', page->out.length) : NULL;
-	page->head = end ? json_loadb((const char *)page->out.data, (size_t)(end - page->out.data), 0, &error) : NULL;
-	if (r == HF_OK && !page->head)
-		return failure->code = hf_fail(failure, HF_EMALFORMED, "The answer of the process that holds the data directory cannot be read.");
+	int r = hf_cli_core_ask(target, "core/get", arguments, (struct hf_slice){0}, &page->out, &page->head, &page->at, failure);
 	if (r < 0)
 		return r;
-	page->at = (size_t)(end - page->out.data) + 1;
 	page->count = json_array_size(json_object_get(page->head, "sizes"));
 	page->to = (uint64_t)json_integer_value(json_object_get(page->head, "to"));
 	page->length = (uint64_t)json_integer_value(json_object_get(page->head, "length"));

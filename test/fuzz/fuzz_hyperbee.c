@@ -4,46 +4,13 @@
  * Covers: src/codec/protobuf.c src/data/hyperbee/bee.c src/data/hyperbee/cache.c src/data/hyperbee/node.c src/data/hyperbee/iterator.c
  * src/data/hyperbee/history.c src/data/hyperbee/diff.c src/data/hyperbee/tree.c src/data/hyperbee/tree_delete.c
  * src/data/hyperbee/flush.c */
-#include "fuzz_files.h"
+#include "fuzz_core.h"
 
 #include "codec/protobuf.h"
-#include "data/corestore.h"
 #include "data/hyperbee/bee.h"
 
 #define BLOCKS_MAX 200
 #define ENTRIES_MAX 5000 /* honest trees of so many blocks have fewer */
-
-static struct hf_env env;
-static struct hf_store *store;
-static struct hf_corestore *cores;
-static struct hf_core *core;
-
-static void close_store(void)
-{
-	hf_core_unref(core);
-	hf_corestore_close(cores);
-	hf_store_close(store);
-}
-
-static void prepare(void)
-{
-	static const char *const folders[] = {NULL};
-	static uint8_t primary_key[32] = {1};
-	struct hf_store_options options = {.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}};
-	struct hf_corestore_options core_options = {.size = sizeof core_options, .env = &env, .primary_key = hf_slice(primary_key, 32),
-		.blocking = true};
-	struct hf_core_options which = {.size = sizeof which, .name = hf_slice_text("bee")};
-	struct hf_failure failure;
-
-	fuzz_prepare_files("hyperbee", folders);
-	atexit(close_store);
-	hf_env_system(&env);
-	options.directory = fuzz_directory;
-	FUZZ_CHECK(hf_store_open(&store, &options, &failure) == HF_OK);
-	core_options.store = store;
-	FUZZ_CHECK(hf_corestore_open(&cores, &core_options, &failure) == HF_OK);
-	FUZZ_CHECK(hf_corestore_get(cores, &which, &core, &failure) == HF_OK);
-}
 
 static void expect_error(int status)
 {
@@ -308,7 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hf_bee *bee;
 
 	if (core == NULL)
-		prepare();
+		fuzz_prepare_core("hyperbee");
 	try_protobuf(hf_slice(data, size));
 	if (hf_core_length(core) > 0)
 		FUZZ_CHECK(hf_core_truncate(core, 0, HF_CORE_NEXT_FORK) == HF_OK);

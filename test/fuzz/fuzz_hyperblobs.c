@@ -2,45 +2,12 @@
  * a map too, ends; what is written reads back. The input is an id up to a zero byte, then blocks of the core with their length in front, in
  * one byte.
  * Covers: src/data/hyperblobs/id.c src/data/hyperblobs/map.c src/data/hyperblobs/writer.c */
-#include "fuzz_files.h"
+#include "fuzz_core.h"
 
-#include "data/corestore.h"
 #include "data/hyperblobs/blobs.h"
 
 #define BLOCKS_MAX 100
 #define READS_MAX 10000
-
-static struct hf_env env;
-static struct hf_store *store;
-static struct hf_corestore *cores;
-static struct hf_core *core;
-
-static void close_store(void)
-{
-	hf_core_unref(core);
-	hf_corestore_close(cores);
-	hf_store_close(store);
-}
-
-static void prepare(void)
-{
-	static const char *const folders[] = {NULL};
-	static uint8_t primary_key[32] = {1};
-	struct hf_store_options options = {.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}};
-	struct hf_corestore_options core_options = {.size = sizeof core_options, .env = &env, .primary_key = hf_slice(primary_key, 32),
-		.blocking = true};
-	struct hf_core_options which = {.size = sizeof which, .name = hf_slice_text("blobs")};
-	struct hf_failure failure;
-
-	fuzz_prepare_files("hyperblobs", folders);
-	atexit(close_store);
-	hf_env_system(&env);
-	options.directory = fuzz_directory;
-	FUZZ_CHECK(hf_store_open(&store, &options, &failure) == HF_OK);
-	core_options.store = store;
-	FUZZ_CHECK(hf_corestore_open(&cores, &core_options, &failure) == HF_OK);
-	FUZZ_CHECK(hf_corestore_get(cores, &which, &core, &failure) == HF_OK);
-}
 
 static void read_range(const struct hf_blob_id *id, struct hf_blob_range range)
 {
@@ -150,7 +117,7 @@ static void write_all(struct hf_slice bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (core == NULL)
-		prepare();
+		fuzz_prepare_core("hyperblobs");
 	if (hf_core_length(core) > 0)
 		FUZZ_CHECK(hf_core_truncate(core, 0, HF_CORE_NEXT_FORK) == HF_OK);
 	if (hf_core_staged_bytes(core) > 1u << 20)
