@@ -198,21 +198,35 @@ void hf_bee_want_node(struct hf_bee_view *view, const struct hf_bee_node *node, 
 	}
 }
 
-static int read_block(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+/* Into the bee's scratch, where it may be already: a search ends at the block that was read for its key. */
+static int read_content(struct hf_bee_view *view, uint64_t seq, struct hf_bee_content *content)
 {
 	struct hf_bee *bee = view->bee;
-	struct hf_bee_cache *cache = cache_of(view);
-	int status;
+	int status = HF_OK;
 
-	hf_buffer_clear(&bee->scratch);
-	if (cache == &bee->cache)
-		status = hf_core_get(bee->core, seq, &bee->scratch);
-	else
-		status = hf_core_snapshot_get(view->snapshot, seq, &bee->scratch);
+	if (bee->read_seq != seq || bee->read_generation != view->generation) {
+		bee->read_seq = 0;
+		hf_buffer_clear(&bee->scratch);
+		if (view->generation == bee->generation)
+			status = hf_core_get(bee->core, seq, &bee->scratch);
+		else
+			status = hf_core_snapshot_get(view->snapshot, seq, &bee->scratch);
+	}
 	if (status == HF_EWAIT)
 		add_want(bee, seq);
 	if (status == HF_OK)
-		status = hf_bee_block_decode(hf_buffer_slice(&bee->scratch), seq, out);
+		status = hf_bee_content_decode(hf_buffer_slice(&bee->scratch), content);
+	if (status == HF_OK) {
+		bee->read_seq = seq;
+		bee->read_generation = view->generation;
+	}
+	return status;
+}
+
+static int keep(struct hf_bee_cache *cache, struct hf_slice key, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+{
+	int status = hf_bee_block_new(key, seq, out);
+
 	if (status != HF_OK)
 		return status;
 	status = hf_bee_cache_add(cache, *out, hint);
@@ -221,37 +235,44 @@ static int read_block(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, st
 	return status;
 }
 
-int hf_bee_block_at(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+static int load(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, bool with_levels, struct hf_bee_block **out)
 {
-	if (view->traced != NULL)
-		view->traced(view->trace_context, seq);
-	*out = hf_bee_cache_find(cache_of(view), seq, hint);
-	return *out != NULL ? HF_OK : read_block(view, seq, hint, out);
-}
+	struct hf_bee_cache *cache = cache_of(view);
+	struct hf_bee_content content;
+	int status = read_content(view, seq, &content);
 
-static int inflate(struct hf_bee_view *view, struct hf_bee_block *block)
-{
-	size_t before = block->bytes;
-	int status = block->levels != NULL ? HF_OK : hf_bee_block_inflate(block);
-
-	cache_of(view)->bytes += block->bytes - before;
+	if (status == HF_OK && *out == NULL)
+		status = keep(cache, content.key, seq, hint, out);
+	if (status != HF_OK || !with_levels)
+		return status;
+	cache->bytes -= (*out)->bytes;
+	status = hf_bee_block_inflate(*out, content.index);
+	cache->bytes += (*out)->bytes;
 	return status;
 }
 
-int hf_bee_deletion_at(struct hf_bee_view *view, struct hf_bee_block *block, bool *is_deletion)
+static void trace(struct hf_bee_view *view, uint64_t seq)
 {
-	int status = block->has_value ? HF_OK : inflate(view, block);
+	if (view->traced != NULL)
+		view->traced(view->trace_context, seq);
+}
 
-	return status == HF_OK ? hf_bee_block_is_deletion(block, is_deletion) : status;
+int hf_bee_block_at(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out)
+{
+	trace(view, seq);
+	*out = hf_bee_cache_find(cache_of(view), seq, hint);
+	return *out != NULL ? HF_OK : load(view, seq, hint, false, out);
 }
 
 int hf_bee_node_at(struct hf_bee_view *view, uint64_t seq, uint32_t level, uint32_t *hint, struct hf_bee_block **block,
 	const struct hf_bee_node **node)
 {
-	int status = hf_bee_block_at(view, seq, hint, block);
+	int status = HF_OK;
 
-	if (status == HF_OK && (*block)->levels == NULL)
-		status = inflate(view, *block);
+	trace(view, seq);
+	*block = hf_bee_cache_find(cache_of(view), seq, hint);
+	if (*block == NULL || (*block)->levels == NULL)
+		status = load(view, seq, hint, true, block);
 	if (status != HF_OK)
 		return status;
 	if (level >= (*block)->level_count || !(*block)->levels[level].is_sound)
@@ -260,18 +281,46 @@ int hf_bee_node_at(struct hf_bee_view *view, uint64_t seq, uint32_t level, uint3
 	return HF_OK;
 }
 
+int hf_bee_entry_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
+{
+	struct hf_bee_content content;
+	int status;
+
+	trace(view, seq);
+	status = read_content(view, seq, &content);
+	if (status == HF_OK)
+		*entry = (struct hf_bee_entry){.seq = seq, .key = content.key, .value = content.value, .has_value = content.has_value};
+	return status;
+}
+
+int hf_bee_change_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
+{
+	int status = hf_bee_entry_at(view, seq, entry);
+	struct hf_bee_block *block;
+	uint32_t hint = UINT32_MAX;
+
+	if (status != HF_OK || entry->has_value)
+		return status;
+	block = hf_bee_cache_find(cache_of(view), seq, &hint);
+	if (block == NULL || block->levels == NULL)
+		status = load(view, seq, &hint, true, &block);
+	if (status == HF_OK)
+		entry->is_deletion = !hf_bee_block_has_own_key(block);
+	return status;
+}
+
 int hf_bee_key_at(struct hf_bee_view *view, const struct hf_bee_block *own, struct hf_bee_reference *key, struct hf_slice *out)
 {
 	struct hf_bee_block *block;
 
 	if (key->seq == own->seq) {
-		*out = own->key;
+		*out = hf_bee_block_key(own);
 		return HF_OK;
 	}
 	int status = hf_bee_block_at(view, key->seq, &key->hint, &block);
 
 	if (status == HF_OK)
-		*out = block->key;
+		*out = hf_bee_block_key(block);
 	return status;
 }
 
@@ -306,11 +355,6 @@ int hf_bee_search(struct hf_bee_view *view, const struct hf_bee_block *block, co
 	return HF_OK;
 }
 
-void hf_bee_entry_of(const struct hf_bee_block *block, struct hf_bee_entry *entry)
-{
-	*entry = (struct hf_bee_entry){.seq = block->seq, .key = block->key, .value = block->value, .has_value = block->has_value};
-}
-
 /* ---- Reading ---- */
 
 int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header)
@@ -318,6 +362,7 @@ int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header)
 	int status;
 
 	hf_bee_refresh(bee);
+	bee->read_seq = 0;
 	hf_buffer_clear(&bee->scratch);
 	status = hf_core_get(bee->core, 0, &bee->scratch);
 	if (status == HF_EWAIT)
@@ -327,29 +372,16 @@ int hf_bee_get_header(struct hf_bee *bee, struct hf_bee_header *header)
 
 int hf_bee_get_seq(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
 {
-	uint32_t hint = UINT32_MAX;
-	struct hf_bee_block *block;
-	int status;
-
 	hf_bee_view_begin(view);
-	if (seq == 0 || seq >= view->version)
-		return HF_ENOTFOUND;
-	status = hf_bee_block_at(view, seq, &hint, &block);
-	if (status == HF_OK)
-		hf_bee_entry_of(block, entry);
-	return status == HF_OK ? hf_bee_deletion_at(view, block, &entry->is_deletion) : status;
+	return seq == 0 || seq >= view->version ? HF_ENOTFOUND : hf_bee_change_at(view, seq, entry);
 }
 
 /* A block that has a node on the way to a key, and that key itself, is the last that changed it. */
-static int target(struct hf_bee_view *view, struct hf_bee_block *block, struct hf_bee_entry *entry)
+static int target(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
 {
-	bool is_deletion;
-	int status = hf_bee_deletion_at(view, block, &is_deletion);
+	int status = hf_bee_change_at(view, seq, entry);
 
-	if (status != HF_OK)
-		return status;
-	hf_bee_entry_of(block, entry);
-	return is_deletion ? HF_ENOTFOUND : HF_OK;
+	return status == HF_OK && entry->is_deletion ? HF_ENOTFOUND : status;
 }
 
 /* Tells of a get once, however often it is run again. */
@@ -381,17 +413,13 @@ static int get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entr
 		status = hf_bee_node_at(view, seq, level, hint, &block, &node);
 		if (status != HF_OK)
 			return status;
-		if (hf_slice_equal(block->key, key))
-			return target(view, block, entry);
+		if (hf_slice_equal(hf_bee_block_key(block), key))
+			return target(view, seq, entry);
 		status = hf_bee_search(view, block, node, key, &index, &is_there);
 		if (status != HF_OK)
 			return status;
-		if (is_there) {
-			status = hf_bee_block_at(view, node->keys[index].seq, &node->keys[index].hint, &block);
-			if (status == HF_OK)
-				hf_bee_entry_of(block, entry);
-			return status;
-		}
+		if (is_there)
+			return hf_bee_entry_at(view, node->keys[index].seq, entry);
 		if (node->child_count == 0)
 			return HF_ENOTFOUND;
 		seq = node->children[index].seq;

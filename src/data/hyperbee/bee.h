@@ -7,7 +7,7 @@
  * Reads never wait. Where a block is missing, an operation gives HF_EWAIT, and hf_bee_wants tells which blocks it is about: the first
  * is what it stopped at, the others are what it will probably need next (the rest of the node's keys and children), so that a sparse
  * reader takes a round trip for each level of the tree and not one for each key. Run the operation again when the first is there:
- * with hf_bee_wait, or by the caller's own means. What was decoded stays in the bee's cache.
+ * with hf_bee_wait, or by the caller's own means. Keys and nodes stay in the bee's cache; values do not: an entry is read anew.
  *
  * Entries that come back are borrowed until the next call on the bee, its views and its iterators. One that is an argument of that
  * call must be a copy.
@@ -49,7 +49,7 @@ struct hf_bee_options {
 	struct hf_core *core;                 /* a reference is taken */
 	const struct hf_bee_header *header;   /* for block 0, should we be the first to write; NULL: without metadata. Copied */
 	struct hf_bee_hinter *hinter;         /* may be NULL */
-	size_t cache_bytes_max;               /* decoded blocks; 0: HF_BEE_CACHE_BYTES. A bound between operations */
+	size_t cache_bytes_max;               /* keys and nodes; 0: HF_BEE_CACHE_BYTES. A bound between operations */
 };
 /* HF_ENOMEM. Reads nothing: that the core holds a bee shows when it is read. */
 HF_API int hf_bee_open(struct hf_bee **out, const struct hf_bee_options *options);

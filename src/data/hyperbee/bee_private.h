@@ -22,7 +22,8 @@ struct hf_bee {
 	struct hf_core *core;
 	struct hf_core_listener listener;
 	struct hf_buffer header;       /* encoded: what an empty core gets */
-	struct hf_buffer scratch;      /* a block as the core gives it */
+	struct hf_buffer scratch;      /* a block as the core gives it: the one that was read last */
+	uint64_t read_seq, read_generation; /* which; 0: none */
 	struct hf_bee_hinter *hinter;
 	struct hf_buffer hinted_key;   /* of the get that it was told of last, at that version */
 	uint64_t hinted_version;
@@ -47,12 +48,16 @@ struct hf_bee_frame {
 /* bee.c: every operation begins with one of these. */
 void hf_bee_refresh(struct hf_bee *bee);
 void hf_bee_view_begin(struct hf_bee_view *view);
-/* Valid until the next operation begins. HF_EWAIT is noted. */
+/* What is kept of a block: valid until the next operation begins. HF_EWAIT is noted. */
 int hf_bee_block_at(struct hf_bee_view *view, uint64_t seq, uint32_t *hint, struct hf_bee_block **out);
+/* A node, and the block that it is in. */
 int hf_bee_node_at(struct hf_bee_view *view, uint64_t seq, uint32_t level, uint32_t *hint, struct hf_bee_block **block,
 	const struct hf_bee_node **node);
-int hf_bee_deletion_at(struct hf_bee_view *view, struct hf_bee_block *block, bool *is_deletion);
 int hf_bee_key_at(struct hf_bee_view *view, const struct hf_bee_block *own, struct hf_bee_reference *key, struct hf_slice *out);
+/* A whole block, valid until the next is read, by whichever of these functions. Nothing of it is kept. */
+int hf_bee_entry_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
+/* The same, and whether it is a del. */
+int hf_bee_change_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
 /* Where key is, or would be, in a node: *order is 0 when it is there. HF_EWAIT: wants the whole node. */
 int hf_bee_search(struct hf_bee_view *view, const struct hf_bee_block *block, const struct hf_bee_node *node, struct hf_slice key,
 	unsigned *index, bool *is_there);
@@ -60,7 +65,6 @@ int hf_bee_search(struct hf_bee_view *view, const struct hf_bee_block *block, co
 void hf_bee_want(struct hf_bee_view *view, uint64_t seq);
 /* The keys and children of a node from a place on, in the direction of reading. */
 void hf_bee_want_node(struct hf_bee_view *view, const struct hf_bee_node *node, int from, bool reverse);
-void hf_bee_entry_of(const struct hf_bee_block *block, struct hf_bee_entry *entry);
 
 /* tree.c */
 void hf_bee_tree_drop(struct hf_bee *bee);

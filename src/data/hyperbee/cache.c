@@ -4,6 +4,9 @@
 
 #include "base/array.h"
 
+/* Of a block's place, beside the block. */
+#define PLACE_BYTES (sizeof(struct hf_bee_block *) + sizeof(uint32_t) + 2 * sizeof(struct hf_u64_slot))
+
 static int make_place(struct hf_bee_cache *cache)
 {
 	size_t capacity = cache->place_capacity;
@@ -52,7 +55,7 @@ int hf_bee_cache_add(struct hf_bee_cache *cache, struct hf_bee_block *block, uin
 	*place = *hint;
 	block->was_used = true;
 	cache->blocks[*hint] = block;
-	cache->bytes += block->bytes;
+	cache->bytes += block->bytes + PLACE_BYTES;
 	return HF_OK;
 }
 
@@ -63,7 +66,7 @@ static void drop(struct hf_bee_cache *cache, size_t place)
 	hf_u64_map_remove(&cache->places, block->seq);
 	cache->blocks[place] = NULL;
 	cache->free_places[cache->free_count++] = (uint32_t)place;
-	cache->bytes -= block->bytes;
+	cache->bytes -= block->bytes + PLACE_BYTES;
 	hf_bee_block_free(block);
 }
 

@@ -1,4 +1,4 @@
-/* cache: decoded blocks of a bee, by their number. (Private to data/)
+/* cache: what is kept of a bee's blocks, by their number. (Private to data/)
  *
  * A reference in a decoded node remembers in its hint where in the cache its block was; a hint is only believed when the block there has
  * the right number, so blocks may leave at any time. They leave only in hf_bee_cache_trim, between operations, the ones first that were

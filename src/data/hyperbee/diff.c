@@ -38,6 +38,7 @@ struct hf_bee_diff {
 	struct hf_bee_view *stand_in; /* for the view of another history; NULL: both are of one */
 	struct hf_bee_view borrowing; /* it, when it reads from the other view's snapshot */
 	struct hf_buffer bounds, last; /* last: the key before */
+	struct hf_buffer value;        /* of the left entry, while the right one is read */
 	bool has_last;
 	struct hf_slice low, high;
 	bool has_low, has_high, low_included, high_included;
@@ -137,6 +138,7 @@ void hf_bee_diff_free(struct hf_bee_diff *diff)
 		hf_bee_view_free(diff->stand_in);
 	hf_buffer_free(&diff->bounds);
 	hf_buffer_free(&diff->last);
+	hf_buffer_free(&diff->value);
 	free(diff);
 }
 
@@ -281,7 +283,7 @@ static int bound_of(struct side *side, const struct stand *stand, struct hf_slic
 		return HF_OK;
 	status = hf_bee_block_at(side->view, seq, &hint, &block);
 	if (status == HF_OK)
-		*key = block->key;
+		*key = hf_bee_block_key(block);
 	return status;
 }
 
@@ -304,37 +306,53 @@ static int compare(struct hf_bee_diff *diff, const struct stand *left, const str
 
 /* ---- Both ---- */
 
+/* A whole entry is good until the next is read, so the left one's value is put aside; the key is the same. */
+static int read_both(struct hf_bee_diff *diff, const struct stand *left, const struct stand *right, struct hf_bee_difference *found)
+{
+	int status = hf_bee_entry_at(diff->left.view, left->reference->seq, &found->left);
+
+	hf_buffer_clear(&diff->value);
+	if (status == HF_OK && found->left.value.length > 0)
+		status = hf_buffer_append(&diff->value, found->left.value.data, found->left.value.length);
+	if (status == HF_OK)
+		status = hf_bee_entry_at(diff->right.view, right->reference->seq, &found->right);
+	if (status == HF_OK) {
+		found->left.key = found->right.key;
+		found->left.value = hf_buffer_slice(&diff->value);
+	}
+	return status;
+}
+
+static void pass_key(struct side *side, const struct stand *stand)
+{
+	advance(side, stand);
+	side->is_seeking = false;
+}
+
 /* HF_EDUPLICATE, here and below: nothing found yet, go on. */
 static int take_keys(struct hf_bee_diff *diff, const struct stand *left, const struct stand *right, struct hf_bee_difference *found)
 {
-	struct hf_bee_block *of_left = NULL, *of_right = NULL;
-	int status = HF_OK;
+	int status;
 
-	if (left != NULL)
-		status = hf_bee_block_at(diff->left.view, left->reference->seq, &left->reference->hint, &of_left);
-	if (right != NULL && status == HF_OK)
-		status = hf_bee_block_at(diff->right.view, right->reference->seq, &right->reference->hint, &of_right);
+	*found = (struct hf_bee_difference){.has_left = left != NULL, .has_right = right != NULL};
+	if (left != NULL && right != NULL)
+		status = read_both(diff, left, right, found);
+	else if (left != NULL)
+		status = hf_bee_entry_at(diff->left.view, left->reference->seq, &found->left);
+	else
+		status = hf_bee_entry_at(diff->right.view, right->reference->seq, &found->right);
 	if (status != HF_OK)
 		return status;
-	struct hf_slice key = of_left != NULL ? of_left->key : of_right->key;
-
 	if (diff->has_high) {
-		int order = hf_slice_compare(key, diff->high);
+		int order = hf_slice_compare(left != NULL ? found->left.key : found->right.key, diff->high);
 
 		if (diff->high_included ? order > 0 : order >= 0)
 			return HF_ENOTFOUND;
 	}
-	*found = (struct hf_bee_difference){.has_left = left != NULL, .has_right = right != NULL};
-	if (left != NULL) {
-		hf_bee_entry_of(of_left, &found->left);
-		advance(&diff->left, left);
-		diff->left.is_seeking = false;
-	}
-	if (right != NULL) {
-		hf_bee_entry_of(of_right, &found->right);
-		advance(&diff->right, right);
-		diff->right.is_seeking = false;
-	}
+	if (left != NULL)
+		pass_key(&diff->left, left);
+	if (right != NULL)
+		pass_key(&diff->right, right);
 	return HF_OK;
 }
 

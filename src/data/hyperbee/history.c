@@ -50,8 +50,6 @@ static void want_ahead(const struct hf_bee_history *history)
 
 int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *entry)
 {
-	uint32_t hint = UINT32_MAX;
-	struct hf_bee_block *block;
 	int status;
 
 	hf_bee_view_begin(history->view);
@@ -61,13 +59,9 @@ int hf_bee_history_next(struct hf_bee_history *history, struct hf_bee_entry *ent
 		history->to = history->view->version;
 	if (history->from >= history->to || (history->has_limit && history->limit == 0))
 		return HF_ENOTFOUND;
-	status = hf_bee_block_at(history->view, history->reverse ? history->to - 1 : history->from, &hint, &block);
+	status = hf_bee_change_at(history->view, history->reverse ? history->to - 1 : history->from, entry);
 	if (status == HF_EWAIT)
 		want_ahead(history);
-	if (status != HF_OK)
-		return status;
-	hf_bee_entry_of(block, entry);
-	status = hf_bee_deletion_at(history->view, block, &entry->is_deletion);
 	if (status != HF_OK)
 		return status;
 	if (history->reverse)

@@ -150,24 +150,24 @@ static int go_into_child(struct hf_bee_iterator *iterator, struct hf_bee_frame *
 }
 
 /* HF_ENOTFOUND: past the end. */
-static int take(struct hf_bee_iterator *iterator, const struct hf_bee_block *block)
+static int take(struct hf_bee_iterator *iterator, struct hf_slice key)
 {
 	if (iterator->has_end) {
-		int order = hf_slice_compare(block->key, iterator->end);
+		int order = hf_slice_compare(key, iterator->end);
 
 		if (order == 0 ? !iterator->end_included : iterator->reverse ? order < 0 : order > 0)
 			return HF_ENOTFOUND;
 	}
 	if (iterator->has_last) {
-		int order = hf_slice_compare(block->key, hf_buffer_slice(&iterator->last));
+		int order = hf_slice_compare(key, hf_buffer_slice(&iterator->last));
 
 		if (iterator->reverse ? order >= 0 : order <= 0)
 			return HF_EMALFORMED;
 	}
-	if (hf_buffer_reserve(&iterator->last, block->key.length + 1) != HF_OK)
+	if (hf_buffer_reserve(&iterator->last, key.length + 1) != HF_OK)
 		return HF_ENOMEM;
 	hf_buffer_clear(&iterator->last);
-	hf_buffer_append(&iterator->last, block->key.data, block->key.length);
+	hf_buffer_append(&iterator->last, key.data, key.length);
 	iterator->has_last = true;
 	iterator->limit -= iterator->has_limit;
 	return HF_OK;
@@ -194,14 +194,11 @@ static int step(struct hf_bee_iterator *iterator, struct hf_bee_entry *entry)
 			frame->place += iterator->reverse ? -1 : 1;
 		return status == HF_OK ? HF_EDUPLICATE : status;
 	}
-	struct hf_bee_reference *key = &node->keys[frame->place / 2];
-
-	status = hf_bee_block_at(iterator->view, key->seq, &key->hint, &block);
+	status = hf_bee_entry_at(iterator->view, node->keys[frame->place / 2].seq, entry);
 	if (status == HF_OK)
-		status = take(iterator, block);
+		status = take(iterator, entry->key);
 	if (status != HF_OK)
 		return status;
-	hf_bee_entry_of(block, entry);
 	frame->place += iterator->reverse ? -1 : 1;
 	return HF_OK;
 }

@@ -1,5 +1,5 @@
-/* A block is decoded in two steps into two allocations: the block with its bytes, and, when a node of it is wanted, its levels with all of
- * their references behind them. Sizes are counted in a pass of their own, which is also the check of the wire format. */
+/* A block is kept in two allocations: the block with its key, and, when a node of it is wanted, its levels with all of their references
+ * behind them. Sizes are counted in a pass of their own, which is also the check of the wire format. */
 #include "data/hyperbee/node.h"
 
 #include <stdlib.h>
@@ -75,43 +75,38 @@ int hf_bee_header_encode(const struct hf_bee_header *header, struct hf_buffer *o
 
 /* ---- Blocks ---- */
 
-static struct hf_slice moved(struct hf_slice slice, const uint8_t *from, const uint8_t *to)
-{
-	return slice.data == NULL ? slice : hf_slice(to + (slice.data - from), slice.length);
-}
-
-int hf_bee_block_decode(struct hf_slice bytes, uint64_t seq, struct hf_bee_block **out)
+int hf_bee_content_decode(struct hf_slice bytes, struct hf_bee_content *content)
 {
 	struct hf_protobuf_reader in = hf_protobuf_reader(bytes);
-	struct hf_bee_block found = {.seq = seq}, *block;
 	struct hf_protobuf_field field;
 	bool has_key = false, has_index = false;
 
+	*content = (struct hf_bee_content){0};
 	while (hf_protobuf_next(&in, &field)) {
 		if (hf_protobuf_is_bytes(&field, NODE_INDEX)) {
-			found.index = field.bytes;
+			content->index = field.bytes;
 			has_index = true;
 		} else if (hf_protobuf_is_bytes(&field, NODE_KEY)) {
-			found.key = field.bytes;
+			content->key = field.bytes;
 			has_key = true;
 		} else if (hf_protobuf_is_bytes(&field, NODE_VALUE)) {
-			found.value = field.bytes;
-			found.has_value = true;
+			content->value = field.bytes;
+			content->has_value = true;
 		}
 	}
-	if (in.status != HF_OK || !has_key || !has_index)
-		return HF_EMALFORMED;
-	found.bytes = sizeof *block + bytes.length;
-	block = malloc(found.bytes);
+	return in.status == HF_OK && has_key && has_index ? HF_OK : HF_EMALFORMED;
+}
+
+int hf_bee_block_new(struct hf_slice key, uint64_t seq, struct hf_bee_block **out)
+{
+	size_t bytes = sizeof(struct hf_bee_block) + key.length;
+	struct hf_bee_block *block = malloc(bytes);
+
 	if (block == NULL)
 		return HF_ENOMEM;
-	uint8_t *copy = (uint8_t *)(block + 1);
-
-	memcpy(copy, bytes.data, bytes.length);
-	found.key = moved(found.key, bytes.data, copy);
-	found.value = moved(found.value, bytes.data, copy);
-	found.index = moved(found.index, bytes.data, copy);
-	*block = found;
+	*block = (struct hf_bee_block){.seq = seq, .bytes = (uint32_t)bytes, .key_length = (uint32_t)key.length};
+	if (key.length > 0)
+		memcpy(block->key, key.data, key.length);
 	*out = block;
 	return HF_OK;
 }
@@ -181,9 +176,9 @@ static bool read_references(struct hf_slice list, uint64_t newest, bool has_leve
 	return is_sound;
 }
 
-static int count_levels(const struct hf_bee_block *block, size_t *levels, size_t *references)
+static int count_levels(struct hf_slice index, size_t *levels, size_t *references)
 {
-	struct hf_protobuf_reader in = hf_protobuf_reader(block->index);
+	struct hf_protobuf_reader in = hf_protobuf_reader(index);
 	struct hf_protobuf_field field;
 	struct level level;
 	int status = HF_OK;
@@ -201,9 +196,9 @@ static int count_levels(const struct hf_bee_block *block, size_t *levels, size_t
 	return status == HF_OK ? in.status : status;
 }
 
-static void fill_levels(const struct hf_bee_block *block, struct hf_bee_node *node, struct hf_bee_reference *at)
+static void fill_levels(struct hf_slice index, uint64_t seq, struct hf_bee_node *node, struct hf_bee_reference *at)
 {
-	struct hf_protobuf_reader in = hf_protobuf_reader(block->index);
+	struct hf_protobuf_reader in = hf_protobuf_reader(index);
 	struct hf_protobuf_field field;
 	struct level level;
 
@@ -218,15 +213,15 @@ static void fill_levels(const struct hf_bee_block *block, struct hf_bee_node *no
 			node->keys = at;
 			node->children = at + level.key_count;
 			at = node->children + level.child_count;
-			node->is_sound = read_references(level.keys, block->seq, false, node->keys);
-			if (!read_references(level.children, block->seq, true, node->children))
+			node->is_sound = read_references(level.keys, seq, false, node->keys);
+			if (!read_references(level.children, seq, true, node->children))
 				node->is_sound = false;
 		}
 		node++;
 	}
 }
 
-int hf_bee_block_inflate(struct hf_bee_block *block)
+int hf_bee_block_inflate(struct hf_bee_block *block, struct hf_slice index)
 {
 	struct hf_bee_node *levels;
 	size_t level_count, reference_count, bytes;
@@ -234,35 +229,27 @@ int hf_bee_block_inflate(struct hf_bee_block *block)
 
 	if (block->levels != NULL)
 		return HF_OK;
-	status = count_levels(block, &level_count, &reference_count);
+	status = count_levels(index, &level_count, &reference_count);
 	if (status != HF_OK)
 		return status;
 	bytes = (level_count + 1) * sizeof *levels + reference_count * sizeof(struct hf_bee_reference);
 	levels = calloc(1, bytes);
 	if (levels == NULL)
 		return HF_ENOMEM;
-	fill_levels(block, levels, (struct hf_bee_reference *)(levels + level_count + 1));
+	fill_levels(index, block->seq, levels, (struct hf_bee_reference *)(levels + level_count + 1));
 	block->levels = levels;
 	block->level_count = (uint32_t)level_count;
-	block->bytes += bytes;
+	block->bytes += (uint32_t)bytes;
 	return HF_OK;
 }
 
-int hf_bee_block_is_deletion(struct hf_bee_block *block, bool *is_deletion)
+bool hf_bee_block_has_own_key(const struct hf_bee_block *block)
 {
-	*is_deletion = false;
-	if (block->has_value)
-		return HF_OK;
-	int status = hf_bee_block_inflate(block);
-
-	if (status != HF_OK)
-		return status;
 	for (uint32_t i = 0; i < block->level_count; i++)
 		for (unsigned j = 0; j < block->levels[i].key_count; j++)
 			if (block->levels[i].keys[j].seq == block->seq)
-				return HF_OK;
-	*is_deletion = true;
-	return HF_OK;
+				return true;
+	return false;
 }
 
 /* ---- Writing ---- */

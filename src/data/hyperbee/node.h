@@ -1,7 +1,7 @@
 /* node: the blocks of a Hyperbee: the header in block 0, and in every other block one put or del with the nodes of the tree that it wrote.
  *
- * A decoded block is one allocation that owns a copy of the block's bytes. What it holds of the tree, its levels, is decoded when it is
- * asked for: most blocks are read for their key alone. Specification, Hypercore, section 8.
+ * What is kept of a block is its key, which every search needs, and what it holds of the tree, its levels, once a node of it was asked
+ * for: most blocks are read for their key alone. Values are not kept. Specification, Hypercore, section 8.
  */
 #ifndef HF_DATA_HYPERBEE_NODE_H
 #define HF_DATA_HYPERBEE_NODE_H
@@ -43,23 +43,33 @@ struct hf_bee_node {
 	struct hf_bee_reference *keys, *children; /* owned by the block */
 };
 
+/* What is in a block, as it lies in its bytes. */
+struct hf_bee_content {
+	struct hf_slice key, value, index;
+	bool has_value; /* false: a del, or a put of nothing */
+};
+HF_API int hf_bee_content_decode(struct hf_slice bytes, struct hf_bee_content *content); /* HF_EMALFORMED */
+
+/* What is kept of it. */
 struct hf_bee_block {
 	uint64_t seq;
-	struct hf_slice key, value, index; /* into the block's own bytes */
-	bool has_value;                    /* false: a del, or a put of nothing */
-	bool was_used;                     /* the cache's */
+	struct hf_bee_node *levels; /* NULL until hf_bee_block_inflate */
 	uint32_t level_count;
-	struct hf_bee_node *levels;        /* NULL until hf_bee_block_inflate */
-	size_t bytes;                      /* memory that it takes */
+	uint32_t bytes;             /* memory that it takes */
+	uint32_t key_length;
+	bool was_used;              /* the cache's */
+	uint8_t key[];
 };
-
-/* Decodes all but the levels. HF_EMALFORMED, HF_ENOMEM. */
-HF_API int hf_bee_block_decode(struct hf_slice bytes, uint64_t seq, struct hf_bee_block **out);
+static inline struct hf_slice hf_bee_block_key(const struct hf_bee_block *block)
+{
+	return (struct hf_slice){block->key, block->key_length};
+}
+HF_API int hf_bee_block_new(struct hf_slice key, uint64_t seq, struct hf_bee_block **out); /* HF_ENOMEM */
 /* Decodes the levels, once. HF_EMALFORMED, also for more than HF_BEE_LEVEL_COUNT_MAX levels; HF_ENOMEM. */
-HF_API int hf_bee_block_inflate(struct hf_bee_block *block);
+HF_API int hf_bee_block_inflate(struct hf_bee_block *block, struct hf_slice index);
 HF_API void hf_bee_block_free(struct hf_bee_block *block); /* NULL is fine */
-/* Whether it is a del: no value, and none of its nodes has its key. Inflates it. */
-HF_API int hf_bee_block_is_deletion(struct hf_bee_block *block, bool *is_deletion);
+/* Whether one of its nodes has its own key. A block without a value that has none is a del. Its levels are decoded. */
+HF_API bool hf_bee_block_has_own_key(const struct hf_bee_block *block);
 
 /* Appends a block whose index was written with the next; value NULL: none. HF_ENOMEM. */
 HF_API int hf_bee_block_encode(struct hf_slice index, struct hf_slice key, const struct hf_slice *value, struct hf_buffer *out);

@@ -76,8 +76,8 @@ static int load_key(struct hf_bee *bee, struct hf_bee_tree_key *key)
 
 	if (status != HF_OK)
 		return status;
-	key->bytes = block->key.length == 0 ? &nothing : hf_arena_copy(&bee->tree->arena, block->key.data, block->key.length);
-	key->length = block->key.length;
+	key->bytes = block->key_length == 0 ? &nothing : hf_arena_copy(&bee->tree->arena, block->key, block->key_length);
+	key->length = block->key_length;
 	return key->bytes != NULL ? HF_OK : HF_ENOMEM;
 }
 
@@ -193,9 +193,6 @@ int hf_bee_tree_push(struct hf_bee *bee, struct hf_bee_path *path, unsigned inde
 static int entry_at(struct hf_bee *bee, uint64_t seq, struct hf_bee_entry *entry)
 {
 	const struct hf_bee_tree *tree = bee->tree;
-	uint32_t hint = UINT32_MAX;
-	struct hf_bee_block *block;
-	int status;
 
 	if (seq >= tree->length) {
 		const struct hf_bee_pending *pending = &tree->pending[seq - tree->length];
@@ -203,10 +200,7 @@ static int entry_at(struct hf_bee *bee, uint64_t seq, struct hf_bee_entry *entry
 		*entry = (struct hf_bee_entry){.seq = seq, .key = pending->key, .value = pending->value, .has_value = pending->has_value};
 		return HF_OK;
 	}
-	status = hf_bee_block_at(&bee->latest, seq, &hint, &block);
-	if (status == HF_OK)
-		hf_bee_entry_of(block, entry);
-	return status;
+	return hf_bee_entry_at(&bee->latest, seq, entry);
 }
 
 int hf_bee_get_pending(struct hf_bee *bee, struct hf_slice key, struct hf_bee_entry *entry)
