@@ -56,7 +56,6 @@ static void open_bench(struct bench *b, const struct hf_bench_job *job)
 
 	hf_bench_must(hf_corestore_open(&b->cores, &options, &failure), "corestore");
 	b->core = hf_bench_core(b->cores, NULL);
-	b->bee = NULL;
 	open_bee(b);
 }
 
@@ -116,7 +115,7 @@ static void scan_all(struct bench *b, const struct hf_bench_job *job)
 
 static void put_row(const struct hf_bench_job *job)
 {
-	struct bench b;
+	struct bench b = {0};
 
 	open_bench(&b, job);
 	struct hf_bench_clock clock = hf_bench_clock();
@@ -128,7 +127,7 @@ static void put_row(const struct hf_bench_job *job)
 
 static void read_row(const struct hf_bench_job *job, const char *name, void (*read)(struct bench *b, const struct hf_bench_job *job))
 {
-	struct bench b;
+	struct bench b = {0};
 
 	open_bench(&b, job);
 	fill(&b, job, READ_BATCH);
