@@ -111,6 +111,20 @@ static void test_crc32c_vectors_of_rfc_3720(void **state)
 		assert_int_equal(hf_crc32c(5, data, length), hf_crc32c_portable(5, data, length));
 }
 
+static void test_crc32c_of_long_data_is_the_portable_one(void **state)
+{
+	static uint8_t data[20000];
+	uint32_t word = 1;
+
+	for (size_t i = 0; i < sizeof data; i++) {
+		word = word * 1664525u + 1013904223u;
+		data[i] = (uint8_t)(word >> 24);
+	}
+	for (size_t length = 1000; length <= sizeof data; length += 509)
+		for (size_t start = 0; start < 8 && start + length <= sizeof data; start++)
+			assert_int_equal(hf_crc32c(word, data + start, length), hf_crc32c_portable(word, data + start, length));
+}
+
 static void test_arena(void **state)
 {
 	struct hf_arena arena = {.limit_bytes = 200000};
@@ -148,6 +162,7 @@ int main(void)
 		cmocka_unit_test(test_byte_orders),
 		cmocka_unit_test(test_varints),
 		cmocka_unit_test(test_crc32c_vectors_of_rfc_3720),
+		cmocka_unit_test(test_crc32c_of_long_data_is_the_portable_one),
 		cmocka_unit_test(test_arena),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
