@@ -260,7 +260,8 @@ void hf_swarm_found(struct hf_swarm *swarm, struct hf_swarm_topic *topic, const 
 
 /* ---- Those who come ---- */
 
-static bool on_firewall(void *context, struct hf_dht_server *server, const uint8_t remote_key[static 32], const struct hf_address *from)
+static bool on_firewall(void *context, struct hf_dht_server *server, const uint8_t remote_key[static HF_SIGN_PUBLIC_BYTES],
+	const struct hf_address *from)
 {
 	struct hf_swarm *swarm = context;
 	uint32_t count_max = swarm->options.server_connection_count_max;
@@ -268,8 +269,8 @@ static bool on_firewall(void *context, struct hf_dht_server *server, const uint8
 		is_refused(swarm, remote_key);
 }
 
-/* Both sides must come to the same end: of two that were begun at once the one stays that the greater key began; one that has been in use is
- * given up, for its other end would not dial if it still held it. */
+/* Both sides must come to the same end: of two that were begun at once the one stays that the greater key began; one that has been in use
+ * is given up, for its other end would not dial if it still held it. */
 static bool is_newer_kept(const struct hf_swarm *swarm, const struct hf_swarm_connection *existing)
 {
 	bool is_outdated = existing->socket && hf_peer_socket_received_bytes(existing->socket) > 0 &&
