@@ -152,7 +152,7 @@ static uint32_t lose_overdue(struct hf_udx_stream *stream)
 			lost_count++;
 		sent->is_probe = false;
 		sent->padding = 0;
-		hf_udx_sent_lose(stream, seq);
+		hf_udx_sent_lose(stream, seq, false);
 		stream->udx->counters.lost_packets++;
 	}
 	if (lost_count && stream->phase == HF_UDX_OPEN) {

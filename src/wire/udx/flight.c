@@ -89,12 +89,12 @@ void hf_udx_sent_remove(struct hf_udx_stream *stream, struct hf_udx_sent_list *l
 	}
 }
 
-void hf_udx_sent_lose(struct hf_udx_stream *stream, uint32_t seq)
+void hf_udx_sent_lose(struct hf_udx_stream *stream, uint32_t seq, bool is_urgent)
 {
 	struct hf_udx_sent *sent = hf_udx_sent_at(stream, seq);
 	hf_udx_sent_remove(stream, &stream->flight, seq);
 	sent->state = HF_UDX_LOST;
-	hf_udx_sent_add(stream, &stream->lost, seq);
+	(is_urgent ? hf_udx_sent_add_first : hf_udx_sent_add)(stream, &stream->lost, seq);
 }
 
 void hf_udx_flight_free(struct hf_udx_stream *stream)

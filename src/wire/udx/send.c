@@ -4,6 +4,8 @@
 
 #define PACING_BURST_US 2000 /* what may leave at once after a pause: timers have milliseconds */
 #define PACING_BURST_PACKETS 10
+#define PACING_WAIT_US_MIN 250
+#define PACING_WAIT_US_MAX 100000
 
 static const uint8_t padding_bytes[HF_UDX_DATA_OFFSET_MAX];
 
@@ -83,23 +85,27 @@ static bool send_messages(struct hf_udx_stream *stream)
 
 /* ---- Data ---- */
 
+static double pacing_rate(const struct hf_udx_stream *stream) /* bytes in a microsecond */
+{
+	return stream->bbr.pacing_rate * stream->mtu.packet_bytes;
+}
+
 static void refill(struct hf_udx_stream *stream)
 {
-	uint64_t elapsed_us = stream->udx->now_us - stream->tokens_us;
-	double rate = stream->bbr.pacing_rate * stream->mtu.packet_bytes;
-	int64_t most = (int64_t)(rate * PACING_BURST_US) + PACING_BURST_PACKETS * (int64_t)stream->mtu.packet_bytes;
+	double rate = pacing_rate(stream);
+	double most = rate * PACING_BURST_US + PACING_BURST_PACKETS * (double)stream->mtu.packet_bytes;
+	double tokens = stream->tokens_bytes + rate * (double)(stream->udx->now_us - stream->tokens_us);
 	stream->tokens_us = stream->udx->now_us;
-	double tokens = (double)stream->tokens_bytes + rate * (double)elapsed_us;
-	stream->tokens_bytes = tokens < (double)most ? (int64_t)tokens : most;
+	stream->tokens_bytes = tokens < most ? tokens : most;
 }
 
 static bool may_pace(struct hf_udx_stream *stream)
 {
 	if (stream->tokens_bytes > 0)
 		return true;
-	double rate = stream->bbr.pacing_rate * stream->mtu.packet_bytes;
-	uint64_t wait_us = rate > 0 ? (uint64_t)((double)-stream->tokens_bytes / rate) + 1 : 1000;
-	hf_udx_deadline_set(stream, HF_UDX_PACING, stream->udx->now_us + wait_us);
+	double rate = pacing_rate(stream), wait_us = rate > 0 ? -stream->tokens_bytes / rate : PACING_WAIT_US_MAX;
+	wait_us = wait_us < PACING_WAIT_US_MIN ? PACING_WAIT_US_MIN : wait_us > PACING_WAIT_US_MAX ? PACING_WAIT_US_MAX : wait_us;
+	hf_udx_deadline_set(stream, HF_UDX_PACING, stream->udx->now_us + (uint64_t)wait_us);
 	return false;
 }
 

@@ -43,7 +43,7 @@ void hf_udx_arm_probe(struct hf_udx_stream *stream)
 		hf_udx_deadline_set(stream, HF_UDX_TLP, stream->udx->now_us + probe_us);
 }
 
-/* Whether the packet has timed out too often. */
+/* Whether the packet has timed out too often. The oldest one is what the remote waits for: it is sent again first. */
 static bool time_out(struct hf_udx_stream *stream, uint32_t seq)
 {
 	struct hf_udx_sent *sent = hf_udx_sent_at(stream, seq);
@@ -51,7 +51,7 @@ static bool time_out(struct hf_udx_stream *stream, uint32_t seq)
 		hf_udx_mtu_lost(stream);
 	sent->is_probe = false;
 	sent->padding = 0;
-	hf_udx_sent_lose(stream, seq);
+	hf_udx_sent_lose(stream, seq, seq == stream->una);
 	stream->udx->counters.lost_packets++;
 	return ++sent->timeouts > TIMEOUT_COUNT_MAX;
 }

@@ -197,7 +197,7 @@ struct hf_udx_stream {
 	struct hf_udx_rack rack;
 	struct hf_udx_bbr bbr;
 	struct hf_udx_mtu mtu;
-	int64_t tokens_bytes; /* of pacing */
+	double tokens_bytes; /* of pacing */
 	uint64_t tokens_us;
 	struct hf_udx_queued_message *messages, **messages_last;
 	uint32_t message_count;
@@ -313,7 +313,7 @@ struct hf_udx_sent *hf_udx_sent_new(struct hf_udx_stream *stream); /* that of ne
 void hf_udx_sent_add(struct hf_udx_stream *stream, struct hf_udx_sent_list *list, uint32_t seq);
 void hf_udx_sent_add_first(struct hf_udx_stream *stream, struct hf_udx_sent_list *list, uint32_t seq);
 void hf_udx_sent_remove(struct hf_udx_stream *stream, struct hf_udx_sent_list *list, uint32_t seq);
-void hf_udx_sent_lose(struct hf_udx_stream *stream, uint32_t seq); /* from flight to lost */
+void hf_udx_sent_lose(struct hf_udx_stream *stream, uint32_t seq, bool is_urgent); /* from flight to lost; urgent: its beginning */
 void hf_udx_flight_free(struct hf_udx_stream *stream);
 void hf_udx_flight_rest(struct hf_udx_stream *stream); /* nothing is in flight: gives the ring back */
 

@@ -198,12 +198,19 @@ static struct outcome transfer(uint64_t seed, const struct sim_link *link, uint6
 	assert_int_equal(w.a.received, bytes_b);
 	assert_int_equal(w.b.received, bytes_a);
 	outcome.us = sim_net_now_us(w.net);
+	outcome.trace = sim_net_trace(w.net);
 	outcome.stats = w.a.stats;
 	sim_net_counters(w.net, &outcome.counters);
 	close_world(&w);
 	assert_int_equal(w.a.released, 3 * ((bytes_a + BLOCK_BYTES - 1) / BLOCK_BYTES));
-	outcome.trace = 0;
+	assert_int_equal(w.b.released, 3 * ((bytes_b + BLOCK_BYTES - 1) / BLOCK_BYTES));
 	return outcome;
+}
+
+/* Bytes in a second of virtual time. */
+static double rate(uint64_t bytes, const struct outcome *o)
+{
+	return (double)bytes * 1e6 / (double)o->us;
 }
 
 static void show(const char *what, uint64_t bytes, const struct outcome *o)
@@ -248,10 +255,180 @@ static void test_all_bytes_arrive_in_order_over_every_network(void **state)
 	}
 }
 
+static void test_the_same_seed_gives_the_same_run(void **state)
+{
+	const struct sim_link *link = &networks[NETWORK_COUNT - 1].link;
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct outcome one = transfer(seed, link, 200000 + seed, 100000), two = transfer(seed, link, 200000 + seed, 100000);
+		struct outcome other = transfer(seed + 1000, link, 200000 + seed, 100000);
+		assert_true(one.trace == two.trace && one.us == two.us);
+		assert_true(one.trace != other.trace);
+	}
+}
+
+static void test_many_seeds_over_a_bad_network(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct sim_link link = {.delay_us = seed * 37 % 9000, .jitter_us = seed * 91 % 5000, .loss_permille = seed % 7 * 30,
+			.duplicate_permille = seed % 5 * 20, .reorder_permille = seed % 3 * 40, .reorder_us = seed * 53 % 7000,
+			.bytes_per_s = seed % 4 ? 0 : 500000 * seed, .queue_bytes = 40000, .mtu = seed % 6 ? 0 : 1201 + seed,
+			.refuse_every = seed % 11 ? 0 : 13};
+		transfer(seed, &link, seed * seed * 7, seed % 9 * 20000);
+	}
+}
+
+static void test_the_rate_is_near_what_the_link_gives(void **state)
+{
+	struct sim_link link = {.delay_us = 15000, .bytes_per_s = 12500000, .queue_bytes = 400000};
+	(void)state;
+	struct outcome one = transfer(1, &link, 32 * MIB, 0);
+	assert_true(rate(32 * MIB, &one) > 0.85 * 12500000);
+	assert_true(one.stats.retransmitted_packets < one.stats.sent_packets / 20);
+	/* A link that loses by itself is not a link that is full. */
+	link.loss_permille = 10;
+	one = transfer(2, &link, 32 * MIB, 0);
+	assert_true(rate(32 * MIB, &one) > 0.75 * 12500000);
+	/* What is in flight stays near what the link holds: 375 KB, and the queue is not kept full. */
+	link = (struct sim_link){.delay_us = 15000, .bytes_per_s = 12500000, .queue_bytes = 4000000};
+	one = transfer(3, &link, 64 * MIB, 0);
+	assert_true(one.stats.rtt_us < 100000);
+}
+
+static void test_packets_grow_to_what_the_path_takes_and_no_further(void **state)
+{
+	static const unsigned mtus[] = {1200, 1231, 1232, 1300, 1499, 1500, 9000};
+	static const unsigned found[] = {1200, 1200, 1232, 1296, 1488, 1500, 1500};
+	(void)state;
+	for (size_t i = 0; i < sizeof mtus / sizeof *mtus; i++) {
+		struct sim_link link = {.delay_us = 2000, .mtu = mtus[i], .bytes_per_s = 12500000};
+		struct outcome one = transfer(i, &link, 8 * MIB, 0);
+		assert_int_equal(one.stats.packet_bytes, found[i]);
+		assert_int_equal(one.counters.too_big, mtus[i] >= 1500 ? 0 : 3);
+		assert_int_equal(one.stats.timeouts, 0);
+	}
+}
+
+static void test_a_cut_link_ends_both_streams_with_a_timeout(void **state)
+{
+	struct sim_link link = {.delay_us = 5000};
+	struct world w;
+	(void)state;
+	open_world(&w, 1, &link, NULL);
+	w.a.to_write = w.b.to_write = 64 * MIB;
+	fill(&w.a);
+	fill(&w.b);
+	sim_net_run(w.net, 50000, NULL);
+	link.is_cut = true;
+	sim_net_set_link(w.a.host, &link);
+	sim_net_set_link(w.b.host, &link);
+	sim_net_run(w.net, 3600 * S, &w.is_over);
+	assert_true(w.is_over);
+	assert_int_equal(w.a.code, HF_ETIMEOUT);
+	assert_int_equal(w.b.code, HF_ETIMEOUT);
+	assert_true(w.a.closed_us < 20 * S);
+	close_world(&w);
+}
+
+static void test_a_cut_that_ends_in_time_loses_nothing(void **state)
+{
+	struct sim_link link = {.delay_us = 5000};
+	struct world w;
+	(void)state;
+	open_world(&w, 1, &link, NULL);
+	w.a.to_write = w.b.to_write = 8 * MIB;
+	fill(&w.a);
+	fill(&w.b);
+	for (int i = 0; i < 3; i++) {
+		link.is_cut = !link.is_cut;
+		sim_net_run(w.net, 30000 + i * 4 * S, &w.is_over);
+		sim_net_set_link(w.a.host, &link);
+		sim_net_set_link(w.b.host, &link);
+	}
+	link.is_cut = false;
+	sim_net_set_link(w.a.host, &link);
+	sim_net_set_link(w.b.host, &link);
+	sim_net_run(w.net, 3600 * S, &w.is_over);
+	assert_int_equal(w.a.code, HF_OK);
+	assert_int_equal(w.b.code, HF_OK);
+	assert_int_equal(w.a.received, 8 * MIB);
+	close_world(&w);
+}
+
+static void test_a_reader_that_pauses_holds_up_the_writer_within_the_bound(void **state)
+{
+	struct sim_link link = {.delay_us = 3000, .loss_permille = 20};
+	struct hf_udx_options options = {.receive_bytes_max = 300000};
+	struct hf_udx_stats stats;
+	struct world w;
+	(void)state;
+	open_world(&w, 9, &link, &options);
+	w.a.to_write = 4 * MIB;
+	fill(&w.a);
+	fill(&w.b);
+	for (int i = 0; i < 20 && !w.b.is_closed; i++) {
+		hf_udx_stream_pause(w.b.stream);
+		sim_net_run(w.net, (uint64_t)(i + 1) * 5 * S, &w.is_over);
+		if (w.b.is_closed)
+			break;
+		hf_udx_stream_read_stats(w.b.stream, &stats);
+		assert_true(stats.kept_bytes <= 300000 + 1500);
+		hf_udx_stream_resume(w.b.stream);
+		sim_net_run(w.net, (uint64_t)(i + 1) * 5 * S + 20000, &w.is_over);
+	}
+	sim_net_run(w.net, 3600 * S, &w.is_over);
+	assert_int_equal(w.b.received, 4 * MIB);
+	assert_int_equal(w.a.code, HF_OK);
+	close_world(&w);
+}
+
+static void test_many_streams_on_one_socket_fill_the_link_and_all_finish(void **state)
+{
+	enum { COUNT = 50 };
+	static struct side sides[2][COUNT];
+	struct sim_link link = {.delay_us = 4000, .bytes_per_s = 12500000, .loss_permille = 2};
+	struct world w;
+	uint64_t last_us = 0;
+	(void)state;
+	open_world(&w, 4, &link, NULL);
+	for (int i = 0; i < COUNT; i++) {
+		for (int j = 0; j < 2; j++) {
+			struct side *s = &sides[j][i];
+			*s = j ? w.b : w.a;
+			s->other = &sides[!j][i];
+			s->to_write = j ? 0 : MIB / 2;
+			assert_int_equal(hf_udx_stream_new(&s->stream, hf_udx_net_session(s->net), 0, &events, s), HF_OK);
+		}
+		connect_side(&sides[0][i]);
+		connect_side(&sides[1][i]);
+	}
+	for (int i = 0; i < COUNT; i++) {
+		fill(&sides[0][i]);
+		fill(&sides[1][i]);
+	}
+	sim_net_run(w.net, 60 * S, NULL);
+	for (int i = 0; i < COUNT; i++) {
+		assert_true(sides[0][i].is_closed && sides[1][i].is_closed);
+		assert_int_equal(sides[1][i].received, MIB / 2);
+		last_us = sides[1][i].closed_us > last_us ? sides[1][i].closed_us : last_us;
+	}
+	assert_true(last_us < 3 * S); /* 25 MiB in 2.1 s */
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_bytes_arrive_in_order_over_every_network),
+		cmocka_unit_test(test_the_same_seed_gives_the_same_run),
+		cmocka_unit_test(test_many_seeds_over_a_bad_network),
+		cmocka_unit_test(test_the_rate_is_near_what_the_link_gives),
+		cmocka_unit_test(test_packets_grow_to_what_the_path_takes_and_no_further),
+		cmocka_unit_test(test_a_cut_link_ends_both_streams_with_a_timeout),
+		cmocka_unit_test(test_a_cut_that_ends_in_time_loses_nothing),
+		cmocka_unit_test(test_a_reader_that_pauses_holds_up_the_writer_within_the_bound),
+		cmocka_unit_test(test_many_streams_on_one_socket_fill_the_link_and_all_finish),
 	};
 	return cmocka_run_group_tests_name("net/udx_sim", tests, set_up, NULL);
 }
