@@ -1,5 +1,5 @@
 /* The ring of packets that were sent, by sequence number, from the oldest that is not acknowledged. It grows with what is in flight; when
- * nothing is, a ring of the smallest size goes back to the session, so that an idle stream has none. */
+ * nothing is and nothing waits, it goes, one of the smallest size back to the session, so that an idle stream has none. */
 #include "wire/udx/udx_private.h"
 
 #define RING_COUNT_MIN 16u
@@ -108,6 +108,6 @@ void hf_udx_flight_free(struct hf_udx_stream *stream)
 
 void hf_udx_flight_rest(struct hf_udx_stream *stream)
 {
-	if (stream->una == stream->next_seq && stream->sent)
+	if (stream->una == stream->next_seq && stream->writes.pending_bytes == 0 && stream->sent)
 		hf_udx_flight_free(stream);
 }

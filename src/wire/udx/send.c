@@ -161,6 +161,10 @@ static bool send_lost(struct hf_udx_stream *stream)
 {
 	while (stream->lost.count > 0 && stream->flight.count < stream->bbr.window && may_pace(stream)) {
 		uint32_t seq = stream->lost.first;
+		const struct hf_udx_old_path *old = old_path_of(stream, seq);
+		/* Only the old socket takes nothing: the next timeout tries again, and the others need not wait. */
+		if (old && hf_udx_is_blocked(stream->udx, old->path.socket))
+			return true;
 		if (!has_room_for(stream, seq))
 			return false;
 		hf_udx_sent_remove(stream, &stream->lost, seq);

@@ -56,7 +56,7 @@ struct hf_udx_events {
 	void (*remote_changed)(void *context, struct hf_udx_stream *stream);
 	/* Once, and last. HF_OK: both sides have ended and all is acknowledged. HF_ECLOSED: the remote destroyed it, or its socket
 	 * is gone. HF_ETIMEOUT: nothing is acknowledged any more. HF_ECANCELED: hf_udx_stream_destroy, or the stream that it relays to
-	 * has closed. HF_ENOMEM. The stream is still to be freed. */
+	 * has closed. The stream is still to be freed. */
 	void (*closed)(void *context, struct hf_udx_stream *stream, int code);
 };
 

@@ -315,7 +315,7 @@ void hf_udx_sent_add_first(struct hf_udx_stream *stream, struct hf_udx_sent_list
 void hf_udx_sent_remove(struct hf_udx_stream *stream, struct hf_udx_sent_list *list, uint32_t seq);
 void hf_udx_sent_lose(struct hf_udx_stream *stream, uint32_t seq, bool is_urgent); /* from flight to lost; urgent: its beginning */
 void hf_udx_flight_free(struct hf_udx_stream *stream);
-void hf_udx_flight_rest(struct hf_udx_stream *stream); /* nothing is in flight: gives the ring back */
+void hf_udx_flight_rest(struct hf_udx_stream *stream); /* when the stream is idle: gives the ring back */
 
 /* ---- ack.c ---- */
 void hf_udx_stream_acked(struct hf_udx_stream *stream, const struct hf_udx_header *header, struct hf_slice datagram);
