@@ -9,7 +9,7 @@
 
 #include "support/fail_alloc.h"
 #include "udx_pair.h"
-#include "wire/udx/packet.h"
+#include "wire/udx/udx_private.h"
 
 #define S UINT64_C(1000000)
 
@@ -398,6 +398,50 @@ static void test_a_stream_may_be_freed_in_its_events(void **state)
 	pair_close(&p);
 }
 
+/* As if four thousand million packets had gone before. */
+static void go_on_from(struct hf_udx_stream *sender, struct hf_udx_stream *receiver, uint32_t seq)
+{
+	sender->una = sender->next_seq = sender->rack.next_seq = sender->rack.delivered_seq = sender->window_ack = seq;
+	receiver->ack = receiver->taken_seq = receiver->window_seq = seq;
+}
+
+static void test_sequence_numbers_wrap(void **state)
+{
+	static uint8_t large[400000];
+	struct pair p;
+	(void)state;
+	for (size_t i = 0; i < sizeof large; i++)
+		large[i] = (uint8_t)(i * 7 / 3);
+	for (uint32_t before = 0; before < 60; before += 7) {
+		pair_open(&p, 0, 0);
+		go_on_from(p.a.stream, p.b.stream, 0u - before);
+		go_on_from(p.b.stream, p.a.stream, 0x80000000u - before);
+		hf_udx_stream_write_copy(p.a.stream, hf_slice(large, sizeof large));
+		hf_udx_stream_write_copy(p.b.stream, hf_slice(large, sizeof large));
+		for (int i = 0; i < 20; i++) {
+			i % 3 == 1 ? pair_drop(&p, &p.a) : pair_carry(&p, &p.a);
+			i % 4 == 2 ? pair_drop(&p, &p.b) : pair_carry(&p, &p.b);
+			p.now_us += 1000;
+			hf_udx_tick(p.a.udx, p.now_us);
+			hf_udx_tick(p.b.udx, p.now_us);
+		}
+		hf_udx_stream_end(p.a.stream);
+		hf_udx_stream_end(p.b.stream);
+		for (int i = 0; i < 10 && p.a.data.length + p.b.data.length < 2 * sizeof large; i++) {
+			p.now_us += S;
+			pair_settle(&p);
+		}
+		pair_settle(&p);
+		assert_int_equal(p.a.data.length, sizeof large);
+		assert_int_equal(p.b.data.length, sizeof large);
+		assert_memory_equal(p.a.data.data, large, sizeof large);
+		assert_memory_equal(p.b.data.data, large, sizeof large);
+		assert_int_equal(p.a.code, HF_OK);
+		assert_int_equal(p.a.closed_count + p.b.closed_count, 2);
+		pair_close(&p);
+	}
+}
+
 static void test_ids_are_unique_and_streams_are_counted(void **state)
 {
 	struct hf_udx_options options = {.stream_count_max = 3};
@@ -421,6 +465,144 @@ static void test_ids_are_unique_and_streams_are_counted(void **state)
 	pair_close(&p);
 }
 
+static unsigned released;
+
+static void on_release(void *owner)
+{
+	(void)owner;
+	released++;
+}
+
+static void test_pieces_are_released_once_whatever_becomes_of_them(void **state)
+{
+	static uint8_t large[300000];
+	struct hf_udx_piece pieces[] = {
+		{hf_slice(large, 10), NULL, on_release},
+		{hf_slice(large, 1000), NULL, on_release},
+		{hf_slice(large, 0), NULL, on_release},
+		{hf_slice(large, sizeof large), NULL, on_release},
+		{hf_slice(large, 256), NULL, on_release},
+	};
+	struct pair p;
+	(void)state;
+	pair_open(&p, 0, 0);
+	released = 0;
+	assert_int_equal(hf_udx_stream_write(p.a.stream, pieces, 5), HF_OK);
+	assert_int_equal(released, 3); /* the short ones were copied */
+	pair_settle(&p);
+	assert_int_equal(released, 5);
+	assert_int_equal(p.b.data.length, 301266);
+	assert_int_equal(hf_udx_stream_write(p.a.stream, pieces, 5), HF_OK);
+	pair_drop(&p, &p.a);
+	hf_udx_stream_free(p.a.stream);
+	p.a.stream = NULL;
+	assert_int_equal(released, 10);
+	pair_close(&p);
+}
+
+static void test_a_write_past_the_bound_is_refused(void **state)
+{
+	static uint8_t small[1000];
+	struct hf_udx_piece huge = {hf_slice(small, HF_UDX_PENDING_BYTES_MAX), NULL, on_release};
+	struct pair p;
+	(void)state;
+	pair_open_unconnected(&p, 0, 0, NULL);
+	released = 0;
+	assert_int_equal(hf_udx_stream_write(p.a.stream, &huge, 1), HF_OK); /* nothing is read of it before connect */
+	assert_int_equal(hf_udx_stream_write_copy(p.a.stream, text("x")), HF_EBUSY);
+	assert_int_equal(hf_udx_stream_write(p.a.stream, &huge, 1), HF_EBUSY);
+	assert_int_equal(released, 0);
+	hf_udx_stream_free(p.a.stream);
+	p.a.stream = NULL;
+	assert_int_equal(released, 1);
+	pair_close(&p);
+}
+
+static void test_drained_is_told_when_the_rest_is_small(void **state)
+{
+	static uint8_t large[HF_UDX_LOW_BYTES + 100000];
+	struct pair p;
+	(void)state;
+	pair_open(&p, 0, 0);
+	hf_udx_stream_write_copy(p.a.stream, text("small"));
+	pair_settle(&p);
+	assert_int_equal(p.a.drained_count, 0);
+	unsigned wakes = p.a.wake_count;
+	hf_udx_stream_write_copy(p.a.stream, hf_slice(large, sizeof large));
+	assert_true(p.a.wake_count > wakes);
+	pair_settle(&p);
+	assert_int_equal(p.a.drained_count, 1);
+	assert_int_equal(p.b.data.length, 5 + sizeof large);
+	pair_close(&p);
+}
+
+/* Whichever allocation fails: what was refused can be tried again, what was taken arrives. */
+static void test_no_failed_allocation_loses_anything(void **state)
+{
+	static uint8_t large[40000];
+	bool failed = true;
+	(void)state;
+	for (uint64_t n = 1; failed; n++) {
+		struct pair p;
+		size_t written = 0;
+		pair_open(&p, 0, 0);
+		/* Room, so that the test itself allocates nothing. */
+		assert_int_equal(hf_buffer_reserve(&p.b.data, 100000), HF_OK);
+		fail_alloc_arm(n, false);
+		for (size_t i = 0; i < 4; i++) {
+			struct hf_slice bytes = hf_slice(large, i % 2 ? 100 : sizeof large / 2);
+			struct hf_udx_piece piece = {.bytes = bytes};
+			int code = i < 2 ? hf_udx_stream_write_copy(p.a.stream, bytes) : hf_udx_stream_write(p.a.stream, &piece, 1);
+			if (code)
+				assert_int_equal(code, HF_ENOMEM);
+			else
+				written += bytes.length;
+		}
+		pair_drop(&p, &p.a); /* lost, so that what follows comes early */
+		hf_udx_stream_write_copy(p.a.stream, hf_slice(large, 1)) ? 0 : written++;
+		for (int i = 0; i < 40; i++) {
+			pair_carry(&p, &p.a);
+			pair_carry(&p, &p.b);
+			p.now_us += 200000;
+			hf_udx_tick(p.a.udx, p.now_us);
+		}
+		hf_udx_stream_end(p.b.stream);
+		hf_udx_stream_end(p.a.stream);
+		pair_carry(&p, &p.a);
+		pair_carry(&p, &p.b);
+		failed = fail_alloc_disarm();
+		pair_settle(&p);
+		assert_int_equal(p.b.data.length, written);
+		assert_int_equal(p.a.code, HF_OK);
+		assert_int_equal(p.a.closed_count, 1);
+		pair_close(&p);
+	}
+}
+
+static void test_a_session_or_stream_without_memory_is_not_there(void **state)
+{
+	struct pair p;
+	struct hf_udx *udx;
+	struct hf_udx_stream *stream;
+	bool failed = true;
+	(void)state;
+	pair_open(&p, 0, 0);
+	for (uint64_t n = 1; failed; n++) {
+		struct hf_udx_options options = {.env = &p.env};
+		fail_alloc_arm(n, false);
+		int code = hf_udx_new(&udx, &options);
+		if (!code) {
+			code = hf_udx_stream_new(&stream, udx, 0, NULL, NULL);
+			if (!code)
+				hf_udx_stream_free(stream);
+			hf_udx_free(udx);
+		}
+		failed = fail_alloc_disarm();
+		assert_int_equal(code, failed ? HF_ENOMEM : HF_OK);
+	}
+	pair_close(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,7 +623,13 @@ int main(void)
 		cmocka_unit_test(test_refused_packets_come_again_when_the_socket_takes_more),
 		cmocka_unit_test(test_a_closed_socket_closes_its_streams),
 		cmocka_unit_test(test_a_stream_may_be_freed_in_its_events),
+		cmocka_unit_test(test_sequence_numbers_wrap),
 		cmocka_unit_test(test_ids_are_unique_and_streams_are_counted),
+		cmocka_unit_test(test_pieces_are_released_once_whatever_becomes_of_them),
+		cmocka_unit_test(test_a_write_past_the_bound_is_refused),
+		cmocka_unit_test(test_drained_is_told_when_the_rest_is_small),
+		cmocka_unit_test(test_no_failed_allocation_loses_anything),
+		cmocka_unit_test(test_a_session_or_stream_without_memory_is_not_there),
 	};
 	return cmocka_run_group_tests_name("wire/udx_stream", tests, NULL, NULL);
 }
