@@ -75,7 +75,7 @@ static void open_node(struct machine *m, enum hf_dht_role role)
 {
 	struct world *w = m->world;
 	struct hf_dht_node_options options = {.size = sizeof options, .role = role, .is_open = true, .bootstrap = w->bootstrap_addresses,
-		.bootstrap_count = w->joined > 0 ? BOOTSTRAP_COUNT : 0};
+		.bootstrap_count = w->bootstrap_addresses[0].port ? BOOTSTRAP_COUNT : 0}; /* the first knows nobody */
 	m->host = new_host(w);
 	int r = hf_udx_net_new(&m->net, m->host, NULL);
 	assert(r == HF_OK);
@@ -346,12 +346,10 @@ static void begin(struct world *w)
 {
 	for (unsigned i = 0; i < BOOTSTRAP_COUNT; i++) {
 		w->bootstrap[i].world = w;
-		w->joined = i; /* the first knows nobody */
 		open_node(&w->bootstrap[i], HF_DHT_BOOTSTRAPPER);
 		for (unsigned k = i; k < BOOTSTRAP_COUNT; k++)
 			w->bootstrap_addresses[k] = w->bootstrap[i].address;
 	}
-	w->joined = 0;
 	join(w, &w->machines[0]);
 	w->joined = 1;
 	w->joining.fire = on_join;
