@@ -1,0 +1,115 @@
+// Peers behind NATs of every kind find a way to each other, ours with ours and ours with the package's. Needs root; see lab.
+//
+// PAIRS="port-symmetric …" chooses the pairs of server's and client's NAT, WHO="ours-ours …" who is server and client.
+import assert from 'node:assert/strict'
+import { spawn, execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { after, before, test } from 'node:test'
+import { PeerDriver } from '../interop/lib/peer_driver.mjs'
+
+const lab = new URL('lab', import.meta.url).pathname
+const script = new URL('peer.mjs', import.meta.url).pathname
+const into = name => ['ip', 'netns', 'exec', `hf-${name}`]
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+const bootstrap = ['9.9.0.101:49737']
+const words = (name, otherwise) => (process.env[name] ?? otherwise).split(/\s+/)
+
+const pairs = words('PAIRS', 'none-none none-port port-none port-port port-full address-port symmetric-port port-symmetric')
+const who = words('WHO', 'ours-ours js-ours ours-js')
+const patience = 90000
+
+class Script {
+  constructor (place, ...args) {
+    const [command, ...rest] = [...into(place), process.execPath, script, ...args]
+    this.child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+    this.exited = new Promise(resolve => this.child.once('close', resolve))
+    this.lines = []
+    this.waiting = []
+    createInterface({ input: this.child.stdout }).on('line', line => {
+      const event = JSON.parse(line)
+      if (this.waiting.length) this.waiting.shift()(event)
+      else this.lines.push(event)
+    })
+  }
+
+  next () {
+    return this.lines.length ? this.lines.shift() : new Promise(resolve => this.waiting.push(resolve))
+  }
+
+  end () {
+    this.child.kill('SIGKILL')
+    return this.exited
+  }
+}
+
+let network
+const outcomes = []
+
+before(async () => {
+  execFileSync(lab, ['up'])
+  network = new Script('inet', 'network')
+  await network.next()
+})
+after(async () => {
+  await network?.end()
+  execFileSync(lab, ['down'])
+  console.log('\nserver     client     who        way       ms')
+  for (const { server, client, names, way, ms } of outcomes) {
+    console.log(server.padEnd(10), client.padEnd(10), names.padEnd(10), way.padEnd(9), ms)
+  }
+  const count = way => outcomes.filter(outcome => outcome.way.startsWith(way)).length
+  console.log(`direct ${count('direct')}, punched ${count('punched')}, relayed ${count('relayed')}, failed ${count('failed')}`)
+})
+
+const listeners = {
+  async ours () {
+    const driver = await PeerDriver.start({ bootstrap, bind: '0.0.0.0:0' }, into('hostA'))
+    return { key: await driver.listen({ echo: true }), end: () => driver.end() }
+  },
+  async js () {
+    const script = new Script('hostA', 'server', randomBytes(32).toString('hex'))
+    const { key } = await script.next()
+    return { key, end: () => script.end() }
+  }
+}
+
+// What became of a dial: {way, ms, name}.
+const diallers = {
+  async ours (key) {
+    const driver = await PeerDriver.start({ bootstrap, bind: '0.0.0.0:0' }, into('hostB'))
+    const { state, open_ms: ms, connect_ms: failed, name, why } = await driver.dial(0, key, {}, patience)
+    if (state === 'open') {
+      await driver.do('send', { peer: 0, hex: 'abcd' })
+      await driver.until('peer', { peer: 0 }, ({ count }) => count === 1)
+    }
+    const { punched, local } = await driver.do('node')
+    await driver.end()
+    return state === 'open' ? { way: punched ? 'punched' : local ? 'local' : 'direct', ms } : { way: `failed ${name ?? why}`, ms: failed }
+  },
+  async js (key) {
+    const script = new Script('hostB', 'client', key)
+    const { state, ms, name, consistent, random } = await Promise.race([script.next(), sleep(patience).then(() => ({ state: 'failed', ms: patience, name: 'nothing' }))])
+    await script.end()
+    return state === 'open' ? { way: consistent + random > 0 ? 'punched' : 'direct', ms } : { way: `failed ${name}`, ms }
+  }
+}
+
+for (const pair of pairs) {
+  for (const names of who) {
+    test(`server behind ${pair.split('-')[0]}, client behind ${pair.split('-')[1]}, ${names}`, async () => {
+      const [server, client] = pair.split('-')
+      const [listens, dials] = names.split('-')
+      execFileSync(lab, ['side', 'A', server])
+      execFileSync(lab, ['side', 'B', client])
+      const listener = await listeners[listens]()
+      try {
+        const { way, ms } = await diallers[dials](listener.key)
+        outcomes.push({ server, client, names, way, ms })
+        assert.doesNotMatch(way, /failed/)
+      } finally {
+        await listener.end()
+      }
+    })
+  }
+}
