@@ -92,6 +92,9 @@ HF_API void hf_peer_socket_free(struct hf_peer_socket *socket);
 /* Asks for `settled` at the end of the iteration. */
 HF_API void hf_peer_socket_settle(struct hf_peer_socket *socket);
 HF_API void hf_peer_socket_set_context(struct hf_peer_socket *socket, void *context);
+/* Another owner from now on. */
+HF_API void hf_peer_socket_set_events(
+	struct hf_peer_socket *socket, const struct hf_peer_socket_events *events, void *context);
 HF_API void *hf_peer_socket_context(const struct hf_peer_socket *socket);
 /* One at most; NULL: nobody any more. It is told from now on. */
 HF_API void hf_peer_socket_observe(struct hf_peer_socket *socket, struct hf_peer_socket_observer *observer);

@@ -106,6 +106,13 @@ void hf_peer_socket_set_context(struct hf_peer_socket *socket, void *context)
 	socket->options.context = context;
 }
 
+void hf_peer_socket_set_events(
+	struct hf_peer_socket *socket, const struct hf_peer_socket_events *events, void *context)
+{
+	socket->options.events = events;
+	socket->options.context = context;
+}
+
 void *hf_peer_socket_context(const struct hf_peer_socket *socket)
 {
 	return socket->options.context;

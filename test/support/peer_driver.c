@@ -9,6 +9,7 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "peer/connector.h"
+#include "peer/relay_server.h"
 
 #define SERVERS_MAX 8
 #define PEERS_MAX 8192
@@ -44,7 +45,8 @@ static struct hf_dht_node *node;
 static struct hf_dht_connector *connector;
 static struct server servers[SERVERS_MAX];
 static struct peer peers[PEERS_MAX];
-static bool is_bootstrapped;
+static struct hf_relay_server *relay_server;
+static bool is_bootstrapped, is_relaying;
 
 static void die(const char *what)
 {
@@ -469,6 +471,36 @@ static int do_close(struct peer *p, const json_t *command, json_t *answer)
 	return HF_OK;
 }
 
+static void on_relaying(void *context, struct hf_relay_server *server, size_t relay_count)
+{
+	is_relaying = true;
+}
+
+static int do_relay(struct peer *p, const json_t *command, json_t *answer)
+{
+	uint8_t secret[HF_SIGN_SECRET_BYTES];
+	struct hf_relay_server_options options = {.size = sizeof options, .secret_key = secret, .listening = on_relaying,
+		.limits = {.session_count_max = (uint32_t)number(command, "sessions"), .pair_count_max = (uint32_t)number(command, "pairs")}};
+	secret_of(command, secret);
+	int code = hf_relay_server_new(&relay_server, connector, &options, NULL);
+	if (!code)
+		json_object_set_new(answer, "key", hex(hf_relay_server_public_key(relay_server), HF_SIGN_PUBLIC_BYTES));
+	return code;
+}
+
+static int do_relay_stats(struct peer *p, const json_t *command, json_t *answer)
+{
+	struct hf_blind_relay_stats stats;
+	hf_relay_server_read_stats(relay_server, &stats);
+	json_object_set_new(answer, "listening", json_boolean(is_relaying));
+	json_object_set_new(answer, "sessions", json_integer((json_int_t)stats.session_count));
+	json_object_set_new(answer, "joined", json_integer((json_int_t)stats.pairs_joined));
+	json_object_set_new(answer, "now", json_integer((json_int_t)stats.joined_count));
+	json_object_set_new(answer, "waiting", json_integer((json_int_t)stats.waiting_count));
+	json_object_set_new(answer, "refused", json_integer((json_int_t)(stats.pairs_refused + stats.sessions_refused)));
+	return HF_OK;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(struct peer *p, const json_t *command, json_t *answer);
@@ -485,6 +517,8 @@ static const struct {
 	{"send", do_send},
 	{"generate", do_generate},
 	{"close", do_close},
+	{"relay", do_relay},
+	{"relay_stats", do_relay_stats},
 };
 
 struct letter {
@@ -552,6 +586,7 @@ int main(void)
 		hf_peer_socket_free(peers[i].socket);
 		json_decref(peers[i].datagrams);
 	}
+	hf_relay_server_free(relay_server);
 	hf_dht_connector_free(connector);
 	hf_dht_node_free(node);
 	hf_udx_net_free(net);

@@ -8,6 +8,7 @@
 //   {do: "dial", peer, key, seed?, relays?, relay?, no_local?, echo?};  cancel {peer}
 //   {do: "peer", peer} -> {state: dialling, connected, open, closed or failed, code, name, why, key, received, count, hash, datagrams, …_ms}
 //   {do: "send", peer, hex, datagram?};  generate {peer, bytes, seed};  close {peer, destroy?}
+//   {do: "relay", seed?, sessions?, pairs?} -> {key};  relay_stats -> {listening, sessions, joined, now, waiting, refused}
 //
 // Messages go over a channel of protocol "test" with one type of message, raw.
 import assert from 'node:assert/strict'
