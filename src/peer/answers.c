@@ -49,9 +49,10 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 	HF_SHARED_CORE_COUNT(shared, refused_received, 1);
 	/* What was asked of a fork that the peer has left says nothing of the one that it is on. */
 	bool is_stale = slot->fork != peer->remote_fork, is_reorg = slot->is_reorg;
+	int status = HF_OK;
 
 	if (slot->proof.has_block && !is_stale)
-		hf_bitfield_clear(&peer->remote_blocks, slot->proof.block.index, slot->proof.block.index + 1);
+		status = hf_core_peer_note_dropped(peer, slot->proof.block.index, slot->proof.block.index + 1);
 	if (slot->proof.has_upgrade && !is_stale)
 		peer->length_acked = UINT64_MAX; /* until its next sync */
 	hf_core_peer_finish(peer, slot, false);
@@ -60,7 +61,7 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 	if (!is_stale && ++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
 	hf_shared_core_schedule(shared);
-	return HF_OK;
+	return status;
 }
 
 void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held)

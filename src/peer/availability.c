@@ -32,7 +32,7 @@ static int note_held(struct hf_core_peer *peer, uint64_t from, uint64_t to)
 }
 
 /* Where the hole cannot be kept, nothing is known from it on, and it may be asked about again. */
-static int note_dropped(struct hf_core_peer *peer, uint64_t from, uint64_t to)
+int hf_core_peer_note_dropped(struct hf_core_peer *peer, uint64_t from, uint64_t to)
 {
 	size_t before = peer->remote_blocks.pages.count;
 	int status;
@@ -58,7 +58,7 @@ int hf_core_peer_on_range(struct hf_core_peer *peer, struct hf_slice body)
 		return hf_core_peer_fail(peer, status, "its range message is malformed");
 	end = range.length > HF_COMPACT_UINT_MAX - range.start ? HF_COMPACT_UINT_MAX : range.start + range.length;
 	if (range.drop)
-		status = note_dropped(peer, range.start, end);
+		status = hf_core_peer_note_dropped(peer, range.start, end);
 	else
 		status = note_held(peer, range.start, end);
 	if (status == HF_OK && !range.drop)
@@ -73,7 +73,7 @@ int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body)
 
 	if (status != HF_OK)
 		return hf_core_peer_fail(peer, status, "its bitfield message is malformed");
-	status = note_dropped(peer, field.start, field.start + field.words.length * 8);
+	status = hf_core_peer_note_dropped(peer, field.start, field.start + field.words.length * 8);
 	for (size_t i = 0; i < field.words.length && status == HF_OK; i += 4) {
 		uint32_t word = hf_load_le32(field.words.data + i);
 		uint64_t base = field.start + i * 8;

@@ -187,6 +187,7 @@ int hf_core_peer_end(struct hf_core_peer *peer);
 int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentence); /* the stream ends with it; returns status */
 
 /* availability.c: ranges, bitfields, wants */
+int hf_core_peer_note_dropped(struct hf_core_peer *peer, uint64_t from, uint64_t to); /* it does not have these blocks. HF_ENOMEM */
 int hf_core_peer_on_range(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_bitfield(struct hf_core_peer *peer, struct hf_slice body);
 int hf_core_peer_on_want(struct hf_core_peer *peer, struct hf_slice body);

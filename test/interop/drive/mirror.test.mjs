@@ -248,10 +248,12 @@ test('a folder that cannot be read is told, the rest mirrored, and what the driv
   assert.ok((await ours.paths(key, '--recursive')).includes('/a/b/c/three'))
 })
 
+const patience = 60000 * Math.max(1, scale / 4) // a large file is larger at scale, up to 4 GiB
+
 // Ends the mirroring with SIGKILL once it has come so far.
 async function killed (ours, words, isFar) {
   const running = ours.start(words)
-  await until(async () => running.code !== undefined || await isFar(), 60000, 5)
+  await until(async () => running.code !== undefined || await isFar(), patience, 5)
   assert.equal(running.code, undefined, `it was done before it could be killed: ${running.out}${running.log}`)
   await running.kill()
 }
@@ -267,26 +269,27 @@ async function makeLarge (path) {
   }
 }
 
-test('a large file is mirrored both ways, killed in the middle and gone on with', { timeout: timeout + 600000 * (scale > 1 ? 1 : 0) }, async t => {
+test('a large file is mirrored both ways, killed in the middle and gone on with', { timeout: 2 * timeout + 6 * patience }, async t => {
   const scene = await Scene.of(t)
   const ours = await drives(scene)
   const [folder, copy] = [await place(scene), await place(scene)]
   await makeLarge(join(folder, 'large'))
   const { key } = await ours.object(['create', '--name', 'large'])
   const from = ['mirror', key, '--from', folder]
+  const slow = { timeoutMs: 2 * patience }
   const storeBytes = async () => Number(execFileSync('du', ['-sb', ours.data]).toString().split('\t')[0])
   await killed(ours, from, async () => await storeBytes() > large / 4)
   assert.deepEqual(await ours.paths(key), [], 'nothing half-written is in the drive')
   const { blobs_byte_length: before } = await ours.info(key)
   assert.ok(before > 0 && before < large, `${before}`)
-  await ours.object(from)
+  await ours.object(from, slow)
   assert.equal((await ours.info(key)).blobs_byte_length, large, 'no block was written twice')
 
   const to = ['mirror', key, '--to', copy]
   const part = async () => (await readdir(copy)).find(name => name.endsWith('.part'))
   await killed(ours, to, async () => { const name = await part(); return name && (await stat(join(copy, name))).size > large / 4 })
   assert.deepEqual((await readdir(copy)).filter(name => !name.endsWith('.part')), [], 'nothing half-written is in the folder')
-  await ours.object(to)
+  await ours.object(to, slow)
   assert.deepEqual(await readdir(copy), ['large'])
   execFileSync('cmp', [join(folder, 'large'), join(copy, 'large')])
 
@@ -295,7 +298,7 @@ test('a large file is mirrored both ways, killed in the middle and gone on with'
   await killed(ours, from, async () => (await storeBytes()) > large * 1.3)
   const bytes = randomBytes(1000)
   await writeFile(join(folder, 'large'), bytes)
-  await ours.object(from)
+  await ours.object(from, slow)
   assert.deepEqual(await ours.cat(key, '/large'), bytes)
 })
 

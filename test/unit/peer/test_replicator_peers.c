@@ -1,6 +1,8 @@
 /* Peers that are silent, late, of another mind, or that do not have what is asked of them. */
 #include "replicator_fixture.h"
 
+#include "peer/replicator_private.h"
+
 /* ---- Updates ---- */
 
 /* One end of a stream whose remote says nothing. */
@@ -231,6 +233,34 @@ static void test_refusals_of_an_old_fork_are_not_held_against_the_new_one(void *
 	assert_same_cores(writer->core, reader->core);
 }
 
+/* A refused block leaves a hole in what a peer has: the pages that it takes are of the stream's, and leave with the channel. */
+static void test_a_hole_that_a_refusal_leaves_is_counted(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_buffer body = {0};
+	struct hf_compact_writer out = hf_compact_writer(&body);
+	struct hf_replication_no_data refusal = {.reason = HF_REPLICATION_NOT_AVAILABLE};
+
+	(void)state;
+	start_pair(writer, reader, 300);
+	connect_peers(writer, reader);
+	settle();
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = UINT64_MAX}));
+	hf_replicator_flush(reader->replicator, now_ms); /* asks; nothing has arrived yet */
+	struct hf_core_peer *peer = reader->replication->shared->peers;
+
+	while (!peer->slots[refusal.request].is_used || !peer->slots[refusal.request].proof.has_block)
+		refusal.request++;
+	refusal.request++;
+	hf_replication_write_no_data(&out, &refusal);
+	assert_int_equal(hf_core_peer_on_no_data(peer, hf_buffer_slice(&body)), HF_OK);
+	assert_int_equal(peer->remote_blocks.pages.count, 1);
+	assert_int_equal(peer->stream->remote_page_count, 1);
+	hf_buffer_free(&body);
+	settle();
+	assert_same_cores(writer->core, reader->core);
+}
+
 static void test_a_peer_that_does_not_have_a_core_is_counted(void **state)
 {
 	struct peer *holder = add_peer(), *reader = add_peer();
@@ -304,6 +334,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_extension_that_was_removed_hears_no_more, tear_down),
 		cmocka_unit_test_teardown(test_an_extension_may_close_its_channel, tear_down),
 		cmocka_unit_test_teardown(test_refusals_of_an_old_fork_are_not_held_against_the_new_one, tear_down),
+		cmocka_unit_test_teardown(test_a_hole_that_a_refusal_leaves_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_peer_that_does_not_have_a_core_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again, tear_down),
 	};
