@@ -45,7 +45,7 @@ int hf_block_memory_add(struct hf_block_memory *memory, uint64_t number, uint64_
 	return HF_OK;
 }
 
-int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t number, uint64_t index, uint64_t *position)
+int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t number, uint64_t index, uint64_t *position, uint64_t *bytes)
 {
 	const struct hf_block_log *log = hf_block_memory_get(memory, number);
 	const struct hf_block_fact *fact;
@@ -55,6 +55,7 @@ int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t number, 
 	fact = hf_block_facts_at(&log->blocks, hf_block_facts_find(&log->blocks, index));
 	if (fact != NULL && fact->index == index) {
 		*position = fact->value;
+		*bytes = fact->bytes;
 		return HF_OK;
 	}
 	if (index >= log->keep)

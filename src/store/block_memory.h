@@ -29,7 +29,7 @@ struct hf_block_log *hf_block_memory_get(const struct hf_block_memory *memory, u
 /* Adds the log with the state that it has below. */
 int hf_block_memory_add(struct hf_block_memory *memory, uint64_t number, uint64_t length, bool exists, struct hf_block_log **out);
 /* HF_OK, HF_ENOTFOUND (this layer says so), or HF_EWAIT: ask the layer below. */
-int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t log, uint64_t index, uint64_t *position);
+int hf_block_memory_find(const struct hf_block_memory *memory, uint64_t log, uint64_t index, uint64_t *position, uint64_t *bytes);
 
 /* Changes of a log of this memory. What they hide of its own blocks is reported as dead through options. */
 int hf_block_log_put(struct hf_block_memory *memory, struct hf_block_log *log, const struct hf_block_fact *block,

@@ -47,7 +47,7 @@ static int runs_state(const struct hf_block_runs *runs, struct hf_block_page *pa
 }
 
 static int run_find(const struct hf_block_run *run, struct hf_block_page *page, uint64_t log, uint64_t index,
-	enum hf_read_mode mode, uint64_t *position)
+	enum hf_read_mode mode, uint64_t *position, uint64_t *bytes)
 {
 	struct hf_block_item item, state;
 	int status = hf_block_run_floor(run, page, log, HF_BLOCK_STATE, 0, mode, &state);
@@ -57,6 +57,7 @@ static int run_find(const struct hf_block_run *run, struct hf_block_page *page, 
 	status = hf_block_run_floor(run, page, log, HF_BLOCK_BLOCK, index, mode, &item);
 	if (status == HF_OK && item.index == index) {
 		*position = item.position;
+		*bytes = item.bytes;
 		return HF_OK;
 	}
 	if (status != HF_OK && status != HF_ENOTFOUND)
@@ -69,13 +70,14 @@ static int run_find(const struct hf_block_run *run, struct hf_block_page *page, 
 	return status == HF_ENOTFOUND ? HF_EBUSY : status;
 }
 
-static int runs_find(const struct hf_block_runs *runs, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position)
+static int runs_find(const struct hf_block_runs *runs, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position,
+	uint64_t *bytes)
 {
 	struct hf_block_page page;
 
 	page.run = NULL;
 	for (size_t i = runs->count; i-- > 0;) {
-		int status = run_find(runs->runs[i], &page, log, index, mode, position);
+		int status = run_find(runs->runs[i], &page, log, index, mode, position, bytes);
 
 		if (status != HF_EBUSY)
 			return status;
@@ -239,7 +241,7 @@ int hf_blocks_length(struct hf_blocks *blocks, uint64_t number, uint64_t *length
 	return status;
 }
 
-int hf_blocks_find(struct hf_blocks *blocks, uint64_t number, uint64_t index, enum hf_read_mode mode, uint64_t *position)
+int hf_blocks_find(struct hf_blocks *blocks, uint64_t number, uint64_t index, enum hf_read_mode mode, uint64_t *position, uint64_t *bytes)
 {
 	struct hf_block_runs *runs = NULL;
 	int status;
@@ -247,14 +249,14 @@ int hf_blocks_find(struct hf_blocks *blocks, uint64_t number, uint64_t index, en
 	if (index > HF_BLOCK_INDEX_MAX)
 		return HF_ENOTFOUND;
 	pthread_rwlock_rdlock(&blocks->lock);
-	status = hf_block_memory_find(&blocks->memory, number, index, position);
+	status = hf_block_memory_find(&blocks->memory, number, index, position, bytes);
 	if (status == HF_EWAIT)
-		status = hf_block_memory_find(&blocks->frozen, number, index, position);
+		status = hf_block_memory_find(&blocks->frozen, number, index, position, bytes);
 	if (status == HF_EWAIT)
 		runs = hf_block_runs_ref(blocks);
 	pthread_rwlock_unlock(&blocks->lock);
 	if (runs != NULL)
-		status = runs_find(runs, number, index, mode, position);
+		status = runs_find(runs, number, index, mode, position, bytes);
 	hf_block_runs_unref(runs);
 	return status;
 }

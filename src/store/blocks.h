@@ -46,8 +46,8 @@ int hf_blocks_apply(struct hf_blocks *blocks, const struct hf_log_record *record
 size_t hf_blocks_memory_bytes(struct hf_blocks *blocks);
 
 int hf_blocks_length(struct hf_blocks *blocks, uint64_t log, uint64_t *length); /* HF_ENOTFOUND */
-/* The position of a block. HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT, HF_EIO. */
-int hf_blocks_find(struct hf_blocks *blocks, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position);
+/* The position of a block, and what its record takes. HF_ENOTFOUND, HF_EWAIT, HF_ECORRUPT, HF_EIO. */
+int hf_blocks_find(struct hf_blocks *blocks, uint64_t log, uint64_t index, enum hf_read_mode mode, uint64_t *position, uint64_t *bytes);
 
 /* The blocks of a log that are present in [from, to), ascending, as committed at open. facts_max: how many blocks may be
  * copied out of memory; when there are more, the walk ends early, and *to says where. After a failure it can only be closed. */

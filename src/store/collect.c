@@ -76,14 +76,14 @@ static int doc_lives(struct collection_run *run, const struct hf_log_record *rec
 
 static int block_lives(struct collection_run *run, const struct hf_log_record *record, bool *lives)
 {
-	uint64_t values[2], position;
+	uint64_t values[2], position, bytes;
 	struct hf_slice rest;
 	int status;
 
 	*lives = true;
 	if (!hf_record_read_varints(record->payload, values, 2, &rest))
 		return HF_OK;
-	status = hf_blocks_find(run->store->blocks, values[0], values[1], HF_READ_BLOCKING, &position);
+	status = hf_blocks_find(run->store->blocks, values[0], values[1], HF_READ_BLOCKING, &position, &bytes);
 	*lives = status == HF_OK && position == record->position;
 	return status == HF_ENOTFOUND ? HF_OK : status;
 }

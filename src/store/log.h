@@ -113,6 +113,8 @@ void hf_log_set_dead(struct hf_log *log, uint32_t number, uint64_t dead_bytes);
 struct hf_log_set *hf_log_pin(struct hf_log *log);
 void hf_log_unpin(struct hf_log_set *set); /* NULL is fine */
 
+/* A record of this size or more is read by a call and not through a mapping, whose page faults would cost more than the call. */
+#define HF_LOG_CALL_BYTES_MIN 16384u
 /* Reads the record at position into scratch (replacing what is there). Checks the checksum. In resident mode HF_EWAIT
  * instead of waiting for the disk. guess_bytes: how much to read at first (0: 1 KiB). Any thread. HF_ENOTFOUND: not in
  * these segments, or collected. HF_ECORRUPT: counted, and an error line names file and offset. */

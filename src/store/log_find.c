@@ -7,7 +7,7 @@ static int read_some(struct hf_log_segment *segment, enum hf_read_mode mode, uin
 	size_t done;
 	int status;
 
-	if (hf_log_window_read(segment, data, length, offset))
+	if (length < HF_LOG_CALL_BYTES_MIN && hf_log_window_read(segment, data, length, offset))
 		return HF_OK;
 	if (mode == HF_READ_BLOCKING) {
 		status = hf_file_read_exact(&segment->file, data, length, offset);
@@ -33,7 +33,7 @@ int hf_log_read(struct hf_log_set *set, uint64_t position, enum hf_read_mode mod
 	status = hf_log_segment_locate(segment, position, &offset, &end);
 	if (status != HF_OK)
 		return status;
-	size_t length = hf_log_window_record_bytes(segment, offset);
+	size_t length = guess_bytes < HF_LOG_CALL_BYTES_MIN ? hf_log_window_record_bytes(segment, offset) : 0;
 
 	if (length == 0)
 		length = guess_bytes != 0 ? guess_bytes : 1024;

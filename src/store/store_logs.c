@@ -29,17 +29,17 @@ int hf_store_log_get(struct hf_store *store, uint64_t log, uint64_t index, enum 
 {
 	struct hf_log_record record;
 	struct hf_slice found;
-	uint64_t position = 0, before;
+	uint64_t position = 0, bytes, before;
 	int status;
 
 	do {
 		before = position;
-		status = hf_blocks_find(store->blocks, log, index, mode, &position);
+		status = hf_blocks_find(store->blocks, log, index, mode, &position, &bytes);
 		if (status != HF_OK)
 			return status;
 		struct hf_log_set *set = hf_log_pin(store->log);
 
-		status = hf_log_read(set, position, mode, 0, block, &record);
+		status = hf_log_read(set, position, mode, bytes, block, &record);
 		hf_log_unpin(set);
 	} while (status == HF_ENOTFOUND && position != before);
 	if (status == HF_OK)
@@ -107,15 +107,16 @@ static int find_batch(struct batch *batch, uint64_t from, uint64_t *to)
 	return status == HF_ENOTFOUND ? HF_OK : status;
 }
 
-/* How far the records from the first on lie close together, which is how a log is written as a rule. Gives the place behind them. */
+/* How far the records from the first on lie close together, which is how a log is written as a rule. Gives the place behind them. Large
+ * ones are read one by one. */
 static size_t span_of(const struct batch *batch, size_t first, uint64_t *bytes)
 {
 	const struct hf_block_found *found = batch->found;
 	uint64_t end = found[first].position + found[first].bytes;
 	size_t i = first + 1;
 
-	for (; i < batch->count; i++) {
-		if (found[i].position < end || found[i].position - end > SPAN_GAP_BYTES ||
+	for (; i < batch->count && found[first].bytes < HF_LOG_CALL_BYTES_MIN; i++) {
+		if (found[i].bytes >= HF_LOG_CALL_BYTES_MIN || found[i].position < end || found[i].position - end > SPAN_GAP_BYTES ||
 		    found[i].position + found[i].bytes - found[first].position > SPAN_BYTES)
 			break;
 		end = found[i].position + found[i].bytes;
@@ -139,7 +140,8 @@ static int give_batch(struct batch *batch, struct hf_log_set *set, uint64_t *fro
 		*from = found->index;
 		if (i == warm) {
 			warm = span_of(batch, i, &bytes);
-			hf_log_read_ahead(set, found->position, bytes, batch->mode, &batch->ahead);
+			if (warm > i + 1)
+				hf_log_read_ahead(set, found->position, bytes, batch->mode, &batch->ahead);
 		}
 		status = hf_log_read(set, found->position, batch->mode, found->bytes, &batch->block, &record);
 		if (status == HF_OK)
