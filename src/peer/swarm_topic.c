@@ -74,8 +74,22 @@ static void on_peers(struct hf_dht_lookup *lookup, const struct hf_dht_reply *re
 	}
 }
 
+/* The nodes to begin with the next time, as far as they are known by now. */
+static void keep_closest(struct hf_swarm_topic *topic)
+{
+	struct hf_dht_lookup *lookup = &topic->lookup;
+	struct hf_dht_contact found[HF_DHT_K];
+	size_t count = hf_dht_query_is_active(&lookup->query) ? hf_dht_query_contacts(&lookup->query, found) : lookup->closest_count;
+	if (count == 0)
+		return;
+	memcpy(topic->closest, hf_dht_query_is_active(&lookup->query) ? found : lookup->closest, count * sizeof *topic->closest);
+	topic->closest_count = count;
+}
+
 static void stop_looking(struct hf_swarm_topic *topic)
 {
+	if (topic->is_looking)
+		keep_closest(topic);
 	hf_dht_lookup_cancel(&topic->lookup);
 	hf_udp_timer_cancel(topic->swarm->host, &topic->timer);
 	topic->is_looking = topic->waits_for_server = false;
@@ -86,7 +100,7 @@ static void on_done(struct hf_dht_lookup *lookup, int code)
 	struct hf_swarm_topic *topic = HF_CONTAINER_OF(lookup, struct hf_swarm_topic, lookup);
 	struct hf_swarm *swarm = topic->swarm;
 	topic->is_looking = false;
-	topic->closest_count = hf_dht_query_contacts(&lookup->query, topic->closest);
+	keep_closest(topic);
 	if (lookup->kind != HF_DHT_ADD)
 		topic->needs_unannounce = false;
 	if (topic->is_joined && topic->is_taken_back && !swarm->is_suspended) {
@@ -173,8 +187,6 @@ void hf_swarm_topic_take_back(struct hf_swarm_topic *topic)
 	struct hf_dht_lookup *lookup = &topic->lookup;
 	if (topic->is_taken_back)
 		return;
-	if (topic->is_looking)
-		topic->closest_count = hf_dht_query_contacts(&lookup->query, topic->closest);
 	stop_looking(topic);
 	topic->roles = 0;
 	if (!topic->needs_unannounce || topic->closest_count == 0)
