@@ -11,11 +11,29 @@ struct hf_udx_relayed_packet {
 	uint8_t data[];
 };
 
-static void relay(struct hf_udx_stream *to, uint8_t *data, size_t length)
+/* A bucket that holds what may pass in a second. */
+static bool may_pass(struct hf_udx_stream *stream, size_t length)
 {
+	double most = stream->relay_bytes_per_s;
+	if (stream->relay_bytes_per_s == 0)
+		return true;
+	uint64_t elapsed_us = stream->udx->now_us - stream->relay_tokens_us;
+	stream->relay_tokens_us = stream->udx->now_us;
+	stream->relay_tokens_bytes += most * (double)elapsed_us / 1e6;
+	if (stream->relay_tokens_bytes > most)
+		stream->relay_tokens_bytes = most;
+	if (stream->relay_tokens_bytes < (double)length)
+		return false;
+	stream->relay_tokens_bytes -= (double)length;
+	return true;
+}
+
+static void relay(struct hf_udx_stream *stream, const uint8_t *data, size_t length)
+{
+	struct hf_udx_stream *to = stream->relay;
 	struct hf_udx *udx = to->udx;
 	struct hf_udx_relayed_packet *packet = NULL;
-	if (to->is_connected && udx->relayed_bytes + length <= WAITING_BYTES_MAX)
+	if (to->is_connected && udx->relayed_bytes + length <= WAITING_BYTES_MAX && may_pass(stream, length))
 		packet = malloc(sizeof *packet + length);
 	if (!packet) {
 		udx->counters.dropped_packets++;
@@ -30,11 +48,12 @@ static void relay(struct hf_udx_stream *to, uint8_t *data, size_t length)
 	udx->relayed_last = &packet->next;
 	udx->relayed_bytes += length;
 	udx->counters.relayed_packets++;
+	stream->relayed_bytes += length;
 }
 
 void hf_udx_relay_packet(struct hf_udx_stream *stream, uint8_t *data, size_t length, const struct hf_udx_header *header)
 {
-	relay(stream->relay, data, length);
+	relay(stream, data, length);
 	if (header->type & HF_UDX_DESTROY)
 		hf_udx_stream_close(stream, HF_ECLOSED);
 }
@@ -108,6 +127,18 @@ int hf_udx_stream_relay_to(struct hf_udx_stream *stream, struct hf_udx_stream *t
 		HF_LIST_PUSH_BY(to->relayed, stream, relayed_next, relayed_previous);
 	}
 	return HF_OK;
+}
+
+void hf_udx_stream_set_relay_rate(struct hf_udx_stream *stream, uint32_t bytes_per_s)
+{
+	stream->relay_bytes_per_s = bytes_per_s;
+	stream->relay_tokens_bytes = bytes_per_s;
+	stream->relay_tokens_us = stream->udx->now_us;
+}
+
+uint64_t hf_udx_stream_relayed_bytes(const struct hf_udx_stream *stream)
+{
+	return stream->relayed_bytes;
 }
 
 void hf_udx_relays_close(struct hf_udx_stream *stream)

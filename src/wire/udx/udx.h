@@ -160,6 +160,10 @@ HF_API void hf_udx_stream_set_keep_alive(struct hf_udx_stream *stream, uint32_t 
 /* From now on what comes for `stream` is sent on to the other end of `to`, and is not looked at but for DESTROY, which closes `stream`.
  * When one closes, so do those that relay to it. Both directions are two calls. NULL ends it. HF_EINVAL: to itself; HF_ECLOSED. */
 HF_API int hf_udx_stream_relay_to(struct hf_udx_stream *stream, struct hf_udx_stream *to);
+/* Bounds what comes for `stream` and is sent on, packets with their headers: what one second may bring at once, and so much each second.
+ * More is dropped, and counted. 0: no bound, as a stream begins. */
+HF_API void hf_udx_stream_set_relay_rate(struct hf_udx_stream *stream, uint32_t bytes_per_s);
+HF_API uint64_t hf_udx_stream_relayed_bytes(const struct hf_udx_stream *stream); /* sent on so far */
 
 struct hf_udx_stats {
 	uint64_t sent_bytes, received_bytes; /* of the stream; sent: for the first time */

@@ -206,6 +206,9 @@ struct hf_udx_stream {
 	struct hf_udx_stream *relay;              /* to where packets go on */
 	struct hf_udx_stream *relayed;            /* those that relay to this one */
 	struct hf_udx_stream *relayed_next, *relayed_previous;
+	uint64_t relayed_bytes, relay_tokens_us;
+	double relay_tokens_bytes;
+	uint32_t relay_bytes_per_s; /* 0: no bound */
 
 	uint64_t sent_bytes, received_bytes, sent_packets, received_packets;
 	uint32_t retransmitted_packets, timeouts;

@@ -13,6 +13,8 @@
 
 #define S UINT64_C(1000000)
 
+static const struct hf_udx_events other_events = {0};
+
 static struct hf_slice text(const char *t)
 {
 	return hf_slice_text(t);
@@ -398,6 +400,69 @@ static void test_a_stream_may_be_freed_in_its_events(void **state)
 	pair_close(&p);
 }
 
+static void test_a_relayed_packet_goes_on_as_it_was_but_for_the_id(void **state)
+{
+	struct hf_udx_stream *other;
+	struct hf_udx_path path;
+	struct pair p;
+	(void)state;
+	pair_open(&p, 0, 0);
+	assert_int_equal(hf_udx_stream_new(&other, p.a.udx, 0, &other_events, &p.a), HF_OK);
+	assert_int_equal(hf_udx_stream_relay_to(p.a.stream, p.a.stream), HF_EINVAL);
+	assert_int_equal(hf_udx_stream_relay_to(p.a.stream, other), HF_OK);
+	feed(&p, HF_UDX_DATA, 5, 6, 7, text("dropped: the other is not connected"));
+	assert_int_equal(pair_drop(&p, &p.a), 0);
+	path = p.a.path;
+	path.remote.port = 77;
+	assert_int_equal(hf_udx_stream_connect(other, &path, 0xabcdef), HF_OK);
+	feed(&p, HF_UDX_DATA | HF_UDX_HEARTBEAT, 5, 6, 7, text("passes"));
+	struct hf_slice sent = pair_pull_one(&p, &p.a);
+	struct hf_udx_header header = header_of(sent);
+	assert_int_equal(header.id, 0xabcdef);
+	assert_int_equal(header.type, HF_UDX_DATA | HF_UDX_HEARTBEAT);
+	assert_true(header.seq == 5 && header.ack == 6 && header.window_bytes == 7);
+	assert_memory_equal(sent.data + HF_UDX_HEADER_BYTES, "passes", 6);
+	assert_int_equal(hf_udx_stream_relayed_bytes(p.a.stream), 26);
+	assert_int_equal(p.a.data.length, 0);
+	/* DESTROY passes, too, and ends the relaying; nothing is said of our own. */
+	feed(&p, HF_UDX_DESTROY, 9, 0, 0, hf_slice(NULL, 0));
+	assert_int_equal(header_of(pair_pull_one(&p, &p.a)).type, HF_UDX_DESTROY);
+	assert_int_equal(p.a.code, HF_ECLOSED);
+	hf_udx_stream_free(other);
+	pair_close(&p);
+}
+
+static void test_relaying_keeps_to_its_rate(void **state)
+{
+	static uint8_t payload[980];
+	struct hf_udx_stream *other;
+	struct pair p;
+	size_t passed;
+	(void)state;
+	pair_open(&p, 0, 0);
+	assert_int_equal(hf_udx_stream_new(&other, p.a.udx, 0, &other_events, &p.a), HF_OK);
+	assert_int_equal(hf_udx_stream_connect(other, &p.a.path, 1), HF_OK);
+	assert_int_equal(hf_udx_stream_relay_to(p.a.stream, other), HF_OK);
+	hf_udx_stream_set_relay_rate(p.a.stream, 20000);
+	for (uint32_t seq = 0; seq < 100; seq++)
+		feed(&p, HF_UDX_DATA, seq, 0, 1, hf_slice(payload, sizeof payload));
+	assert_int_equal(pair_drop(&p, &p.a), 20);
+	passed = 20;
+	for (uint32_t i = 0; i < 3000; i++) {
+		p.now_us += 1000;
+		feed(&p, HF_UDX_DATA, i, 0, 1, hf_slice(payload, sizeof payload));
+		passed += pair_drop(&p, &p.a);
+	}
+	assert_in_range(passed, 79, 80);
+	assert_int_equal(hf_udx_stream_relayed_bytes(p.a.stream), passed * 1000);
+	hf_udx_stream_set_relay_rate(p.a.stream, 0);
+	for (uint32_t seq = 0; seq < 100; seq++)
+		feed(&p, HF_UDX_DATA, seq, 0, 1, hf_slice(payload, sizeof payload));
+	assert_int_equal(pair_drop(&p, &p.a), 100);
+	hf_udx_stream_free(other);
+	pair_close(&p);
+}
+
 /* As if four thousand million packets had gone before. */
 static void go_on_from(struct hf_udx_stream *sender, struct hf_udx_stream *receiver, uint32_t seq)
 {
@@ -623,6 +688,8 @@ int main(void)
 		cmocka_unit_test(test_refused_packets_come_again_when_the_socket_takes_more),
 		cmocka_unit_test(test_a_closed_socket_closes_its_streams),
 		cmocka_unit_test(test_a_stream_may_be_freed_in_its_events),
+		cmocka_unit_test(test_a_relayed_packet_goes_on_as_it_was_but_for_the_id),
+		cmocka_unit_test(test_relaying_keeps_to_its_rate),
 		cmocka_unit_test(test_sequence_numbers_wrap),
 		cmocka_unit_test(test_ids_are_unique_and_streams_are_counted),
 		cmocka_unit_test(test_pieces_are_released_once_whatever_becomes_of_them),
