@@ -1,6 +1,7 @@
 // UDX streams of ours with those of udx-native, both directions.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import UDX from 'udx-native'
@@ -236,4 +237,49 @@ test('ours stops reading, theirs stops sending, and both go on', { timeout: 6000
   await written
   const state = await driver.until(0, s => s.ended)
   assert.deepEqual([state.received, state.hash], [16 * MIB, hashOfSequence(41, 16 * MIB)])
+}))
+
+// A path that loses, repeats and reorders: datagrams of each side go to the other through it.
+async function badPath (one, two, { loss, reorder, duplicate }) {
+  let random = 1
+  const below = n => { random = (Math.imul(random, 1103515245) + 12345) >>> 0; return (random >>> 16) % 1000 < n }
+  const sockets = [createSocket('udp4'), createSocket('udp4')]
+  const ports = [one, two]
+  for (const [i, socket] of sockets.entries()) {
+    socket.bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    socket.on('message', data => {
+      const send = () => { if (!closed) sockets[1 - i].send(data, ports[1 - i], '127.0.0.1') }
+      if (below(loss)) return
+      if (below(reorder)) setTimeout(send, 3)
+      else send()
+      if (below(duplicate)) setTimeout(send, 1)
+    })
+  }
+  let closed = false
+  return {
+    ports: sockets.map(s => s.address().port),
+    close () {
+      closed = true
+      for (const socket of sockets) socket.close()
+    }
+  }
+}
+
+test('both directions over a path that loses, repeats and reorders', { timeout: 120000 }, () => pair(async ({ driver, udx, socket, port }) => {
+  const path = await badPath(port, socket.address().port, { loss: 20, reorder: 20, duplicate: 10 })
+  const js = udx.createStream(9)
+  js.on('error', () => {})
+  const { id } = await driver.do('stream', 0)
+  // What ours sends to the first socket of the path comes to theirs from the second.
+  await driver.do('connect', 0, { port: path.ports[0], id: 9 })
+  js.connect(socket, id, path.ports[1], '127.0.0.1')
+  const got = read(js)
+  await driver.do('generate', 0, { bytes: 4 * MIB, seed: 51, end: true })
+  await write(js, 52, 4 * MIB)
+  assert.deepEqual(await got, { bytes: 4 * MIB, hash: hashOfSequence(51, 4 * MIB) })
+  const state = await driver.until(0, s => s.ended)
+  assert.deepEqual([state.received, state.hash], [4 * MIB, hashOfSequence(52, 4 * MIB)])
+  await driver.until(0, s => s.closed !== null, 30000)
+  path.close()
 }))
