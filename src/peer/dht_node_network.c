@@ -141,6 +141,17 @@ static int adopt_id(struct hf_dht_node *node)
 	return r;
 }
 
+/* The bootstrap nodes have seen us without an id so far. Without this they would know those best who have nothing better to do than to
+ * make themselves known to them, and those are what they would show to whoever joins. */
+static void introduce(struct hf_dht_node *node)
+{
+	for (size_t i = 0; i < node->bootstrap_count; i++) {
+		struct hf_dht_chore *chore = hf_dht_chore_new(node, &node->bootstrap[i], HF_DHT_PING);
+		if (chore)
+			hf_dht_chore_start(chore);
+	}
+}
+
 /* Ends a look at the network; is_open: the server socket is reached. Returns whether anything has come of it. */
 static bool take_state(struct hf_dht_node *node, bool is_open)
 {
@@ -161,6 +172,8 @@ static bool take_state(struct hf_dht_node *node, bool is_open)
 	if (adopt_id(node) < 0 || (!node->check_only_firewall && hf_dht_node_make_records(node) < 0))
 		return false;
 	node->is_ephemeral = node->check_only_firewall;
+	if (!node->is_ephemeral)
+		introduce(node);
 	hf_dht_node_tell(node, HF_DHT_EVENT_CHANGED);
 	return true;
 }

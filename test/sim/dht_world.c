@@ -11,6 +11,7 @@
 #define JOIN_EVERY_US 20000          /* while the network comes together */
 #define SETTLE_US (60 * 1000000u)
 #define LIAR_CLOSER 8                /* nodes that a liar names */
+#define LIAR_WAITS_US 8000000        /* at most, before it shows itself: as long as honest nodes take to find out who they are */
 
 struct world;
 
@@ -21,6 +22,7 @@ struct machine {
 	struct hf_udx_net *net;
 	struct hf_dht_node *node;
 	struct hf_udp *lie; /* a liar's socket */
+	struct hf_timer show;
 	struct hf_address address;
 	uint8_t id[HF_DHT_ID_BYTES];
 };
@@ -59,6 +61,13 @@ struct world {
 
 /* ---- Machines ---- */
 
+static void set_timer(struct world *w, struct hf_timer *timer, uint64_t delay_us)
+{
+	int r = hf_udp_timer_set_us(w->clock, timer, delay_us);
+	assert(r == HF_OK);
+	(void)r;
+}
+
 static struct hf_udp_host *new_host(struct world *w)
 {
 	char ip[32];
@@ -96,6 +105,8 @@ static void close_machine(struct machine *m)
 {
 	hf_dht_node_free(m->node);
 	hf_udx_net_free(m->net);
+	if (m->lie)
+		hf_udp_timer_cancel(m->world->clock, &m->show);
 	hf_udp_close(m->lie);
 	m->node = NULL;
 	m->net = NULL;
@@ -156,8 +167,9 @@ static void lie_to(void *context, struct hf_udp *udp, const struct hf_udp_datagr
 }
 
 /* Makes itself known to a few nodes, so that it gets into tables. */
-static void show_liar(struct machine *m)
+static void on_show(struct hf_timer *timer)
 {
+	struct machine *m = HF_CONTAINER_OF(timer, struct machine, show);
 	struct world *w = m->world;
 	struct hf_buffer out = {0};
 	for (unsigned i = 0; i < 20; i++) {
@@ -182,7 +194,8 @@ static void open_liar(struct machine *m)
 	(void)r;
 	m->address = *hf_udp_address(m->lie);
 	hf_dht_id(m->id, &m->address);
-	show_liar(m);
+	m->show.fire = on_show;
+	set_timer(m->world, &m->show, sim_net_random(m->world->net, LIAR_WAITS_US));
 }
 
 /* ---- Coming and going ---- */
@@ -194,13 +207,6 @@ static void join(struct world *w, struct machine *m)
 		open_liar(m);
 	else
 		open_node(m, HF_DHT_PERSISTENT);
-}
-
-static void set_timer(struct world *w, struct hf_timer *timer, uint64_t delay_us)
-{
-	int r = hf_udp_timer_set_us(w->clock, timer, delay_us);
-	assert(r == HF_OK);
-	(void)r;
 }
 
 static void on_join(struct hf_timer *timer)

@@ -1,5 +1,5 @@
-/* A DHT in which half of all nodes are replaced in an hour, a fifth lie and a twentieth of all packets is lost. Usage: sim_dht [NODES [SEED]];
- * 1,000 nodes times the environment's SCALE when left out. */
+/* A DHT in which half of all nodes are replaced in an hour, a fifth lie and a twentieth of all packets is lost.
+ * Usage: sim_dht [NODES [SEED]]; 1,000 nodes times the environment's SCALE when left out. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
