@@ -74,24 +74,45 @@ const listeners = {
   }
 }
 
+// A blind relay in the middle of the internet: {key, end}.
+const relays = {
+  async ours () {
+    const driver = await PeerDriver.start({ bootstrap, bind: '9.9.0.1:49738', open: true }, into('inet'))
+    const { key } = await driver.do('relay')
+    await driver.until('relay_stats', {}, ({ listening }) => listening)
+    return { key, driver, end: () => driver.end() }
+  },
+  async js () {
+    const script = new Script('inet', 'relay', randomBytes(32).toString('hex'))
+    const { key } = await script.next()
+    return { key, end: () => script.end() }
+  }
+}
+
 // What became of a dial: {way, ms, name}.
 const diallers = {
-  async ours (key) {
+  async ours (key, relay, upgrade) {
     const driver = await PeerDriver.start({ bootstrap, bind: '0.0.0.0:0' }, into('hostB'))
-    const { state, open_ms: ms, connect_ms: failed, name, why } = await driver.dial(0, key, {}, patience)
+    const { state, open_ms: ms, connect_ms: failed, name, why } = await driver.dial(0, key, { relay }, patience)
     if (state === 'open') {
       await driver.do('send', { peer: 0, hex: 'abcd' })
       await driver.until('peer', { peer: 0 }, ({ count }) => count === 1)
     }
-    const { punched, local } = await driver.do('node')
+    if (upgrade) await driver.until('node', {}, ({ upgrades }) => upgrades === 1, patience)
+    if (upgrade) {
+      await sleep(1000)
+      await driver.do('send', { peer: 0, hex: 'abcd' })
+      await driver.until('peer', { peer: 0 }, ({ count }) => count === 2)
+    }
+    const { punched, local, relayed } = await driver.do('node')
     await driver.end()
-    return state === 'open' ? { way: punched ? 'punched' : local ? 'local' : 'direct', ms } : { way: `failed ${name ?? why}`, ms: failed }
+    return state === 'open' ? { way: relayed ? 'relayed' : punched ? 'punched' : local ? 'local' : 'direct', ms } : { way: `failed ${name ?? why}`, ms: failed }
   },
-  async js (key) {
-    const script = new Script('hostB', 'client', key)
-    const { state, ms, name, consistent, random } = await Promise.race([script.next(), sleep(patience).then(() => ({ state: 'failed', ms: patience, name: 'nothing' }))])
+  async js (key, relay) {
+    const script = new Script('hostB', 'client', key, ...relay ? [relay] : [])
+    const { state, ms, name, punched, host } = await Promise.race([script.next(), sleep(patience).then(() => ({ state: 'failed', ms: patience, name: 'nothing' }))])
     await script.end()
-    return state === 'open' ? { way: consistent + random > 0 ? 'punched' : 'direct', ms } : { way: `failed ${name}`, ms }
+    return state === 'open' ? { way: host === '9.9.0.1' ? 'relayed' : punched ? 'punched' : 'direct', ms } : { way: `failed ${name}`, ms }
   }
 }
 
@@ -112,4 +133,41 @@ for (const pair of pairs) {
       }
     })
   }
+}
+
+// Two symmetric NATs: only a relay helps. server-client-relay.
+for (const names of words('RELAYED', 'ours-ours-ours js-ours-ours ours-js-ours ours-ours-js js-ours-js ours-js-js').filter(Boolean)) {
+  test(`both behind symmetric NATs, over a relay, ${names}`, async () => {
+    const [listens, dials, middle] = names.split('-')
+    execFileSync(lab, ['side', 'A', 'symmetric'])
+    execFileSync(lab, ['side', 'B', 'symmetric'])
+    const relay = await relays[middle]()
+    const listener = await listeners[listens]()
+    try {
+      const { way, ms } = await diallers[dials](listener.key, relay.key)
+      outcomes.push({ server: 'symmetric', client: 'symmetric', names, way, ms })
+      assert.equal(way, 'relayed')
+    } finally {
+      await listener.end()
+      await relay.end()
+    }
+  })
+}
+
+for (const names of words('UPGRADED', 'ours-ours-ours js-ours-ours').filter(Boolean)) {
+  test(`relayed at first, then directly, ${names}`, async () => {
+    const [listens, dials, middle] = names.split('-')
+    execFileSync(lab, ['side', 'A', 'port'])
+    execFileSync(lab, ['side', 'B', 'symmetric'])
+    const relay = await relays[middle]()
+    const listener = await listeners[listens]()
+    try {
+      const { way, ms } = await diallers[dials](listener.key, relay.key, true)
+      outcomes.push({ server: 'port', client: 'symmetric', names, way: way + ', upgraded', ms })
+      if (relay.driver) await relay.driver.until('relay_stats', {}, ({ sessions, now }) => sessions === 0 && now === 0, 30000)
+    } finally {
+      await listener.end()
+      await relay.end()
+    }
+  })
 }

@@ -56,8 +56,8 @@ const roles = {
     const options = relayKey ? { relayThrough: Buffer.from(relayKey, 'hex') } : {}
     const stream = node.connect(Buffer.from(word, 'hex'), options)
     const message = channel(stream, () => {
-      const { consistent, random, open } = node.stats.punches
-      say({ state: 'open', ms: Date.now() - start, address: `${stream.rawStream.remoteHost}:${stream.rawStream.remotePort}`, consistent, random, open })
+      const punched = node._socketPool.lookup(stream.rawStream.socket) !== null
+      say({ state: 'open', ms: Date.now() - start, port: stream.rawStream.remotePort, host: stream.rawStream.remoteHost, punched })
     })
     stream.on('open', () => message.send(Buffer.from('hello')))
     stream.on('error', error => say({ state: 'failed', ms: Date.now() - start, name: error.code }))
