@@ -424,7 +424,8 @@ void hf_peer_socket_on_timeout(void *owner)
 	if (error)
 		secret_failed(socket, error);
 	else if (!socket->mux && hf_peer_socket_now_ms(socket) >= socket->opened_by_ms)
-		hf_peer_socket_end_as(socket, HF_ETIMEOUT, "The remote has not finished the handshake within %u ms.", socket->options.handshake_timeout_ms);
+		hf_peer_socket_end_as(socket, HF_ETIMEOUT, "The remote has not finished the handshake within %u ms.",
+			socket->options.handshake_timeout_ms);
 	else if (is_stalled(socket))
 		hf_peer_socket_end_as(socket, HF_ETIMEOUT, "The remote has taken nothing for %u ms of what was sent.", socket->options.stall_timeout_ms);
 	enter(socket);

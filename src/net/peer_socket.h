@@ -1,13 +1,13 @@
 /* peer_socket: a connection between two peers over TCP or over UDX (peer_udx.h): a secret stream on it, and a Protomux on that.
  *
- * `opened` comes once the handshake is finished, over UDX, where it is finished before, once the remote has spoken: the mux exists from then
- * on, and the owner opens its channels there. `closed` comes exactly once, after it or instead of it, and is the last that is heard: all
- * channels have been closed before, and the socket goes when it returns. Calls only queue; events come from the loop, and in any of them the
- * owner may close or free the socket.
+ * `opened` comes once the handshake is finished, over UDX, where it is finished before, once the remote has spoken: the mux exists from
+ * then on, and the owner opens its channels there. `closed` comes exactly once, after it or instead of it, and is the last that is heard:
+ * all channels have been closed before, and the socket goes when it returns. Calls only queue; events come from the loop, and in any of
+ * them the owner may close or free the socket.
  *
  * What is read is decrypted where it lies and handed to the mux; what channels send is sealed at once and leaves at the end of the loop's
- * iteration, without another copy. A socket is congested (hf_protomux_is_congested) from HIGH_BYTES on that wait to be sent, until they are
- * fewer than LOW_BYTES; senders that do not care are cut off at PENDING_BYTES_MAX.
+ * iteration, without another copy. A socket is congested (hf_protomux_is_congested) from HIGH_BYTES on that wait to be sent, until they
+ * are fewer than LOW_BYTES; senders that do not care are cut off at PENDING_BYTES_MAX.
  */
 #ifndef HF_NET_PEER_SOCKET_H
 #define HF_NET_PEER_SOCKET_H

@@ -1,5 +1,5 @@
-/* After `finish` the stream lingers without its socket: what waits is sent, what comes is forgotten, until both sides have ended, or nothing
- * was acknowledged for a while. */
+/* After `finish` the stream lingers without its socket: what waits is sent, what comes is forgotten, until both sides have ended, or
+ * nothing was acknowledged for a while. */
 #include "net/peer_udx.h"
 
 #include <stdlib.h>

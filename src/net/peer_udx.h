@@ -1,5 +1,5 @@
-/* peer_udx: peer sockets over UDX streams. The handshake was done elsewhere (through nodes of a DHT), both sides send their header at once, and
- * datagrams beside the stream are possible; all else is as over TCP.
+/* peer_udx: peer sockets over UDX streams. The handshake was done elsewhere (through nodes of a DHT), both sides send their header at
+ * once, and datagrams beside the stream are possible; all else is as over TCP.
  */
 #ifndef HF_NET_PEER_UDX_H
 #define HF_NET_PEER_UDX_H
@@ -28,8 +28,8 @@ struct hf_peer_udx {
 	void *context;                           /* of watch */
 };
 
-/* Takes the stream over. options->loop may be NULL when secret_stream_pool is given. HF_EINVAL, HF_ENOMEM: the stream stays the caller's and
- * no event comes. */
+/* Takes the stream over. options->loop may be NULL when secret_stream_pool is given. HF_EINVAL, HF_ENOMEM: the stream stays the caller's
+ * and no event comes. */
 HF_API int hf_peer_socket_over_udx(
 	struct hf_peer_socket **out, const struct hf_peer_socket_options *options, const struct hf_peer_udx *udx);
 /* At once, with the socket if that is not over yet: for those that linger when all ends. */

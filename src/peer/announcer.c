@@ -1,5 +1,5 @@
-/* A round: a query for ourselves, then an announce to each of the nearest nodes, then unannounces to those that the round before had and this
- * one has not. Between rounds its relays are pinged. */
+/* A round: a query for ourselves, then an announce to each of the nearest nodes, then unannounces to those that the round before had and
+ * this one has not. Between rounds its relays are pinged. */
 #include "peer/announcer.h"
 
 #include <stdlib.h>

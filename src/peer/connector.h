@@ -9,12 +9,12 @@
  *     hf_dht_connector_free(connector);
  *
  * What comes of either is a struct hf_peer_socket over UDX: its events and context are those of the options, as over TCP, so that a
- * core_host takes it as it is. Whoever stands between (a swarm) sees each socket in `connected` and `connection`, before it is
- * opened, and may observe it there (hf_peer_socket_observe), fail it, or free it.
+ * core_host takes it as it is. Whoever stands between (a swarm) sees each socket in `connected` and `connection`, before it is opened,
+ * and may observe it there (hf_peer_socket_observe), fail it, or free it.
  *
  * A dial asks nodes that know the peer to pass a handshake on, and then takes the first way that works: directly, when one side can be
- * reached; over the local network; by punching a hole through both NATs; through a blind relay that one side has named, which is
- * left again when a direct way is found later. A server is announced at the three nodes nearest to the hash of its key, which know the way to
+ * reached; over the local network; by punching a hole through both NATs; through a blind relay that one side has named, which is left
+ * again when a direct way is found later. A server is announced at the three nodes nearest to the hash of its key, which know the way to
  * it, and stays so.
  *
  * Everything belongs to the node's loop. Calls start things; callbacks come from the loop, never from inside the call that started it. In

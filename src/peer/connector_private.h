@@ -1,4 +1,4 @@
-/* connector_private: what dials and servers share: the sockets of punches, the nodes that led to a peer before, limits. Private to peer/. */
+/* connector_private: what dials and servers share: the sockets of punches, nodes that led to a peer before, limits. Private to peer/. */
 #ifndef HF_PEER_CONNECTOR_PRIVATE_H
 #define HF_PEER_CONNECTOR_PRIVATE_H
 

@@ -1,5 +1,5 @@
-/* A dial: finds nodes that know the server, has them pass our handshake on, two or three at a time, and takes the first answer. Then it tries
- * the ways that the answer leaves open (dial_way.c). It lives on behind a socket that runs over a relay, to find a better way. */
+/* A dial: finds nodes that know the server, has them pass our handshake on, two or three at a time, and takes the first answer. Then it
+ * tries the ways that the answer leaves open (dial_way.c). It lives on behind a socket that runs over a relay, to find a better way. */
 #include <stdlib.h>
 
 #include "base/options.h"
@@ -22,7 +22,8 @@ static const struct {
 	[HF_DHT_HOLEPUNCH_ABORTED] = {HF_EADDR, "No hole could be punched to the peer in time."},
 	[HF_DHT_HOLEPUNCH_INVALID] = {HF_EMALFORMED, "The peer's answer to a hole punch cannot be read."},
 	[HF_DHT_HOLEPUNCH_PROBE_TIMEOUT] = {HF_ETIMEOUT, "It could not be found out in time what NATs are in between."},
-	[HF_DHT_HOLEPUNCH_DOUBLE_RANDOMIZED_NATS] = {HF_EADDR, "Both sides are behind NATs with random ports, through which no hole can be punched."},
+	[HF_DHT_HOLEPUNCH_DOUBLE_RANDOMIZED_NATS] = {HF_EADDR,
+		"Both sides are behind NATs with random ports, through which no hole can be punched."},
 	[HF_DHT_REMOTE_ABORTED] = {HF_EADDR, "The peer has given up punching a hole."},
 	[HF_DHT_REMOTE_NOT_HOLEPUNCHING] = {HF_EADDR, "The peer does not punch holes."},
 	[HF_DHT_REMOTE_NOT_HOLEPUNCHABLE] = {HF_EADDR, "No hole can be punched to where the peer is."},

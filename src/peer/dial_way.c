@@ -1,5 +1,5 @@
-/* Which way to take to a server that has answered through a node: straight to it, when one side can be reached; over a network that both are
- * on; through our NATs (dial_punch.c). */
+/* Which way to take to a server that has answered through a node: straight to it, when one side can be reached; over a network that both
+ * are on; through our NATs (dial_punch.c). */
 #include "peer/dial_private.h"
 
 static const struct hf_address *first_public(const struct hf_dht_addresses *addresses, const struct hf_address *otherwise)

@@ -1,5 +1,5 @@
-/* The stream is ours until it is connected, then the socket's, which tells us what it hears of it (peer_udx.h). Sockets of punches that a way
- * ran over are held until the stream is gone, for what is still on its way there. */
+/* The stream is ours until it is connected, then the socket's, which tells us what it hears of it (peer_udx.h). Sockets of punches that a
+ * way ran over are held until the stream is gone, for what is still on its way there. */
 #include "peer/path.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* path: the way between two peers who know each other's keys and stream ids: a UDX stream that is connected over the first way found, becomes
- * a peer socket with that, and may go over to a better way later. Dials and servers make one for each handshake. Private to peer/.
+/* path: the way between two peers who know each other's keys and stream ids: a UDX stream that is connected over the first way found,
+ * becomes a peer socket with that, and may go over to a better way later. Dials and servers make one for each handshake. Private to
+ * peer/.
  *
  * From its socket on it lives by itself, until the stream is gone; whoever made it may let go of it.
  */

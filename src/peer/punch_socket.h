@@ -1,5 +1,5 @@
-/* punch_socket: a datagram socket on a port of its own, through which a hole is punched and over which the stream then runs. It is shared by
- * those who use it and goes with the last of them. Private to peer/.
+/* punch_socket: a datagram socket on a port of its own, through which a hole is punched and over which the stream then runs. It is shared
+ * by those who use it and goes with the last of them. Private to peer/.
  */
 #ifndef HF_PEER_PUNCH_SOCKET_H
 #define HF_PEER_PUNCH_SOCKET_H

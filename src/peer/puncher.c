@@ -1,5 +1,5 @@
-/* Sampling: up to four nodes are pinged from the first socket, at most twice over; the NAT's verdict falls with their answers. Punching runs on
- * one timer; which strategy it is decides what one turn does. */
+/* Sampling: up to four nodes are pinged from the first socket, at most twice over; the NAT's verdict falls with their answers. Punching
+ * runs on one timer; which strategy it is decides what one turn does. */
 #include "peer/puncher.h"
 
 #include <stdlib.h>

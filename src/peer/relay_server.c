@@ -1,5 +1,5 @@
-/* The relay's two streams of a pair each wait for the first packet of their client, which shows where it is. They are gone with the first of
- * them, or with the pair. */
+/* The relay's two streams of a pair each wait for the first packet of their client, which shows where it is. They are gone with the first
+ * of them, or with the pair. */
 #include "peer/relay_server.h"
 
 #include <stdlib.h>

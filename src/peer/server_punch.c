@@ -1,5 +1,5 @@
-/* Messages of a client that punches. Each is answered once it is known what NAT we are behind; the answer is one more step of hole punching,
- * as of now. (spec: swarm, 4.10, server) */
+/* Messages of a client that punches. Each is answered once it is known what NAT we are behind; the answer is one more step of hole
+ * punching, as of now. (spec: swarm, 4.10, server) */
 #include "crypto/hash.h"
 #include "peer/server_private.h"
 

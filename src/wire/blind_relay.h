@@ -1,9 +1,9 @@
-/* blind_relay: the protocol with which a relay is asked to join two streams whose owners cannot reach each other; the relay sees what passes
- * only sealed. Both sides, without I/O. (spec: swarm, 6; npm blind-relay 1)
+/* blind_relay: the protocol with which a relay is asked to join two streams whose owners cannot reach each other; the relay sees what
+ * passes only sealed. Both sides, without I/O. (spec: swarm, 6; npm blind-relay 1)
  *
- * On a channel `blind-relay` whose id is the client's key, a client says: my stream N is the first (or second) half of this token. When the
- * relay has both halves it makes a stream for each, joins them, and tells each client its stream's id. A pair ends when either channel closes
- * or unpairs it.
+ * On a channel `blind-relay` whose id is the client's key, a client says: my stream N is the first (or second) half of this token. When
+ * the relay has both halves it makes a stream for each, joins them, and tells each client its stream's id. A pair ends when either
+ * channel closes or unpairs it.
  */
 #ifndef HF_WIRE_BLIND_RELAY_H
 #define HF_WIRE_BLIND_RELAY_H
