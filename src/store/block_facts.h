@@ -9,7 +9,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-struct hf_block_fact {
+/* Packed: there may be hundreds of thousands of them. */
+struct __attribute__((packed, aligned(4))) hf_block_fact {
 	uint64_t index;
 	uint64_t value; /* of a block: its position; of a hole: where it ends */
 	uint32_t bytes; /* of a block: its record's */

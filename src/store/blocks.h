@@ -20,7 +20,7 @@
 #include "store/log.h"
 
 #define HF_BLOCKS_RUNS_MAX 8
-#define HF_BLOCKS_MEMORY_BYTES (16u << 20) /* before a checkpoint writes it: 220,000 logs of one block, or 600,000 blocks of one */
+#define HF_BLOCKS_MEMORY_BYTES (16u << 20) /* before a checkpoint writes it: 220,000 logs of one block, or 800,000 blocks of one */
 #define HF_BLOCK_INDEX_MAX (((uint64_t)1 << 62) - 1)
 #define HF_BLOCK_KEEP_ALL UINT64_MAX
 
