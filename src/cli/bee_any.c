@@ -1,5 +1,5 @@
-/* bee_any: values that say their own type, as JSON and back. JSON has neither bytes nor dates: bytes are written as a string in hexadecimal,
- * dates as text, and both are strings when they are read again. */
+/* bee_any: values that say their own type, as JSON and back. JSON has neither bytes nor dates: bytes are written as a string in
+ * hexadecimal, dates as text, and both are strings when they are read again. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

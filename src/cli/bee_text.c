@@ -5,7 +5,8 @@
 #include "codec/hex.h"
 #include "codec/json.h"
 
-static const char *const names[] = {[HF_BEE_BINARY] = "binary", [HF_BEE_UTF8] = "utf-8", [HF_BEE_JSON] = "json", [HF_BEE_COMPACT_ANY] = "any"};
+static const char *const names[] = {[HF_BEE_BINARY] = "binary", [HF_BEE_UTF8] = "utf-8", [HF_BEE_JSON] = "json",
+	[HF_BEE_COMPACT_ANY] = "any"};
 
 const char *hf_cli_bee_encoding_name(enum hf_bee_encoding encoding)
 {

@@ -284,7 +284,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"drive clear", hf_cli_drive_clear, "KEY PATH...", HF_CLI_ARGUMENT_COUNT_MAX, drive_options, true,
 		"Forget the blocks of files, to have their room", "The files stay in the drive, and can be fetched from peers again.\n\n"
 		"  holdfast drive clear --data data --name photos /film.mp4"},
-	{"drive truncate", hf_cli_drive_truncate, "KEY VERSION", 2, drive_options, true, "Take a drive back to an earlier version, onto a new fork",
+	{"drive truncate", hf_cli_drive_truncate, "KEY VERSION", 2, drive_options, true,
+		"Take a drive back to an earlier version, onto a new fork",
 		"What came after is gone, the content of files too. Peers that have it go over to the new fork when they see it.\n\n"
 		"  holdfast drive truncate --data data --name photos 12"},
 	{"drive diff", hf_cli_drive_diff, "KEY FROM [TO]", 3, drive_diff_options, true, "Print which files differ between two versions",
