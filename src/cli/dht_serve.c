@@ -80,7 +80,7 @@ json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
 	hf_dht_node_read_stats(node, &stats);
 	hf_hex_encode(id, state.id, sizeof state.id);
 	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listening",
-		hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.public) : NULL, "persistent",
+		hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.seen) : NULL, "persistent",
 		state.is_persistent, "bootstrapped", state.is_bootstrapped, "firewalled", state.is_firewalled, "online", state.is_online,
 		"id", state.is_persistent ? id : NULL, "nodes", (json_int_t)stats.table_count, "queries", (json_int_t)stats.queries,
 		"requests", (json_int_t)stats.requests, "replies", (json_int_t)stats.replies,
@@ -97,7 +97,7 @@ static void print_state(struct serving *s)
 
 	hf_dht_node_read_state(s->dht.node, &state);
 	hf_address_text(&state.server, true, server);
-	hf_address_text(&state.public, true, seen);
+	hf_address_text(&state.seen, true, seen);
 	snprintf(line, sizeof line, "listening on %s%s%s%s%s%s%s", server, state.has_host ? ", seen as " : "", state.has_host ? seen : "",
 		state.is_persistent ? ", persistent" : ", ephemeral", state.is_firewalled ? "" : ", open",
 		state.is_bootstrapped ? "" : ", looking around", state.is_online ? "" : ", offline");

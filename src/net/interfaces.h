@@ -5,6 +5,6 @@
 #include "base/address.h"
 
 /* Ports are 0. Returns how many there are of at most count_max; 0 also when the system does not say. */
-HF_API size_t hf_interfaces_ipv4(struct hf_address *out, size_t count_max);
+size_t hf_interfaces_ipv4(struct hf_address *out, size_t count_max);
 
 #endif

@@ -344,7 +344,7 @@ void hf_dht_node_read_state(const struct hf_dht_node *node, struct hf_dht_node_s
 		.is_degraded = node->is_degraded,
 		.has_host = node->nat.has_host,
 		.has_port = node->nat.has_host && node->nat.address.port != 0,
-		.public = node->nat.address,
+		.seen = node->nat.address,
 	};
 	if (node->server) {
 		state->server = *hf_udx_socket_address(node->server);

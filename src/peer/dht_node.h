@@ -92,9 +92,9 @@ struct hf_dht_node_state {
 	bool is_bootstrapped, is_persistent, is_firewalled, is_suspended;
 	bool is_online;   /* false: nothing answers */
 	bool is_degraded; /* more than half of all requests are lost */
-	bool has_host;    /* public.ip is known; */
-	bool has_port;    /* public.port, too. Host without port: each destination sees another port (randomised). */
-	struct hf_address public;
+	bool has_host;    /* seen.ip is known */
+	bool has_port;    /* seen.port, too. Host without port: each destination sees another port (randomised). */
+	struct hf_address seen;
 	struct hf_address server, client; /* as bound */
 	uint8_t id[HF_DHT_ID_BYTES];      /* of the table; others see it when is_persistent */
 };

@@ -327,7 +327,7 @@ static int do_node(struct peer *p, const json_t *command, json_t *answer)
 	json_object_set_new(answer, "bootstrapped", json_boolean(is_bootstrapped));
 	json_object_set_new(answer, "firewalled", json_boolean(state.is_firewalled));
 	json_object_set_new(answer, "persistent", json_boolean(state.is_persistent));
-	json_object_set_new(answer, "public", address(&state.public));
+	json_object_set_new(answer, "public", address(&state.seen));
 	const struct {
 		const char *name;
 		uint64_t value;

@@ -16,16 +16,16 @@ struct hf_dht_cache {
 	uint64_t evicted;     /* dropped before their time: it was full */
 };
 
-HF_API void hf_dht_cache_init(struct hf_dht_cache *cache, size_t count_max, uint64_t life_ms, uint64_t seed, uint64_t now_ms);
-HF_API void hf_dht_cache_free(struct hf_dht_cache *cache);
+void hf_dht_cache_init(struct hf_dht_cache *cache, size_t count_max, uint64_t life_ms, uint64_t seed, uint64_t now_ms);
+void hf_dht_cache_free(struct hf_dht_cache *cache);
 static inline size_t hf_dht_cache_count(const struct hf_dht_cache *cache) { return cache->young.count + cache->old.count; }
 /* The bytes, valid until the next change; data NULL: not there. */
-HF_API struct hf_slice hf_dht_cache_get(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
+struct hf_slice hf_dht_cache_get(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
 /* The same without moving it. */
-HF_API struct hf_slice hf_dht_cache_peek(const struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
+struct hf_slice hf_dht_cache_peek(const struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
 /* Adds or replaces. HF_ENOMEM changes nothing. */
-HF_API int hf_dht_cache_put(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES], struct hf_slice bytes);
-HF_API bool hf_dht_cache_remove(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
-HF_API void hf_dht_cache_tick(struct hf_dht_cache *cache, uint64_t now_ms); /* now and then */
+int hf_dht_cache_put(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES], struct hf_slice bytes);
+bool hf_dht_cache_remove(struct hf_dht_cache *cache, const uint8_t key[static HF_DHT_ID_BYTES]);
+void hf_dht_cache_tick(struct hf_dht_cache *cache, uint64_t now_ms); /* now and then */
 
 #endif

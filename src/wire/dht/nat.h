@@ -25,13 +25,13 @@ struct hf_dht_nat {
 	struct hf_address nodes[HF_DHT_NAT_SAMPLES_MAX];
 };
 
-HF_API void hf_dht_nat_init(struct hf_dht_nat *nat, bool is_firewalled);
+void hf_dht_nat_init(struct hf_dht_nat *nat, bool is_firewalled);
 /* node has seen the socket at this address. */
-HF_API void hf_dht_nat_add(struct hf_dht_nat *nat, const struct hf_address *seen, const struct hf_address *node);
-HF_API bool hf_dht_nat_knows_node(const struct hf_dht_nat *nat, const struct hf_address *node); /* it was heard */
+void hf_dht_nat_add(struct hf_dht_nat *nat, const struct hf_address *seen, const struct hf_address *node);
+bool hf_dht_nat_knows_node(const struct hf_dht_nat *nat, const struct hf_address *node); /* it was heard */
 /* No more has to be asked. */
-HF_API bool hf_dht_nat_is_settled(const struct hf_dht_nat *nat);
-HF_API void hf_dht_nat_freeze(struct hf_dht_nat *nat);
+bool hf_dht_nat_is_settled(const struct hf_dht_nat *nat);
+void hf_dht_nat_freeze(struct hf_dht_nat *nat);
 
 /* For punching, open is as good as consistent. */
 static inline bool hf_dht_firewall_is_consistent(uint64_t firewall)

@@ -24,8 +24,8 @@ struct hf_nat_sampler {
 	uint8_t best[2]; /* with port, alone */
 };
 
-HF_API void hf_nat_sampler_init(struct hf_nat_sampler *sampler);
+void hf_nat_sampler_init(struct hf_nat_sampler *sampler);
 /* Returns how often the last samples named it. */
-HF_API unsigned hf_nat_sampler_add(struct hf_nat_sampler *sampler, const struct hf_address *address);
+unsigned hf_nat_sampler_add(struct hf_nat_sampler *sampler, const struct hf_address *address);
 
 #endif

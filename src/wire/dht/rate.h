@@ -14,6 +14,6 @@ struct hf_dht_rate {
 };
 
 /* Counts one request; false: the host has made more than count_max in this second. */
-HF_API bool hf_dht_rate_take(struct hf_dht_rate *rate, const struct hf_address *host, uint64_t now_ms, uint32_t count_max);
+bool hf_dht_rate_take(struct hf_dht_rate *rate, const struct hf_address *host, uint64_t now_ms, uint32_t count_max);
 
 #endif

@@ -30,24 +30,24 @@ struct hf_dht_table {
 	struct hf_dht_entry *oldest, *latest;
 };
 
-HF_API void hf_dht_table_init(struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
-HF_API void hf_dht_table_free(struct hf_dht_table *table);
+void hf_dht_table_init(struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
+void hf_dht_table_free(struct hf_dht_table *table);
 /* Leading bits in common with the table's own id, at most 255. */
-HF_API unsigned hf_dht_table_row_of(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
-HF_API struct hf_dht_entry *hf_dht_table_get(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
+unsigned hf_dht_table_row_of(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
+struct hf_dht_entry *hf_dht_table_get(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
 /* HF_OK; HF_EEXISTS (there already, or our own id), HF_EBUSY (its row is full), HF_ENOMEM. *entry (may be NULL) is the new one. */
-HF_API int hf_dht_table_add(
+int hf_dht_table_add(
 	struct hf_dht_table *table, const struct hf_dht_contact *contact, uint32_t tick, struct hf_dht_entry **entry);
-HF_API void hf_dht_table_remove(struct hf_dht_table *table, struct hf_dht_entry *entry); /* frees it */
-HF_API void hf_dht_table_heard(struct hf_dht_table *table, struct hf_dht_entry *entry);  /* it is the latest now */
+void hf_dht_table_remove(struct hf_dht_table *table, struct hf_dht_entry *entry); /* frees it */
+void hf_dht_table_heard(struct hf_dht_table *table, struct hf_dht_entry *entry);  /* it is the latest now */
 /* The row that an id belongs to; NULL when it is empty. */
-HF_API const struct hf_dht_row *hf_dht_table_row(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
+const struct hf_dht_row *hf_dht_table_row(const struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
 /* Up to count_max nodes for a target: of its row, the rows before it downwards, then those behind it upwards. Not sorted. */
-HF_API size_t hf_dht_table_closest(const struct hf_dht_table *table, const uint8_t target[static HF_DHT_ID_BYTES],
+size_t hf_dht_table_closest(const struct hf_dht_table *table, const uint8_t target[static HF_DHT_ID_BYTES],
 	const struct hf_dht_entry **out, size_t count_max);
 /* One of all, by a random number; NULL when there is none. */
-HF_API struct hf_dht_entry *hf_dht_table_pick(const struct hf_dht_table *table, uint64_t random);
+struct hf_dht_entry *hf_dht_table_pick(const struct hf_dht_table *table, uint64_t random);
 /* Goes over to another id; what does not fit any more is dropped. */
-HF_API int hf_dht_table_rekey(struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
+int hf_dht_table_rekey(struct hf_dht_table *table, const uint8_t id[static HF_DHT_ID_BYTES]);
 
 #endif

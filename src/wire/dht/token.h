@@ -15,10 +15,10 @@ struct hf_dht_tokens {
 	bool used;              /* nothing is rotated before the first was made */
 };
 
-HF_API void hf_dht_tokens_init(struct hf_dht_tokens *tokens, const uint8_t secrets[static 64]); /* random */
-HF_API void hf_dht_token_make(struct hf_dht_tokens *tokens, uint8_t token[static HF_DHT_TOKEN_BYTES], const struct hf_address *host);
-HF_API bool hf_dht_token_is_good(
+void hf_dht_tokens_init(struct hf_dht_tokens *tokens, const uint8_t secrets[static 64]); /* random */
+void hf_dht_token_make(struct hf_dht_tokens *tokens, uint8_t token[static HF_DHT_TOKEN_BYTES], const struct hf_address *host);
+bool hf_dht_token_is_good(
 	const struct hf_dht_tokens *tokens, const uint8_t token[static HF_DHT_TOKEN_BYTES], const struct hf_address *host);
-HF_API void hf_dht_tokens_tick(struct hf_dht_tokens *tokens); /* every HF_DHT_TOKEN_TICK_MS */
+void hf_dht_tokens_tick(struct hf_dht_tokens *tokens); /* every HF_DHT_TOKEN_TICK_MS */
 
 #endif

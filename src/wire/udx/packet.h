@@ -39,16 +39,16 @@ struct hf_udx_block {
 static inline int32_t hf_udx_seq_distance(uint32_t a, uint32_t b) { return (int32_t)(a - b); }
 
 /* Whether it begins as a UDX packet does. */
-HF_API bool hf_udx_header_decode(struct hf_udx_header *header, struct hf_slice datagram);
-HF_API void hf_udx_header_encode(const struct hf_udx_header *header, uint8_t out[static HF_UDX_HEADER_BYTES]);
+bool hf_udx_header_decode(struct hf_udx_header *header, struct hf_slice datagram);
+void hf_udx_header_encode(const struct hf_udx_header *header, uint8_t out[static HF_UDX_HEADER_BYTES]);
 /* What follows header and padding. False: there is less than data offset says. */
-HF_API bool hf_udx_packet_payload(const struct hf_udx_header *header, struct hf_slice datagram, struct hf_slice *payload);
+bool hf_udx_packet_payload(const struct hf_udx_header *header, struct hf_slice datagram, struct hf_slice *payload);
 /* Where the blocks of a packet with SACK lie: data offset says how many bytes they have, 0 or too many: all. A rest of less than a block
  * is ignored. */
-HF_API struct hf_slice hf_udx_packet_blocks(const struct hf_udx_header *header, struct hf_slice datagram);
-HF_API struct hf_udx_block hf_udx_block_decode(const uint8_t *data);
-HF_API void hf_udx_block_encode(struct hf_udx_block block, uint8_t out[static HF_UDX_BLOCK_BYTES]);
+struct hf_slice hf_udx_packet_blocks(const struct hf_udx_header *header, struct hf_slice datagram);
+struct hf_udx_block hf_udx_block_decode(const uint8_t *data);
+void hf_udx_block_encode(struct hf_udx_block block, uint8_t out[static HF_UDX_BLOCK_BYTES]);
 /* A stream's number inside a header that is not decoded otherwise. */
-HF_API void hf_udx_header_set_id(uint8_t *header, uint32_t id);
+void hf_udx_header_set_id(uint8_t *header, uint32_t id);
 
 #endif
