@@ -6,6 +6,7 @@ import { Scene, blocks, download, hex, until } from './lib/core.mjs'
 import { run } from './lib/command.mjs'
 import { all, entry, filled, theirs } from './lib/bee.mjs'
 import * as drives from './lib/drive.mjs'
+import { Scene as Swarms } from './lib/swarm.mjs'
 
 const examples = process.env.EXAMPLES ?? new URL('../../build/examples', import.meta.url).pathname
 const timeout = 60000
@@ -165,4 +166,28 @@ test('drive reads a file of the package, and fetches nothing else', { timeout },
   assert.equal(out, drives.file(1, 200000).toString())
   assert.equal((await theirDrive.getBlobs()).core.uploaded, 4)
   assert.match((await cat('/nothing')).err, /no such file/)
+})
+
+test('swarm finds the package and another of its kind by the key, and both grow with it', { timeout }, async t => {
+  const scene = await Swarms.of(t)
+  const { swarm, store } = await scene.peer()
+  const core = store.get({ name: 'log' })
+  await core.append(blocks(50))
+  await swarm.join(core.discoveryKey).flushed()
+  const { host, port } = scene.bootstrap[0]
+  const follow = () => {
+    const follower = { out: '', log: '' }
+    const child = spawn(`${examples}/swarm`, [scene.place(), `${host}:${port}`, core.id], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.on('data', data => { follower.out += data })
+    child.stderr.on('data', data => { follower.log += data })
+    follower.exited = new Promise(resolve => child.once('close', resolve))
+    follower.stop = () => { child.kill('SIGTERM'); return follower.exited }
+    scene.onEnd(() => child.kill('SIGKILL'))
+    return follower
+  }
+  const followers = [follow(), follow()]
+  for (const follower of followers) await until(() => follower.out.includes('length 50\n'), 20000)
+  await core.append(blocks(10))
+  for (const follower of followers) await until(() => follower.out.includes('length 60\n'), 20000)
+  for (const follower of followers) assert.equal(await follower.stop(), 0, follower.log)
 })
