@@ -22,7 +22,7 @@ struct hf_udx_socket_events {
 /* options may be NULL; its env, wake and context are set here. */
 HF_API int hf_udx_net_new(struct hf_udx_net **out, struct hf_udp_host *host, const struct hf_udx_options *options);
 /* Frees the session and closes its sockets. Streams are freed before (asserted by the session); what they queued last (DESTROY) is sent
- * once more before. NULL is fine. */
+ * once more before. Not from an event. NULL is fine. */
 HF_API void hf_udx_net_free(struct hf_udx_net *net);
 HF_API struct hf_udx *hf_udx_net_session(struct hf_udx_net *net);
 HF_API struct hf_udp_host *hf_udx_net_host(struct hf_udx_net *net);

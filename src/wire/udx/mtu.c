@@ -12,6 +12,9 @@ static unsigned maximum(const struct hf_udx_stream *stream)
 
 void hf_udx_mtu_init(struct hf_udx_stream *stream)
 {
+	/* A probe of an earlier path says nothing about this one. */
+	for (uint32_t seq = stream->una; seq != stream->next_seq; seq++)
+		hf_udx_sent_at(stream, seq)->is_probe = false;
 	stream->mtu = (struct hf_udx_mtu){.packet_bytes = HF_UDX_PACKET_BYTES_BASE};
 }
 

@@ -130,7 +130,7 @@ HF_API const struct hf_udx_path *hf_udx_stream_path(const struct hf_udx_stream *
 HF_API int hf_udx_stream_change_remote(struct hf_udx_stream *stream, const struct hf_udx_path *path, uint32_t remote_id);
 
 /* A piece of what is written. release(owner) is called when the bytes are acknowledged or dropped, at once when they were copied (as
- * short ones are); NULL: they live as long as the stream. */
+ * short ones are), from whatever call that happens in: it must not use the session. NULL: they live as long as the stream. */
 struct hf_udx_piece {
 	struct hf_slice bytes;
 	void *owner;

@@ -341,6 +341,27 @@ static void test_packets_in_flight_at_a_change_of_remote_are_sent_again_to_the_o
 	pair_close(&p);
 }
 
+static void test_a_probe_that_is_acknowledged_after_a_change_of_remote_says_nothing(void **state)
+{
+	static uint8_t payload[20000];
+	struct hf_udx_stats stats;
+	struct pair p;
+	(void)state;
+	pair_open(&p, 0, 0);
+	hf_udx_stream_write_copy(p.a.stream, text("x"));
+	pair_settle(&p);
+	hf_udx_stream_write_copy(p.a.stream, hf_slice(payload, sizeof payload));
+	size_t sent = pair_drop(&p, &p.a); /* a probe among them */
+	assert_int_equal(hf_udx_stream_change_remote(p.a.stream, &p.a.path, hf_udx_stream_id(p.b.stream)), HF_OK);
+	feed(&p, 0, 0, 1 + (uint32_t)sent, 100000, hf_slice(NULL, 0));
+	hf_udx_stream_read_stats(p.a.stream, &stats);
+	assert_int_equal(stats.packet_bytes, 1200);
+	assert_int_equal(stats.in_flight_packets, 0);
+	hf_udx_stream_write_copy(p.a.stream, hf_slice(payload, sizeof payload));
+	assert_in_range(pair_drop(&p, &p.a), 10, 40);
+	pair_close(&p);
+}
+
 static void test_refused_packets_come_again_when_the_socket_takes_more(void **state)
 {
 	struct hf_udx_packet packets[HF_UDX_SEND_COUNT_MAX];
@@ -685,6 +706,7 @@ int main(void)
 		cmocka_unit_test(test_messages_arrive_also_empty_ones_and_are_never_sent_again),
 		cmocka_unit_test(test_acknowledgements_of_what_was_never_sent_are_ignored),
 		cmocka_unit_test(test_packets_in_flight_at_a_change_of_remote_are_sent_again_to_the_old_one),
+		cmocka_unit_test(test_a_probe_that_is_acknowledged_after_a_change_of_remote_says_nothing),
 		cmocka_unit_test(test_refused_packets_come_again_when_the_socket_takes_more),
 		cmocka_unit_test(test_a_closed_socket_closes_its_streams),
 		cmocka_unit_test(test_a_stream_may_be_freed_in_its_events),
