@@ -173,12 +173,15 @@ size_t hf_udp_sender_send(struct hf_udp_sender *sender, int fd, struct hf_udp_co
 		if (is_full(errno))
 			return done;
 		unsigned run = sender->packet_counts[0];
-		if (run > 1 && (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOPROTOOPT))
-			sender->has_no_segmentation = true;
+		uint64_t failed_before = counters->failed_packets;
+		bool is_unknown = run > 1 && (errno == EIO || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOPROTOOPT);
 		size_t singles = send_singly(sender, fd, counters, packets + done, run);
 		done += singles;
 		if (singles < run)
 			return done;
+		/* It was not a packet that is too large for the link. */
+		if (is_unknown && counters->failed_packets == failed_before)
+			sender->has_no_segmentation = true;
 	}
 	return done;
 }
