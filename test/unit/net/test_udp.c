@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -242,14 +243,19 @@ static void on_datagram(void *context, struct hf_udx_socket *socket, const struc
 
 static const struct hf_udx_socket_events socket_events = {.datagram = on_datagram};
 
-static void open_peer(struct world *w, struct peer *p)
+static void open_peer_at(struct world *w, struct peer *p, const char *at)
 {
 	struct hf_address address;
 	*p = (struct peer){0};
-	assert_int_equal(hf_address_parse("127.0.0.1:0", &address, NULL), HF_OK);
+	assert_int_equal(hf_address_parse(at, &address, NULL), HF_OK);
 	assert_int_equal(hf_udx_net_new(&p->net, w->host, NULL), HF_OK);
 	assert_int_equal(hf_udx_socket_open(&p->socket, p->net, &address, &socket_events, p, NULL), HF_OK);
 	assert_int_equal(hf_udx_stream_new(&p->stream, hf_udx_net_session(p->net), 0, &udx_events, p), HF_OK);
+}
+
+static void open_peer(struct world *w, struct peer *p)
+{
+	open_peer_at(w, p, "127.0.0.1:0");
 }
 
 static void connect_peers(struct peer *one, struct peer *two)
@@ -264,15 +270,14 @@ static void close_peer(struct peer *p)
 	hf_udx_net_free(p->net);
 }
 
-static void test_streams_carry_bytes_over_real_sockets(void **state)
+static void carry(const char *at)
 {
 	static uint8_t block[1 << 20];
 	struct peer one, two;
 	struct world w;
-	(void)state;
 	open_world(&w);
-	open_peer(&w, &one);
-	open_peer(&w, &two);
+	open_peer_at(&w, &one, at);
+	open_peer_at(&w, &two, at);
 	connect_peers(&one, &two);
 	connect_peers(&two, &one);
 	for (int i = 0; i < 16; i++)
@@ -287,6 +292,33 @@ static void test_streams_carry_bytes_over_real_sockets(void **state)
 	close_peer(&one);
 	close_peer(&two);
 	close_world(&w);
+}
+
+static void test_streams_carry_bytes_over_real_sockets(void **state)
+{
+	(void)state;
+	carry("127.0.0.1:0");
+}
+
+static bool has_ipv6(void)
+{
+	struct sockaddr_storage name;
+	struct hf_address address;
+	assert_int_equal(hf_address_parse("[::1]:0", &address, NULL), HF_OK);
+	socklen_t length = hf_address_to_sockaddr(&address, &name);
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	bool has = fd >= 0 && bind(fd, (struct sockaddr *)&name, length) == 0;
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+static void test_streams_carry_bytes_over_ipv6(void **state)
+{
+	(void)state;
+	if (!has_ipv6())
+		skip();
+	carry("[::1]:0");
 }
 
 static void test_what_is_not_udx_goes_to_the_owner_who_may_close_the_socket(void **state)
@@ -320,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_a_port_in_use_and_an_address_that_is_not_ours_are_named),
 		cmocka_unit_test(test_packets_without_a_way_are_lost_and_do_not_stop_the_others),
 		cmocka_unit_test(test_streams_carry_bytes_over_real_sockets),
+		cmocka_unit_test(test_streams_carry_bytes_over_ipv6),
 		cmocka_unit_test(test_what_is_not_udx_goes_to_the_owner_who_may_close_the_socket),
 	};
 	return cmocka_run_group_tests_name("net/udp", tests, NULL, NULL);

@@ -26,7 +26,8 @@ static bool feed(struct pair *p, uint8_t type, uint32_t seq, uint32_t ack, uint3
 	static uint8_t packet[65536];
 	struct hf_udx_header header = {type, 0, hf_udx_stream_id(p->a.stream), window, seq, ack};
 	hf_udx_header_encode(&header, packet);
-	memcpy(packet + HF_UDX_HEADER_BYTES, payload.data, payload.length);
+	if (payload.length)
+		memcpy(packet + HF_UDX_HEADER_BYTES, payload.data, payload.length);
 	return hf_udx_recv(p->a.udx, p->now_us, &p->a, &p->a.path.remote, packet, HF_UDX_HEADER_BYTES + payload.length);
 }
 
