@@ -1,7 +1,8 @@
 /* Packets that come. What is next in order is handed over where it lies; the rest is kept in a ring of slots by sequence number,
  * [taken_seq, kept_end): up to `ack` it waits for its reader, beyond it came early.
  *
- * Bounds: kept bytes, and the distance from the first slot to the last. Past them a packet is dropped as if it had been lost. */
+ * Bounds: kept bytes, of a stream and of all, and the distance from the first slot to the last. Past them a packet is dropped as if it
+ * had been lost. */
 #include "wire/udx/udx_private.h"
 
 #define SLOT_COUNT_MIN 16u
@@ -17,14 +18,23 @@ static struct hf_udx_kept **slot_at(const struct hf_udx_stream *stream, uint32_t
 
 static uint32_t limit(const struct hf_udx_stream *stream)
 {
-	uint32_t max = stream->udx->options.receive_bytes_max;
-	return stream->is_connected || max < HF_UDX_UNCONNECTED_BYTES_MAX ? max : HF_UDX_UNCONNECTED_BYTES_MAX;
+	const struct hf_udx *udx = stream->udx;
+	uint32_t max = udx->options.receive_bytes_max;
+	bool has_all = stream->is_connected && udx->kept_bytes < udx->options.kept_bytes_max;
+	return has_all || max < HF_UDX_UNCONNECTED_BYTES_MAX ? max : HF_UDX_UNCONNECTED_BYTES_MAX;
 }
 
+/* A stream that is read needs no room for what comes in order, whatever the others keep. */
 uint32_t hf_udx_stream_window(const struct hf_udx_stream *stream)
 {
-	uint32_t max = stream->udx->options.receive_bytes_max;
+	uint32_t max = stream->is_paused ? limit(stream) : stream->udx->options.receive_bytes_max;
 	return stream->kept_bytes < max ? max - stream->kept_bytes : 0;
+}
+
+static void count_kept(struct hf_udx_stream *stream, int64_t change)
+{
+	stream->kept_bytes += (uint32_t)change;
+	stream->udx->kept_bytes += (uint64_t)change;
 }
 
 static struct hf_udx_kept *new_kept(struct hf_udx *udx, uint32_t length)
@@ -86,7 +96,7 @@ static bool keep(struct hf_udx_stream *stream, uint32_t seq, uint8_t type, struc
 	*slot_at(stream, seq) = kept;
 	if (stream->kept_count++ == 0 || hf_udx_seq_distance(seq, stream->kept_end) >= 0)
 		stream->kept_end = seq + 1;
-	stream->kept_bytes += kept->length;
+	count_kept(stream, kept->length);
 	return true;
 }
 
@@ -108,7 +118,8 @@ void hf_udx_stream_free_kept(struct hf_udx_stream *stream)
 	}
 	free(stream->kept);
 	stream->kept = NULL;
-	stream->kept_capacity = stream->early_count = stream->kept_bytes = 0;
+	stream->kept_capacity = stream->early_count = 0;
+	count_kept(stream, -(int64_t)stream->kept_bytes);
 }
 
 /* One packet to the reader; false: the stream is no more. */
@@ -134,7 +145,7 @@ void hf_udx_stream_hand_over(struct hf_udx_stream *stream)
 		struct hf_udx_kept **slot = slot_at(stream, stream->taken_seq), *kept = *slot;
 		*slot = NULL;
 		stream->kept_count--;
-		stream->kept_bytes -= kept->length;
+		count_kept(stream, -(int64_t)kept->length);
 		struct hf_udx *udx = stream->udx;
 		bool is_live = hand_over(stream, kept->type, kept->data, kept->length);
 		free_kept(udx, kept);

@@ -16,6 +16,8 @@ int hf_udx_new(struct hf_udx **out, const struct hf_udx_options *options)
 	udx->options = *options;
 	if (udx->options.receive_bytes_max == 0)
 		udx->options.receive_bytes_max = HF_UDX_RECEIVE_BYTES_MAX;
+	if (udx->options.kept_bytes_max == 0)
+		udx->options.kept_bytes_max = HF_UDX_KEPT_BYTES_MAX;
 	if (udx->options.stream_count_max == 0)
 		udx->options.stream_count_max = HF_UDX_STREAM_COUNT_MAX;
 	if (udx->options.packet_bytes_max == 0 || udx->options.packet_bytes_max > HF_UDX_PACKET_BYTES_MAX)
@@ -272,4 +274,5 @@ void hf_udx_read_counters(const struct hf_udx *udx, struct hf_udx_counters *coun
 {
 	*counters = udx->counters;
 	counters->stream_count = udx->stream_count;
+	counters->kept_bytes = udx->kept_bytes;
 }

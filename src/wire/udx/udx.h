@@ -23,7 +23,8 @@
 
 #define HF_UDX_PACKET_BYTES_MAX 1500u /* the largest IP packet that is ever sent, header included */
 #define HF_UDX_RECEIVE_BYTES_MAX (4u << 20)
-#define HF_UDX_UNCONNECTED_BYTES_MAX (64u << 10) /* of what came before connect */
+#define HF_UDX_KEPT_BYTES_MAX (256u << 20)       /* of all streams together */
+#define HF_UDX_UNCONNECTED_BYTES_MAX (64u << 10) /* of what came before connect; and of each stream when all together keep too much */
 #define HF_UDX_LOW_BYTES (256u << 10)
 #define HF_UDX_PENDING_BYTES_MAX (1u << 30) /* with so much waiting, a write more is refused */
 #define HF_UDX_MESSAGE_COUNT_MAX 256u       /* that wait to be sent; the oldest is dropped then */
@@ -65,6 +66,7 @@ struct hf_udx_options {
 	void (*wake)(void *context);   /* something wants to be sent, or an event to be told; may be NULL */
 	void *context;
 	uint32_t receive_bytes_max;    /* per stream; 0: HF_UDX_RECEIVE_BYTES_MAX */
+	uint64_t kept_bytes_max;       /* of all streams; past it each keeps HF_UDX_UNCONNECTED_BYTES_MAX. 0: HF_UDX_KEPT_BYTES_MAX */
 	uint32_t stream_count_max;     /* 0: HF_UDX_STREAM_COUNT_MAX */
 	uint16_t packet_bytes_max;     /* at most HF_UDX_PACKET_BYTES_MAX, which is what 0 means; the link's MTU if it is known */
 };
@@ -103,7 +105,7 @@ struct hf_udx_counters {
 	uint64_t retransmitted_packets, timeouts, lost_packets;
 	uint64_t dropped_packets; /* received for a stream, and of no use: malformed, past a bound, refused by firewall */
 	uint64_t relayed_packets;
-	uint64_t stream_count; /* now */
+	uint64_t stream_count, kept_bytes; /* now */
 };
 HF_API void hf_udx_read_counters(const struct hf_udx *udx, struct hf_udx_counters *counters);
 

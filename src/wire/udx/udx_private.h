@@ -178,7 +178,7 @@ struct hf_udx_stream {
 	uint32_t kept_end;   /* behind the highest kept packet */
 	uint32_t next_block; /* where the next list of blocks begins, when the last one was too long */
 	uint32_t kept_count, early_count;
-	uint32_t kept_bytes; /* as allocated */
+	uint32_t kept_bytes; /* payload */
 	uint32_t kept_capacity; /* slots; a power of two */
 	struct hf_udx_kept **kept;
 
@@ -240,6 +240,7 @@ struct hf_udx {
 	struct hf_udx_stream_list ready, parked;
 	struct hf_udx_stream *tells;
 	uint32_t stream_count;
+	uint64_t kept_bytes; /* of all streams */
 	void *blocked[HF_UDX_BLOCKED_COUNT_MAX];
 	uint32_t blocked_count;
 	uint32_t kept_slots_max;

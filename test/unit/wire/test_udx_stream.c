@@ -199,6 +199,41 @@ static void test_a_paused_stream_keeps_a_bounded_amount_and_closes_its_window(vo
 	pair_close(&p);
 }
 
+static void test_all_streams_together_keep_a_bounded_amount(void **state)
+{
+	static uint8_t payload[1000];
+	struct hf_udx_options options = {.kept_bytes_max = 150000};
+	struct hf_udx_counters counters;
+	struct hf_udx_stats stats;
+	struct pair p;
+	(void)state;
+	pair_open_unconnected(&p, 0, 0, &options);
+	pair_connect(&p, &p.a);
+	hf_udx_stream_pause(p.a.stream);
+	for (uint32_t seq = 0; seq < 1000; seq++)
+		feed(&p, HF_UDX_DATA, seq, 0, 1, hf_slice(payload, sizeof payload));
+	hf_udx_read_counters(p.a.udx, &counters);
+	assert_int_equal(counters.kept_bytes, 150000);
+	assert_int_equal(header_of(pair_pull_one(&p, &p.a)).window_bytes, 0);
+	/* Another one still has its share, and what comes in order is not kept at all. */
+	struct hf_udx_stream *first = p.a.stream;
+	assert_int_equal(hf_udx_stream_new(&p.a.stream, p.a.udx, 0, &end_events, &p.a), HF_OK);
+	pair_connect(&p, &p.a);
+	for (uint32_t seq = 1; seq < 1000; seq++)
+		feed(&p, HF_UDX_DATA, seq, 0, 1, hf_slice(payload, sizeof payload));
+	hf_udx_stream_read_stats(p.a.stream, &stats);
+	assert_int_equal(stats.kept_bytes, 66000);
+	feed(&p, HF_UDX_DATA, 0, 0, 1, hf_slice(payload, sizeof payload));
+	assert_int_equal(p.a.data.length, 67000);
+	for (uint32_t seq = 67; seq < 500; seq++)
+		feed(&p, HF_UDX_DATA, seq, 0, 1, hf_slice(payload, sizeof payload));
+	assert_int_equal(p.a.data.length, 500000);
+	hf_udx_stream_free(first);
+	hf_udx_read_counters(p.a.udx, &counters);
+	assert_int_equal(counters.kept_bytes, 0);
+	pair_close(&p);
+}
+
 static void test_early_packets_are_kept_up_to_the_bound(void **state)
 {
 	static uint8_t payload[1000];
@@ -700,6 +735,7 @@ int main(void)
 		cmocka_unit_test(test_packets_of_every_length_arrive),
 		cmocka_unit_test(test_data_offset_is_skipped_and_too_large_a_one_drops_the_packet),
 		cmocka_unit_test(test_a_paused_stream_keeps_a_bounded_amount_and_closes_its_window),
+		cmocka_unit_test(test_all_streams_together_keep_a_bounded_amount),
 		cmocka_unit_test(test_early_packets_are_kept_up_to_the_bound),
 		cmocka_unit_test(test_the_sender_stops_at_a_closed_window_and_asks),
 		cmocka_unit_test(test_a_heartbeat_is_answered_with_an_acknowledgement),

@@ -64,7 +64,7 @@ static void on_closed(void *context, struct hf_udx_stream *stream, int code)
 	end->stream = NULL;
 }
 
-static const struct hf_udx_events events = {.data = on_data,
+const struct hf_udx_events end_events = {.data = on_data,
 	.end = on_end,
 	.drained = on_drained,
 	.message = on_message,
@@ -102,7 +102,7 @@ static void open_end(struct pair *p, struct pair_end *end, uint32_t id, uint16_t
 	assert_int_equal(hf_address_parse("192.0.2.1:0", &end->path.remote, NULL), HF_OK);
 	end->path.remote.port = port_of_other;
 	assert_int_equal(hf_udx_new(&end->udx, &own), HF_OK);
-	assert_int_equal(hf_udx_stream_new(&end->stream, end->udx, id, &events, end), HF_OK);
+	assert_int_equal(hf_udx_stream_new(&end->stream, end->udx, id, &end_events, end), HF_OK);
 }
 
 void pair_open_unconnected(struct pair *p, uint32_t id_a, uint32_t id_b, const struct hf_udx_options *options)

@@ -26,7 +26,9 @@ struct pair {
 	uint8_t packet[65536];
 };
 
-/* id 0: random. b's stream is not made when only_a. */
+extern const struct hf_udx_events end_events; /* of both ends' streams; context: the pair_end */
+
+/* id 0: random. */
 void pair_open(struct pair *p, uint32_t id_a, uint32_t id_b);
 void pair_open_unconnected(struct pair *p, uint32_t id_a, uint32_t id_b, const struct hf_udx_options *options);
 void pair_connect(struct pair *p, struct pair_end *end);
