@@ -26,12 +26,19 @@ struct hf_relay_server {
 	struct hf_blind_relay *relay;
 	struct link *links;
 	struct visitor *visitors;
+	uint64_t relayed_bytes; /* of links that are gone */
 };
 
 /* ---- Streams ---- */
 
+static uint64_t bytes_of(const struct link *link)
+{
+	return hf_udx_stream_relayed_bytes(link->streams[0]) + hf_udx_stream_relayed_bytes(link->streams[1]);
+}
+
 static void free_link(struct link *link)
 {
+	link->server->relayed_bytes += bytes_of(link);
 	HF_LIST_REMOVE(link->server->links, link);
 	for (int half = 0; half < 2; half++)
 		hf_udx_stream_free(link->streams[half]);
@@ -79,6 +86,8 @@ static int on_join(void *context, const uint32_t remote_ids[static 2], uint32_t 
 		free(link);
 		return error;
 	}
+	for (int half = 0; half < 2; half++)
+		hf_udx_stream_set_relay_rate(link->streams[half], server->options.bytes_per_s);
 	link->server = server;
 	HF_LIST_PUSH(server->links, link);
 	*out = link;
@@ -173,6 +182,7 @@ int hf_relay_server_new(struct hf_relay_server **out, struct hf_dht_connector *c
 		return hf_fail(failure, error, "the options of the relay: %s", hf_error_text(error));
 	}
 	server->connector = connector;
+	server->options.bytes_per_s = server->options.bytes_per_s > 0 ? server->options.bytes_per_s : HF_RELAY_BYTES_PER_S;
 	error = begin(server, failure);
 	if (error != HF_OK) {
 		hf_relay_server_free(server);
@@ -205,4 +215,13 @@ const uint8_t *hf_relay_server_public_key(const struct hf_relay_server *server)
 void hf_relay_server_read_stats(const struct hf_relay_server *server, struct hf_blind_relay_stats *stats)
 {
 	hf_blind_relay_read_stats(server->relay, stats);
+}
+
+uint64_t hf_relay_server_relayed_bytes(const struct hf_relay_server *server)
+{
+	uint64_t bytes = server->relayed_bytes;
+
+	for (const struct link *link = server->links; link != NULL; link = link->next)
+		bytes += bytes_of(link);
+	return bytes;
 }

@@ -7,12 +7,15 @@
 #include "peer/connector.h"
 #include "wire/blind_relay.h"
 
+#define HF_RELAY_BYTES_PER_S (4u << 20)
+
 struct hf_relay_server;
 
 struct hf_relay_server_options {
 	size_t size; /* sizeof this struct */
 	const uint8_t *secret_key; /* HF_SIGN_SECRET_BYTES: what it listens as; copied */
 	struct hf_blind_relay_limits limits; /* zeroes: the defaults */
+	uint32_t bytes_per_s;                /* of each stream, in each direction; what comes above is dropped. 0: HF_RELAY_BYTES_PER_S */
 	/* As of a server: true refuses who connects. May be NULL. */
 	bool (*firewall)(void *context, struct hf_relay_server *server, const uint8_t remote_key[static HF_SIGN_PUBLIC_BYTES],
 		const struct hf_address *from);
@@ -27,5 +30,6 @@ HF_API int hf_relay_server_new(struct hf_relay_server **out, struct hf_dht_conne
 HF_API void hf_relay_server_free(struct hf_relay_server *server);
 HF_API const uint8_t *hf_relay_server_public_key(const struct hf_relay_server *server);
 HF_API void hf_relay_server_read_stats(const struct hf_relay_server *server, struct hf_blind_relay_stats *stats);
+HF_API uint64_t hf_relay_server_relayed_bytes(const struct hf_relay_server *server); /* so far, both directions */
 
 #endif

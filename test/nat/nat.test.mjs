@@ -1,6 +1,7 @@
 // Peers behind NATs of every kind find a way to each other, ours with ours and ours with the package's. Needs root; see lab.
 //
-// PAIRS="port-symmetric …" chooses the pairs of server's and client's NAT, WHO="ours-ours …" who is server and client.
+// By default ours dials ours through eight pairs of NATs, and the package's through some. RUNS="port-symmetric:ours-js …" chooses pairs of
+// server's and client's NAT and who is which; RELAYED="js-ours-ours …" server, client and relay; UPGRADED as well. ALL=1 tries every one.
 import assert from 'node:assert/strict'
 import { spawn, execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -15,8 +16,12 @@ const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 const bootstrap = ['9.9.0.101:49737']
 const words = (name, otherwise) => (process.env[name] ?? otherwise).split(/\s+/)
 
-const pairs = words('PAIRS', 'none-none none-port port-none port-port port-full address-port symmetric-port port-symmetric')
-const who = words('WHO', 'ours-ours js-ours ours-js')
+const pairs = 'none-none none-port port-none port-port port-full address-port symmetric-port port-symmetric'.split(' ')
+const all = pairs.flatMap(pair => ['ours-ours', 'js-ours', 'ours-js'].map(who => `${pair}:${who}`))
+const some = [...pairs.map(pair => `${pair}:ours-ours`), 'port-port:js-ours', 'port-port:ours-js', 'address-port:js-ours', 'symmetric-port:ours-js']
+const runs = words('RUNS', (process.env.ALL ? all : some).join(' '))
+const relayed = words('RELAYED', process.env.ALL ? 'ours-ours-ours js-ours-ours ours-js-ours ours-ours-js js-ours-js ours-js-js' : 'ours-ours-ours js-ours-js ours-js-ours')
+const upgraded = words('UPGRADED', process.env.ALL ? 'ours-ours-ours js-ours-ours' : 'ours-ours-ours')
 const patience = 90000
 
 class Script {
@@ -54,9 +59,9 @@ before(async () => {
 after(async () => {
   await network?.end()
   execFileSync(lab, ['down'])
-  console.log('\nserver     client     who        way       ms')
+  console.log('\nserver     client     who            way                ms')
   for (const { server, client, names, way, ms } of outcomes) {
-    console.log(server.padEnd(10), client.padEnd(10), names.padEnd(10), way.padEnd(9), ms)
+    console.log(server.padEnd(10), client.padEnd(10), names.padEnd(14), way.padEnd(18), ms)
   }
   const count = way => outcomes.filter(outcome => outcome.way.startsWith(way)).length
   console.log(`direct ${count('direct')}, punched ${count('punched')}, relayed ${count('relayed')}, failed ${count('failed')}`)
@@ -116,27 +121,26 @@ const diallers = {
   }
 }
 
-for (const pair of pairs) {
-  for (const names of who) {
-    test(`server behind ${pair.split('-')[0]}, client behind ${pair.split('-')[1]}, ${names}`, async () => {
-      const [server, client] = pair.split('-')
-      const [listens, dials] = names.split('-')
-      execFileSync(lab, ['side', 'A', server])
-      execFileSync(lab, ['side', 'B', client])
-      const listener = await listeners[listens]()
-      try {
-        const { way, ms } = await diallers[dials](listener.key)
-        outcomes.push({ server, client, names, way, ms })
-        assert.doesNotMatch(way, /failed/)
-      } finally {
-        await listener.end()
-      }
-    })
-  }
+for (const run of runs.filter(Boolean)) {
+  const [pair, names] = run.split(':')
+  const [server, client] = pair.split('-')
+  test(`server behind ${server}, client behind ${client}, ${names}`, async () => {
+    const [listens, dials] = names.split('-')
+    execFileSync(lab, ['side', 'A', server])
+    execFileSync(lab, ['side', 'B', client])
+    const listener = await listeners[listens]()
+    try {
+      const { way, ms } = await diallers[dials](listener.key)
+      outcomes.push({ server, client, names, way, ms })
+      assert.doesNotMatch(way, /failed/)
+    } finally {
+      await listener.end()
+    }
+  })
 }
 
 // Two symmetric NATs: only a relay helps. server-client-relay.
-for (const names of words('RELAYED', 'ours-ours-ours js-ours-ours ours-js-ours ours-ours-js js-ours-js ours-js-js').filter(Boolean)) {
+for (const names of relayed.filter(Boolean)) {
   test(`both behind symmetric NATs, over a relay, ${names}`, async () => {
     const [listens, dials, middle] = names.split('-')
     execFileSync(lab, ['side', 'A', 'symmetric'])
@@ -154,7 +158,7 @@ for (const names of words('RELAYED', 'ours-ours-ours js-ours-ours ours-js-ours o
   })
 }
 
-for (const names of words('UPGRADED', 'ours-ours-ours js-ours-ours').filter(Boolean)) {
+for (const names of upgraded.filter(Boolean)) {
   test(`relayed at first, then directly, ${names}`, async () => {
     const [listens, dials, middle] = names.split('-')
     execFileSync(lab, ['side', 'A', 'port'])
