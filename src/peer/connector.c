@@ -175,6 +175,7 @@ void hf_dht_connector_free(struct hf_dht_connector *connector)
 		hf_path_abandon(connector->paths);
 	while (connector->sockets != NULL)
 		hf_punch_socket_close(connector->sockets);
+	hf_dht_way_forget_socket(connector, NULL);
 	while (connector->newest != NULL)
 		forget(connector, connector->newest);
 	hf_map_free(&connector->relay_memories);

@@ -8,8 +8,10 @@
 #include "wire/dht/nat.h"
 
 #define HF_DHT_LOCAL_ADDRESSES_MAX 8u
+#define HF_DHT_WAYS_MAX 256u /* kept open; the oldest is forgotten */
 
 struct hf_dht_relay_memory;
+struct hf_dht_kept_way;
 
 struct hf_dht_connector {
 	struct hf_dht_connector_options options;
@@ -21,6 +23,8 @@ struct hf_dht_connector {
 	struct hf_path *paths;
 	struct hf_map relay_memories; /* by public key */
 	struct hf_dht_relay_memory *newest, *oldest;
+	struct hf_dht_kept_way *ways;
+	size_t way_count;
 	struct hf_address local_addresses[HF_DHT_LOCAL_ADDRESSES_MAX];
 	size_t local_address_count;
 	uint64_t random_punched_ms; /* when the last one ended; 0: never */
@@ -37,6 +41,16 @@ void hf_dht_relays_remember(struct hf_dht_connector *connector, const uint8_t ke
 	const struct hf_address *relays, size_t count);
 size_t hf_dht_relays_recall(struct hf_dht_connector *connector, const uint8_t key[static HF_SIGN_PUBLIC_BYTES],
 	struct hf_address out[static HF_DHT_DIAL_RELAYS_MAX]);
+
+/* ---- Ways that are kept open ---- */
+
+/* Both sides want the way to be found again: the next dial tries it first. */
+void hf_dht_way_keep(struct hf_dht_connector *connector, const uint8_t key[static HF_SIGN_PUBLIC_BYTES], const struct hf_udx_path *way);
+bool hf_dht_way_recall(
+	struct hf_dht_connector *connector, const uint8_t key[static HF_SIGN_PUBLIC_BYTES], struct hf_udx_path *way);
+void hf_dht_way_forget(struct hf_dht_connector *connector, const uint8_t key[static HF_SIGN_PUBLIC_BYTES]);
+/* All over a socket that goes; NULL: all. */
+void hf_dht_way_forget_socket(struct hf_dht_connector *connector, const void *udx_socket);
 
 /* ---- Addresses of our own ---- */
 

@@ -37,7 +37,7 @@ static void stop_looking(struct hf_dht_dial *dial)
 {
 	hf_dht_query_cancel(&dial->query);
 	dial->is_looking = false;
-	for (unsigned i = 0; i < HF_DIAL_ATTEMPTS_MAX; i++)
+	for (unsigned i = 0; i <= HF_DIAL_KEPT_WAY; i++)
 		hf_dht_request_cancel(&dial->attempts[i].request);
 }
 
@@ -224,14 +224,14 @@ static void take_answer(struct hf_dht_dial *dial, const struct hf_noise_result *
 		return;
 	}
 	hf_dht_holepunch_secret(dial->punch_secret, keys->handshake_hash);
-	hf_path_set_keys(dial->path, keys, dial->payload.udx.id);
+	hf_path_set_keys(dial->path, keys, dial->payload.udx.id, dial->options.reusable_socket && dial->payload.udx.reusable_socket);
 	use_relay(dial);
 	if (hf_path_take_heard(dial->path))
 		return;
 	if (dial->is_relayed)
 		hf_dial_choose_way(dial);
 	else
-		hf_path_found(dial->path, hf_dht_node_socket(dial->connector->node), &dial->server, HF_WAY_OPEN);
+		hf_path_found(dial->path, dial->answer_socket, &dial->server, HF_WAY_OPEN);
 }
 
 /* ---- Asking nodes to pass it on ---- */
@@ -250,6 +250,7 @@ static bool is_answer(struct hf_dht_dial *dial, const struct hf_dht_request *req
 	dial->relay = request->to;
 	dial->server = message.has_peer_address ? message.peer_address : request->to;
 	dial->client = reply->to;
+	dial->answer_socket = request->socket != NULL ? request->socket : hf_dht_node_socket(dial->connector->node);
 	return true;
 }
 
@@ -263,10 +264,13 @@ static void on_reply(struct hf_dht_request *request, int code, const struct hf_d
 		hf_wipe(&keys, sizeof keys);
 		return;
 	}
+	if (request == &dial->attempts[HF_DIAL_KEPT_WAY].request)
+		hf_dht_way_forget(dial->connector, dial->public_key);
 	go_on(dial);
 }
 
-static bool attempt(struct hf_dht_dial *dial, struct hf_dial_attempt *attempt, const struct hf_address *node)
+static bool attempt(
+	struct hf_dht_dial *dial, struct hf_dial_attempt *attempt, const struct hf_address *node, struct hf_udx_socket *socket)
 {
 	struct hf_dht_peer_handshake message = {.hop = HF_DHT_FROM_CLIENT, .noise = hf_buffer_slice(&dial->noise_message)};
 	struct hf_buffer value = {0};
@@ -274,7 +278,7 @@ static bool attempt(struct hf_dht_dial *dial, struct hf_dial_attempt *attempt, c
 
 	attempt->dial = dial;
 	attempt->request = (struct hf_dht_request){.to = *node, .command = HF_DHT_PEER_HANDSHAKE, .target = dial->target, .has_value = true,
-		.value = hf_buffer_slice(&value), .done = on_reply};
+		.value = hf_buffer_slice(&value), .socket = socket, .retries = socket != NULL ? 1 : 0, .done = on_reply};
 	if (error == HF_OK)
 		error = hf_dht_request_start(dial->connector->node, &attempt->request);
 	hf_buffer_free(&value);
@@ -331,7 +335,7 @@ static int look(struct hf_dht_dial *dial, bool from_hints)
 /* What is under way beside the hints. */
 static bool is_trying(const struct hf_dht_dial *dial, bool with_hints)
 {
-	for (unsigned i = 0; i < HF_DIAL_ATTEMPTS_MAX; i++)
+	for (unsigned i = 0; i <= HF_DIAL_KEPT_WAY; i++)
 		if (hf_dht_request_is_active(&dial->attempts[i].request) && (with_hints || !dial->attempts[i].is_of_hint))
 			return true;
 	return false;
@@ -344,11 +348,11 @@ static void go_on(struct hf_dht_dial *dial)
 	struct hf_dial_attempt *first = &dial->attempts[0];
 
 	while (!hf_dht_request_is_active(&first->request) && dial->hint_at < dial->hint_count)
-		first->is_of_hint = attempt(dial, first, &dial->hints[dial->hint_at++]);
+		first->is_of_hint = attempt(dial, first, &dial->hints[dial->hint_at++], NULL);
 	for (unsigned i = 0; i < attempts; i++)
 		while (!hf_dht_request_is_active(&dial->attempts[i].request) && dial->node_at < dial->node_count) {
 			dial->attempts[i].is_of_hint = false;
-			attempt(dial, &dial->attempts[i], &dial->nodes[dial->node_at++]);
+			attempt(dial, &dial->attempts[i], &dial->nodes[dial->node_at++], NULL);
 		}
 	if (dial->is_looking || is_trying(dial, false))
 		return;
@@ -414,6 +418,16 @@ static void on_passive_timeout(struct hf_timer *timer)
 	hf_dial_fail(HF_CONTAINER_OF(timer, struct hf_dht_dial, passive), HF_DHT_HOLEPUNCH_ABORTED, 0);
 }
 
+/* Straight to where the peer was last time, while nodes are asked as well. */
+static void try_kept_way(struct hf_dht_dial *dial)
+{
+	struct hf_dial_attempt *kept = &dial->attempts[HF_DIAL_KEPT_WAY];
+	struct hf_udx_path way;
+
+	if (dial->options.reusable_socket && hf_dht_way_recall(dial->connector, dial->public_key, &way))
+		kept->is_of_hint = attempt(dial, kept, &way.remote, way.socket);
+}
+
 /* Lists it: from then on `destroy` is its end. */
 static int begin(struct hf_dht_dial *dial)
 {
@@ -430,6 +444,8 @@ static int begin(struct hf_dht_dial *dial)
 		take_hints(dial);
 	if (error == HF_OK)
 		error = look(dial, true);
+	if (error == HF_OK)
+		try_kept_way(dial);
 	if (error == HF_OK && dial->hint_count > 0)
 		go_on(dial);
 	return error;

@@ -8,6 +8,7 @@
 #include "peer/relay_use.h"
 
 #define HF_DIAL_ATTEMPTS_MAX 3u  /* handshakes under way at once, when there are nodes to begin with */
+#define HF_DIAL_KEPT_WAY HF_DIAL_ATTEMPTS_MAX /* and one straight to where the peer was last time */
 #define HF_DIAL_NODES_MAX 64u    /* that a dial asks for the peer */
 
 struct hf_dial_attempt {
@@ -44,7 +45,7 @@ struct hf_dht_dial {
 	uint64_t firewall; /* as we have told the server */
 	struct hf_dht_query query;
 	bool is_looking, has_second_query, found_record;
-	struct hf_dial_attempt attempts[HF_DIAL_ATTEMPTS_MAX];
+	struct hf_dial_attempt attempts[HF_DIAL_ATTEMPTS_MAX + 1];
 	struct hf_address hints[HF_DHT_DIAL_RELAYS_MAX];
 	size_t hint_count, hint_at;
 	struct hf_address nodes[HF_DIAL_NODES_MAX]; /* that have its record, in the order of their answers */
@@ -52,6 +53,7 @@ struct hf_dht_dial {
 	/* What the server says. */
 	bool is_answered, is_relayed, is_settled; /* settled: the way is found */
 	struct hf_address relay, server, client;
+	struct hf_udx_socket *answer_socket; /* that we had asked from */
 	struct hf_dht_noise_payload payload;
 	struct hf_dht_request local_ping;
 	struct hf_address local;

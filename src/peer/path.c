@@ -14,6 +14,7 @@ struct hf_path {
 	struct hf_udx_stream *stream;
 	struct hf_peer_socket_options options;
 	bool is_initiator, has_keys, is_connected, is_direct, is_over;
+	bool is_kept; /* a direct way is remembered for the next dial */
 	struct hf_noise_result keys;
 	uint32_t remote_id;
 	bool has_heard; /* a packet came before the keys, by this way */
@@ -211,6 +212,8 @@ void hf_path_found(struct hf_path *path, void *udx_socket, const struct hf_addre
 		return;
 	path->is_direct = true;
 	hold_socket(path, udx_socket);
+	if (path->is_kept)
+		hf_dht_way_keep(path->connector, path->keys.remote_static, &way);
 	if (path->is_connected)
 		upgrade(path, &way);
 	else
@@ -234,10 +237,11 @@ bool hf_path_take_heard(struct hf_path *path)
 	return true;
 }
 
-void hf_path_set_keys(struct hf_path *path, const struct hf_noise_result *keys, uint32_t remote_id)
+void hf_path_set_keys(struct hf_path *path, const struct hf_noise_result *keys, uint32_t remote_id, bool is_kept)
 {
 	path->keys = *keys;
 	path->remote_id = remote_id;
+	path->is_kept = is_kept;
 	path->has_keys = true;
 }
 

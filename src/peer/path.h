@@ -36,8 +36,8 @@ void hf_path_abandon(struct hf_path *path);
 uint32_t hf_path_stream_id(const struct hf_path *path);
 struct hf_udx_stream *hf_path_stream(const struct hf_path *path);
 
-/* What the handshake has come to: only from then on ways are taken. Copied. */
-void hf_path_set_keys(struct hf_path *path, const struct hf_noise_result *keys, uint32_t remote_id);
+/* What the handshake has come to: only from then on ways are taken. Copied. is_kept: both sides want a direct way to be found again. */
+void hf_path_set_keys(struct hf_path *path, const struct hf_noise_result *keys, uint32_t remote_id, bool is_kept);
 /* The remote has spoken already, by a way that is taken now. False: it has not. */
 bool hf_path_take_heard(struct hf_path *path);
 /* A direct way; the first one is taken. The path may be gone when this returns, and so may all that its owner has. */

@@ -21,6 +21,7 @@ void hf_punch_socket_close(struct hf_punch_socket *socket)
 	hf_udp_timer_cancel(connector->host, &socket->linger);
 	HF_LIST_REMOVE(connector->sockets, socket);
 	connector->stats.socket_count--;
+	hf_dht_way_forget_socket(connector, socket->udx);
 	hf_dht_node_forget_socket(connector->node, socket->udx);
 	hf_udx_socket_close(socket->udx);
 	free(socket);

@@ -367,6 +367,7 @@ static bool is_refused(struct hf_dht_server *server, const struct knock *knock)
 static void take_knock(struct knock *knock)
 {
 	struct hf_server_handshake *handshake = knock->handshake;
+	const struct hf_dht_server *server = handshake->server;
 
 	memcpy(handshake->remote_key, knock->noise.remote_static, sizeof handshake->remote_key);
 	int error = open_path(knock);
@@ -383,7 +384,8 @@ static void take_knock(struct knock *knock)
 		return;
 	}
 	hf_dht_holepunch_secret(handshake->punch_secret, knock->keys.handshake_hash);
-	hf_path_set_keys(handshake->path, &knock->keys, knock->theirs.udx.id);
+	hf_path_set_keys(handshake->path, &knock->keys, knock->theirs.udx.id,
+		server->options.reusable_socket && knock->theirs.udx.reusable_socket);
 	choose_way(knock);
 }
 

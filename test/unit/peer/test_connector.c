@@ -25,7 +25,7 @@ struct scene {
 	struct hf_dht_connector *connectors[NODES_MAX];
 	struct hf_dht_server *server;
 	unsigned server_at, listening, server_closed, refused, connections;
-	bool refuses, frees_in_connection, frees_server_in_connection;
+	bool keeps_ways, refuses, frees_in_connection, frees_server_in_connection;
 	uint8_t server_secret[HF_SIGN_SECRET_BYTES];
 	struct side dialled[SIDES_MAX], accepted[SIDES_MAX];
 	unsigned dialled_count;
@@ -159,7 +159,7 @@ static unsigned add_peer(bool is_open)
 static void listen_at(unsigned at)
 {
 	struct hf_dht_server_options options = {.size = sizeof options, .secret_key = scene.server_secret, .no_local = true,
-		.socket = {.events = &socket_events}, .events = &server_events, .context = &scene};
+		.reusable_socket = scene.keeps_ways, .socket = {.events = &socket_events}, .events = &server_events, .context = &scene};
 	uint8_t public_key[32], seed[32] = {42};
 
 	hf_sign_keypair_from_seed(public_key, scene.server_secret, seed);
@@ -171,7 +171,10 @@ static void listen_at(unsigned at)
 
 static void set_up(bool server_is_open)
 {
+	bool keeps_ways = scene.keeps_ways;
+
 	memset(&scene, 0, sizeof scene);
+	scene.keeps_ways = keeps_ways;
 	begin_network(&scene.f, 8);
 	assert_int_equal(hf_secret_stream_pool_new(&scene.pool), HF_OK);
 	listen_at(add_peer(server_is_open));
@@ -195,7 +198,7 @@ static struct side *dial_key(unsigned from, const uint8_t *public_key)
 	struct side *side = &scene.dialled[scene.dialled_count++];
 	uint8_t key[32], secret[64], seed[32] = {1, (uint8_t)scene.dialled_count};
 	struct hf_dht_dial_options options = {.size = sizeof options, .public_key = public_key, .secret_key = secret, .no_local = true,
-		.socket = {.events = &socket_events, .context = side}, .events = &dial_events, .context = side};
+		.reusable_socket = scene.keeps_ways, .socket = {.events = &socket_events, .context = side}, .events = &dial_events, .context = side};
 
 	hf_sign_keypair_from_seed(key, secret, seed);
 	side->scene = &scene;
@@ -306,6 +309,24 @@ static void test_relays_of_a_peer_are_remembered(void **state)
 	run_for(&scene.f, 100 * MILLISECOND);
 	expect_conversation(again);
 	assert_true(sim_net_now_us(scene.f.net) - before <= 100 * MILLISECOND);
+	tear_down();
+}
+
+/* The second dial asks the server itself, without any node. */
+static void test_a_way_that_both_keep_is_taken_again(void **state)
+{
+	scene.keeps_ways = true;
+	set_up(true);
+	unsigned client = add_peer(false);
+	struct side *first = dial(client);
+	run_for(&scene.f, 5 * SECOND);
+	expect_conversation(first);
+	for (unsigned i = 0; i < 8; i++)
+		sim_net_set_link(scene.f.hosts[i], &(struct sim_link){.is_cut = true});
+	struct side *second = dial(client);
+	run_for(&scene.f, SECOND);
+	expect_conversation(second);
+	scene.keeps_ways = false;
 	tear_down();
 }
 
@@ -632,6 +653,7 @@ int main(void)
 		cmocka_unit_test(test_neither_that_knows_whether_it_can_be_reached),
 		cmocka_unit_test(test_a_lossy_network_is_no_hindrance),
 		cmocka_unit_test(test_relays_of_a_peer_are_remembered),
+		cmocka_unit_test(test_a_way_that_both_keep_is_taken_again),
 		cmocka_unit_test(test_who_is_not_there_is_not_found),
 		cmocka_unit_test(test_who_is_refused_hears_nothing),
 		cmocka_unit_test(test_a_closed_server_is_unannounced),
