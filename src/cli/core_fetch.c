@@ -27,6 +27,7 @@ struct fetching {
 	const char *serve; /* where it listens, too; NULL: nowhere */
 	struct hf_core_node *node;
 	struct hf_core *core;
+	struct hf_core_listener listener;
 	struct hf_replication *replication;
 	struct hf_cli_range ranges[HF_CLI_BLOCK_RANGE_COUNT_MAX];
 	struct part parts[HF_CLI_BLOCK_RANGE_COUNT_MAX];
@@ -54,6 +55,26 @@ static void finish(struct fetching *f)
 	f->step = DONE;
 	if (!f->is_live)
 		hf_core_node_stop(f->node);
+}
+
+int hf_cli_core_not_kept(struct hf_failure *failure, uint64_t status)
+{
+	int code = -(int)status;
+	if (code == HF_ENOSPC)
+		return hf_fail(failure, code, "What came was not stored: the disk, or the quota of store.quota, is full.");
+	return hf_fail(failure, code, "What came was not stored: %s.", hf_error_text(code));
+}
+
+/* It would come again and again. */
+static void on_core(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	struct fetching *f = HF_CONTAINER_OF(listener, struct fetching, listener);
+	struct hf_failure failure;
+	(void)to;
+	if (event != HF_CORE_FAILED)
+		return;
+	hf_cli_core_not_kept(&failure, from);
+	fail(f, failure.code, failure.text);
 }
 
 /* ---- Blocks ---- */
@@ -281,8 +302,11 @@ static int start(struct fetching *f, const uint8_t *key, const uint8_t *encrypti
 {
 	struct hf_core_options options = {.size = sizeof options, .key = key, .encryption_key = encryption_key};
 	int r = hf_corestore_get(hf_core_node_cores(f->node), &options, &f->core, failure);
-	if (r == HF_OK)
+	if (r == HF_OK) {
+		f->listener.event = on_core;
+		hf_core_listen(f->core, &f->listener);
 		r = hf_replicator_join(hf_core_node_replicator(f->node), f->core, &f->replication);
+	}
 	if (r == HF_OK)
 		r = hf_cli_core_open_endpoint(f->cli, f->node, &f->endpoint, f->is_live ? stdout : stderr, failure);
 	if (r == HF_OK && f->endpoint.is_swarm)
@@ -313,6 +337,7 @@ static void let_go(struct fetching *f)
 {
 	cancel_parts(f);
 	hf_replication_leave(f->replication);
+	hf_core_unlisten(f->core, &f->listener);
 	hf_core_unref(f->core);
 }
 

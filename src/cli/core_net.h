@@ -29,6 +29,8 @@ void hf_cli_core_not_found(const struct hf_cli_endpoint *endpoint, const char *w
 bool hf_cli_core_timeout(const struct hf_cli *cli, uint64_t *seconds);
 /* Forgets a core of which nothing came. The node is closed: its replicator lingers on cores that it has joined. */
 void hf_cli_core_drop(struct hf_cli *cli, const uint8_t discovery_key[static 32]);
+/* Why what came could not be kept: status as HF_CORE_FAILED has it. Returns the code. */
+int hf_cli_core_not_kept(struct hf_failure *failure, uint64_t status);
 void hf_cli_core_log_came(const struct hf_core_node_peer *peer);
 void hf_cli_core_log_left(const struct hf_core_node_peer *peer, int code, const char *why);
 

@@ -34,6 +34,19 @@ static void left(void *context, const struct hf_core_node_peer *peer, int code, 
 		why && why[0] ? why : hf_error_text(code));
 }
 
+static void on_core(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	struct hf_cli_remote *remote = HF_CONTAINER_OF(listener, struct hf_cli_remote, listener);
+	(void)to;
+	if (event == HF_CORE_FAILED)
+		remote->lost.code = hf_cli_core_not_kept(&remote->lost, from);
+}
+
+static void on_other(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	on_core(&HF_CONTAINER_OF(listener, struct hf_cli_remote, other_listener)->listener, event, from, to);
+}
+
 static int turn(struct hf_cli_remote *remote, struct hf_failure *failure)
 {
 	struct hf_loop *loop = hf_core_node_loop(remote->node);
@@ -113,8 +126,11 @@ static int start(struct hf_cli_remote *remote, const uint8_t key[static HF_CORE_
 	struct hf_loop *loop = hf_core_node_loop(remote->node);
 	int r = hf_corestore_get(hf_core_node_cores(remote->node), &options, &remote->core, failure);
 	remote->timer.fire = on_timer;
-	if (r == HF_OK)
+	if (r == HF_OK) {
+		remote->listener.event = on_core;
+		hf_core_listen(remote->core, &remote->listener);
 		r = hf_replicator_join(hf_core_node_replicator(remote->node), remote->core, &remote->replication);
+	}
 	if (r == HF_OK)
 		r = hf_bee_hints_ask(hf_core_node_bee_hints(remote->node), remote->replication, &remote->asker);
 	if (r == HF_OK)
@@ -135,6 +151,8 @@ int hf_cli_remote_join(struct hf_cli_remote *remote, struct hf_core *core, struc
 	if (r < 0)
 		return hf_fail(failure, r, "Out of memory.");
 	remote->other = hf_core_ref(core);
+	remote->other_listener.event = on_other;
+	hf_core_listen(core, &remote->other_listener);
 	return hear(remote, remote->other_replication, failure);
 }
 
@@ -179,9 +197,13 @@ void hf_cli_remote_close(struct hf_cli_remote *remote)
 	if (remote->node)
 		hf_loop_timer_cancel(hf_core_node_loop(remote->node), &remote->timer);
 	hf_replication_leave(remote->other_replication);
+	if (remote->other)
+		hf_core_unlisten(remote->other, &remote->other_listener);
 	hf_core_unref(remote->other);
 	hf_bee_asker_free(remote->asker);
 	hf_replication_leave(remote->replication);
+	if (remote->core)
+		hf_core_unlisten(remote->core, &remote->listener);
 	hf_core_unref(remote->core);
 	hf_core_node_close(remote->node);
 	*remote = (struct hf_cli_remote){.cli = cli};

@@ -142,7 +142,7 @@ enum hf_core_event {
 	HF_CORE_UNWANTED,
 	HF_CORE_MANIFEST,  /* it is known now */
 	HF_CORE_FROZEN,
-	HF_CORE_FAILED,    /* a commit failed; what was staged is gone */
+	HF_CORE_FAILED,    /* a commit failed; what was staged is gone; from: the error, as a number above 0 */
 };
 struct hf_core_listener {
 	struct hf_core_listener *next, *previous;

@@ -271,6 +271,7 @@ void hf_core_commit_frozen(struct hf_core *core, bool is_retry)
 static void recover(struct hf_core *core, bool may_retry)
 {
 	bool was_frozen = core->is_frozen;
+	int status;
 
 	hf_batch_free(core->staged);
 	core->staged = NULL;
@@ -285,7 +286,9 @@ static void recover(struct hf_core *core, bool may_retry)
 	core->is_frozen |= was_frozen;
 	if (was_frozen && may_retry)
 		hf_core_commit_frozen(core, true);
-	hf_core_emit(core, HF_CORE_FAILED, 0, 0);
+	status = core->failed_status;
+	core->failed_status = HF_OK;
+	hf_core_emit(core, HF_CORE_FAILED, (uint64_t)-(int64_t)status, 0);
 }
 
 static void deliver(struct hf_core_mail *mail)
@@ -298,6 +301,9 @@ static void deliver(struct hf_core_mail *mail)
 		core->in_flight_last = NULL;
 	core->store->in_flight_count--;
 	core->in_flight_bytes -= batch->data.length;
+	/* Those behind it were given up for its sake. */
+	if (batch->status != HF_OK && (batch->status != HF_ECANCELED || core->failed_status == HF_OK))
+		core->failed_status = batch->status;
 	if (batch->status == HF_OK)
 		take_over(core, batch);
 	else if (core->in_flight == NULL)
@@ -417,8 +423,10 @@ static int prepare(struct hf_core *core, enum hf_durability durability, struct h
 	batch = core->staged;
 	status = complete(core, batch);
 	/* What is staged cannot be half undone: the writer is told to give it up, and the core is read anew. */
-	if (status != HF_OK)
+	if (status != HF_OK) {
 		core->has_failed = true;
+		core->failed_status = status;
+	}
 	batch->commit = (struct hf_commit){.stage = stage, .done = done, .durability = durability};
 	batch->mail.deliver = deliver;
 	batch->core = hf_core_ref(core);

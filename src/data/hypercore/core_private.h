@@ -103,6 +103,7 @@ struct hf_core {
 	struct hf_batch *staged;                      /* NULL: nothing */
 	struct hf_batch *in_flight, *in_flight_last;  /* oldest first, linked by next */
 	size_t in_flight_bytes;
+	int failed_status;                            /* of the commit that failed, until memory is set back */
 	_Atomic bool has_failed;                      /* set by the writer: what follows is given up */
 
 	struct hf_u64_map waiters; /* block to the first struct hf_core_waiter * of its list */

@@ -127,6 +127,22 @@ test('serve dials and fetch listens, in both roles of the handshake', { timeout 
   }
 })
 
+test('a fetch whose blocks cannot be kept says so at once, and keeps what it has', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const [writer, reader] = [await scene.holdfast(), await scene.holdfast()]
+  const { key } = await writer.create()
+  await writer.object(['append', key], { input: Array.from({ length: 4000 }, (_, i) => `${i} `.repeat(200) + '\n').join('') })
+  const server = await writer.serve()
+  const fetch = (...options) => reader.fails(['fetch', key, '--tcp', `127.0.0.1:${server.port}`, '--timeout', '100', ...options], { timeoutMs: 30000 })
+  for (const options of [['--store-quota', '1'], ['--store-quota', '1MiB'], ['--store-quota', '1MiB', '--live']]) {
+    const { code, err } = await fetch(...options)
+    assert.equal(code, 1)
+    assert.match(err, /was not stored: the disk, or the quota of store\.quota, is full/)
+  }
+  assert.equal((await reader.fetch(server.port, key)).length, 4000)
+  await server.stop()
+})
+
 test('a fetch that cannot be says why, and leaves no empty core', { timeout }, async t => {
   const scene = await Scene.of(t)
   const [writer, reader] = [await scene.holdfast(), await scene.holdfast()]
