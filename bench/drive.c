@@ -12,8 +12,8 @@
 
 #define SMALL_BYTES 16384
 #define PIECE_BYTES (1u << 20)
-#define COMMIT_BYTES (4u << 20)
-#define IN_FLIGHT_BYTES_MAX (16u << 20)
+#define COMMIT_BYTES (1u << 20) /* as much as the program commits at a time */
+#define IN_FLIGHT_BYTES_MAX (2u << 20)
 #define ROUNDS_MAX 15
 
 static const char *self, *node = "node_modules/.bin/node", *parent = "/var/tmp";

@@ -93,7 +93,8 @@ HF_API int hf_core_set_user_data(struct hf_core *core, struct hf_slice name, str
 
 /* Makes one commit of all that is staged. done (may be NULL) is called on the core's thread, from hf_corestore_poll, also when
  * nothing was staged: then after what was committed before. An error is final: memory is set back to what the store has, and
- * commits after the failed one end with HF_ECANCELED. */
+ * commits after the failed one end with HF_ECANCELED. Of large blocks, 1 MiB at a time is cheapest: the memory of smaller batches is used
+ * again, and new memory costs more than what goes into it. */
 HF_API int hf_core_commit(struct hf_core *core, enum hf_durability durability, void (*done)(void *context, int status), void *context);
 /* The same, and waits for it. For tools and for writers with a thread of their own. */
 HF_API int hf_core_commit_wait(struct hf_core *core, enum hf_durability durability);
