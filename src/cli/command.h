@@ -111,6 +111,7 @@ int hf_cli_relay_export(struct hf_cli *cli);
 int hf_cli_relay_scan(struct hf_cli *cli);
 int hf_cli_relay_count(struct hf_cli *cli);
 int hf_cli_relay_stats(struct hf_cli *cli);
+int hf_cli_relay_info(struct hf_cli *cli);
 int hf_cli_relay_rebuild(struct hf_cli *cli);
 int hf_cli_store_verify(struct hf_cli *cli);
 int hf_cli_store_backup(struct hf_cli *cli);

@@ -60,8 +60,21 @@ int hf_cli_relay_stats(struct hf_cli *cli)
 	return run_object(cli, "relay/stats", relay_arguments(cli), (struct hf_slice){0});
 }
 
+int hf_cli_relay_info(struct hf_cli *cli)
+{
+	return run_object(cli, "relay/info", relay_arguments(cli), (struct hf_slice){0});
+}
+
 int hf_cli_relay_rebuild(struct hf_cli *cli)
 {
+	const char *what = cli->argument_count > 0 ? cli->arguments[0] : "index";
+	struct hf_failure failure = {.code = HF_EINVAL};
+	if (strcmp(what, "bee") == 0)
+		return run_object(cli, "relay/rebuild-bee", relay_arguments(cli), (struct hf_slice){0});
+	if (strcmp(what, "index") != 0) {
+		hf_fail(&failure, HF_EINVAL, "\"%s\" cannot be rebuilt; write index or bee.", what);
+		return hf_cli_fail(&failure);
+	}
 	return run_object(cli, "relay/rebuild", relay_arguments(cli), (struct hf_slice){0});
 }
 

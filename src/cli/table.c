@@ -147,9 +147,15 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"relay stats", hf_cli_relay_stats, "", 0, relay_options, true, "Print what a relay holds",
 		"  holdfast relay stats --data data\n"
 		"  holdfast relay stats --data data --relay side --json"},
-	{"relay rebuild", hf_cli_relay_rebuild, "", 0, relay_options, true, "Make a relay's index anew from the log",
-		"For an index that `holdfast store verify` finds fault with. Nothing is lost: the log has all that the index has.\n\n"
-		"  holdfast relay rebuild --data data"},
+	{"relay info", hf_cli_relay_info, "", 0, relay_options, true, "Print who a relay is, and where its bee is",
+		"The bee's key is what peers follow; lag tells how far it is behind, while a gateway runs.\n\n"
+		"  holdfast relay info --data data\n"
+		"  holdfast relay info --data data --relay side --json"},
+	{"relay rebuild", hf_cli_relay_rebuild, "[index|bee]", 1, relay_options, true, "Make a relay's index, or its bee, anew from the log",
+		"For an index that `holdfast store verify` finds fault with. Nothing is lost: the log has all that the index has. The bee keeps its\n"
+		"key: it is truncated to its header, on a new fork, which its readers follow, and filled again while the gateway runs.\n\n"
+		"  holdfast relay rebuild --data data\n"
+		"  holdfast relay rebuild bee --data data"},
 	{"store stats", hf_cli_store_stats, "", 0, NULL, true, "Print the store's sizes and counts",
 		"  holdfast store stats --data data\n"
 		"  holdfast store stats --data data --json"},

@@ -184,6 +184,7 @@ static const struct action {
 	{"relay/stats", relay_stats, OF_RELAY},          {"relay/count", hf_action_count, OF_RELAY},
 	{"relay/scan", hf_action_scan, OF_RELAY},        {"relay/export", hf_action_export, OF_RELAY},
 	{"relay/import", hf_action_import, OF_RELAY},    {"relay/rebuild", relay_rebuild, OF_RELAY},
+	{"relay/info", hf_action_relay_info, OF_RELAY},  {"relay/rebuild-bee", hf_action_relay_rebuild_bee, OF_RELAY},
 	{"store/stats", store_stats, OF_STORE},          {"store/verify", store_verify, OF_STORE},
 	{"store/compact", store_compact, OF_STORE},      {"store/backup", store_backup, OF_STORE},
 	{"core/create", hf_action_core_create, OF_CORES}, {"core/info", hf_action_core_info, OF_CORES},

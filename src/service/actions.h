@@ -11,6 +11,8 @@
  *                                        a page was full, else {"next": null}
  *   relay/import   {"relay"}             data: events; what became of them
  *   relay/rebuild  {"relay"}             the index is made anew from the log
+ *   relay/info     {"relay"}             who the relay is, and of its bee the key, version and how far it is behind; null without one
+ *   relay/rebuild-bee {"relay"}          the bee's rows are made anew, by the gateway: at once, or when it starts; {"begun"}
  *   store/stats, store/verify, store/compact, store/backup {"directory"}
  *
  * Those on cores name the core by {"key"}, or by {"name", "namespace"}, and take {"encryption_key"} in hexadecimal:
@@ -72,6 +74,8 @@
 #ifndef HF_SERVICE_ACTIONS_H
 #define HF_SERVICE_ACTIONS_H
 
+#include <jansson.h>
+
 #include "data/corestore.h"
 #include "data/hyperbee/bee.h"
 #include "service/config.h"
@@ -110,6 +114,10 @@ int hf_action_open_cores(struct hf_corestore **out, const struct hf_corestore_op
 	struct hf_failure *failure);
 
 bool hf_action_is_on_cores(const char *name); /* it takes call->cores */
+
+/* The answer of relay/info. identity may be NULL: not known; bee: there is none. */
+struct hf_relay_bee_facts;
+json_t *hf_action_relay_facts(const char *relay, const uint8_t *identity, const struct hf_relay_bee_facts *bee, bool is_running);
 
 /* HF_OK, or the error with its sentence in failure; for store/verify HF_ECORRUPT with a result.
  * HF_ENOTFOUND: there is no such action or relay. */

@@ -43,15 +43,16 @@ struct hf_setting {
 struct hf_config_relay {
 	char instance[HF_CONFIG_NAME_BYTES_MAX + 1];
 	uint64_t number;
-	char *path, *name, *description, *contact, *pubkey, *icon, *public_url, *writers;
+	char *path, *name, *description, *contact, *pubkey, *icon, *public_url, *writers, *policy, *admins, *members_file;
 	uint64_t event_bytes_max, subscriptions_max, filters_max, filter_items_max, limit_max, in_flight_max;
 	uint64_t created_at_ahead_ms, query_timeout_ms, sweep_interval_ms, auth_window_ms;
-	bool auth, private_reads;
+	uint64_t bee_interval_ms, bee_batch;
+	bool auth, private_reads, bee;
 	char **origins; /* by setting; NULL: the default */
 };
 
 struct hf_config {
-	char *data, *listen, *tls_listen, *metrics_listen, *tls_certificate, *tls_key, *trusted_proxies;
+	char *data, *listen, *tls_listen, *metrics_listen, *cores_listen, *tls_certificate, *tls_key, *trusted_proxies;
 	uint64_t connections_max, connections_per_address_max, memory_bytes_max, drain_timeout_ms, verify_threads, query_threads;
 	uint64_t header_timeout_ms, idle_timeout_ms, ingest_queue_max;
 	uint64_t message_bytes_max, send_queue_bytes_max, ping_interval_ms;

@@ -119,6 +119,10 @@ static int check_relay(const struct hf_config *config, size_t index, struct hf_f
 	if (relay->pubkey[0] && (strlen(relay->pubkey) != 64 || strspn(relay->pubkey, "0123456789abcdef") != 64))
 		return hf_fail(failure, HF_EINVAL, "%s: relay.pubkey is \"%s\"; write 64 small hex digits.",
 			where(config, relay, "relay", "pubkey"), relay->pubkey);
+	if (relay->policy[0] && strcmp(relay->policy, "open") != 0 && strcmp(relay->policy, "admin") != 0 &&
+		strcmp(relay->policy, "allow") != 0 && strcmp(relay->policy, "members") != 0)
+		return hf_fail(failure, HF_EINVAL, "%s: relay.policy is \"%s\"; write open, admin, allow or members.",
+			where(config, relay, "relay", "policy"), relay->policy);
 	if (relay->event_bytes_max > config->message_bytes_max)
 		return hf_fail(failure, HF_EINVAL, "%s: relay.event_max is above websocket.message_max, so such events could never arrive.",
 			where(config, relay, "relay", "event_max"));
@@ -149,6 +153,8 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 		r = check_addresses(config, "tls_listen", config->tls_listen, failure);
 	if (r == HF_OK)
 		r = check_addresses(config, "metrics_listen", config->metrics_listen, failure);
+	if (r == HF_OK)
+		r = check_addresses(config, "cores_listen", config->cores_listen, failure);
 	if (r == HF_OK)
 		r = check_metrics_addresses(config, failure);
 	if (r == HF_OK)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "codec/hex.h"
+#include "data/event/removals.h"
 #include "data/event/terms.h"
 
 #define KIND_DELETION 5
@@ -272,15 +273,20 @@ static int check_deleted(struct hf_admission *a, struct hf_tx *tx)
 
 /* ---- What it removes ---- */
 
-static int remove_one(struct hf_admission *a, struct hf_tx *tx, const uint8_t id[static 32])
+/* *removed: the ids of what went, for who follows the relay. */
+static int remove_one(struct hf_admission *a, struct hf_tx *tx, const uint8_t id[static 32], struct hf_buffer *removed)
 {
 	int r = hf_tx_delete(tx, a->collection, id);
+	if (r == HF_ENOTFOUND)
+		return HF_OK;
+	if (r == HF_OK)
+		r = hf_buffer_append(removed, id, 32);
 	if (r == HF_OK)
 		a->removed_count++;
-	return r == HF_ENOTFOUND ? HF_OK : r;
+	return r;
 }
 
-static int replace_version(struct hf_admission *a, struct hf_tx *tx)
+static int replace_version(struct hf_admission *a, struct hf_tx *tx, struct hf_buffer *removed)
 {
 	struct address address = address_of(a->event);
 	struct found kept;
@@ -294,7 +300,7 @@ static int replace_version(struct hf_admission *a, struct hf_tx *tx)
 		a->reason = REASON_NEWER;
 		return HF_EDENIED;
 	}
-	return remove_one(a, tx, kept.id);
+	return remove_one(a, tx, kept.id, removed);
 }
 
 /* Appends the id that the tag gives cause to delete, if any, to victims. */
@@ -325,7 +331,7 @@ static int compare_ids(const void *a, const void *b)
 	return memcmp(a, b, 32);
 }
 
-static int carry_out(struct hf_admission *a, struct hf_tx *tx)
+static int carry_out(struct hf_admission *a, struct hf_tx *tx, struct hf_buffer *removed)
 {
 	struct hf_buffer victims = {0}, payload = {0};
 	struct hf_tag tag;
@@ -337,7 +343,7 @@ static int carry_out(struct hf_admission *a, struct hf_tx *tx)
 		qsort(victims.data, victims.length / 32, 32, compare_ids);
 	for (size_t i = 0; r == HF_OK && i < victims.length; i += 32)
 		if (i == 0 || memcmp(victims.data + i, victims.data + i - 32, 32) != 0)
-			r = remove_one(a, tx, victims.data + i);
+			r = remove_one(a, tx, victims.data + i, removed);
 	hf_buffer_free(&victims);
 	hf_buffer_free(&payload);
 	return r;
@@ -345,14 +351,10 @@ static int carry_out(struct hf_admission *a, struct hf_tx *tx)
 
 /* ---- The stage ---- */
 
-static int stage(struct hf_commit *commit, struct hf_tx *tx)
+/* Puts the event in the place of what it replaces and deletes. */
+static int change(struct hf_admission *a, struct hf_tx *tx, struct hf_buffer *removed)
 {
-	struct hf_admission *a = (struct hf_admission *)(void *)commit;
-	int r = hf_admission_prepare(a, hf_tx_store(tx));
-	if (r == HF_OK)
-		r = check_deleted(a, tx);
-	if (r == HF_OK && is_versioned(a->event->kind))
-		r = replace_version(a, tx);
+	int r = is_versioned(a->event->kind) ? replace_version(a, tx, removed) : HF_OK;
 	if (r < 0)
 		return r;
 	struct hf_doc_key key = {.rank = a->event->created_at, .terms = a->terms, .term_count = a->term_count};
@@ -362,7 +364,20 @@ static int stage(struct hf_commit *commit, struct hf_tx *tx)
 	if (r == HF_EEXISTS)
 		return HF_EDUPLICATE;
 	if (r == HF_OK && a->event->kind == KIND_DELETION)
-		r = carry_out(a, tx);
+		r = carry_out(a, tx, removed);
+	return r == HF_OK ? hf_removals_note(tx, a->collection, hf_buffer_slice(removed)) : r;
+}
+
+static int stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct hf_admission *a = (struct hf_admission *)(void *)commit;
+	struct hf_buffer removed = {0};
+	int r = hf_admission_prepare(a, hf_tx_store(tx));
+	if (r == HF_OK)
+		r = check_deleted(a, tx);
+	if (r == HF_OK)
+		r = change(a, tx, &removed);
+	hf_buffer_free(&removed);
 	return r;
 }
 
@@ -427,13 +442,16 @@ static int sweep_hour(struct sweep *s, struct hf_snapshot *snapshot, uint64_t te
 static int sweep_stage(void *context, struct hf_tx *tx)
 {
 	struct sweep *s = context;
+	size_t kept = 0;
 	for (size_t i = 0; i < s->victims.length; i += 32) {
 		int r = hf_tx_delete(tx, s->collection, s->victims.data + i);
 		if (r < 0 && r != HF_ENOTFOUND)
 			return r;
-		s->removed_count += r == HF_OK;
+		if (r == HF_OK)
+			memmove(s->victims.data + 32 * kept++, s->victims.data + i, 32);
 	}
-	return HF_OK;
+	s->removed_count = (int)kept;
+	return hf_removals_note(tx, s->collection, hf_slice(s->victims.data, 32 * kept));
 }
 
 int hf_admission_sweep_expired(struct hf_store *store, uint32_t collection, uint64_t now_s, uint64_t *hour_from,

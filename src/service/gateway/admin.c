@@ -84,6 +84,62 @@ static void handle_drain(void *context, struct hf_http_exchange *exchange)
 	hf_gateway_drain(context);
 }
 
+/* ---- A relay's bee, which is the loop's ---- */
+
+/* The relay that the first line of the body names; answers when there is none. */
+static struct hf_relay *named_relay(struct hf_gateway *g, struct hf_http_exchange *exchange)
+{
+	struct hf_slice body = hf_http_body(exchange);
+	struct hf_failure failure = {0};
+	json_t *arguments = json_loadb((const char *)body.data, body.length, JSON_DISABLE_EOF_CHECK, NULL);
+	const char *name = json_string_value(json_object_get(arguments, "relay"));
+	struct hf_relay *found = NULL;
+	for (size_t i = 0; i < g->relay_count; i++)
+		if (strcmp(hf_relay_instance(g->relays[i]), name ? name : "main") == 0)
+			found = g->relays[i];
+	if (!found) {
+		hf_fail(&failure, HF_ENOTFOUND, "There is no relay \"%s\" in the configuration.", name ? name : "main");
+		hf_action_http_fail(exchange, &failure);
+	}
+	json_decref(arguments);
+	return found;
+}
+
+static void respond_json(struct hf_http_exchange *exchange, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	json_decref(value);
+	hf_http_respond(exchange, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
+	free(text);
+}
+
+static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_relay *relay = named_relay(context, exchange);
+	struct hf_relay_bee_facts facts;
+	if (!relay)
+		return;
+	if (hf_relay_bee(relay))
+		hf_relay_bee_facts(hf_relay_bee(relay), &facts);
+	respond_json(exchange, hf_action_relay_facts(hf_relay_instance(relay), hf_relay_identity(relay), hf_relay_bee(relay) ? &facts : NULL,
+		true));
+}
+
+static void handle_rebuild_bee(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_relay *relay = named_relay(context, exchange);
+	struct hf_failure failure = {0};
+	if (!relay)
+		return;
+	if (!hf_relay_bee(relay)) {
+		hf_fail(&failure, HF_ENOTFOUND, "The relay has no bee; it is made with relay.bee = yes.");
+		hf_action_http_fail(exchange, &failure);
+		return;
+	}
+	hf_relay_bee_rebuild(hf_relay_bee(relay));
+	respond_json(exchange, json_pack("{s:b}", "begun", true));
+}
+
 /* ---- Actions ---- */
 
 static void job_done(struct hf_loop_mail *mail)
@@ -102,6 +158,20 @@ static void run_job(struct hf_work *work)
 	hf_loop_post(job->gateway->loop, &job->mail);
 }
 
+/* The cores are the loop's where it has some. Who administers makes it wait. */
+static void run_on_loop(struct hf_gateway *g, struct hf_http_exchange *exchange, struct job *job)
+{
+	struct hf_corestore *cores = hf_core_host_cores(g->cores);
+	struct hf_action_call call = {.env = &g->env, .store = g->store, .config = g->first_config, .cores = cores,
+		.input = hf_buffer_slice(&job->input), .page_bytes_max = EXPORT_PAGE_BYTES};
+	bool was_blocking = hf_corestore_set_blocking(cores, true);
+	int status = hf_action_run(job->name, &call);
+	hf_corestore_set_blocking(cores, was_blocking);
+	hf_action_http_answer(exchange, &call, status);
+	hf_buffer_free(&job->input);
+	free(job);
+}
+
 static void handle_action(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_gateway *g = context;
@@ -114,6 +184,10 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 		return;
 	}
 	hf_action_http_name(exchange, job->name);
+	if (g->cores && hf_action_is_on_cores(job->name)) {
+		run_on_loop(g, exchange, job);
+		return;
+	}
 	job->work.run = run_job;
 	job->mail.deliver = job_done;
 	job->gateway = g;
@@ -133,6 +207,8 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),
+	HF_ROUTE("POST", "/admin/relay/info", HF_ACCESS_ADMIN, handle_relay_info),
+	HF_ROUTE("POST", "/admin/relay/rebuild-bee", HF_ACCESS_ADMIN, handle_rebuild_bee),
 	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),

@@ -4,6 +4,7 @@
 
 #include "net/http_server.h"
 #include "net/memory.h"
+#include "peer/core_host.h"
 #include "service/datadir.h"
 #include "service/gateway/gateway.h"
 #include "service/keyring.h"
@@ -25,6 +26,10 @@ struct hf_gateway {
 	struct hf_loop *loop;
 	struct hf_tls *tls;
 	struct hf_http_server *server, *admin_server, *metrics_server;
+	struct hf_core_host *cores;    /* with the bees of relays; NULL when there are none and nobody is listened for */
+	struct hf_peer_listener *core_listeners[HF_GATEWAY_LISTEN_COUNT_MAX];
+	size_t core_listener_count;
+	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
 	size_t relay_count;
@@ -48,6 +53,20 @@ int hf_gateway_parse_proxies(struct hf_gateway *gateway, const struct hf_config 
 void hf_gateway_limit_memory(struct hf_gateway *gateway);
 void hf_gateway_server_options(struct hf_gateway *gateway, struct hf_http_server_options *options);
 struct hf_relay_options hf_gateway_relay_options(struct hf_gateway *gateway, const struct hf_config *config, size_t index);
+
+/* Calls each for every entry of a list of addresses; what it returns below 0 ends it and is returned. */
+int hf_gateway_each_address(const char *list, int (*each)(void *context, const char *address, struct hf_failure *failure), void *context,
+	struct hf_failure *failure);
+
+/* ---- cores.c ---- */
+/* The host, when the configuration has something for it; before the relays. */
+int hf_gateway_open_cores(struct hf_gateway *gateway, struct hf_failure *failure);
+int hf_gateway_listen_cores(struct hf_gateway *gateway, struct hf_failure *failure);
+/* Nobody is listened to any more, and all who are connected are let go. */
+void hf_gateway_close_peers(struct hf_gateway *gateway);
+void hf_gateway_close_cores(struct hf_gateway *gateway);
+/* The cores that are to be found by others: of each relay its bee. *cursor starts at 0; NULL at the end. */
+const uint8_t *hf_gateway_next_public_core(const struct hf_gateway *gateway, size_t *cursor, uint8_t discovery_key[static 32]);
 
 /* ---- gateway.c ---- */
 int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);

@@ -114,33 +114,47 @@ static void announce_metrics(struct hf_gateway *g, const struct hf_address *boun
 	fflush(stdout);
 }
 
-static int listen_one(struct hf_gateway *g, struct hf_http_server *server, const char *text, struct hf_tls *tls,
-	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls), struct hf_failure *failure)
-{
-	struct hf_address address, bound;
-	int r = hf_address_parse(text, &address, failure);
-	if (r == HF_OK)
-		r = hf_http_server_listen(server, &address, tls, &bound, failure);
-	if (r == HF_OK)
-		tell(g, &bound, tls != NULL);
-	return r;
-}
-
-static int listen_all(struct hf_gateway *g, struct hf_http_server *server, const char *list, struct hf_tls *tls,
-	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls), struct hf_failure *failure)
+int hf_gateway_each_address(const char *list, int (*each)(void *context, const char *address, struct hf_failure *failure), void *context,
+	struct hf_failure *failure)
 {
 	while (*list) {
 		size_t length = strcspn(list, ", ");
 		char one[HF_ADDRESS_TEXT_BYTES];
 		snprintf(one, sizeof one, "%.*s", (int)length, list);
 		int r = length == 0 ? HF_OK : length >= sizeof one ? hf_fail(failure, HF_EINVAL, "\"%s…\" is no address.", one)
-			: listen_one(g, server, one, tls, tell, failure);
+			: each(context, one, failure);
 		if (r < 0)
 			return r;
 		list += length;
 		list += strspn(list, ", ");
 	}
 	return HF_OK;
+}
+
+struct listening {
+	struct hf_gateway *gateway;
+	struct hf_http_server *server;
+	struct hf_tls *tls;
+	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls);
+};
+
+static int listen_one(void *context, const char *text, struct hf_failure *failure)
+{
+	const struct listening *l = context;
+	struct hf_address address, bound;
+	int r = hf_address_parse(text, &address, failure);
+	if (r == HF_OK)
+		r = hf_http_server_listen(l->server, &address, l->tls, &bound, failure);
+	if (r == HF_OK)
+		l->tell(l->gateway, &bound, l->tls != NULL);
+	return r;
+}
+
+static int listen_all(struct hf_gateway *g, struct hf_http_server *server, const char *list, struct hf_tls *tls,
+	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls), struct hf_failure *failure)
+{
+	struct listening listening = {g, server, tls, tell};
+	return hf_gateway_each_address(list, listen_one, &listening, failure);
 }
 
 static void relieve(void *context, size_t bytes)
@@ -208,8 +222,20 @@ struct hf_relay_options hf_gateway_relay_options(struct hf_gateway *g, const str
 		.size = sizeof options, .loop = g->loop, .store = g->store, .verify = g->verify, .query = g->query, .metrics = g->metrics,
 		.config = config, .settings = config->relays[index], .listen_url = g->listen_url,
 	};
+	options.host = config->relays[index]->bee ? g->cores : NULL;
+	options.bee_key = hf_secret_slice(&g->bee_keys[index]);
 	memcpy(options.identity, g->identities[index], sizeof options.identity);
 	return options;
+}
+
+/* A bee that is new is signed by the key that also signs what the gateway says of the relay. */
+static int load_bee_key(struct hf_gateway *g, size_t index, struct hf_keys *keys, const char *folder, struct hf_failure *failure)
+{
+	int r = hf_keyring_ensure(keys, &g->directory, folder, HF_KEY_GATEWAY_SIGNING, failure);
+	if (r < 0)
+		return r;
+	r = hf_secret_copy(&g->bee_keys[index], hf_secret_slice(&hf_keys_active(keys, HF_KEY_GATEWAY_SIGNING)->secret));
+	return r < 0 ? hf_fail(failure, r, "Out of memory while loading keys.") : r;
 }
 
 /* main's identity is in keys/; every other relay has a ring of its own under it. */
@@ -223,6 +249,8 @@ static int load_identity(struct hf_gateway *g, size_t index, struct hf_failure *
 		r = hf_keyring_ensure(keys, &g->directory, folder, HF_KEY_RELAY_IDENTITY, failure);
 	if (r == HF_OK)
 		memcpy(g->identities[index], hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->public_key, 32);
+	if (r == HF_OK && g->config->relays[index]->bee)
+		r = load_bee_key(g, index, keys, folder, failure);
 	if (index > 0)
 		hf_keys_free(keys);
 	return r;
@@ -236,6 +264,7 @@ static int open_relays(struct hf_gateway *g, struct hf_failure *failure)
 			return r;
 		struct hf_relay_options options = hf_gateway_relay_options(g, g->config, i);
 		r = hf_relay_new(&g->relays[i], &options, failure);
+		hf_secret_free(&g->bee_keys[i]);
 		if (r < 0)
 			return r;
 		g->relay_count++;
@@ -288,9 +317,13 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 	if (r == HF_OK && g->config->tls_key[0])
 		r = hf_tls_server_new(&g->tls, g->config->tls_certificate, g->config->tls_key, failure);
 	if (r == HF_OK)
+		r = hf_gateway_open_cores(g, failure);
+	if (r == HF_OK)
 		r = open_relays(g, failure);
 	if (r == HF_OK)
 		r = open_servers(g, failure);
+	if (r == HF_OK)
+		r = hf_gateway_listen_cores(g, failure);
 	return r;
 }
 
@@ -310,6 +343,9 @@ void hf_gateway_close(struct hf_gateway *g)
 	}
 	if (g->server)
 		hf_http_server_free(g->server);
+	hf_gateway_close_peers(g);
+	for (size_t i = 0; i < g->relay_count; i++)
+		hf_relay_end(g->relays[i]);
 	/* What workers and the writer still have comes back as mail; it is answered to nobody, but freed. */
 	while (g->loop && !is_idle(g))
 		hf_loop_poll(g->loop, true);
@@ -317,6 +353,7 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_http_server_free(g->admin_server);
 	if (g->metrics_server)
 		hf_http_server_free(g->metrics_server);
+	hf_gateway_close_cores(g);
 	if (g->admin_path[0] && g->directory.lock_descriptor >= 0)
 		unlink(g->admin_path);
 	if (g->admin)

@@ -194,6 +194,8 @@ static void conclude(struct hf_relay_entry *e)
 	if (status == HF_EBADSIG) {
 		promote(e);
 	} else {
+		if (status == HF_OK && relay->bee && !hf_kind_is_ephemeral(e->event.kind))
+			hf_relay_bee_note(relay->bee);
 		if (status == HF_OK)
 			hf_counter_add(hf_kind_is_ephemeral(e->event.kind) ? &relay->metrics.ephemeral : &relay->metrics.stored, 1);
 		for (struct hf_relay_entry *w = e->waiters, *after; w; w = after) {

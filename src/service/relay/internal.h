@@ -1,10 +1,11 @@
 /* internal: what the parts of a relay share. (Private to service/relay/.)
  *
  *   connection.c   what clients say is decoded here and handed on
- *   policy.c       what is refused before any work is done on it
+ *   policy.c       what is refused before any work is done on it; writers.c: who may publish
  *   ingest.c       an event's way from the socket to the disk and to the publisher's OK
  *   fanout.c       copies for live subscriptions
  *   query.c        stored events for REQ and COUNT
+ *   bee.c          the events as a Hyperbee; bee_batch.c reads what comes next, bee_open.c opens it
  *   information.c  the NIP-11 document; landing.c the page
  *
  * Everything belongs to the loop but what is said otherwise. A connection is freed when its socket is closed and no
@@ -22,6 +23,7 @@
 #include "data/event/subscription.h"
 #include "net/memory.h"
 #include "service/relay/relay.h"
+#include "service/relay/writers.h"
 #include "wire/nostr.h"
 
 #define HF_RELAY_CHALLENGE_BYTES 16
@@ -38,7 +40,6 @@
 #define HF_RELAY_HELD_COUNT_MAX 1024      /* live events that wait for one subscription's EOSE */
 #define HF_RELAY_HELD_BYTES_MAX (1u << 20)
 #define HF_RELAY_ENTRY_BYTES 48           /* of a value that is filed: its entry, its place in the table, its terms */
-#define HF_RELAY_WRITER_COUNT_MAX 64
 #define HF_RELAY_URL_BYTES 320
 
 /* The keys that a connection has proved, shared with its requests; never changed, only replaced. */
@@ -147,8 +148,7 @@ struct hf_relay_policy {
 	uint32_t subscriptions_max, in_flight_max, ingest_queue_max;
 	uint64_t limit_max, created_at_ahead_s, query_timeout_us, sweep_interval_ms, auth_window_s;
 	bool auth, private_reads;
-	uint32_t writer_count;
-	uint8_t writers[HF_RELAY_WRITER_COUNT_MAX][32];
+	struct hf_relay_writers *writers;
 };
 
 struct hf_relay {
@@ -162,6 +162,7 @@ struct hf_relay {
 	uint32_t collection;
 	uint8_t identity[32];
 	struct hf_relay_policy policy;
+	struct hf_relay_bee *bee;              /* NULL: it is off */
 	struct hf_buffer information;          /* the NIP-11 document */
 	struct hf_buffer page_head, page_tail; /* the landing page around the address */
 	struct hf_subscriptions *subscriptions;
@@ -206,8 +207,9 @@ void hf_relay_reply_closed(struct hf_relay_connection *c, struct hf_slice id, co
 void hf_relay_auth_unref(struct hf_relay_auth *auth); /* NULL is fine */
 
 /* ---- policy.c ---- */
-int hf_relay_policy_set(struct hf_relay_policy *policy, const struct hf_config *config, const struct hf_config_relay *settings,
-	struct hf_failure *failure);
+/* Its writers are freed by the caller. */
+int hf_relay_policy_set(struct hf_relay_policy *policy, struct hf_env *env, const struct hf_config *config,
+	const struct hf_config_relay *settings, struct hf_failure *failure);
 /* Why the event is not even checked, or NULL. */
 const char *hf_relay_policy_refuses(const struct hf_relay *relay, const struct hf_relay_connection *c, const struct hf_event *event);
 static inline bool hf_relay_kind_is_private(uint32_t kind) { return kind == 4 || kind == 1059; }
@@ -239,6 +241,8 @@ void hf_relay_metrics_unregister(struct hf_relay_metrics *metrics);
 /* ---- information.c, landing.c ---- */
 int hf_relay_information_build(const struct hf_config *config, const struct hf_config_relay *settings,
 	const struct hf_relay *relay, struct hf_buffer *out);
+/* The document as it is now: what the bee is changes all the time. */
+int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out);
 int hf_relay_landing_build(const struct hf_config_relay *settings, const struct hf_relay *relay,
 	struct hf_buffer *head, struct hf_buffer *tail);
 

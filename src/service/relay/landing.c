@@ -64,7 +64,7 @@ static int append_head(const struct hf_config_relay *settings, struct hf_buffer 
 	return r == HF_OK ? hf_buffer_append_text(out, "</p><div class=\"address\"><code id=\"address\">") : r;
 }
 
-static int append_facts(const struct hf_config_relay *settings, struct hf_buffer *out)
+static int append_facts(const struct hf_config_relay *settings, const struct hf_relay *relay, struct hf_buffer *out)
 {
 	int r = hf_buffer_append_text(out, "</code><button id=\"copy\" type=\"button\" hidden>Copy</button>"
 		"<span id=\"said\" role=\"status\" class=\"soft\"></span></div>"
@@ -73,7 +73,7 @@ static int append_facts(const struct hf_config_relay *settings, struct hf_buffer
 	if (r == HF_OK)
 		r = fact(out, "Protocols (NIPs)", "1, 9, 11, 40, 42, 45, 70");
 	if (r == HF_OK)
-		r = fact(out, "Who may write", settings->writers[0] ? "chosen authors" : "everybody");
+		r = fact(out, "Who may write", hf_relay_writers_is_open(relay->policy.writers) ? "everybody" : "chosen authors");
 	if (r == HF_OK)
 		r = fact(out, "Private messages", settings->private_reads ? "read only by those involved, after authentication" : "");
 	if (r == HF_OK)
@@ -94,6 +94,6 @@ int hf_relay_landing_build(const struct hf_config_relay *settings, const struct 
 {
 	int r = append_head(settings, head);
 	if (r == HF_OK)
-		r = append_facts(settings, tail);
+		r = append_facts(settings, relay, tail);
 	return r == HF_OK ? hf_buffer_printf(tail, "<script>%s</script></main></body></html>\n", script) : r;
 }

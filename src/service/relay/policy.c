@@ -7,25 +7,8 @@
 
 #define KIND_AUTH 22242
 
-static int parse_writers(struct hf_relay_policy *policy, const char *text, struct hf_failure *failure)
-{
-	while (*text) {
-		size_t length = strcspn(text, ", ");
-		if (length > 0) {
-			if (policy->writer_count == HF_RELAY_WRITER_COUNT_MAX)
-				return hf_fail(failure, HF_ETOOBIG, "relay.writers names more than %d keys.", HF_RELAY_WRITER_COUNT_MAX);
-			if (length != 64 || !hf_hex_decode(policy->writers[policy->writer_count], text, 32))
-				return hf_fail(failure, HF_EINVAL, "relay.writers has \"%.*s\"; write keys as 64 small hex digits.", (int)length, text);
-			policy->writer_count++;
-		}
-		text += length;
-		text += strspn(text, ", ");
-	}
-	return HF_OK;
-}
-
-int hf_relay_policy_set(struct hf_relay_policy *policy, const struct hf_config *config, const struct hf_config_relay *settings,
-	struct hf_failure *failure)
+int hf_relay_policy_set(struct hf_relay_policy *policy, struct hf_env *env, const struct hf_config *config,
+	const struct hf_config_relay *settings, struct hf_failure *failure)
 {
 	struct hf_relay_policy new = {
 		.limits = {.event_bytes_max = settings->event_bytes_max, .filter_count_max = (uint32_t)settings->filters_max,
@@ -44,7 +27,7 @@ int hf_relay_policy_set(struct hf_relay_policy *policy, const struct hf_config *
 	if (strlen(settings->public_url) >= sizeof new.public_url)
 		return hf_fail(failure, HF_ETOOBIG, "relay.public_url is longer than %zu characters.", sizeof new.public_url - 1);
 	snprintf(new.public_url, sizeof new.public_url, "%s", settings->public_url);
-	int r = parse_writers(&new, settings->writers, failure);
+	int r = hf_relay_writers_new(&new.writers, env, settings, failure);
 	if (r == HF_OK)
 		*policy = new;
 	return r;
@@ -58,14 +41,6 @@ static bool has_key(const struct hf_relay_auth *auth, const uint8_t key[static 3
 	return false;
 }
 
-static bool may_write(const struct hf_relay_policy *policy, const uint8_t key[static 32])
-{
-	for (uint32_t i = 0; i < policy->writer_count; i++)
-		if (memcmp(policy->writers[i], key, 32) == 0)
-			return true;
-	return policy->writer_count == 0;
-}
-
 const char *hf_relay_policy_refuses(const struct hf_relay *relay, const struct hf_relay_connection *c, const struct hf_event *event)
 {
 	uint64_t now_s = hf_env_wall_s(relay->env);
@@ -75,8 +50,9 @@ const char *hf_relay_policy_refuses(const struct hf_relay *relay, const struct h
 		return "invalid: created_at is too far in the future";
 	if (hf_event_expiration(event) <= now_s)
 		return "invalid: the event has expired";
-	if (!may_write(&relay->policy, event->pubkey))
-		return "restricted: this author may not write here";
+	const char *refusal = hf_relay_writers_refuse(relay->policy.writers, event->pubkey);
+	if (refusal)
+		return refusal;
 	if (hf_event_is_protected(event) && !has_key(c->auth, event->pubkey))
 		return c->auth ? "restricted: a protected event is taken from its author only"
 			: "auth-required: a protected event is taken from its author only";

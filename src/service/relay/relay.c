@@ -31,6 +31,8 @@ static void swept(struct hf_loop_mail *mail)
 	relay->work_count--;
 	if (relay->sweep_status > 0)
 		hf_counter_add(&relay->metrics.swept, (uint64_t)relay->sweep_status);
+	if (relay->bee && relay->sweep_status > 0)
+		hf_relay_bee_note(relay->bee);
 	if (!relay->is_closing)
 		arm_sweep(relay, relay->sweep_status == SWEEP_BATCH_COUNT ? 10 : relay->policy.sweep_interval_ms);
 }
@@ -112,6 +114,26 @@ static int set_up(struct hf_relay *relay, const struct hf_relay_options *options
 	return r == HF_OK ? hf_relay_metrics_register(relay, options->metrics) : r;
 }
 
+static void configure_bee(struct hf_relay *relay, const struct hf_config_relay *settings)
+{
+	struct hf_relay_bee_settings bee = {.interval_ms = settings->bee_interval_ms, .batch_count = (uint32_t)settings->bee_batch,
+		.leaves_out_private = settings->private_reads};
+	if (relay->bee)
+		hf_relay_bee_configure(relay->bee, &bee);
+}
+
+static int open_bee(struct hf_relay *relay, const struct hf_relay_options *options, struct hf_failure *failure)
+{
+	struct hf_relay_bee_options bee = {.size = sizeof bee, .loop = options->loop, .store = options->store, .executor = options->query,
+		.host = options->host, .metrics = options->metrics, .collection = relay->collection, .instance = relay->instance,
+		.secret_key = options->bee_key};
+	if (!options->settings->bee)
+		return hf_relay_bee_forsake(relay->store, relay->collection);
+	int r = hf_relay_bee_new(&relay->bee, &bee, failure);
+	configure_bee(relay, options->settings);
+	return r;
+}
+
 int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, struct hf_failure *failure)
 {
 	struct hf_relay *relay = calloc(1, sizeof *relay);
@@ -124,12 +146,14 @@ int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, 
 	relay->verify_executor = options->verify;
 	relay->query_executor = options->query;
 	memcpy(relay->identity, options->identity, sizeof relay->identity);
-	int r = hf_relay_policy_set(&relay->policy, options->config, options->settings, failure);
+	int r = hf_relay_policy_set(&relay->policy, relay->env, options->config, options->settings, failure);
 	if (r == HF_OK) {
 		r = set_up(relay, options);
 		if (r < 0)
 			hf_fail(failure, r, "Relay %s cannot start: %s.", options->settings->instance, hf_error_text(r));
 	}
+	if (r == HF_OK)
+		r = open_bee(relay, options, failure);
 	if (r < 0) {
 		hf_relay_free(relay);
 		return r;
@@ -142,20 +166,36 @@ int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, 
 int hf_relay_reconfigure(struct hf_relay *relay, const struct hf_relay_options *options, struct hf_failure *failure)
 {
 	struct hf_relay_policy old = relay->policy;
-	int r = hf_relay_policy_set(&relay->policy, options->config, options->settings, failure);
+	int r = hf_relay_policy_set(&relay->policy, relay->env, options->config, options->settings, failure);
 	if (r < 0)
 		return r;
 	r = build_texts(relay, options);
 	if (r < 0) {
+		hf_relay_writers_free(relay->policy.writers);
 		relay->policy = old;
 		return hf_fail(failure, r, "The settings of relay %s cannot be applied: %s.", relay->instance, hf_error_text(r));
 	}
+	hf_relay_writers_free(old.writers);
+	configure_bee(relay, options->settings);
 	return HF_OK;
 }
 
 bool hf_relay_is_idle(const struct hf_relay *relay)
 {
-	return relay->connection_count == 0 && relay->in_flight_count == 0 && relay->work_count == 0;
+	return relay->connection_count == 0 && relay->in_flight_count == 0 && relay->work_count == 0 &&
+		(!relay->bee || hf_relay_bee_is_idle(relay->bee));
+}
+
+void hf_relay_end(struct hf_relay *relay)
+{
+	if (relay->bee)
+		hf_relay_bee_end(relay->bee);
+}
+
+void hf_relay_release_cores(struct hf_relay *relay)
+{
+	hf_relay_bee_free(relay->bee);
+	relay->bee = NULL;
 }
 
 void hf_relay_free(struct hf_relay *relay)
@@ -163,6 +203,7 @@ void hf_relay_free(struct hf_relay *relay)
 	if (!relay)
 		return;
 	relay->is_closing = true;
+	hf_relay_release_cores(relay);
 	hf_loop_timer_cancel(relay->loop, &relay->sweep_timer);
 	hf_loop_cancel_deferred(relay->loop, &relay->gather);
 	hf_relay_metrics_unregister(&relay->metrics);
@@ -172,6 +213,7 @@ void hf_relay_free(struct hf_relay *relay)
 	for (uint32_t i = 0; i < relay->verifier_count; i++)
 		hf_schnorr_free(relay->verifiers[i]);
 	pthread_mutex_destroy(&relay->verifier_lock);
+	hf_relay_writers_free(relay->policy.writers);
 	hf_subscriptions_free(relay->subscriptions);
 	hf_map_free(&relay->in_flight);
 	hf_arena_free(&relay->arena);
@@ -217,14 +259,25 @@ static void answer_page(struct hf_relay *relay, struct hf_http_exchange *exchang
 	hf_buffer_free(&page);
 }
 
+static void answer_information(struct hf_relay *relay, struct hf_http_exchange *exchange)
+{
+	struct hf_buffer text = {0};
+	if (hf_relay_information_append(relay, &text) == HF_OK) {
+		hf_http_allow_origin(exchange, "*");
+		hf_http_respond(exchange, 200, "application/nostr+json", hf_buffer_slice(&text), "Vary: Accept\r\n");
+	} else {
+		hf_http_respond(exchange, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"), NULL);
+	}
+	hf_buffer_free(&text);
+}
+
 void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange)
 {
 	struct hf_slice accept = hf_http_header(exchange, "Accept");
 	if (hf_http_wants_websocket(exchange)) {
 		hf_relay_connection_accept(relay, exchange);
 	} else if (accept.length > 0 && memmem(accept.data, accept.length, "application/nostr+json", 22)) {
-		hf_http_allow_origin(exchange, "*");
-		hf_http_respond(exchange, 200, "application/nostr+json", hf_buffer_slice(&relay->information), "Vary: Accept\r\n");
+		answer_information(relay, exchange);
 	} else {
 		answer_page(relay, exchange);
 	}
@@ -240,6 +293,16 @@ const char *hf_relay_instance(const struct hf_relay *relay)
 const char *hf_relay_path(const struct hf_relay *relay)
 {
 	return relay->path;
+}
+
+const uint8_t *hf_relay_identity(const struct hf_relay *relay)
+{
+	return relay->identity;
+}
+
+struct hf_relay_bee *hf_relay_bee(const struct hf_relay *relay)
+{
+	return relay->bee;
 }
 
 static uint64_t value(const struct hf_counter *counter)

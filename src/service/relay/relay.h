@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "net/http_server.h"
 #include "service/config.h"
+#include "service/relay/bee.h"
 #include "store/store.h"
 
 struct hf_relay;
@@ -26,6 +27,8 @@ struct hf_relay_options {
 	const struct hf_config *config;
 	const struct hf_config_relay *settings; /* of this instance */
 	uint8_t identity[32];         /* public key of the relay itself */
+	struct hf_core_host *host;    /* with settings' bee; else NULL */
+	struct hf_slice bee_key;      /* HF_SIGN_SECRET_BYTES: what a new bee is signed with */
 	const char *listen_url;       /* ws:// address without a path, for when no public_url is set; borrowed until free */
 };
 
@@ -33,15 +36,21 @@ struct hf_relay_options {
 int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, struct hf_failure *failure);
 /* Applies what may change while running; on error the old settings stay. */
 int hf_relay_reconfigure(struct hf_relay *relay, const struct hf_relay_options *options, struct hf_failure *failure);
+/* The relay is about to end: its bee gets no further batch. */
+void hf_relay_end(struct hf_relay *relay);
 /* Nobody is connected and nothing is under way any more: it can be freed. */
 bool hf_relay_is_idle(const struct hf_relay *relay);
+/* Releases the cores; before free, where their host goes first. */
+void hf_relay_release_cores(struct hf_relay *relay);
 void hf_relay_free(struct hf_relay *relay); /* NULL is fine */
 
 /* Answers a request for the relay's path: a WebSocket, the NIP-11 document, or the landing page. */
 void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange);
 
 const char *hf_relay_instance(const struct hf_relay *relay);
+const uint8_t *hf_relay_identity(const struct hf_relay *relay); /* 32 bytes */
 const char *hf_relay_path(const struct hf_relay *relay);
+struct hf_relay_bee *hf_relay_bee(const struct hf_relay *relay); /* NULL: it is off */
 
 struct hf_relay_stats {
 	uint64_t connection_count, subscription_count, in_flight_count;
