@@ -2,18 +2,13 @@
 // answers that a reader of its ranges gives beside those of REQ.
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { connect } from 'node:net'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Corestore from 'corestore'
-import Hyperbee from 'hyperbee'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client, now, sleep } from '../lib/client.mjs'
 import { run, until } from '../lib/command.mjs'
+import { Follower, beeInfo } from '../lib/relay_bee.mjs'
 
 const args = ['--gateway-cores-listen', '127.0.0.1:0', '--relay-bee', '--relay-sweep-interval', '1s']
-const ts10 = seconds => String(seconds).padStart(10, '0')
 let gateway, client
 const author = new Author()
 
@@ -26,64 +21,6 @@ after(async () => {
   await gateway.stop()
 })
 
-async function info () {
-  const response = await fetch(gateway.http + '/', { headers: { accept: 'application/nostr+json' } })
-  return (await response.json()).hyperbee
-}
-
-class Follower {
-  static async open () {
-    const follower = new Follower()
-    follower.directory = await mkdtemp(join(tmpdir(), 'holdfast-bee-'))
-    follower.store = new Corestore(follower.directory)
-    follower.core = follower.store.get((await info()).key)
-    await follower.core.ready()
-    follower.bee = new Hyperbee(follower.core, { keyEncoding: 'binary', valueEncoding: 'utf-8' })
-    await follower.dial()
-    return follower
-  }
-
-  async dial () {
-    await until(() => /cores at 127\.0\.0\.1:(\d+)/.test(gateway.out), 10000)
-    this.socket = connect(Number(gateway.out.match(/cores at 127\.0\.0\.1:(\d+)/)[1]), '127.0.0.1')
-    this.stream = this.store.replicate(true)
-    this.stream.on('error', () => {})
-    this.socket.on('error', () => {})
-    this.socket.pipe(this.stream).pipe(this.socket)
-  }
-
-  async event (id) {
-    const entry = await this.bee.get(Buffer.from(id, 'hex'))
-    return entry && JSON.parse(entry.value)
-  }
-
-  async has (id) {
-    await this.core.update({ wait: true })
-    return await this.event(id) !== null
-  }
-
-  async range (prefix, { since = 0, until: end = 9999999999 } = {}) {
-    const ids = []
-    for await (const { value } of this.bee.createReadStream({
-      gte: Buffer.from(`${prefix}created_at:${ts10(since)}:id:`), lte: Buffer.from(`${prefix}created_at:${ts10(end)}:id:#`)
-    })) ids.push(value)
-    return ids
-  }
-
-  // Every row, by what kind of row it is: the event rows' ids, and how many index rows there are.
-  async rows () {
-    const events = [], index = []
-    for await (const { key, value } of this.bee.createReadStream()) (key.length === 32 ? events : index).push([key, value])
-    return { events, index }
-  }
-
-  async close () {
-    this.socket.destroy()
-    await this.store.close()
-    await rm(this.directory, { recursive: true, force: true })
-  }
-}
-
 // A row for each event: 4, and one for each tag that has a value.
 const rowCount = events => events.reduce((sum, event) => sum + 3 + event.tags.filter(tag => tag.length > 1).length, 0)
 
@@ -94,7 +31,7 @@ async function publish (fields) {
 }
 
 test('a follower has what is published soon after its OK, byte for byte', async () => {
-  const follower = await Follower.open()
+  const follower = await Follower.open(gateway)
   const event = await publish({ content: 'hello "quoted" \u{1f41d}', tags: [['t', 'first'], ['client', 'tests'], ['alone'], ['e', 'x'.repeat(64), 'wss://r']] })
   const began = Date.now()
   await until(() => follower.has(event.id), 5000)
@@ -107,7 +44,7 @@ test('a follower has what is published soon after its OK, byte for byte', async 
 })
 
 test('a replaced, a deleted and an expired event leave no row', async () => {
-  const follower = await Follower.open()
+  const follower = await Follower.open(gateway)
   const old = await publish({ kind: 0, content: '{"name":"old"}', created_at: now() - 10 })
   const note = await publish({ content: 'to be deleted', tags: [['t', 'gone'], ['t', 'gone']] })
   const brief = await publish({ content: 'brief', tags: [['expiration', String(now() + 2)], ['t', 'gone']] })
@@ -123,7 +60,7 @@ test('a replaced, a deleted and an expired event leave no row', async () => {
 })
 
 test('an ephemeral event and a private message are not in it', async () => {
-  const follower = await Follower.open()
+  const follower = await Follower.open(gateway)
   const fleeting = await publish({ kind: 20001 })
   const secret = await publish({ kind: 4, content: 'sealed?iv=', tags: [['p', author.pubkey]] })
   const last = await publish({ content: 'after them' })
@@ -136,8 +73,8 @@ test('an ephemeral event and a private message are not in it', async () => {
 test('ranges give what REQ gives', async () => {
   const start = now() - 1000
   for (let i = 0; i < 60; i++) await publish({ kind: 1 + i % 3 * 7000, created_at: start + i, content: `${i}`, tags: [['t', `topic ${i % 5}`], ['t', 'all: of "them"']] })
-  const follower = await Follower.open()
-  await until(async () => { await follower.core.update({ wait: true }); return (await info()).lag_events === 0 && (await info()).version === follower.core.length }, 5000)
+  const follower = await Follower.open(gateway)
+  await until(async () => { await follower.core.update({ wait: true }); return (await beeInfo(gateway)).lag_events === 0 && (await beeInfo(gateway)).version === follower.core.length }, 5000)
   const same = async (prefix, filter, range = {}) => {
     const expected = (await client.ids({ ...filter, limit: 500 })).sort()
     assert.ok(expected.length > 0)
@@ -154,13 +91,13 @@ test('ranges give what REQ gives', async () => {
 
 test('a sparse reader fetches a few blocks of many; a full one all', async () => {
   const event = await publish({ content: 'one of many', tags: [['t', 'needle']] })
-  const sparse = await Follower.open()
+  const sparse = await Follower.open(gateway)
   await until(() => sparse.has(event.id), 5000)
   assert.deepEqual(await sparse.range('tagKey:t:tagValue:needle:'), [event.id])
   let held = 0
   for (let i = 0; i < sparse.core.length; i++) held += await sparse.core.has(i)
   assert.ok(held < sparse.core.length / 2, `${held} of ${sparse.core.length}`)
-  const full = await Follower.open()
+  const full = await Follower.open(gateway)
   await full.core.update({ wait: true })
   await full.core.download({ start: 0, end: full.core.length }).done()
   full.socket.destroy()
@@ -174,7 +111,7 @@ test('a sparse reader fetches a few blocks of many; a full one all', async () =>
 test('other cores of the store are not served', async () => {
   const { code, out } = await run(['core', 'create', '--data', join(gateway.directory, 'data'), '--name', 'own', '--json'])
   assert.equal(code, 0)
-  const follower = await Follower.open()
+  const follower = await Follower.open(gateway)
   const other = follower.store.get(JSON.parse(out).key)
   await other.ready()
   await follower.core.update({ wait: true })
@@ -184,16 +121,16 @@ test('other cores of the store are not served', async () => {
 })
 
 test('rebuild bee: the same key on the next fork, which a follower goes over to', async () => {
-  const follower = await Follower.open()
+  const follower = await Follower.open(gateway)
   await follower.core.update({ wait: true })
   const before = (await follower.rows()).events.map(([key]) => key.toString('hex')).sort()
-  const facts = await info()
+  const facts = await beeInfo(gateway)
   const { code } = await run(['relay', 'rebuild', 'bee', '--data', join(gateway.directory, 'data')])
   assert.equal(code, 0)
-  await until(async () => (await info()).fork === facts.fork + 1 && (await info()).lag_events === 0, 10000)
+  await until(async () => (await beeInfo(gateway)).fork === facts.fork + 1 && (await beeInfo(gateway)).lag_events === 0, 10000)
   const event = await publish({ content: 'after the rebuild' })
   await until(async () => follower.core.fork === facts.fork + 1 && await follower.has(event.id), 10000)
-  assert.equal((await info()).key, facts.key)
+  assert.equal((await beeInfo(gateway)).key, facts.key)
   const now_ = (await follower.rows()).events.map(([key]) => key.toString('hex')).sort()
   assert.deepEqual(now_, [...before, event.id].sort())
   await follower.close()
@@ -201,23 +138,23 @@ test('rebuild bee: the same key on the next fork, which a follower goes over to'
 
 test('off and on again: what went meanwhile is not in it', async () => {
   const event = await publish({ content: 'deleted while the bee was off' })
-  await until(async () => (await info()).lag_events === 0, 5000)
-  const { key } = await info()
+  await until(async () => (await beeInfo(gateway)).lag_events === 0, 5000)
+  const { key } = await beeInfo(gateway)
   client.close()
   await gateway.down()
   gateway.args = []
   await gateway.up()
   client = await Client.connect(gateway.url)
-  assert.equal(await info(), undefined)
+  assert.equal(await beeInfo(gateway), undefined)
   await publish({ kind: 5, tags: [['e', event.id]] })
   client.close()
   await gateway.down()
   gateway.args = args
   await gateway.up()
   client = await Client.connect(gateway.url)
-  assert.equal((await info()).key, key)
-  const follower = await Follower.open()
-  await until(async () => (await info()).lag_events === 0 && !await follower.has(event.id), 10000)
+  assert.equal((await beeInfo(gateway)).key, key)
+  const follower = await Follower.open(gateway)
+  await until(async () => (await beeInfo(gateway)).lag_events === 0 && !await follower.has(event.id), 10000)
   const ids = (await follower.rows()).events.map(([id]) => id.toString('hex')).sort()
   assert.deepEqual(ids, (await client.ids({ limit: 500 })).sort())
   await follower.close()
