@@ -1,4 +1,5 @@
-/* swarm: keeps a core with everybody who has its key, wherever they are: brings what is missing, follows as it grows, and gives it to others.
+/* swarm: keeps a core with everybody who has its key, wherever they are: brings what is missing, follows as it grows, and gives it to
+ * others.
  *
  *     swarm DIRECTORY HOST:PORT KEY    HOST:PORT is any node of the network, as `holdfast dht testnet` prints it; ends when interrupted
  *
