@@ -59,6 +59,7 @@ struct hf_config {
 	bool deflate;
 	uint64_t quota_bytes, sync_interval_ms, log_segment_bytes, memtable_docs_max;
 	char *swarm_bootstrap;
+	bool swarm;
 	char *log_level;
 	bool log_json;
 	struct hf_config_relay *relays[HF_CONFIG_RELAY_COUNT_MAX]; /* the first is "main" */

@@ -28,6 +28,8 @@ const struct hf_setting hf_settings[] = {
 		"PEM file with the private key; the file is read again on SIGHUP"},
 	{"gateway", "metrics_listen", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(metrics_listen),
 		"loopback addresses that answer GET /metrics and nothing else, separated by commas; admin.sock answers it in any case"},
+	{"gateway", "swarm", HF_SETTING_BOOL, "no", 0, 0, FIXED, IN_CONFIG(swarm),
+		"let peers find the bees of relays by their key, in the network of swarm.bootstrap"},
 	{"gateway", "cores_listen", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(cores_listen),
 		"addresses at which peers replicate the bees of relays over TCP, separated by commas; empty is closed"},
 	{"gateway", "trusted_proxies", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(trusted_proxies),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "service/swarm_node.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
@@ -42,7 +43,7 @@ static void on_closed(void *context, struct hf_peer_socket *socket, int code, co
 
 int hf_gateway_open_cores(struct hf_gateway *g, struct hf_failure *failure)
 {
-	bool is_wanted = g->config->cores_listen[0] != '\0';
+	bool is_wanted = g->config->cores_listen[0] != '\0' || g->config->swarm;
 	for (size_t i = 0; i < g->config->relay_count; i++)
 		is_wanted = is_wanted || g->config->relays[i]->bee;
 	if (!is_wanted)
@@ -53,13 +54,18 @@ int hf_gateway_open_cores(struct hf_gateway *g, struct hf_failure *failure)
 	return hf_core_host_new(&g->cores, &options, failure);
 }
 
+static struct hf_peer_socket_options socket_options(const struct hf_gateway *g)
+{
+	return (struct hf_peer_socket_options){.size = sizeof(struct hf_peer_socket_options), .loop = g->loop,
+		.static_secret = hf_keys_active(g->keys, HF_KEY_SWARM)->secret.data, .events = &hf_core_host_socket_events, .context = g->cores};
+}
+
 static int listen_one(void *context, const char *address, struct hf_failure *failure)
 {
 	struct hf_gateway *g = context;
 	struct hf_address bound;
 	char where[HF_ADDRESS_TEXT_BYTES];
-	struct hf_peer_socket_options options = {.size = sizeof options, .loop = g->loop,
-		.static_secret = hf_keys_active(g->keys, HF_KEY_SWARM)->secret.data, .events = &hf_core_host_socket_events, .context = g->cores};
+	struct hf_peer_socket_options options = socket_options(g);
 	if (g->core_listener_count == HF_GATEWAY_LISTEN_COUNT_MAX)
 		return hf_fail(failure, HF_ETOOBIG, "gateway.cores_listen has more than %d addresses.", HF_GATEWAY_LISTEN_COUNT_MAX);
 	int r = hf_peer_listener_new(&g->core_listeners[g->core_listener_count], &options, address, &bound, failure);
@@ -80,12 +86,39 @@ int hf_gateway_listen_cores(struct hf_gateway *g, struct hf_failure *failure)
 	return r == HF_OK ? hf_gateway_each_address(g->config->cores_listen, listen_one, g, failure) : r;
 }
 
+int hf_gateway_join_swarm(struct hf_gateway *g, struct hf_failure *failure)
+{
+	struct hf_swarm_bootstrap bootstrap = {0};
+	struct hf_swarm_session *session;
+	uint8_t discovery_key[32];
+	size_t cursor = 0;
+	if (!g->config->swarm)
+		return HF_OK;
+	int r = hf_swarm_bootstrap_add(&bootstrap, g->config->swarm_bootstrap, failure);
+	if (r == HF_OK && bootstrap.count == 0)
+		r = hf_fail(failure, HF_EINVAL, "gateway.swarm is on, and swarm.bootstrap names no node of the network.");
+	if (r == HF_OK)
+		r = hf_keyring_ensure(g->keys, &g->directory, "keys", HF_KEY_SWARM, failure);
+	if (r < 0)
+		return r;
+	struct hf_peer_socket_options socket = socket_options(g);
+	struct hf_swarm_node_options options = {.size = sizeof options, .loop = g->loop, .static_secret = socket.static_secret,
+		.bootstrap = &bootstrap, .socket = &socket};
+	r = hf_swarm_node_new(&g->swarm, &options, failure);
+	while (r == HF_OK && hf_gateway_next_public_core(g, &cursor, discovery_key))
+		r = hf_swarm_join(hf_swarm_node_swarm(g->swarm), discovery_key, HF_SWARM_SERVER, 0, &session);
+	return r;
+}
+
 void hf_gateway_close_peers(struct hf_gateway *g)
 {
+	hf_swarm_node_leave(g->swarm);
 	while (g->core_listener_count > 0)
 		hf_peer_listener_free(g->core_listeners[--g->core_listener_count]);
 	if (g->cores)
 		hf_core_host_close_sockets(g->cores);
+	hf_swarm_node_free(g->swarm);
+	g->swarm = NULL;
 }
 
 void hf_gateway_close_cores(struct hf_gateway *g)

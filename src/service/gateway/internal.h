@@ -29,6 +29,7 @@ struct hf_gateway {
 	struct hf_core_host *cores;    /* with the bees of relays; NULL when there are none and nobody is listened for */
 	struct hf_peer_listener *core_listeners[HF_GATEWAY_LISTEN_COUNT_MAX];
 	size_t core_listener_count;
+	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
@@ -62,6 +63,7 @@ int hf_gateway_each_address(const char *list, int (*each)(void *context, const c
 /* The host, when the configuration has something for it; before the relays. */
 int hf_gateway_open_cores(struct hf_gateway *gateway, struct hf_failure *failure);
 int hf_gateway_listen_cores(struct hf_gateway *gateway, struct hf_failure *failure);
+int hf_gateway_join_swarm(struct hf_gateway *gateway, struct hf_failure *failure);
 /* Nobody is listened to any more, and all who are connected are let go. */
 void hf_gateway_close_peers(struct hf_gateway *gateway);
 void hf_gateway_close_cores(struct hf_gateway *gateway);

@@ -324,6 +324,8 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = open_servers(g, failure);
 	if (r == HF_OK)
 		r = hf_gateway_listen_cores(g, failure);
+	if (r == HF_OK)
+		r = hf_gateway_join_swarm(g, failure);
 	return r;
 }
 
