@@ -19,6 +19,11 @@ static bool read_swarm(const struct hf_cli *cli, bool dials, struct hf_cli_endpo
 		hf_cli_core_usage(cli, "--initiator and --responder go with --tcp: in the swarm, who dials begins.");
 		return false;
 	}
+	out->has_relay = hf_cli_option(cli, "relay") != NULL;
+	if (out->has_relay && !hf_cli_dht_key(hf_cli_option(cli, "relay"), out->relay)) {
+		hf_cli_core_usage(cli, "--relay is the public key of a blind relay: 52 characters of z-base-32, or 64 of hexadecimal.");
+		return false;
+	}
 	if (hf_cli_bootstrap(cli, &out->bootstrap, &failure) < 0) {
 		hf_cli_core_usage(cli, failure.text);
 		return false;
@@ -71,7 +76,7 @@ int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, con
 {
 	struct hf_address bound;
 	if (endpoint->is_swarm)
-		return hf_core_node_swarm(node, &endpoint->bootstrap, failure);
+		return hf_core_node_swarm(node, &endpoint->bootstrap, endpoint->has_relay ? endpoint->relay : NULL, failure);
 	if (endpoint->dials)
 		return hf_core_node_dial(node, endpoint->address, endpoint->initiates, endpoint->keeps, failure);
 	int r = hf_core_node_listen(node, endpoint->address, endpoint->initiates, &bound, failure);

@@ -13,6 +13,8 @@ struct hf_cli_endpoint {
 	bool dials, initiates, keeps;
 	bool is_swarm;       /* peers are found by the key of what is wanted, through these */
 	struct hf_swarm_bootstrap bootstrap;
+	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
+	bool has_relay;
 };
 
 /* Whether what is asked for is to be read at peers: --tcp or --bootstrap. */

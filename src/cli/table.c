@@ -20,7 +20,8 @@ static const char *const scan_options[] = {"relay=NAME\0the relay instance; main
 	"name=NAME\0the core that was made with this name, instead of KEY", "namespace=HEX\0the name's namespace; the root's when left out"
 #define OF_SEALED OF_CORE, "encryption-key=HEX\0the key of an encrypted core, 32 bytes"
 
-#define OF_SWARM "bootstrap=HOST:PORT\0find peers by the key, in the network of this node; again for others; \"public\" is everybody's"
+#define OF_SWARM "bootstrap=HOST:PORT\0find peers by the key, in the network of this node; again for others; \"public\" is everybody's", \
+	"relay=KEY\0connect through this blind relay where no direct way can be found"
 
 static const char *const core_options[] = {OF_CORE, NULL};
 static const char *const create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
@@ -180,14 +181,16 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast core append --data data --name photos --file cat.jpg\n"
 		"  holdfast core append --data data --name films --file film.mp4 --block-size 64k --disk\n"
 		"  sensor | holdfast core append --data data --name sensor --tcp 127.0.0.1:7001"},
-	{"core serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve cores to peers over TCP",
-		"All cores, or those that are named. Prints where it listens and runs until SIGTERM. Other core commands work on the data\n"
-		"directory through it, and peers see at once what they change.\n\n"
+	{"core serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve cores to peers, over TCP or found by key",
+		"All cores, or those that are named. Prints where it listens, or that it can be found, and runs until SIGTERM. Other core\n"
+		"commands work on the data directory through it, and peers see at once what they change.\n\n"
+		"  holdfast core serve --data data --bootstrap 192.0.2.7:49737 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast core serve --data data --tcp 127.0.0.1:7001\n"
 		"  holdfast core serve --data data --tcp peer.example.org:7001 --connect i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
-	{"core fetch", hf_cli_core_fetch, "KEY", 1, fetch_options, true, "Fetch a core, or some of its blocks, from a peer over TCP",
+	{"core fetch", hf_cli_core_fetch, "KEY", 1, fetch_options, true, "Fetch a core, or some of its blocks, from peers",
 		"Ends when all that was asked for is here: without --blocks the whole core as the peer has it. Every block is proved against\n"
 		"the core's key before it is kept. What came stays when it fails, and is not fetched again.\n\n"
+		"  holdfast core fetch --data copy --bootstrap 192.0.2.7:49737 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --blocks 0..100,5000 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast core fetch --data copy --tcp 127.0.0.1:7001 --live --serve 127.0.0.1:7002 \\\n"
@@ -257,10 +260,11 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast bee history --data data --name people --reverse --limit 3 --json"},
 	{"bee info", hf_cli_bee_info, "KEY", 1, core_options, true, "Print what a bee is: version, key, blocks held",
 		"  holdfast bee info --data data --name people"},
-	{"bee serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve bees to peers over TCP",
+	{"bee serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true,
+		"Serve bees to peers, over TCP or found by key",
 		"As `holdfast core serve`: all cores, or those that are named.\n\n"
 		"  holdfast bee serve --data data --tcp 127.0.0.1:7001"},
-	{"bee fetch", hf_cli_core_fetch, "KEY", 1, bee_fetch_options, true, "Fetch a bee from a peer over TCP, whole",
+	{"bee fetch", hf_cli_core_fetch, "KEY", 1, bee_fetch_options, true, "Fetch a bee from peers, whole",
 		"As `holdfast core fetch`.\n\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast bee fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
@@ -304,12 +308,14 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast drive watch --data data --name photos /notes"},
 	{"drive info", hf_cli_drive_info, "KEY", 1, drive_options, true, "Print what a drive is: version, keys, blocks held of both cores",
 		"  holdfast drive info --data data --name photos"},
-	{"drive serve", hf_cli_drive_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve drives to peers over TCP",
+	{"drive serve", hf_cli_drive_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true,
+		"Serve drives to peers, over TCP or found by key",
 		"As `holdfast core serve`: all cores, or those of the drives that are named.\n\n"
 		"  holdfast drive serve --data data --tcp 127.0.0.1:7001"},
 	{"drive fetch", hf_cli_drive_fetch, "KEY [PATH...]", HF_CLI_ARGUMENT_COUNT_MAX, drive_fetch_options, true,
-		"Fetch a drive, or some of its files and folders, from a peer over TCP",
+		"Fetch a drive, or some of its files and folders, from peers",
 		"All files of the present version, and the names of all versions. What came stays when it fails, and is not fetched again.\n\n"
+		"  holdfast drive fetch --data copy --bootstrap 192.0.2.7:49737 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo /notes /cat.jpg\n"
 		"  holdfast drive fetch --data copy --tcp 127.0.0.1:7001 --live i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},

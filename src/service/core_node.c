@@ -115,11 +115,12 @@ int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initi
 	return dial(node, failure);
 }
 
-int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure)
+int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, const uint8_t *relay,
+	struct hf_failure *failure)
 {
 	struct hf_peer_socket_options socket = socket_options(node);
 	struct hf_swarm_node_options options = {.size = sizeof options, .loop = node->loop, .static_secret = socket.static_secret,
-		.bootstrap = bootstrap, .socket = &socket};
+		.bootstrap = bootstrap, .socket = &socket, .relay = relay};
 	return hf_swarm_node_new(&node->swarm, &options, failure);
 }
 

@@ -46,8 +46,10 @@ int hf_core_node_listen(struct hf_core_node *node, const char *address, bool ini
 	struct hf_failure *failure);
 /* At most one. keeps: when the connection ends it is made again, after a wait that grows. */
 int hf_core_node_dial(struct hf_core_node *node, const char *address, bool initiates, bool keeps, struct hf_failure *failure);
-/* Takes part in the swarm: with no bootstrap node it asks nobody, and waits for others to come. Once. Errors as of hf_swarm_node_new. */
-int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, struct hf_failure *failure);
+/* Takes part in the swarm: with no bootstrap node it asks nobody, and waits for others to come. relay as in hf_swarm_node_options.
+ * Once. Errors as of hf_swarm_node_new. */
+int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstrap *bootstrap, const uint8_t *relay,
+	struct hf_failure *failure);
 /* Looks for those who have a core (HF_SWARM_CLIENT), and lets itself be found as one that has it (HF_SWARM_SERVER). HF_ENOMEM. */
 int hf_core_node_join(struct hf_core_node *node, const uint8_t discovery_key[static 32], unsigned roles, struct hf_failure *failure);
 struct hf_swarm *hf_core_node_peers(struct hf_core_node *node); /* NULL: it does not take part */

@@ -1,6 +1,7 @@
 #include "service/swarm_node.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/list.h"
 #include "base/options.h"
@@ -12,7 +13,8 @@ struct hf_swarm_node {
 	struct hf_dht_connector *connector;
 	struct hf_swarm *swarm;
 	struct hf_timer goodbye;
-	bool is_closed;
+	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
+	bool has_relay, is_closed;
 };
 
 static void on_changed(void *context, struct hf_dht_node *dht)
@@ -44,6 +46,15 @@ static void on_goodbye_timeout(struct hf_timer *timer)
 	on_closed(HF_CONTAINER_OF(timer, struct hf_swarm_node, goodbye));
 }
 
+/* Where each destination sees another port of ours, half of all others cannot reach us directly. */
+static const uint8_t *relay_through(void *context, bool is_forced)
+{
+	const struct hf_swarm_node *node = context;
+	struct hf_dht_node_state state;
+	hf_dht_node_read_state(node->dht, &state);
+	return is_forced || (state.has_host && !state.has_port) ? node->relay : NULL;
+}
+
 int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_options *given, struct hf_failure *failure)
 {
 	struct hf_swarm_node_options options;
@@ -57,6 +68,9 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 	}
 	node->loop = options.loop;
 	node->goodbye.fire = on_goodbye_timeout;
+	node->has_relay = options.relay != NULL;
+	if (options.relay)
+		memcpy(node->relay, options.relay, sizeof node->relay);
 	r = hf_udx_net_new(&node->net, host, NULL);
 	if (r < 0)
 		hf_fail(failure, r, "The swarm cannot start: %s.", hf_error_text(r));
@@ -71,7 +85,7 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 	}
 	if (r == HF_OK) {
 		struct hf_swarm_options swarm = {.size = sizeof swarm, .connector = node->connector, .static_secret = options.static_secret,
-			.socket = options.socket};
+			.socket = options.socket, .relay_through = node->has_relay ? relay_through : NULL, .context = node};
 		r = hf_swarm_new(&node->swarm, &swarm, failure);
 	}
 	if (r < 0)

@@ -17,6 +17,7 @@ struct hf_swarm_node_options {
 	const struct hf_swarm_bootstrap *bootstrap; /* none in it: nobody is asked, others may come */
 	struct hf_address bind;             /* all zero: any address, a port of the DHT's if one is free */
 	const struct hf_peer_socket_options *socket; /* of each connection; see hf_swarm_options */
+	const uint8_t *relay; /* the key of a blind relay for where no direct way can be found; copied; NULL: none */
 };
 /* HF_EADDR: it cannot be bound; HF_ENOMEM. */
 int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_options *options, struct hf_failure *failure);
