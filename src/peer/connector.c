@@ -61,6 +61,18 @@ size_t hf_dht_relays_recall(struct hf_dht_connector *connector, const uint8_t ke
 
 /* ---- Addresses of our own ---- */
 
+static size_t interfaces(struct hf_dht_connector *connector, struct hf_address *out)
+{
+	uint64_t now_ms = hf_dht_connector_now_ms(connector);
+
+	if (connector->interfaces_ms == 0 || now_ms >= connector->interfaces_ms + HF_DHT_INTERFACES_MS) {
+		connector->interface_count = hf_interfaces_ipv4(connector->interfaces, HF_DHT_LOCAL_ADDRESSES_MAX);
+		connector->interfaces_ms = now_ms;
+	}
+	memcpy(out, connector->interfaces, connector->interface_count * sizeof *out);
+	return connector->interface_count;
+}
+
 void hf_dht_local_addresses(struct hf_dht_connector *connector, struct hf_dht_addresses *out)
 {
 	static const uint8_t any[4], loopback[4] = {127, 0, 0, 1};
@@ -77,7 +89,7 @@ void hf_dht_local_addresses(struct hf_dht_connector *connector, struct hf_dht_ad
 		memcpy(out->list, connector->local_address_count > 0 ? connector->local_addresses : &state.server,
 			out->count * sizeof *out->list);
 	} else {
-		out->count = hf_interfaces_ipv4(out->list, HF_DHT_LOCAL_ADDRESSES_MAX);
+		out->count = interfaces(connector, out->list);
 	}
 	if (out->count == 0)
 		out->list[out->count++] = hf_dht_address(loopback, 0);

@@ -8,6 +8,7 @@
 #include "wire/dht/nat.h"
 
 #define HF_DHT_LOCAL_ADDRESSES_MAX 8u
+#define HF_DHT_INTERFACES_MS 2000u /* how long what the system says of them is taken for true */
 #define HF_DHT_WAYS_MAX 256u /* kept open; the oldest is forgotten */
 
 struct hf_dht_relay_memory;
@@ -27,6 +28,9 @@ struct hf_dht_connector {
 	size_t way_count;
 	struct hf_address local_addresses[HF_DHT_LOCAL_ADDRESSES_MAX];
 	size_t local_address_count;
+	struct hf_address interfaces[HF_DHT_LOCAL_ADDRESSES_MAX]; /* as of interfaces_ms */
+	size_t interface_count;
+	uint64_t interfaces_ms;
 	uint64_t random_punched_ms; /* when the last one ended; 0: never */
 	unsigned random_punches;    /* under way */
 	struct hf_dht_connector_stats stats;
