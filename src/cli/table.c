@@ -181,7 +181,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast core append --data data --name photos --file cat.jpg\n"
 		"  holdfast core append --data data --name films --file film.mp4 --block-size 64k --disk\n"
 		"  sensor | holdfast core append --data data --name sensor --tcp 127.0.0.1:7001"},
-	{"core serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true, "Serve cores to peers, over TCP or found by key",
+	{"core serve", hf_cli_core_serve, "[KEY...]", HF_CLI_ARGUMENT_COUNT_MAX, serve_options, true,
+		"Serve cores to peers, over TCP or found by key",
 		"All cores, or those that are named. Prints where it listens, or that it can be found, and runs until SIGTERM. Other core\n"
 		"commands work on the data directory through it, and peers see at once what they change.\n\n"
 		"  holdfast core serve --data data --bootstrap 192.0.2.7:49737 i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo\n"
