@@ -159,7 +159,8 @@ static void announced(struct hf_swarm_wait *wait, int code)
 	struct hf_swarm_stats stats;
 	FILE *out = s->is_appending ? stderr : stdout;
 	hf_swarm_stats(hf_core_node_peers(s->node), &stats);
-	fprintf(out, s->cli->json ? "{\"announced\":%u}\n" : "%u cores can be found in the swarm\n", stats.topics);
+	fprintf(out, s->cli->json ? "{\"announced\":%u}\n" : "%u %s can be found in the swarm\n", stats.topics,
+		stats.topics == 1 ? "core" : "cores");
 	fflush(out);
 }
 

@@ -389,6 +389,8 @@ void hf_peer_socket_on_end(void *owner, int error)
 	const char *when = !socket->mux ? " before the handshake was finished" : socket->gathered_held > 0 ? " within a message" : "";
 	if (error == HF_ECLOSED)
 		hf_peer_socket_end_as(socket, error, "The remote has closed the connection%s.", when);
+	else if (error == HF_EIO)
+		hf_peer_socket_end_as(socket, error, "The connection was broken off%s.", when);
 	else
 		hf_peer_socket_end_as(socket, error, "The connection was lost%s: %s.", when, hf_error_text(error));
 	conclude(socket);

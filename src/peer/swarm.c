@@ -392,7 +392,10 @@ static void end_all(struct hf_swarm *swarm, const char *why)
 			continue;
 		}
 		c->is_ending = true;
-		end_connection(c, HF_ECANCELED, why);
+		if (c->is_open)
+			hf_peer_socket_close(c->socket);
+		else
+			end_connection(c, HF_ECANCELED, why);
 		c = swarm->connections;
 	}
 }
