@@ -328,7 +328,7 @@ static void act_on_stream(struct hf_udx_stream *stream, unsigned action, struct 
 		break;
 	default:
 		hf_udx_stream_read_stats(stream, &stats);
-		FUZZ_CHECK(stats.kept_bytes <= HF_UDX_RECEIVE_BYTES_MAX + 65536);
+		FUZZ_CHECK(stats.kept_bytes <= HF_UDX_EARLY_FACTOR * 262144 + 65536);
 		FUZZ_CHECK(stats.packet_bytes >= 1200 && stats.packet_bytes <= HF_UDX_PACKET_BYTES_MAX);
 		FUZZ_CHECK(hf_udx_stream_unsent_bytes(stream) <= hf_udx_stream_pending_bytes(stream));
 	}

@@ -22,6 +22,8 @@
 #define BURST_MIN 2u
 #define BURST_MAX 64u
 #define WINDOW_MAX 65536u
+#define CONSERVE_LOSS 0.15 /* of a round */
+#define CONSERVE_COUNT_MIN 8u
 
 static const float cycle_gains[CYCLE_COUNT] = {1.25f, 0.75f, 1, 1, 1, 1, 1, 1};
 
@@ -174,7 +176,8 @@ static void update_bandwidth(struct hf_udx_bbr *bbr, const struct hf_udx_rate_sa
 {
 	bbr->is_round_start = false;
 	if ((int32_t)(sample->prior_delivered - bbr->next_round_delivered) >= 0) {
-		bbr->next_round_delivered = bbr->delivered;
+		bbr->next_round_delivered = bbr->round_begin_delivered = bbr->delivered;
+		bbr->round_lost = 0;
 		bbr->round_count++;
 		bbr->is_round_start = true;
 		bbr->is_conserving = false;
@@ -289,19 +292,25 @@ static void update_rtt(struct hf_udx_bbr *bbr, uint32_t rtt_us, uint64_t now_us,
 	bbr->was_idle = false;
 }
 
-/* In the first round of a recovery as much is sent as is delivered. Returns whether that is the case. */
+/* For a round after so much was lost, as much is sent as is delivered. */
+static bool is_overflowing(const struct hf_udx_bbr *bbr)
+{
+	double all = (double)bbr->round_lost + (double)(bbr->delivered - bbr->round_begin_delivered);
+	return bbr->round_lost >= CONSERVE_COUNT_MIN && (double)bbr->round_lost > all * CONSERVE_LOSS;
+}
+
+/* Returns whether the window is what conservation says. */
 static bool conserve(struct hf_udx_bbr *bbr, const struct hf_udx_rate_sample *sample, uint32_t in_flight)
 {
-	if (sample->lost_count)
-		bbr->window = bbr->window > sample->lost_count ? bbr->window - sample->lost_count : 1;
-	bool was_repairing = bbr->was_recovering || bbr->was_losing;
-	if (sample->is_recovering && !bbr->was_recovering) {
-		if (!was_repairing)
-			bbr->prior_window = larger(bbr->window + sample->lost_count, bbr->mode == HF_UDX_PROBE_RTT ? bbr->prior_window : 0);
+	bool was_repairing = bbr->was_recovering || bbr->was_losing, is_repairing = sample->is_recovering || sample->is_losing;
+	bbr->round_lost += sample->lost_count;
+	if (is_repairing && !was_repairing)
+		bbr->prior_window = larger(bbr->window, bbr->mode == HF_UDX_PROBE_RTT ? bbr->prior_window : 0);
+	if (sample->lost_count && sample->is_recovering && !bbr->is_conserving && is_overflowing(bbr)) {
 		bbr->is_conserving = true;
 		bbr->next_round_delivered = bbr->delivered;
 		bbr->window = in_flight + sample->acked_count;
-	} else if (was_repairing && !sample->is_recovering && !sample->is_losing) {
+	} else if (was_repairing && !is_repairing) {
 		bbr->window = larger(bbr->window, bbr->prior_window);
 		bbr->is_conserving = false;
 	}

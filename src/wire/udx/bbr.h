@@ -1,6 +1,9 @@
 /* bbr: how many packets of a stream may be in flight, and how fast they may leave: BBR version 1, on samples of the delivery rate.
  * (draft-cardwell-iccrg-bbr-congestion-control-00, draft-cheng-iccrg-delivery-rate-estimation)
  *
+ * One thing differs: a loss alone does not stop the window from growing for a round. Only when a good part of a round is lost, as when a
+ * queue overflows, is as much sent as is delivered; links that lose by themselves are not slowed down.
+ *
  * It counts packets and microseconds. The owner tells it of each packet that is sent and delivered, and once for each
  * acknowledgement that something was.
  */
@@ -10,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HF_UDX_BBR_WINDOW_INITIAL 10u
+#define HF_UDX_BBR_WINDOW_INITIAL 32u /* as QUIC began at Google; libudx has 10 */
 #define HF_UDX_BBR_WINDOW_MIN 4u
 
 /* A minimum over a window of time: a sample that is not above it, or after the window's end, takes its place. */
@@ -48,7 +51,7 @@ struct hf_udx_bbr {
 	struct hf_udx_min rtt_min;
 	uint32_t delivered; /* packets, of all time; wraps */
 	uint32_t app_limited_until; /* delivered; 0: not limited */
-	uint32_t round_count, next_round_delivered;
+	uint32_t round_count, next_round_delivered, round_begin_delivered, round_lost;
 	uint32_t window, prior_window;
 	uint32_t aggregate_acked, extra_acked[2], extra_acked_round;
 	uint8_t mode, cycle, full_count, extra_acked_index;

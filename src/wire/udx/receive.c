@@ -16,18 +16,31 @@ static struct hf_udx_kept **slot_at(const struct hf_udx_stream *stream, uint32_t
 	return &stream->kept[seq & (stream->kept_capacity - 1)];
 }
 
-static uint32_t limit(const struct hf_udx_stream *stream)
+static uint32_t smaller(uint32_t a, uint32_t b)
 {
-	const struct hf_udx *udx = stream->udx;
-	uint32_t max = udx->options.receive_bytes_max;
-	bool has_all = stream->is_connected && udx->kept_bytes < udx->options.kept_bytes_max;
-	return has_all || max < HF_UDX_UNCONNECTED_BYTES_MAX ? max : HF_UDX_UNCONNECTED_BYTES_MAX;
+	return a < b ? a : b;
 }
 
-/* A stream that is read needs no room for what comes in order, whatever the others keep. */
+static bool has_all(const struct hf_udx_stream *stream)
+{
+	return stream->is_connected && stream->udx->kept_bytes < stream->udx->options.kept_bytes_max;
+}
+
+static uint32_t limit(const struct hf_udx_stream *stream)
+{
+	uint32_t max = stream->udx->options.receive_bytes_max * HF_UDX_EARLY_FACTOR;
+	return has_all(stream) ? max : smaller(max, HF_UDX_UNCONNECTED_BYTES_MAX);
+}
+
+/* A paused stream asks for less than it would keep: what is on its way still comes. One that is read needs no room for what comes in
+ * order, whatever the others keep. */
 uint32_t hf_udx_stream_window(const struct hf_udx_stream *stream)
 {
-	uint32_t max = stream->is_paused ? limit(stream) : stream->udx->options.receive_bytes_max;
+	uint32_t max = stream->udx->options.receive_bytes_max;
+	if (!stream->is_paused)
+		max *= HF_UDX_EARLY_FACTOR;
+	else if (!has_all(stream))
+		max = smaller(max, HF_UDX_UNCONNECTED_BYTES_MAX);
 	return stream->kept_bytes < max ? max - stream->kept_bytes : 0;
 }
 

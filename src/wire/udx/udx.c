@@ -7,6 +7,7 @@
 
 #define SLOT_BYTES 1024u /* the window in packets of this size is how many may be kept */
 #define SLOT_COUNT_MIN 64u
+#define RECEIVE_BYTES_MAX (64u << 20)
 
 int hf_udx_new(struct hf_udx **out, const struct hf_udx_options *options)
 {
@@ -16,6 +17,8 @@ int hf_udx_new(struct hf_udx **out, const struct hf_udx_options *options)
 	udx->options = *options;
 	if (udx->options.receive_bytes_max == 0)
 		udx->options.receive_bytes_max = HF_UDX_RECEIVE_BYTES_MAX;
+	if (udx->options.receive_bytes_max > RECEIVE_BYTES_MAX)
+		udx->options.receive_bytes_max = RECEIVE_BYTES_MAX;
 	if (udx->options.kept_bytes_max == 0)
 		udx->options.kept_bytes_max = HF_UDX_KEPT_BYTES_MAX;
 	if (udx->options.stream_count_max == 0)
@@ -23,7 +26,7 @@ int hf_udx_new(struct hf_udx **out, const struct hf_udx_options *options)
 	if (udx->options.packet_bytes_max == 0 || udx->options.packet_bytes_max > HF_UDX_PACKET_BYTES_MAX)
 		udx->options.packet_bytes_max = HF_UDX_PACKET_BYTES_MAX;
 	udx->kept_slots_max = SLOT_COUNT_MIN;
-	while (udx->kept_slots_max < udx->options.receive_bytes_max / SLOT_BYTES)
+	while (udx->kept_slots_max < udx->options.receive_bytes_max / SLOT_BYTES * HF_UDX_EARLY_FACTOR)
 		udx->kept_slots_max *= 2;
 	udx->options.env->random(udx->options.env, &udx->streams.seed, sizeof udx->streams.seed);
 	udx->queued_last = &udx->queued_first;

@@ -7,8 +7,8 @@
  * hf_udx_tick, and in any of them any stream may be made, used or freed.
  *
  * What is written is not copied, but for short pieces; it is kept until it is acknowledged. What comes in order is handed over where it
- * lies; what comes early, or while the stream is paused or not connected yet, is kept up to receive_bytes_max, and the window
- * that we advertise shrinks by it. All packets that came between two calls of hf_udx_send are acknowledged together.
+ * lies; what comes early, or while the stream is paused or not connected yet, is kept within bounds, and the window that we
+ * advertise shrinks by it. All packets that came between two calls of hf_udx_send are acknowledged together.
  *
  * Loss is found by RACK and TLP (RFC 8985), the rate is BBR's (version 1), the size of packets is searched for (RFC 8899).
  */
@@ -22,7 +22,8 @@
 #include "base/env.h"
 
 #define HF_UDX_PACKET_BYTES_MAX 1500u /* the largest IP packet that is ever sent, header included */
-#define HF_UDX_RECEIVE_BYTES_MAX (4u << 20)
+#define HF_UDX_RECEIVE_BYTES_MAX (4u << 20) /* to which a stream fills up that is not read */
+#define HF_UDX_EARLY_FACTOR 4u              /* so many times more is kept of what came early: what is behind a hole for some round trips */
 #define HF_UDX_KEPT_BYTES_MAX (256u << 20)       /* of all streams together */
 #define HF_UDX_UNCONNECTED_BYTES_MAX (64u << 10) /* of what came before connect; and of each stream when all together keep too much */
 #define HF_UDX_LOW_BYTES (256u << 10)
@@ -65,7 +66,7 @@ struct hf_udx_options {
 	struct hf_env *env;            /* random ids; needed */
 	void (*wake)(void *context);   /* something wants to be sent, or an event to be told; may be NULL */
 	void *context;
-	uint32_t receive_bytes_max;    /* per stream; 0: HF_UDX_RECEIVE_BYTES_MAX */
+	uint32_t receive_bytes_max;    /* per stream; 0: HF_UDX_RECEIVE_BYTES_MAX; at most 64 MiB */
 	uint64_t kept_bytes_max;       /* of all streams; past it each keeps HF_UDX_UNCONNECTED_BYTES_MAX. 0: HF_UDX_KEPT_BYTES_MAX */
 	uint32_t stream_count_max;     /* 0: HF_UDX_STREAM_COUNT_MAX */
 	uint16_t packet_bytes_max;     /* at most HF_UDX_PACKET_BYTES_MAX, which is what 0 means; the link's MTU if it is known */

@@ -35,7 +35,7 @@
 #define HF_UDX_PACKET_BYTES_BASE 1200u
 #define HF_UDX_PIECE_COUNT_MAX 16u /* of writes in one packet */
 #define HF_UDX_COPY_BYTES_MAX 256u /* a shorter piece is copied */
-#define HF_UDX_FLIGHT_COUNT_MAX 8192u
+#define HF_UDX_FLIGHT_COUNT_MAX 32768u
 #define HF_UDX_INITIAL_WINDOW_BYTES 4194304u /* of a remote that has said nothing yet */
 #define HF_UDX_NEVER UINT64_MAX
 
