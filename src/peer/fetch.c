@@ -1,7 +1,7 @@
 /* Asking: which request goes to which peer. (spec 5.5) */
 #include "peer/replicator_private.h"
 
-#define UNCOMMITTED_BYTES_MAX (4u << 20) /* more is not asked for while so much waits for the disk */
+#define UNCOMMITTED_BYTES_MAX (2u << 20) /* more is not asked for while so much waits for the disk */
 #define UNITS_ASKED_AHEAD 8
 
 static bool same_fork(const struct hf_core_peer *peer)
