@@ -148,17 +148,21 @@ static void committed(void *context, int status)
 	next_batch(bee);
 }
 
-static void commit(struct hf_relay_bee *bee)
+static int commit_with_notes(struct hf_relay_bee *bee, void (*done)(void *context, int status))
 {
 	uint8_t bytes[HF_BEE_NOTES_BYTES];
-	bee->notes.position = bee->batch.to;
 	hf_bee_notes_encode(&bee->notes, bytes);
+	int r = hf_core_set_user_data(bee->core, HF_BEE_NOTES_NAME, hf_slice(bytes, sizeof bytes));
+	return r == HF_OK ? hf_core_commit(bee->core, HF_DURABLE_DISK, done, bee) : r;
+}
+
+static void commit(struct hf_relay_bee *bee)
+{
+	bee->notes.position = bee->batch.to;
+	bee->state = HF_BEE_COMMITS;
 	int r = hf_bee_flush(bee->bee);
 	if (r == HF_OK)
-		r = hf_core_set_user_data(bee->core, HF_BEE_NOTES_NAME, hf_slice(bytes, sizeof bytes));
-	bee->state = HF_BEE_COMMITS;
-	if (r == HF_OK)
-		r = hf_core_commit(bee->core, HF_DURABLE_DISK, committed, bee);
+		r = commit_with_notes(bee, committed);
 	if (r < 0)
 		give_up(bee, "append", r);
 }
@@ -186,7 +190,7 @@ static void step(struct hf_relay_bee *bee)
 	if (r == HF_OK && over)
 		commit(bee);
 	else if (r == HF_OK && has_part(bee))
-		r = hf_core_commit(bee->core, HF_DURABLE_DISK, on_part, bee);
+		r = commit_with_notes(bee, on_part);
 	else if (r == HF_OK)
 		hf_loop_post(bee->loop, &bee->step_mail);
 	else if (r == HF_EWAIT)

@@ -2,6 +2,7 @@
 // answers that a reader of its ranges gives beside those of REQ.
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client, now, sleep } from '../lib/client.mjs'
@@ -134,6 +135,19 @@ test('rebuild bee: the same key on the next fork, which a follower goes over to'
   const now_ = (await follower.rows()).events.map(([key]) => key.toString('hex')).sort()
   assert.deepEqual(now_, [...before, event.id].sort())
   await follower.close()
+})
+
+test('without the setting there is no core, no key and no port of it', async () => {
+  const plain = await Gateway.start()
+  const { key, hyperbee } = await (await fetch(plain.http + '/', { headers: { accept: 'application/nostr+json' } })).json()
+  assert.equal(key ?? hyperbee, undefined)
+  assert.doesNotMatch(plain.out, /cores at/)
+  const data = join(plain.directory, 'data')
+  assert.ok(!(await readdir(join(data, 'keys'))).some(name => /signing|swarm/.test(name)))
+  assert.equal((await run(['core', 'list', '--data', data, '--json'])).out, '')
+  assert.equal(JSON.parse((await run(['relay', 'info', '--data', data, '--json'])).out).bee, null)
+  assert.equal((await run(['relay', 'rebuild', 'bee', '--data', data])).code, 4)
+  await plain.stop()
 })
 
 test('off and on again: what went meanwhile is not in it', async () => {
