@@ -80,9 +80,10 @@ int hf_cli_remote_turn(struct hf_cli_remote *remote, struct hf_failure *failure)
 		remote->moved_us = now_us;
 	}
 	if (r == HF_OK && !remote->endpoint.keeps && now_us - remote->moved_us >= remote->timeout_us) {
-		char sentence[240];
-		hf_cli_core_not_found(&remote->endpoint, "the core, or what is missing of it", remote->timeout_us / 1000000, sentence, sizeof sentence);
-		return hf_fail(failure, HF_ETIMEOUT, "%s", sentence);
+		return hf_fail(failure, HF_ETIMEOUT, "%s%s %s the core, or what is missing of it (waited %llu seconds; --timeout).",
+			remote->endpoint.is_swarm ? "Nobody was found in the swarm" : "The peer at ",
+			remote->endpoint.is_swarm ? "" : remote->endpoint.address, remote->endpoint.is_swarm ? "who has" : "does not have",
+			(unsigned long long)(remote->timeout_us / 1000000));
 	}
 	return r;
 }

@@ -53,8 +53,9 @@ test('a get fetches a node a level and what is beside it, no more than the packa
     assert.equal(await ours.value(writer.key, name, '--tcp', `127.0.0.1:${writer.port}`), value)
     const { blocks_held: held } = await ours.info(writer.key)
     t.diagnostic(`${name}: the package fetched ${theirCount}, Holdfast ${held}`)
-    assert.equal(writer.bee.core.uploaded - uploaded, held, 'each block came once')
-    assert.ok(held <= theirCount, `${held} blocks, ${theirCount} by the package`)
+    // What was still on its way when the answer was there is not kept, but it was sent.
+    const sent = writer.bee.core.uploaded - uploaded
+    assert.ok(held <= sent && sent <= theirCount, `${held} blocks kept of ${sent}, ${theirCount} by the package`)
     assert.ok(held <= (depth + 2) * 17)
     assert.equal(await ours.value(writer.key, name), value, 'what came is kept')
     assert.equal((await ours.fails(['get', writer.key, entry((below(count) + 5) % count)[0]])).code, 1)
