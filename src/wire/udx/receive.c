@@ -32,16 +32,14 @@ static uint32_t limit(const struct hf_udx_stream *stream)
 	return has_all(stream) ? max : smaller(max, HF_UDX_UNCONNECTED_BYTES_MAX);
 }
 
-/* A paused stream asks for less than it would keep: what is on its way still comes. One that is read needs no room for what comes in
- * order, whatever the others keep. */
+/* A paused stream asks for no more than it may fill up with, less what it has; what is on its way by then is kept, too. One that is read
+ * asks for as much at any time, whatever waits behind a hole: more in flight only fills the queues of the path. */
 uint32_t hf_udx_stream_window(const struct hf_udx_stream *stream)
 {
-	uint32_t max = stream->udx->options.receive_bytes_max;
-	if (!stream->is_paused)
-		max *= HF_UDX_EARLY_FACTOR;
-	else if (!has_all(stream))
-		max = smaller(max, HF_UDX_UNCONNECTED_BYTES_MAX);
-	return stream->kept_bytes < max ? max - stream->kept_bytes : 0;
+	uint32_t max = stream->udx->options.receive_bytes_max, room = max * HF_UDX_EARLY_FACTOR;
+	if (stream->is_paused)
+		room = has_all(stream) ? max : smaller(max, HF_UDX_UNCONNECTED_BYTES_MAX);
+	return stream->kept_bytes < room ? smaller(room - stream->kept_bytes, max) : 0;
 }
 
 static void count_kept(struct hf_udx_stream *stream, int64_t change)
