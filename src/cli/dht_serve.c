@@ -79,14 +79,15 @@ json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
 	hf_dht_node_read_state(node, &state);
 	hf_dht_node_read_stats(node, &stats);
 	hf_hex_encode(id, state.id, sizeof state.id);
-	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "listening",
-		hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.seen) : NULL, "persistent",
-		state.is_persistent, "bootstrapped", state.is_bootstrapped, "firewalled", state.is_firewalled, "online", state.is_online,
-		"id", state.is_persistent ? id : NULL, "nodes", (json_int_t)stats.table_count, "queries", (json_int_t)stats.queries,
-		"requests", (json_int_t)stats.requests, "replies", (json_int_t)stats.replies,
-		"timeouts", (json_int_t)stats.timeouts, "received", (json_int_t)stats.received, "relayed",
-		(json_int_t)stats.relayed, "rate_limited", (json_int_t)stats.rate_limited, "records", (json_int_t)stats.records, "routes",
-		(json_int_t)stats.routes, "mutables", (json_int_t)stats.mutables, "immutables", (json_int_t)stats.immutables);
+	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"listening", hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.seen) : NULL,
+		"persistent", state.is_persistent, "bootstrapped", state.is_bootstrapped, "firewalled", state.is_firewalled,
+		"online", state.is_online, "id", state.is_persistent ? id : NULL, "nodes", (json_int_t)stats.table_count,
+		"queries", (json_int_t)stats.queries, "requests", (json_int_t)stats.requests, "replies", (json_int_t)stats.replies,
+		"timeouts", (json_int_t)stats.timeouts, "received", (json_int_t)stats.received, "relayed", (json_int_t)stats.relayed,
+		"rate_limited", (json_int_t)stats.rate_limited, "over_budget", (json_int_t)stats.over_budget,
+		"records", (json_int_t)stats.records, "routes", (json_int_t)stats.routes, "mutables", (json_int_t)stats.mutables,
+		"immutables", (json_int_t)stats.immutables);
 }
 
 /* Whenever it is another than before. */

@@ -176,7 +176,7 @@ static void init_random(struct hf_dht_node *node)
 	hf_dht_table_init(&node->table, random.id);
 	hf_dht_tokens_init(&node->tokens, random.secrets);
 	hf_map_init(&node->local_servers, random.servers);
-	node->rate.seed = random.rate;
+	node->rate.seed = node->unproven.seed = random.rate;
 	node->token_ms = hf_udp_now_ms(node->host);
 	hf_nat_sampler_init(&node->nat);
 	/* Ticks of different nodes do not fall together. */

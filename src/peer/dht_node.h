@@ -35,6 +35,7 @@
 #define HF_DHT_PING_DELAY_MS_MAX 10000u
 #define HF_DHT_RECORD_COUNT_MAX 65536u
 #define HF_DHT_RATE_PER_S 200u        /* requests that one host may make; the rest is dropped and counted */
+#define HF_DHT_UNPROVEN_BYTES_PER_S 65536u /* to a /24 whose hosts may not have asked for it; the rest is dropped and counted */
 
 struct hf_dht_node;
 
@@ -223,6 +224,7 @@ struct hf_dht_node_stats {
 	uint64_t received, sent;              /* datagrams of the DHT */
 	uint64_t malformed;                   /* dropped: not readable */
 	uint64_t rate_limited;                /* dropped: too many of one host */
+	uint64_t over_budget;                 /* not sent: too many bytes to a network whose hosts have not shown that they asked */
 	uint64_t unsent;                      /* dropped: the system took no more */
 	uint64_t bad_tokens, bad_signatures, bad_seqs, stale_replies;
 	uint64_t served_internal[5], served[11]; /* requests taken, by command */

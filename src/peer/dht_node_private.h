@@ -30,6 +30,7 @@
 #define HF_DHT_FIREWALL_HOSTS_MAX 16u
 #define HF_DHT_TID_CHAINS 256u
 #define HF_DHT_DELAYED_PINGS_MAX 1024u
+#define HF_DHT_REFUSAL_BYTES 256u /* of the reply to a bad token, at most */
 #define HF_DHT_SAVED_NODES_MAX 200u
 #define HF_DHT_HEALTH_TICKS 4u
 
@@ -108,7 +109,7 @@ struct hf_dht_node {
 	struct hf_map local_servers;
 	struct hf_dht_delayed_ping *delayed_pings;
 	size_t delayed_ping_count;
-	struct hf_dht_rate rate;
+	struct hf_dht_rate rate, unproven; /* requests of hosts; bytes to networks */
 	struct hf_buffer value, datagram; /* scratch */
 
 	/* Finding out. */
@@ -167,6 +168,8 @@ void hf_dht_node_reply(struct hf_dht_node *node, const struct hf_dht_served *ser
 	unsigned parts);
 
 void hf_dht_node_drop_delayed_pings(struct hf_dht_node *node, const struct hf_udx_socket *socket); /* NULL: of all sockets */
+
+bool hf_dht_node_may_send(struct hf_dht_node *node, const struct hf_address *to, size_t length); /* within the budget; counts it */
 
 /* ---- dht_node_relay.c ---- */
 void hf_dht_node_serve_handshake(struct hf_dht_node *node, const struct hf_dht_served *served);

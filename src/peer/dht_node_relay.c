@@ -80,7 +80,7 @@ static int send_message(struct hf_dht_node *node, struct hf_udx_socket *socket, 
 {
 	hf_buffer_clear(&node->datagram);
 	int r = hf_dht_message_write(message, &node->datagram);
-	if (r == HF_OK)
+	if (r == HF_OK && hf_dht_node_may_send(node, &message->to, node->datagram.length))
 		hf_dht_node_send(node, socket, &message->to, hf_buffer_slice(&node->datagram), 0);
 	return r;
 }

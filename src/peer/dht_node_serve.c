@@ -6,6 +6,16 @@
 
 /* ---- Replies ---- */
 
+/* Addresses of requests can be forged: no network gets more from us than the budget because somebody asked in its name. */
+bool hf_dht_node_may_send(struct hf_dht_node *node, const struct hf_address *to, size_t length)
+{
+	if (hf_address_class(to) == HF_ADDRESS_LOOPBACK || hf_dht_rate_take_network(&node->unproven, to, hf_udp_now_ms(node->host),
+		(uint32_t)length, HF_DHT_UNPROVEN_BYTES_PER_S))
+		return true;
+	node->stats.over_budget++;
+	return false;
+}
+
 /* Tokens turn with time, when somebody looks. */
 static struct hf_dht_tokens *tokens_now(struct hf_dht_node *node)
 {
@@ -52,7 +62,9 @@ void hf_dht_node_reply(struct hf_dht_node *node, const struct hf_dht_served *ser
 	if ((parts & HF_DHT_WITH_CLOSER) && served->message->target)
 		reply.closer = closer_to(node, served->message->target, closer);
 	hf_buffer_clear(&node->datagram);
-	if (hf_dht_message_write(&reply, &node->datagram) == HF_OK)
+	/* A token that came with the request was good, or has been refused in few bytes: its sender does receive at its address. */
+	if (hf_dht_message_write(&reply, &node->datagram) == HF_OK &&
+		(served->message->token || hf_dht_node_may_send(node, &served->from, node->datagram.length)))
 		hf_dht_node_send(node, served->socket, &served->from, hf_buffer_slice(&node->datagram), 0);
 }
 
@@ -291,13 +303,14 @@ static void serve(struct hf_dht_node *node, const struct hf_dht_served *served)
 	const struct hf_dht_message *m = served->message;
 
 	if (hf_address_class(&served->from) != HF_ADDRESS_LOOPBACK &&
-		!hf_dht_rate_take(&node->rate, &served->from, hf_udp_now_ms(node->host), node->rate_per_s)) {
+		!hf_dht_rate_take(&node->rate, &served->from, hf_udp_now_ms(node->host), 1, node->rate_per_s)) {
 		node->stats.rate_limited++;
 		return;
 	}
 	if (m->token && !hf_dht_token_is_good(tokens_now(node), m->token, &served->from)) {
 		node->stats.bad_tokens++;
-		hf_dht_node_reply(node, served, HF_DHT_INVALID_TOKEN, NULL, HF_DHT_WITH_TOKEN | HF_DHT_WITH_CLOSER);
+		if (hf_dht_node_may_send(node, &served->from, HF_DHT_REFUSAL_BYTES))
+			hf_dht_node_reply(node, served, HF_DHT_INVALID_TOKEN, NULL, HF_DHT_WITH_TOKEN | HF_DHT_WITH_CLOSER);
 		return;
 	}
 	if (served->id)

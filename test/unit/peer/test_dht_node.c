@@ -357,6 +357,73 @@ static void test_too_many_requests_of_one_host_are_dropped(void **state)
 	end_network(&f);
 }
 
+/* Addresses can be forged: a network whose hosts have shown no token gets so much and no more. */
+static void test_a_network_that_proved_nothing_has_a_budget(void **state)
+{
+	static const uint8_t target[HF_DHT_ID_BYTES] = {1};
+	struct dht_fixture f;
+	struct asked *many = calloc(4 * 190, sizeof *many);
+	unsigned answered = 0;
+
+	(void)state;
+	assert_non_null(many);
+	begin_network(&f, 30);
+	struct hf_address to = address_of(&f, 0);
+	uint64_t before = stats_of(&f, 0).over_budget;
+	for (unsigned i = 0; i < 4 * 190; i++) {
+		many[i] = asking(&f);
+		many[i].request.to = to;
+		many[i].request.is_internal = many[i].request.once = many[i].request.force = true;
+		many[i].request.command = HF_DHT_FIND_NODE;
+		many[i].request.target = target;
+		assert_int_equal(hf_dht_request_start(f.nodes[1 + i % 4], &many[i].request), HF_OK);
+	}
+	run_for(&f, 5 * SECOND);
+	for (unsigned i = 0; i < 4 * 190; i++)
+		answered += many[i].code == HF_OK;
+	assert_true(answered > 200 && answered * 163u <= HF_DHT_UNPROVEN_BYTES_PER_S);
+	assert_int_equal(stats_of(&f, 0).over_budget - before, 4 * 190 - answered);
+	free(many);
+	end_network(&f);
+}
+
+/* ---- Clocks ---- */
+
+static int64_t jumped_ms;
+
+static uint64_t jumping_wall_ms(struct hf_env *env)
+{
+	return UINT64_C(1700000000000) + env->monotonic_us(env) / 1000 + (uint64_t)jumped_ms;
+}
+
+static void test_a_machine_that_slept_looks_around_again(void **state)
+{
+	struct dht_fixture f;
+
+	(void)state;
+	jumped_ms = 0;
+	begin_network(&f, 8);
+	unsigned at = add_node(&f, HF_DHT_ADAPTIVE);
+	f.hosts[at]->env->wall_ms = jumping_wall_ms;
+	run_for(&f, 1400 * SECOND);
+	assert_true(state_of(&f, at).is_persistent);
+	close_node(&f, 6);
+	close_node(&f, 7);
+	jumped_ms = 8 * 3600 * 1000;
+	uint64_t queries = stats_of(&f, at).queries;
+	run_for(&f, 30 * SECOND);
+	assert_int_equal(f.woke, 1);
+	assert_false(state_of(&f, at).is_persistent); /* who knows where it is now */
+	assert_true(stats_of(&f, at).queries > queries);
+	run_for(&f, 60 * SECOND);
+	assert_int_equal(stats_of(&f, at).table_count, 6); /* those that went meanwhile are out */
+	jumped_ms = -3600 * 1000; /* set back: no sleep */
+	run_for(&f, 4000 * SECOND);
+	assert_int_equal(f.woke, 1);
+	assert_true(state_of(&f, at).is_persistent);
+	end_network(&f);
+}
+
 static void test_one_byte_is_a_probe(void **state)
 {
 	struct dht_fixture f;
@@ -389,6 +456,8 @@ int main(void)
 		cmocka_unit_test(test_dead_nodes_leave_the_tables),
 		cmocka_unit_test(test_a_cut_off_node_knows_that_it_is_offline),
 		cmocka_unit_test(test_too_many_requests_of_one_host_are_dropped),
+		cmocka_unit_test(test_a_network_that_proved_nothing_has_a_budget),
+		cmocka_unit_test(test_a_machine_that_slept_looks_around_again),
 		cmocka_unit_test(test_one_byte_is_a_probe),
 	};
 

@@ -425,12 +425,17 @@ static void test_a_host_has_so_many_requests_a_second(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 10; i++)
-		assert_true(hf_dht_rate_take(&rate, &host, 5000, 10));
-	assert_false(hf_dht_rate_take(&rate, &host, 5999, 10));
+		assert_true(hf_dht_rate_take(&rate, &host, 5000, 1, 10));
+	assert_false(hf_dht_rate_take(&rate, &host, 5999, 1, 10));
 	host.port++;
-	assert_false(hf_dht_rate_take(&rate, &host, 5999, 10));
-	assert_true(hf_dht_rate_take(&rate, &other, 5999, 10));
-	assert_true(hf_dht_rate_take(&rate, &host, 6000, 10));
+	assert_false(hf_dht_rate_take(&rate, &host, 5999, 1, 10));
+	assert_true(hf_dht_rate_take(&rate, &other, 5999, 1, 10));
+	assert_true(hf_dht_rate_take(&rate, &host, 6000, 1, 10));
+	other.ip[15] = 200; /* the whole network together */
+	assert_true(hf_dht_rate_take_network(&rate, &host, 7000, 600, 1000));
+	assert_false(hf_dht_rate_take_network(&rate, &other, 7000, 600, 1000));
+	other.ip[14] ^= 1;
+	assert_true(hf_dht_rate_take_network(&rate, &other, 7000, 600, 1000));
 }
 
 int main(void)
