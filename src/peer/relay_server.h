@@ -24,12 +24,12 @@ struct hf_relay_server_options {
 	void *context;
 };
 /* Errors as of hf_dht_server_listen. */
-int hf_relay_server_new(struct hf_relay_server **out, struct hf_dht_connector *connector,
+HF_API int hf_relay_server_new(struct hf_relay_server **out, struct hf_dht_connector *connector,
 	const struct hf_relay_server_options *options, struct hf_failure *failure);
 /* Ends all that it relays. NULL is fine. */
-void hf_relay_server_free(struct hf_relay_server *server);
-const uint8_t *hf_relay_server_public_key(const struct hf_relay_server *server);
-void hf_relay_server_read_stats(const struct hf_relay_server *server, struct hf_blind_relay_stats *stats);
-uint64_t hf_relay_server_relayed_bytes(const struct hf_relay_server *server); /* so far, both directions */
+HF_API void hf_relay_server_free(struct hf_relay_server *server);
+HF_API const uint8_t *hf_relay_server_public_key(const struct hf_relay_server *server);
+HF_API void hf_relay_server_read_stats(const struct hf_relay_server *server, struct hf_blind_relay_stats *stats);
+HF_API uint64_t hf_relay_server_relayed_bytes(const struct hf_relay_server *server); /* so far, both directions */
 
 #endif

@@ -28,10 +28,10 @@ struct hf_blind_relay_pair {
 	uint32_t seq;
 };
 /* Append: HF_ENOMEM. Read: HF_EMALFORMED, HF_ETOOBIG (an id of more than 32 bits). */
-int hf_blind_relay_pair_encode(const struct hf_blind_relay_pair *pair, struct hf_buffer *out);
-int hf_blind_relay_pair_decode(struct hf_slice body, struct hf_blind_relay_pair *pair);
-int hf_blind_relay_unpair_encode(const uint8_t token[static HF_BLIND_RELAY_TOKEN_BYTES], struct hf_buffer *out);
-int hf_blind_relay_unpair_decode(struct hf_slice body, uint8_t token[static HF_BLIND_RELAY_TOKEN_BYTES]);
+HF_API int hf_blind_relay_pair_encode(const struct hf_blind_relay_pair *pair, struct hf_buffer *out);
+HF_API int hf_blind_relay_pair_decode(struct hf_slice body, struct hf_blind_relay_pair *pair);
+HF_API int hf_blind_relay_unpair_encode(const uint8_t token[static HF_BLIND_RELAY_TOKEN_BYTES], struct hf_buffer *out);
+HF_API int hf_blind_relay_unpair_decode(struct hf_slice body, uint8_t token[static HF_BLIND_RELAY_TOKEN_BYTES]);
 
 /* ---- The side that asks ---- */
 
@@ -43,12 +43,12 @@ struct hf_blind_relay_client_events {
 	void (*closed)(void *context); /* once and last: the relay has closed the channel, or the mux has ended */
 };
 /* Opens the channel; key is our own. Errors as of hf_protomux_open; no event comes then. */
-int hf_blind_relay_client_open(struct hf_blind_relay_client **out, struct hf_protomux *mux,
+HF_API int hf_blind_relay_client_open(struct hf_blind_relay_client **out, struct hf_protomux *mux,
 	const uint8_t key[static HF_BLIND_RELAY_KEY_BYTES], const struct hf_blind_relay_client_events *events, void *context);
 /* No event comes any more; closes the channel, unless the mux has ended. NULL is fine. */
-void hf_blind_relay_client_free(struct hf_blind_relay_client *client);
-int hf_blind_relay_client_pair(struct hf_blind_relay_client *client, const struct hf_blind_relay_pair *pair);
-int hf_blind_relay_client_unpair(
+HF_API void hf_blind_relay_client_free(struct hf_blind_relay_client *client);
+HF_API int hf_blind_relay_client_pair(struct hf_blind_relay_client *client, const struct hf_blind_relay_pair *pair);
+HF_API int hf_blind_relay_client_unpair(
 	struct hf_blind_relay_client *client, const uint8_t token[static HF_BLIND_RELAY_TOKEN_BYTES]);
 
 /* ---- The relay ---- */
@@ -79,13 +79,13 @@ struct hf_blind_relay_stats {
 	size_t session_count, waiting_count, joined_count; /* now */
 };
 
-int hf_blind_relay_new(struct hf_blind_relay **out, const struct hf_blind_relay_options *options);
-void hf_blind_relay_free(struct hf_blind_relay *relay); /* its sessions, too; NULL is fine */
+HF_API int hf_blind_relay_new(struct hf_blind_relay **out, const struct hf_blind_relay_options *options);
+HF_API void hf_blind_relay_free(struct hf_blind_relay *relay); /* its sessions, too; NULL is fine */
 /* Serves one connection; it ends with its channel. HF_EBUSY (session_count_max), HF_ENOMEM, HF_ECLOSED. */
-int hf_blind_relay_accept(
+HF_API int hf_blind_relay_accept(
 	struct hf_blind_relay *relay, struct hf_protomux *mux, const uint8_t remote_key[static HF_BLIND_RELAY_KEY_BYTES]);
 /* The streams of a link have ended by themselves; leave is not called for it. */
-void hf_blind_relay_left(struct hf_blind_relay *relay, void *link);
-void hf_blind_relay_read_stats(const struct hf_blind_relay *relay, struct hf_blind_relay_stats *stats);
+HF_API void hf_blind_relay_left(struct hf_blind_relay *relay, void *link);
+HF_API void hf_blind_relay_read_stats(const struct hf_blind_relay *relay, struct hf_blind_relay_stats *stats);
 
 #endif
