@@ -123,7 +123,8 @@ test('other cores of the store are not served', async () => {
 
 test('rebuild bee: the same key on the next fork, which a follower goes over to', async () => {
   const follower = await Follower.open(gateway)
-  await follower.core.update({ wait: true })
+  const first = await publish({ content: 'before the rebuild' })
+  await until(() => follower.has(first.id), 5000)
   const before = (await follower.rows()).events.map(([key]) => key.toString('hex')).sort()
   const facts = await beeInfo(gateway)
   const { code } = await run(['relay', 'rebuild', 'bee', '--data', join(gateway.directory, 'data')])
