@@ -41,7 +41,8 @@ static void drive_table(struct input *in)
 		struct hf_dht_contact contact = contact_of(in);
 		struct hf_dht_entry *entry = hf_dht_table_get(&table, contact.id);
 		if (operation < 160)
-			FUZZ_CHECK((hf_dht_table_add(&table, &contact, operation, NULL) == HF_EEXISTS) == (entry != NULL));
+			FUZZ_CHECK((hf_dht_table_add(&table, &contact, operation, NULL) == HF_EEXISTS) ==
+				(entry != NULL || memcmp(contact.id, table.id, sizeof table.id) == 0));
 		else if (operation < 200 && entry)
 			hf_dht_table_remove(&table, entry);
 		else if (operation < 240 && entry)
