@@ -216,3 +216,20 @@ size_t pair_wait_deaf(struct pair *p, struct pair_end *end, uint64_t us)
 	p->now_us = until_us;
 	return total;
 }
+
+bool pair_feed(struct pair *p, uint8_t type, uint32_t seq, uint32_t ack, uint32_t window, struct hf_slice payload)
+{
+	static uint8_t packet[65536];
+	struct hf_udx_header header = {type, 0, hf_udx_stream_id(p->a.stream), window, seq, ack};
+	hf_udx_header_encode(&header, packet);
+	if (payload.length)
+		memcpy(packet + HF_UDX_HEADER_BYTES, payload.data, payload.length);
+	return hf_udx_recv(p->a.udx, p->now_us, &p->a, &p->a.path.remote, packet, HF_UDX_HEADER_BYTES + payload.length);
+}
+
+struct hf_udx_header pair_header(struct hf_slice packet)
+{
+	struct hf_udx_header header;
+	assert_true(hf_udx_header_decode(&header, packet));
+	return header;
+}

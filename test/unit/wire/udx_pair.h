@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "wire/udx/packet.h"
 #include "wire/udx/udx.h"
 
 struct pair;
@@ -35,6 +36,9 @@ void pair_connect(struct pair *p, struct pair_end *end);
 void pair_close(struct pair *p);
 /* The one packet that an end wants to send, as one piece; fails when it is not exactly one. */
 struct hf_slice pair_pull_one(struct pair *p, struct pair_end *end);
+/* A packet of somebody's for end a. */
+bool pair_feed(struct pair *p, uint8_t type, uint32_t seq, uint32_t ack, uint32_t window, struct hf_slice payload);
+struct hf_udx_header pair_header(struct hf_slice packet);
 /* Drops all that it wants to send; how many packets. The last one is in p->packet. */
 size_t pair_drop(struct pair *p, struct pair_end *end);
 /* Carries all that one end wants to send now to the other one; how many packets. */
