@@ -88,7 +88,7 @@ static void on_drained(void *context, struct hf_udx_stream *udx)
 static void on_message(void *context, struct hf_udx_stream *udx, uint8_t *data, size_t length)
 {
 	struct stream *s = context;
-	char *text = malloc(2 * length + 1);
+	char *text = malloc(2 * length + 1); /* of no length, too */
 	(void)udx;
 	if (!text)
 		die("out of memory");
@@ -147,11 +147,11 @@ static void report(const struct stream *s, json_t *answer)
 {
 	struct hf_sha256 hash = s->hash;
 	uint8_t digest[HF_SHA256_BYTES];
-	char text[2 * HF_SHA256_BYTES + 1];
+	char text[2 * HF_SHA256_BYTES];
 	hf_sha256_final(&hash, digest);
 	hf_hex_encode(text, digest, sizeof digest);
 	json_object_set_new(answer, "received", json_integer((json_int_t)s->received_bytes));
-	json_object_set_new(answer, "hash", json_string(text));
+	json_object_set_new(answer, "hash", json_stringn(text, sizeof text));
 	json_object_set_new(answer, "ended", json_boolean(s->has_ended));
 	json_object_set_new(answer, "changed", json_boolean(s->has_changed));
 	json_object_set_new(answer, "closed", s->is_closed ? json_string(hf_error_name(s->code)) : json_null());
