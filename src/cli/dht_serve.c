@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "cli/dht.h"
 #include "codec/hex.h"
+#include "crypto/secret.h"
+#include "peer/relay_server.h"
 #include "service/keyring.h"
 
 #define TABLE_FILE "dht"
@@ -23,6 +25,9 @@ struct serving {
 	char line[LINE_BYTES]; /* printed last */
 	struct hf_buffer saved;
 	struct hf_timer save;
+	uint8_t secret_key[HF_SIGN_SECRET_BYTES]; /* of the relay */
+	struct hf_dht_connector *connector;
+	struct hf_relay_server *relay;
 };
 
 static int open_directory(struct serving *s)
@@ -44,6 +49,8 @@ static int open_directory(struct serving *s)
 	r = hf_keyring_open(&keys, &s->directory, "keys", failure);
 	if (r == HF_OK)
 		r = hf_keyring_ensure(keys, &s->directory, "keys", HF_KEY_SWARM, failure);
+	if (r == HF_OK)
+		memcpy(s->secret_key, hf_keys_active(keys, HF_KEY_SWARM)->secret.data, sizeof s->secret_key);
 	hf_keys_free(keys);
 	if (r == HF_OK && hf_datadir_path(&s->directory, TABLE_FILE, path) == HF_OK && hf_fs_exists(cli->env.fs, path))
 		r = hf_fs_read_all(cli->env.fs, path, TABLE_BYTES_MAX, &s->saved);
@@ -120,6 +127,50 @@ static void on_changed(void *context, struct hf_dht_node *node)
 	print_state(s);
 }
 
+/* ---- As a blind relay ---- */
+
+static void on_relay_listening(void *context, struct hf_relay_server *relay, size_t relay_count)
+{
+	struct serving *s = context;
+	char key[65] = {0};
+
+	(void)relay_count;
+	hf_hex_encode(key, hf_relay_server_public_key(relay), HF_SIGN_PUBLIC_BYTES);
+	printf(s->dht.cli->json ? "{\"relay\":\"%s\"}\n" : "relay %s\n", key);
+	fflush(stdout);
+}
+
+static int start_relay(struct serving *s)
+{
+	struct hf_dht_connector_options connector = {.size = sizeof connector, .node = s->dht.node, .loop = s->dht.loop};
+	struct hf_relay_server_options relay = {.size = sizeof relay, .secret_key = s->secret_key, .listening = on_relay_listening, .context = s};
+	uint8_t public_key[HF_SIGN_PUBLIC_BYTES];
+	const char *sessions = hf_cli_option(s->dht.cli, "relay-sessions"), *rate = hf_cli_option(s->dht.cli, "relay-rate");
+	uint64_t count = 0, bytes_per_s = 0;
+
+	if (!hf_cli_option(s->dht.cli, "relay"))
+		return HF_OK;
+	if (sessions && (hf_text_to_u64(sessions, &count) || count == 0 || count > UINT32_MAX))
+		return hf_fail(&s->dht.failure, HF_EINVAL, "--relay-sessions is how many peers may use the relay at a time, not \"%.40s\".", sessions);
+	if (rate && (hf_text_to_bytes(rate, &bytes_per_s) || bytes_per_s == 0 || bytes_per_s > UINT32_MAX))
+		return hf_fail(&s->dht.failure, HF_EINVAL, "--relay-rate is what a stream may carry in a second, like \"1 MiB\", not \"%.40s\".", rate);
+	relay.limits.session_count_max = (uint32_t)count;
+	relay.bytes_per_s = (uint32_t)bytes_per_s;
+	if (!s->has_directory)
+		hf_sign_keypair_generate(public_key, s->secret_key, &s->dht.cli->env);
+	int r = hf_dht_connector_new(&s->connector, &connector, &s->dht.failure);
+	return r == HF_OK ? hf_relay_server_new(&s->relay, s->connector, &relay, &s->dht.failure) : r;
+}
+
+static void end_relay(struct serving *s)
+{
+	hf_relay_server_free(s->relay);
+	hf_dht_connector_free(s->connector);
+	hf_wipe(s->secret_key, sizeof s->secret_key);
+}
+
+/* ---- The whole ---- */
+
 static bool read_role(struct hf_cli *cli, struct hf_dht_node_options *options)
 {
 	const char *address = hf_cli_option(cli, "address");
@@ -155,6 +206,8 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 	options.saved = hf_buffer_slice(&s.saved);
 	if (code == HF_CLI_OK)
 		code = hf_cli_dht_start(&s.dht, &options);
+	if (code == HF_CLI_OK && (s.dht.failure.code = start_relay(&s)) < 0)
+		code = hf_cli_fail(&s.dht.failure);
 	if (code == HF_CLI_OK) {
 		print_state(&s);
 		hf_loop_timer_set(s.dht.loop, &s.save, SAVE_MS);
@@ -162,6 +215,7 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 		hf_loop_timer_cancel(s.dht.loop, &s.save);
 		save(&s);
 	}
+	end_relay(&s);
 	hf_cli_dht_close(&s.dht);
 	hf_buffer_free(&s.saved);
 	hf_datadir_close(&s.directory);

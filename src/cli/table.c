@@ -114,7 +114,10 @@ static const char *const drive_fetch_options[] = {OF_REMOTE_DRIVE, "encryption-k
 static const char *const dht_options[] = {OF_DHT, NULL};
 static const char *const dht_serve_options[] = {OF_DHT, "address=ADDRESS[:PORT]\0where others see it: the first node of a network",
 	"persistent\0keep records as soon as its address is known", "ephemeral\0never keep records",
-	"open\0it can be reached from anywhere; do not check", NULL};
+	"open\0it can be reached from anywhere; do not check",
+	"relay\0be a blind relay for peers who cannot reach each other; prints its key",
+	"relay-sessions=COUNT\0peers who may use the relay at a time; 1,024 when left out",
+	"relay-rate=SIZE\0what each stream may carry in a second, each way; 4 MiB when left out", NULL};
 static const char *const dht_testnet_options[] = {
 	"nodes=COUNT\0so many; 10 when left out", "port=PORT\0of the first; any when left out", NULL};
 static const char *const dht_lookup_options[] = {OF_DHT, "peer\0TOPIC is a peer's public key: say where it is announced",
@@ -333,7 +336,7 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"Prints where it listens and how others see it, and runs until SIGTERM. It contacts the bootstrap nodes and whom they name, and\n"
 		"without any nobody. With --data its table of nodes and a key are kept there.\n\n"
 		"  holdfast dht serve --address 192.0.2.7 --port 49737\n"
-		"  holdfast dht serve --bootstrap 192.0.2.7:49737 --persistent --data node"},
+		"  holdfast dht serve --bootstrap 192.0.2.7:49737 --persistent --data node --relay"},
 	{"dht testnet", hf_cli_dht_testnet, "", 0, dht_testnet_options, false, "Run a whole DHT on loopback, for tests",
 		"Prints the bootstrap node once all are there, and runs until SIGTERM.\n\n"
 		"  holdfast dht testnet --nodes 20\n"

@@ -70,6 +70,25 @@ export class Scene extends Cores {
     return this.bootstrap.flatMap(({ host, port }) => ['--bootstrap', `${host}:${port}`])
   }
 
+  dht () {
+    const dht = new DHT({ bootstrap: this.bootstrap, host })
+    this.onEnd(() => dht.destroy({ force: true }))
+    return dht
+  }
+
+  // A command that runs until it is stopped; found gives what a pattern captures of its output.
+  program (args) {
+    const program = { out: '', log: '' }
+    const child = spawn(binary, [...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] })
+    child.stdout.on('data', data => { program.out += data })
+    child.stderr.on('data', data => { program.log += data })
+    const exited = new Promise(resolve => child.once('close', resolve))
+    program.found = async pattern => (await until(() => program.out.match(pattern) ?? child.exitCode !== null, 20000))[1] ?? assert.fail(program.log)
+    program.stop = () => { child.kill('SIGTERM'); return exited }
+    this.onEnd(() => child.kill('SIGKILL'))
+    return program
+  }
+
   // A Hyperswarm of the package.
   swarm (options = {}) {
     const swarm = new Hyperswarm({ bootstrap: this.bootstrap, ...options })

@@ -126,6 +126,33 @@ test('both sides that dial at once end with one connection', { timeout }, async 
   assert.ok(topic)
 })
 
+test('a node that is a blind relay joins peers of the package who do not punch, and keeps its key', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const data = scene.place()
+  const start = () => {
+    const relay = scene.program(['dht', 'serve', '--relay', '--host', '127.0.0.1', '--data', data, ...scene.options])
+    return relay
+  }
+  const first = start()
+  const key = await first.found(/"relay":"([0-9a-f]{64})"/)
+  await first.stop()
+  const second = start()
+  assert.equal(await second.found(/"relay":"([0-9a-f]{64})"/), key)
+  const [a, b] = [scene.dht(), scene.dht()]
+  const server = a.createServer({ shareLocalAddress: false, holepunch: () => false }, stream => { stream.on('error', () => {}); stream.pipe(stream) })
+  await server.listen()
+  const stream = b.connect(server.publicKey, { relayThrough: Buffer.from(key, 'hex'), localConnection: false })
+  const bytes = randomBytes(100000)
+  stream.write(bytes)
+  let back = Buffer.alloc(0)
+  await new Promise((resolve, reject) => stream.on('error', reject).on('data', data => {
+    back = Buffer.concat([back, data])
+    if (back.length === bytes.length) resolve()
+  }))
+  assert.ok(back.equals(bytes))
+  stream.destroy()
+})
+
 test('what nobody has is told as that, and a network that is not there', { timeout }, async t => {
   const scene = await Scene.of(t)
   const holdfast = await scene.holdfast()
