@@ -166,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hf_dht_node_read_state(node, &state);
 	FUZZ_CHECK(state.is_persistent);
 	memcpy(node_id, state.id, sizeof node_id);
-	node_address = state.public;
+	node_address = state.seen;
 	for (uint8_t i = 0; i < STRANGERS; i++) {
 		struct hf_udp_options udp = {.address.port = 1000, .events = &events, .context = &strangers[i]};
 		uint8_t seed[32] = {i};
