@@ -156,6 +156,20 @@ static void hear(struct fetching *f)
 		fail(f, HF_ENOMEM, "Out of memory.");
 }
 
+/* The sentence for waiting in vain. */
+static void say_not_found(const struct hf_cli_endpoint *endpoint, const char *what, uint64_t waited_s, char *sentence, size_t bytes)
+{
+	if (endpoint->is_swarm)
+		snprintf(sentence, bytes, "Nobody was found in the swarm who has %s (waited %llu seconds; --timeout).", what,
+			(unsigned long long)waited_s);
+	else if (endpoint->dials)
+		snprintf(sentence, bytes, "The peer at %s does not say whether it has %s (waited %llu seconds; --timeout).", endpoint->address, what,
+			(unsigned long long)waited_s);
+	else
+		snprintf(sentence, bytes, "No peer that came to %s has %s (waited %llu seconds; --timeout).", endpoint->address, what,
+			(unsigned long long)waited_s);
+}
+
 static void check_time(struct fetching *f, uint64_t blocks)
 {
 	uint64_t now_us = hf_env_monotonic_us(&f->cli->env);
@@ -172,7 +186,7 @@ static void check_time(struct fetching *f, uint64_t blocks)
 			(unsigned long long)(f->timeout_us / 1000000));
 	else {
 		snprintf(what, sizeof what, "the core %s", id);
-		hf_cli_core_not_found(&f->endpoint, what, f->timeout_us / 1000000, sentence, sizeof sentence);
+		say_not_found(&f->endpoint, what, f->timeout_us / 1000000, sentence, sizeof sentence);
 	}
 	fail(f, HF_ETIMEOUT, sentence);
 }

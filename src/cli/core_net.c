@@ -84,16 +84,3 @@ int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, con
 		hf_cli_core_print_listening(cli, out, &bound);
 	return r;
 }
-
-void hf_cli_core_not_found(const struct hf_cli_endpoint *endpoint, const char *what, uint64_t waited_s, char *sentence, size_t bytes)
-{
-	if (endpoint->is_swarm)
-		snprintf(sentence, bytes, "Nobody was found in the swarm who has %s (waited %llu seconds; --timeout).", what,
-			(unsigned long long)waited_s);
-	else if (endpoint->dials)
-		snprintf(sentence, bytes, "The peer at %s does not say whether it has %s (waited %llu seconds; --timeout).", endpoint->address, what,
-			(unsigned long long)waited_s);
-	else
-		snprintf(sentence, bytes, "No peer that came to %s has %s (waited %llu seconds; --timeout).", endpoint->address, what,
-			(unsigned long long)waited_s);
-}

@@ -25,8 +25,6 @@ bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_en
 int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
 	struct hf_failure *failure);
 void hf_cli_core_print_listening(const struct hf_cli *cli, FILE *out, const struct hf_address *bound);
-/* The sentence for waiting in vain. */
-void hf_cli_core_not_found(const struct hf_cli_endpoint *endpoint, const char *what, uint64_t waited_s, char *sentence, size_t bytes);
 /* --timeout, in seconds. */
 bool hf_cli_core_timeout(const struct hf_cli *cli, uint64_t *seconds);
 /* Forgets a core of which nothing came. The node is closed: its replicator lingers on cores that it has joined. */

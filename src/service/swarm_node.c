@@ -14,15 +14,24 @@ struct hf_swarm_node {
 	struct hf_swarm *swarm;
 	struct hf_timer goodbye;
 	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
-	bool has_relay, is_closed;
+	struct hf_address seen; /* by others, the last time; all zero: not known */
+	bool is_online, has_relay, is_closed;
 };
 
+/* Most changes are the node's own: all topics are looked at again only where the way to us is another, or there is one again. */
 static void on_changed(void *context, struct hf_dht_node *dht)
 {
 	struct hf_swarm_node *node = context;
 	struct hf_dht_node_state state;
+	static const struct hf_address unknown;
 	hf_dht_node_read_state(dht, &state);
-	if (node->swarm && state.is_online && !state.is_suspended)
+	bool is_back = state.is_online && !node->is_online;
+	bool has_moved = state.has_host && memcmp(node->seen.ip, unknown.ip, sizeof unknown.ip) != 0 &&
+		memcmp(node->seen.ip, state.seen.ip, sizeof state.seen.ip) != 0;
+	node->is_online = state.is_online;
+	if (state.has_host)
+		node->seen = state.seen;
+	if (node->swarm && (is_back || has_moved))
 		hf_swarm_network_changed(node->swarm);
 }
 
@@ -67,6 +76,7 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 		return hf_fail(failure, r < 0 ? r : HF_ENOMEM, "The swarm cannot start: %s.", hf_error_text(r < 0 ? r : HF_ENOMEM));
 	}
 	node->loop = options.loop;
+	node->is_online = true;
 	node->goodbye.fire = on_goodbye_timeout;
 	node->has_relay = options.relay != NULL;
 	if (options.relay)
