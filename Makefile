@@ -20,7 +20,7 @@ setup:
 	@tools/setup
 
 run: all
-	@$(BUILD)/holdfast gateway --data $(DATA) --listen $(LISTEN)
+	@$(BUILD)/holdfast up --data $(DATA) --listen $(LISTEN)
 
 # Unit and property tests, then the real clients, then crashes and power cuts: the CI size of each.
 test: setup $(BUILD)/build.ninja

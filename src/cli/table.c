@@ -135,6 +135,11 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast gateway --data data --listen 127.0.0.1:7777\n"
 		"  holdfast gateway --data /var/lib/holdfast --listen 0.0.0.0:80 --config /etc/holdfast.conf\n"
 		"  holdfast gateway --listen 127.0.0.1:0 --relay-name 'My relay' --store-quota 20GiB"},
+	{"up", hf_cli_up, "", 0, NULL, true, "Start all of it on this machine: a private network, a gateway with its relay",
+		"Each is a process of its own, started again should it end. Prints what to open, and runs until ^C or SIGTERM. What it made in its\n"
+		"data directory when it first started there, gateway.conf above all, is yours to change.\n\n"
+		"  holdfast up\n"
+		"  holdfast up --data /var/lib/holdfast --listen 0.0.0.0:7777"},
 	{"relay import", hf_cli_relay_import, "", 0, relay_options, true, "Take in events from standard input, one JSON object a line",
 		"Signatures are checked on all processors. A line that is refused is reported with its number and reason and does\n"
 		"not end the import. Events that are imported are not passed on to live subscriptions.\n\n"
