@@ -159,7 +159,7 @@ void hf_replicator_count_failure(struct hf_replicator *replicator)
 
 bool hf_shared_core_is_active(const struct hf_shared_core *shared)
 {
-	return shared->replications != NULL && !hf_core_is_frozen(shared->core);
+	return shared->replications != NULL && !shared->is_withheld && !hf_core_is_frozen(shared->core);
 }
 
 static void for_each_peer(struct hf_shared_core *shared, void (*act)(struct hf_core_peer *peer))
@@ -169,6 +169,11 @@ static void for_each_peer(struct hf_shared_core *shared, void (*act)(struct hf_c
 		if (peer->is_open)
 			act(peer);
 	}
+}
+
+static void close_channel(struct hf_core_peer *peer)
+{
+	hf_channel_close(peer->channel);
 }
 
 static void on_core_event(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
@@ -214,10 +219,7 @@ static void on_core_event(struct hf_core_listener *listener, enum hf_core_event 
 		hf_shared_core_cancel_block(shared, from);
 		return;
 	case HF_CORE_FROZEN:
-		for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
-			next = peer->next;
-			hf_channel_close(peer->channel);
-		}
+		for_each_peer(shared, close_channel);
 		return;
 	case HF_CORE_FAILED:
 		hf_shared_core_take_waiters(shared);
@@ -277,6 +279,15 @@ void hf_shared_core_release(struct hf_shared_core *shared)
 
 /* ---- Joining ---- */
 
+/* On every stream that has none. */
+static void open_channels(struct hf_shared_core *shared)
+{
+	struct hf_replicator_stream *stream = shared->replicator->streams;
+
+	for (; stream != NULL && hf_shared_core_is_active(shared); stream = stream->next)
+		hf_core_peer_open(stream, shared);
+}
+
 int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, struct hf_replication **out)
 {
 	struct hf_replication *replication = calloc(1, sizeof *replication);
@@ -291,8 +302,7 @@ int hf_replicator_join(struct hf_replicator *replicator, struct hf_core *core, s
 	replication->shared = shared;
 	HF_LIST_PUSH(shared->replications, replication);
 	shared->is_downloading = true;
-	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL && hf_shared_core_is_active(shared); stream = stream->next)
-		hf_core_peer_open(stream, shared);
+	open_channels(shared);
 	if (!was_downloading)
 		for_each_peer(shared, hf_core_peer_signal);
 	hf_shared_core_schedule(shared);
@@ -342,12 +352,26 @@ void hf_replication_leave(struct hf_replication *replication)
 	HF_LIST_REMOVE(shared->replications, replication);
 	free(replication);
 	if (shared->replications == NULL) {
+		shared->is_withheld = false;
 		replicator->options.env->random(replicator->options.env, &random, sizeof random);
 		shared->idle_at_ms = replicator->now_ms + LINGER_MS_MIN + random % LINGER_MS_MIN;
 		if (shared->peers == NULL)
 			shared->is_downloading = false;
 	}
 	hf_replicator_pend(replicator);
+}
+
+void hf_replication_withhold(struct hf_replication *replication, bool withheld)
+{
+	struct hf_shared_core *shared = replication->shared;
+
+	if (shared->is_withheld == withheld)
+		return;
+	shared->is_withheld = withheld;
+	if (withheld)
+		for_each_peer(shared, close_channel);
+	else
+		open_channels(shared);
 }
 
 struct hf_core *hf_replication_core(const struct hf_replication *replication)
@@ -375,7 +399,7 @@ static int open_if_kept(struct hf_replicator_stream *stream, const uint8_t disco
 	int status;
 
 	if (shared != NULL)
-		return hf_core_is_frozen(shared->core) ? HF_ENOTFOUND : hf_core_peer_open(stream, shared);
+		return shared->is_withheld || hf_core_is_frozen(shared->core) ? HF_ENOTFOUND : hf_core_peer_open(stream, shared);
 	if (replicator->options.may_serve != NULL && !replicator->options.may_serve(replicator->options.context, discovery_key))
 		return HF_ENOTFOUND;
 	status = hf_corestore_get(replicator->cores, &options, &core, NULL);

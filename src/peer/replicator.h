@@ -78,6 +78,9 @@ HF_API uint32_t hf_replication_peer_count(const struct hf_replication *replicati
  * two limits above. HF_ENOMEM. */
 HF_API int hf_replication_update(struct hf_replication *replication, void (*heard)(void *context), void *context);
 
+/* Withholds the core from all peers, or gives it again: its channels are closed, and those that peers open are rejected meanwhile. What is
+ * waited for goes on waiting. Off at first; holds for the core, whoever joined it, until the last has left. */
+HF_API void hf_replication_withhold(struct hf_replication *replication, bool withheld);
 /* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */
 HF_API void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
 /* Sends a block that is held to all peers that allow it and do not have it. */

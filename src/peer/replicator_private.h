@@ -105,7 +105,7 @@ struct hf_shared_core {
 	struct hf_replication *replications;
 	uint64_t idle_at_ms;      /* nothing is joined: until then we say that we download */
 	bool is_downloading;      /* as last told */
-	bool allows_push;
+	bool allows_push, is_withheld;
 	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
 	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
 	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */

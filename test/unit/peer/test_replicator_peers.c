@@ -325,6 +325,38 @@ static void test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again(v
 	assert_int_equal(hf_replication_peer_count(holder->replication), 0);
 }
 
+/* ---- Withheld cores ---- */
+
+static void test_a_core_that_is_withheld_is_given_to_nobody_until_it_is_given_again(void **state)
+{
+	struct peer *holder = add_peer(), *reader = add_peer(), *late;
+
+	(void)state;
+	start_pair(holder, reader, 5);
+	connect_peers(holder, reader);
+	settle();
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = UINT64_MAX}));
+	settle();
+	assert_same_cores(holder->core, reader->core);
+
+	hf_replication_withhold(holder->replication, true);
+	append_numbers(holder, 5);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 5);
+	assert_int_equal(hf_replication_peer_count(holder->replication), 0);
+	late = add_peer();
+	join(late, hf_core_key(holder->core));
+	connect_peers(holder, late);
+	settle();
+	assert_int_equal(hf_core_length(late->core), 0);
+
+	hf_replication_withhold(holder->replication, false);
+	settle();
+	assert_int_equal(hf_replication_peer_count(holder->replication), 2);
+	assert_same_cores(holder->core, reader->core);
+	assert_int_equal(hf_core_length(late->core), 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +369,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_hole_that_a_refusal_leaves_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_peer_that_does_not_have_a_core_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again, tear_down),
+		cmocka_unit_test_teardown(test_a_core_that_is_withheld_is_given_to_nobody_until_it_is_given_again, tear_down),
 	};
 
 	if (hf_crypto_init() != HF_OK)
