@@ -58,6 +58,13 @@ int hf_cli_fail(const struct hf_failure *failure);
 
 int hf_cli_gateway(struct hf_cli *cli);
 int hf_cli_up(struct hf_cli *cli);
+int hf_cli_admin_status(struct hf_cli *cli);
+int hf_cli_admin_health(struct hf_cli *cli);
+int hf_cli_admin_pause(struct hf_cli *cli);
+int hf_cli_admin_resume(struct hf_cli *cli);
+int hf_cli_admin_drain(struct hf_cli *cli);
+int hf_cli_admin_check(struct hf_cli *cli);
+int hf_cli_admin_reload(struct hf_cli *cli);
 int hf_cli_config_show(struct hf_cli *cli);
 int hf_cli_config_check(struct hf_cli *cli);
 int hf_cli_config_explain(struct hf_cli *cli);

@@ -140,6 +140,24 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"data directory when it first started there, gateway.conf above all, is yours to change.\n\n"
 		"  holdfast up\n"
 		"  holdfast up --data /var/lib/holdfast --listen 0.0.0.0:7777"},
+	{"admin status", hf_cli_admin_status, "", 0, NULL, true, "What a running gateway has done since it started, relay by relay",
+		"  holdfast admin status --data data\n"
+		"  holdfast admin status --data data --json"},
+	{"admin health", hf_cli_admin_health, "", 0, NULL, true, "Whether a running gateway is well, and what is not and why",
+		"Exit code 1 when it should be sent no clients.\n\n"
+		"  holdfast admin health --data data"},
+	{"admin pause", hf_cli_admin_pause, "", 0, relay_options, true, "Give a relay's bee to no peer for a while",
+		"The relay goes on, and so does its bee; `holdfast relay info` says where it is.\n\n"
+		"  holdfast admin pause --data data --relay main"},
+	{"admin resume", hf_cli_admin_resume, "", 0, relay_options, true, "Give it again", "  holdfast admin resume --data data"},
+	{"admin drain", hf_cli_admin_drain, "", 0, NULL, true, "Let all clients go and end the gateway, as SIGTERM does",
+		"  holdfast admin drain --data data"},
+	{"admin check", hf_cli_admin_check, "", 0, NULL, true, "Check the configuration as a running gateway would load it",
+		"Names what would change only with a restart.\n\n"
+		"  holdfast admin check --data data"},
+	{"admin reload", hf_cli_admin_reload, "", 0, NULL, true, "Load the configuration again, as SIGHUP does",
+		"A wrong one changes nothing; the sentence says what is wrong.\n\n"
+		"  holdfast admin reload --data data"},
 	{"relay import", hf_cli_relay_import, "", 0, relay_options, true, "Take in events from standard input, one JSON object a line",
 		"Signatures are checked on all processors. A line that is refused is reported with its number and reason and does\n"
 		"not end the import. Events that are imported are not passed on to live subscriptions.\n\n"

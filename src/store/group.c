@@ -157,6 +157,8 @@ static void write_group(struct hf_writer *writer, size_t length)
 		hf_counter_add(&store->metric.groups, 1);
 		atomic_fetch_add_explicit(&store->group_count, 1, memory_order_relaxed);
 	}
+	if (records || status != HF_OK)
+		atomic_store_explicit(&store->write_status, status, memory_order_relaxed);
 	if (status != HF_OK) {
 		abort_docs(store, tx->base);
 		hf_counter_add(&store->metric.failed_groups, 1);
@@ -241,8 +243,10 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 	status = atomic_load(&writer->store->incomplete) ? HF_ENOMEM : commit->stage(commit, tx);
 	if (status == HF_OK)
 		status = tx->error;
-	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx))
+	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx)) {
 		status = HF_ENOSPC;
+		atomic_store_explicit(&writer->store->write_status, status, memory_order_relaxed);
+	}
 	finished = status == HF_OK;
 	if (status == HF_OK)
 		status = hf_tx_finish_commit(tx);

@@ -97,6 +97,7 @@ struct hf_store {
 	_Atomic uint64_t corrupt_count, commit_count, group_count, sync_count, written_bytes;
 	_Atomic uint64_t disk_bytes;   /* as of the last count, for the quota */
 	_Atomic uint64_t index_bytes, index_segment_count;
+	_Atomic int write_status;      /* of the last group that was written, or commit that the quota refused */
 	_Atomic bool manifest_wanted;  /* a set of index segments changed */
 	_Atomic bool incomplete;       /* memory lacks a committed change: only a replay mends it, so no manifest may pass it */
 	bool rebuild_wanted[HF_STORE_COLLECTION_COUNT_MAX]; /* at open: the index was damaged */

@@ -236,6 +236,7 @@ struct hf_store_stats {
 	uint64_t commit_count, group_count, sync_count, written_bytes;
 	uint64_t corrupt_count; /* records or blocks that failed their checksum since open */
 	uint64_t replayed_records, replay_us; /* at open */
+	int write_status;         /* of the last write: HF_OK; HF_ENOSPC: the disk or the quota is full; HF_EIO … */
 };
 HF_API void hf_store_stats(struct hf_store *store, struct hf_store_stats *stats);
 

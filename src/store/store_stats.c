@@ -86,4 +86,5 @@ void hf_store_stats(struct hf_store *store, struct hf_store_stats *stats)
 	stats->corrupt_count = atomic_load(&store->corrupt_count);
 	stats->replayed_records = store->replayed_records;
 	stats->replay_us = store->replay_us;
+	stats->write_status = atomic_load(&store->write_status);
 }

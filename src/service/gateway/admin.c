@@ -33,6 +33,19 @@ static void handle_metrics(void *context, struct hf_http_exchange *exchange)
 	hf_buffer_free(&text);
 }
 
+static void respond_json(struct hf_http_exchange *exchange, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
+	json_decref(value);
+	hf_http_respond(exchange, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
+	free(text);
+}
+
+static void add_name(void *context, const char *setting, const char *relay)
+{
+	json_array_append_new(context, relay ? json_sprintf("%s of relay %s", setting, relay) : json_string(setting));
+}
+
 static json_t *relay_facts(const struct hf_relay *relay)
 {
 	struct hf_relay_stats s;
@@ -52,10 +65,7 @@ static void handle_stats(void *context, struct hf_http_exchange *exchange)
 		json_object_set_new(relays, hf_relay_instance(g->relays[i]), relay_facts(g->relays[i]));
 	json_t *body = json_pack("{s:s, s:I, s:b, s:o}", "version", HF_VERSION, "up_ms",
 		(json_int_t)((hf_env_monotonic_us(&g->env) - g->started_us) / 1000), "draining", g->is_draining, "relays", relays);
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	json_decref(body);
-	hf_http_respond(exchange, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
-	free(text);
+	respond_json(exchange, body);
 }
 
 static void handle_config(void *context, struct hf_http_exchange *exchange)
@@ -84,6 +94,22 @@ static void handle_drain(void *context, struct hf_http_exchange *exchange)
 	hf_gateway_drain(context);
 }
 
+/* What a reload would do, without doing it. */
+static void handle_check(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	struct hf_failure failure = {0};
+	struct hf_config *config = NULL;
+	if (g->options->load(g->options->context, &config, &failure) < 0) {
+		hf_action_http_fail(exchange, &failure);
+		return;
+	}
+	json_t *waiting = json_array();
+	hf_gateway_each_restart(g, config, add_name, waiting);
+	hf_config_free(config);
+	respond_json(exchange, json_pack("{s:o}", "needs_restart", waiting));
+}
+
 /* ---- A relay's bee, which is the loop's ---- */
 
 /* The relay that the first line of the body names; answers when there is none. */
@@ -105,14 +131,6 @@ static struct hf_relay *named_relay(struct hf_gateway *g, struct hf_http_exchang
 	return found;
 }
 
-static void respond_json(struct hf_http_exchange *exchange, json_t *value)
-{
-	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-	json_decref(value);
-	hf_http_respond(exchange, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
-	free(text);
-}
-
 static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_relay *relay = named_relay(context, exchange);
@@ -125,19 +143,44 @@ static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
 		true));
 }
 
+/* The bee of the relay that is named; answers when there is none. */
+static struct hf_relay_bee *named_bee(struct hf_gateway *g, struct hf_http_exchange *exchange)
+{
+	struct hf_relay *relay = named_relay(g, exchange);
+	struct hf_failure failure = {0};
+	if (!relay || hf_relay_bee(relay))
+		return relay ? hf_relay_bee(relay) : NULL;
+	hf_fail(&failure, HF_ENOTFOUND, "The relay has no bee; it is made with relay.bee = yes.");
+	hf_action_http_fail(exchange, &failure);
+	return NULL;
+}
+
 static void handle_rebuild_bee(void *context, struct hf_http_exchange *exchange)
 {
-	struct hf_relay *relay = named_relay(context, exchange);
-	struct hf_failure failure = {0};
-	if (!relay)
+	struct hf_relay_bee *bee = named_bee(context, exchange);
+	if (!bee)
 		return;
-	if (!hf_relay_bee(relay)) {
-		hf_fail(&failure, HF_ENOTFOUND, "The relay has no bee; it is made with relay.bee = yes.");
-		hf_action_http_fail(exchange, &failure);
-		return;
-	}
-	hf_relay_bee_rebuild(hf_relay_bee(relay));
+	hf_relay_bee_rebuild(bee);
 	respond_json(exchange, json_pack("{s:b}", "begun", true));
+}
+
+static void set_paused(struct hf_gateway *g, struct hf_http_exchange *exchange, bool is_paused)
+{
+	struct hf_relay_bee *bee = named_bee(g, exchange);
+	if (!bee)
+		return;
+	hf_relay_bee_pause(bee, is_paused);
+	respond_json(exchange, json_pack("{s:b}", "paused", is_paused));
+}
+
+static void handle_pause(void *context, struct hf_http_exchange *exchange)
+{
+	set_paused(context, exchange, true);
+}
+
+static void handle_resume(void *context, struct hf_http_exchange *exchange)
+{
+	set_paused(context, exchange, false);
 }
 
 /* ---- Actions ---- */
@@ -205,10 +248,14 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, handle_metrics),
 	HF_ROUTE("GET", "/admin/stats", HF_ACCESS_ADMIN, handle_stats),
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
+	HF_ROUTE("GET", "/admin/health", HF_ACCESS_ADMIN, hf_gateway_handle_admin_health),
+	HF_ROUTE("POST", "/admin/check", HF_ACCESS_ADMIN, handle_check),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),
 	HF_ROUTE("POST", "/admin/relay/info", HF_ACCESS_ADMIN, handle_relay_info),
 	HF_ROUTE("POST", "/admin/relay/rebuild-bee", HF_ACCESS_ADMIN, handle_rebuild_bee),
+	HF_ROUTE("POST", "/admin/relay/pause", HF_ACCESS_ADMIN, handle_pause),
+	HF_ROUTE("POST", "/admin/relay/resume", HF_ACCESS_ADMIN, handle_resume),
 	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),

@@ -2,6 +2,7 @@
 #include "service/gateway/gateway.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -64,24 +65,34 @@ static int apply(struct hf_gateway *g, struct hf_config *config, struct hf_failu
 	return r;
 }
 
-static void warn_if_changed(const struct hf_gateway *g, const struct hf_config *config, const struct hf_setting *s, size_t relay)
+static bool is_changed(const struct hf_setting *s, const struct hf_config *before, const struct hf_config *after, size_t relay)
 {
 	char old[HF_CONFIG_VALUE_BYTES], new[HF_CONFIG_VALUE_BYTES];
-	hf_config_value_text(g->first_config, g->first_config->relays[relay], s, old);
-	hf_config_value_text(config, config->relays[relay], s, new);
-	if (strcmp(old, new) != 0)
-		hf_log_warn(&log_module, "a setting changes only with a restart", "setting=%s.%s relay=%s from=\"%s\" to=\"%s\"", s->section,
-			s->name, config->relays[relay]->instance, old, new);
+	bool of_relay = strcmp(s->section, "relay") == 0;
+	hf_config_value_text(before, of_relay ? before->relays[relay] : NULL, s, old);
+	hf_config_value_text(after, of_relay ? after->relays[relay] : NULL, s, new);
+	return strcmp(old, new) != 0;
+}
+
+void hf_gateway_each_restart(const struct hf_gateway *g, const struct hf_config *config,
+	void (*each)(void *context, const char *setting, const char *relay), void *context)
+{
+	size_t relay_count = config->relay_count < g->relay_count ? config->relay_count : g->relay_count;
+	for (size_t i = 0; i < hf_setting_count; i++) {
+		const struct hf_setting *s = &hf_settings[i];
+		bool of_relay = strcmp(s->section, "relay") == 0;
+		char name[64];
+		snprintf(name, sizeof name, "%s.%s", s->section, s->name);
+		for (size_t k = 0; !s->reloadable && k < (of_relay ? relay_count : 1); k++)
+			if (is_changed(s, g->first_config, config, k))
+				each(context, name, of_relay ? config->relays[k]->instance : NULL);
+	}
 }
 
 /* Says which changes have to wait, so that nobody takes what is configured for what is in force. */
-static void warn_of_restart(const struct hf_gateway *g, const struct hf_config *config)
+static void warn_of_restart(void *context, const char *setting, const char *relay)
 {
-	for (size_t i = 0; i < hf_setting_count; i++) {
-		bool of_relay = strcmp(hf_settings[i].section, "relay") == 0;
-		for (size_t k = 0; !hf_settings[i].reloadable && k < (of_relay ? g->relay_count : 1); k++)
-			warn_if_changed(g, config, &hf_settings[i], k);
-	}
+	hf_log_warn(&log_module, "a setting changes only with a restart", "setting=%s relay=%s", setting, relay ? relay : "");
 }
 
 int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
@@ -101,7 +112,7 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 		hf_config_free(g->config);
 	g->config = config;
 	hf_log_configure(config->log_level, config->log_json, &bad);
-	warn_of_restart(g, config);
+	hf_gateway_each_restart(g, config, warn_of_restart, NULL);
 	struct hf_http_server_options options;
 	hf_gateway_server_options(g, &options);
 	hf_http_server_reconfigure(g->server, &options);

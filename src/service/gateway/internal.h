@@ -73,6 +73,24 @@ const uint8_t *hf_gateway_next_public_core(const struct hf_gateway *gateway, siz
 /* ---- gateway.c ---- */
 int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);
 void hf_gateway_drain(struct hf_gateway *gateway);
+/* Each setting that is another in config than when the gateway started, and changes only with a restart. relay: NULL outside "relay". */
+void hf_gateway_each_restart(const struct hf_gateway *gateway, const struct hf_config *config,
+	void (*each)(void *context, const char *setting, const char *relay), void *context);
+
+/* ---- health.c ---- */
+#define HF_HEALTH_REASON_COUNT_MAX 16
+struct hf_health_reason {
+	const char *name; /* for programs: few, and always the same */
+	char sentence[192];
+};
+struct hf_health {
+	bool is_ready;    /* to be sent clients */
+	size_t count;     /* none: all is well */
+	struct hf_health_reason reasons[HF_HEALTH_REASON_COUNT_MAX];
+};
+void hf_gateway_health(const struct hf_gateway *gateway, struct hf_health *health);
+void hf_gateway_handle_health(void *context, struct hf_http_exchange *exchange);
+void hf_gateway_handle_admin_health(void *context, struct hf_http_exchange *exchange);
 
 /* ---- admin.c ---- */
 extern const struct hf_http_route hf_gateway_admin_routes[];

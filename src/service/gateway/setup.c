@@ -34,21 +34,12 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 		hf_http_respond(exchange, 404, "text/plain", HF_SLICE_LITERAL("not found\n"), NULL);
 }
 
-static void handle_health(void *context, struct hf_http_exchange *exchange)
-{
-	const struct hf_gateway *g = context;
-	if (g->is_draining)
-		hf_http_respond(exchange, 503, "application/json", HF_SLICE_LITERAL("{\"status\":\"draining\"}\n"), NULL);
-	else
-		hf_http_respond(exchange, 200, "application/json", HF_SLICE_LITERAL("{\"status\":\"ok\"}\n"), "Cache-Control: no-store\r\n");
-}
-
 static int make_routes(struct hf_gateway *g)
 {
 	g->routes = calloc(1 + g->config->relay_count, sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
-	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, handle_health);
+	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	return HF_OK;

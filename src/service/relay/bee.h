@@ -53,6 +53,9 @@ void hf_relay_bee_note(struct hf_relay_bee *bee);
 /* Makes the rows anew from the relay, in the same core: it is truncated to its header, on the next fork, and filled again. */
 void hf_relay_bee_rebuild(struct hf_relay_bee *bee);
 
+/* Gives it to no peer, until it is told otherwise; it goes on growing. */
+void hf_relay_bee_pause(struct hf_relay_bee *bee, bool is_paused);
+
 struct hf_relay_bee_facts {
 	uint8_t key[32], discovery_key[32];
 	uint64_t version, fork, byte_length;
@@ -61,6 +64,7 @@ struct hf_relay_bee_facts {
 	uint64_t lag_events, lag_ms;   /* that it is behind: accepted events, and the age of the oldest of them */
 	uint64_t put_count, delete_count, batch_count, busy_us; /* since the start */
 	uint32_t peer_count;
+	bool is_paused;
 };
 void hf_relay_bee_facts(const struct hf_relay_bee *bee, struct hf_relay_bee_facts *facts);
 

@@ -176,9 +176,16 @@ void hf_relay_bee_facts(const struct hf_relay_bee *bee, struct hf_relay_bee_fact
 		.position = bee->committed.position, .lag_events = lag_events(bee), .lag_ms = lag_ms(bee), .put_count = value(&bee->metrics.puts),
 		.delete_count = value(&bee->metrics.deletes), .batch_count = value(&bee->metrics.batches),
 		.busy_us = value(&bee->metrics.busy_us), .peer_count = hf_replication_peer_count(bee->replication),
+		.is_paused = bee->is_paused,
 	};
 	memcpy(facts->key, bee->key, 32);
 	memcpy(facts->discovery_key, hf_core_discovery_key(bee->core), 32);
+}
+
+void hf_relay_bee_pause(struct hf_relay_bee *bee, bool is_paused)
+{
+	bee->is_paused = is_paused;
+	hf_replication_withhold(bee->replication, is_paused);
 }
 
 /* ---- Life ---- */

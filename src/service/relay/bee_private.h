@@ -34,7 +34,7 @@ struct hf_relay_bee {
 	struct hf_bee_waiter waiter;
 
 	enum hf_bee_state state;
-	bool is_ending, must_reopen, wants_rebuild;
+	bool is_ending, is_paused, must_reopen, wants_rebuild;
 	bool rewrites;                /* what is staged may have part of an event */
 	bool skips_event;             /* the rows that come are of an event that is there */
 	struct hf_bee_notes committed, notes; /* notes: with the batch that is under way */
