@@ -88,6 +88,31 @@ void hf_http_respond_static(
 /* A file of a directory through the same rules; refuses anything outside it. */
 void hf_http_respond_file(struct hf_http_exchange *x, const char *directory, struct hf_slice relative_path);
 void hf_http_allow_origin(struct hf_http_exchange *x, const char *origin); /* CORS headers on the answer */
+
+/* ---- An answer whose body comes in pieces ---- */
+
+#define HF_HTTP_LENGTH_UNKNOWN UINT64_MAX
+#define HF_HTTP_PIECES_BYTES_SOFT (256u << 10) /* hf_http_room is 0 from here on */
+#define HF_HTTP_PIECES_BYTES_MAX (4u << 20)    /* no more can be queued */
+
+/* Both come from the loop, never from within the calls below. */
+struct hf_http_pieces {
+	void (*writable)(void *context, struct hf_http_exchange *x); /* there is room after there was none */
+	void (*gone)(void *context, struct hf_http_exchange *x);     /* the client went: the last call, and x is over */
+};
+/* Sends the head, after which the exchange is the caller's until _end, _abort or `gone`. The body has so many bytes, or
+ * HF_HTTP_LENGTH_UNKNOWN: it is sent in chunks, to HTTP/1.0 until the connection ends. What is written of a body that the answer may not
+ * have (to HEAD; 204, 304) is dropped. HF_ECLOSED: the client has gone and x is over, as with HF_ENOMEM. */
+int hf_http_begin(struct hf_http_exchange *x, int status, const char *content_type, uint64_t length, const char *extra_headers,
+	const struct hf_http_pieces *pieces, void *context);
+/* Copies. HF_EBUSY: past HF_HTTP_PIECES_BYTES_MAX, HF_ETOOBIG: past the length, HF_ENOMEM: nothing was queued. */
+int hf_http_write(struct hf_http_exchange *x, struct hf_slice bytes);
+size_t hf_http_room(const struct hf_http_exchange *x); /* bytes until writers should wait for `writable` */
+/* The body is whole; when it is short of its length, as _abort. */
+void hf_http_end(struct hf_http_exchange *x);
+/* It will not be whole: the connection ends so that the client sees that. */
+void hf_http_abort(struct hf_http_exchange *x);
+
 bool hf_http_wants_websocket(struct hf_http_exchange *x);
 /* Answers 101 and turns the connection into a WebSocket. On error an HTTP error was answered. */
 int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handler *handler, void *context,
