@@ -41,6 +41,7 @@ struct hf_websocket_message *hf_websocket_message_new(
 	struct hf_loop *loop, const struct hf_slice *parts, size_t part_count); /* text; one reference */
 struct hf_websocket_message *hf_websocket_message_ref(struct hf_websocket_message *message);
 void hf_websocket_message_unref(struct hf_websocket_message *message);
+struct hf_slice hf_websocket_message_payload(const struct hf_websocket_message *message); /* its text */
 
 /* Queue for sending. HF_ECLOSED when closing; HF_EBUSY when the queue was full: the connection is being closed then. */
 int hf_websocket_send_shared(

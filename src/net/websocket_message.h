@@ -14,7 +14,6 @@ struct hf_websocket_message {
 	uint8_t frame[];
 };
 
-struct hf_slice hf_websocket_message_payload(const struct hf_websocket_message *message);
 /* The frame for a server's connection; compressed when deflate is given and it helps. Lives as long as the message. */
 struct hf_slice hf_websocket_message_frame(struct hf_websocket_message *message, struct hf_websocket_deflate *deflate);
 /* NULL when compressing does not help or fails. */

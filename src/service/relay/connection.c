@@ -56,28 +56,28 @@ void hf_relay_connection_add_key(struct hf_relay_connection *c, const uint8_t ke
 static void send_reply(struct hf_relay_connection *c, int status)
 {
 	struct hf_buffer *reply = &c->relay->reply;
-	if (status == HF_OK && c->ws)
-		hf_websocket_send_text(c->ws, hf_buffer_slice(reply));
-	else if (c->ws)
-		hf_websocket_close(c->ws, 1011, "out of memory"); /* who waits for the answer must not wait for ever */
+	if (status == HF_OK && c->link)
+		c->transport->send_text(c->link, hf_buffer_slice(reply));
+	else if (c->link)
+		c->transport->close(c->link, 1011, "out of memory"); /* who waits for the answer must not wait for ever */
 	hf_buffer_clear(reply);
 }
 
 void hf_relay_reply_ok(struct hf_relay_connection *c, const uint8_t id[static 32], bool accepted, const char *reason)
 {
-	if (c->ws)
+	if (c->link)
 		send_reply(c, hf_nostr_append_ok(&c->relay->reply, id, accepted, reason));
 }
 
 void hf_relay_reply_closed(struct hf_relay_connection *c, struct hf_slice id, const char *reason)
 {
-	if (c->ws)
+	if (c->link)
 		send_reply(c, hf_nostr_append_closed(&c->relay->reply, id, reason));
 }
 
 static void reply_notice(struct hf_relay_connection *c, const char *reason)
 {
-	if (c->ws)
+	if (c->link)
 		send_reply(c, hf_nostr_append_notice(&c->relay->reply, reason));
 }
 
@@ -109,6 +109,8 @@ void hf_relay_connection_url(const struct hf_relay_connection *c, char out[stati
 	const struct hf_relay *relay = c->relay;
 	if (relay->policy.public_url[0])
 		snprintf(out, HF_RELAY_URL_BYTES, "%s", relay->policy.public_url);
+	else if (c->has_url)
+		snprintf(out, HF_RELAY_URL_BYTES, "%s", c->host);
 	else if (c->host && is_local_name(c->host))
 		snprintf(out, HF_RELAY_URL_BYTES, "ws://%s%s", c->host, relay->path);
 	else
@@ -166,9 +168,8 @@ static void dispatch(struct hf_relay_connection *c, const struct hf_nostr_messag
 	}
 }
 
-static void on_message(void *context, struct hf_websocket *ws, bool is_text, struct hf_slice text)
+void hf_relay_connection_message(struct hf_relay_connection *c, bool is_text, struct hf_slice text)
 {
-	struct hf_relay_connection *c = context;
 	struct hf_relay *relay = c->relay;
 	if (!is_text) {
 		hf_counter_add(&relay->metrics.binary, 1);
@@ -193,16 +194,22 @@ static void on_message(void *context, struct hf_websocket *ws, bool is_text, str
 	hf_relay_connection_unref(c);
 }
 
-static void on_read_end(void *context, struct hf_websocket *ws)
+void hf_relay_connection_read_end(struct hf_relay_connection *c)
 {
-	struct hf_relay_connection *c = context;
 	c->read_visits = 0;
 }
 
-static void on_writable(void *context, struct hf_websocket *ws)
+void hf_relay_connection_writable(struct hf_relay_connection *c)
 {
-	hf_relay_query_writable(context);
+	hf_relay_query_writable(c);
 }
+
+size_t hf_relay_connection_held(const struct hf_relay_connection *c)
+{
+	return c->held_bytes;
+}
+
+/* ---- Coming and going ---- */
 
 static void leave(struct hf_relay_connection *c)
 {
@@ -219,10 +226,9 @@ static void leave(struct hf_relay_connection *c)
 	hf_relay_connection_unref(c);
 }
 
-static void on_closed(void *context, struct hf_websocket *ws, uint16_t code)
+void hf_relay_connection_closed(struct hf_relay_connection *c)
 {
-	struct hf_relay_connection *c = context;
-	c->ws = NULL;
+	c->link = NULL;
 	if (c->relay->is_fanning_out) {
 		c->next_closed = c->relay->closed;
 		c->relay->closed = c;
@@ -240,10 +246,101 @@ void hf_relay_connection_reap(struct hf_relay *relay)
 	}
 }
 
+static struct hf_relay_connection *new_connection(struct hf_relay *relay, enum hf_event_source source)
+{
+	struct hf_relay_connection *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->relay = relay;
+	c->references = 1;
+	c->source = source;
+	relay->env->random(relay->env, c->challenge, sizeof c->challenge);
+	return c;
+}
+
+static void begin(struct hf_relay_connection *c)
+{
+	c->relay->connection_count++;
+	hf_gauge_add(&c->relay->metrics.connections, 1);
+	if (c->relay->policy.auth)
+		send_challenge(c);
+}
+
+int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *client, struct hf_relay_connection **out)
+{
+	struct hf_relay_connection *c = new_connection(relay, client->source);
+	*out = NULL;
+	if (c && client->url && strlen(client->url) < HF_RELAY_URL_BYTES && !relay->policy.public_url[0]) {
+		c->host = strdup(client->url);
+		c->has_url = c->host != NULL;
+	}
+	if (!c)
+		return HF_ENOMEM;
+	c->transport = client->transport;
+	c->link = client->link;
+	*out = c;
+	begin(c);
+	return HF_OK;
+}
+
+/* ---- WebSockets ---- */
+
+static int socket_send_shared(void *link, struct hf_websocket_message *message)
+{
+	return hf_websocket_send_shared(link, message);
+}
+
+static int socket_send_text(void *link, struct hf_slice text)
+{
+	return hf_websocket_send_text(link, text);
+}
+
+static size_t socket_room(void *link)
+{
+	return hf_websocket_send_room(link);
+}
+
+static void socket_pause(void *link)
+{
+	hf_websocket_pause(link);
+}
+
+static void socket_resume(void *link)
+{
+	hf_websocket_resume(link);
+}
+
+static void socket_close(void *link, uint16_t code, const char *reason)
+{
+	hf_websocket_close(link, code, reason);
+}
+
+static const struct hf_relay_transport socket_transport = {.send_shared = socket_send_shared, .send_text = socket_send_text,
+	.room = socket_room, .pause = socket_pause, .resume = socket_resume, .close = socket_close};
+
+static void on_message(void *context, struct hf_websocket *ws, bool is_text, struct hf_slice text)
+{
+	hf_relay_connection_message(context, is_text, text);
+}
+
+static void on_read_end(void *context, struct hf_websocket *ws)
+{
+	hf_relay_connection_read_end(context);
+}
+
+static void on_writable(void *context, struct hf_websocket *ws)
+{
+	hf_relay_connection_writable(context);
+}
+
+static void on_closed(void *context, struct hf_websocket *ws, uint16_t code)
+{
+	hf_relay_connection_closed(context);
+}
+
 static size_t held(const void *context)
 {
-	const struct hf_relay_connection *c = context;
-	return c->held_bytes;
+	return hf_relay_connection_held(context);
 }
 
 static const struct hf_websocket_handler handler = {
@@ -261,24 +358,19 @@ static enum hf_event_source source_of(const struct hf_address *client)
 void hf_relay_connection_accept(struct hf_relay *relay, struct hf_http_exchange *exchange)
 {
 	struct hf_slice host = hf_http_header(exchange, "Host");
-	struct hf_relay_connection *c = calloc(1, sizeof *c);
+	struct hf_relay_connection *c = new_connection(relay, source_of(hf_http_client(exchange)));
+	struct hf_websocket *ws;
 	if (c && host.length > 0 && host.length < HF_RELAY_URL_BYTES / 2 && !relay->policy.public_url[0])
 		c->host = strndup((const char *)host.data, host.length);
 	if (!c) {
 		hf_http_respond(exchange, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"), NULL);
 		return;
 	}
-	c->relay = relay;
-	c->references = 1;
-	c->source = source_of(hf_http_client(exchange));
-	relay->env->random(relay->env, c->challenge, sizeof c->challenge);
-	if (hf_http_upgrade(exchange, &handler, c, &c->ws) < 0) {
-		c->ws = NULL;
+	if (hf_http_upgrade(exchange, &handler, c, &ws) < 0) {
 		hf_relay_connection_unref(c);
 		return;
 	}
-	relay->connection_count++;
-	hf_gauge_add(&relay->metrics.connections, 1);
-	if (relay->policy.auth)
-		send_challenge(c);
+	c->transport = &socket_transport;
+	c->link = ws;
+	begin(c);
 }

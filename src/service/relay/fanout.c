@@ -50,12 +50,12 @@ static void each(void *context, struct hf_subscription *subscription)
 	struct hf_relay_request *request =
 		HF_CONTAINER_OF(subscription, struct hf_relay_request, subscription);
 	struct hf_relay_connection *c = request->connection;
-	if (!c->ws || (round->is_private && !hf_relay_auth_is_involved(c->auth, round->event)))
+	if (!c->link || (round->is_private && !hf_relay_auth_is_involved(c->auth, round->event)))
 		return;
 	struct hf_slice id = hf_slice(request->id, request->id_length);
 	struct hf_websocket_message *message = message_for(round, id);
 	if (!message) {
-		hf_websocket_close(c->ws, 1011, "out of memory"); /* better than a gap that nobody sees */
+		c->transport->close(c->link, 1011, "out of memory"); /* better than a gap that nobody sees */
 		return;
 	}
 	hf_relay_query_deliver(request, message, round->relay->json.length, round->expires_s);

@@ -48,18 +48,18 @@ static void begin(struct hf_relay_connection *c, size_t bytes)
 	c->in_flight_bytes += bytes;
 	relay->in_flight_count++;
 	relay->in_flight_bytes += bytes;
-	if (c->ws && !c->paused && (c->in_flight_count >= relay->policy.in_flight_max || c->in_flight_bytes >= HF_RELAY_IN_FLIGHT_BYTES_MAX)) {
+	if (c->link && !c->paused && (c->in_flight_count >= relay->policy.in_flight_max || c->in_flight_bytes >= HF_RELAY_IN_FLIGHT_BYTES_MAX)) {
 		c->paused = true;
-		hf_websocket_pause(c->ws);
+		c->transport->pause(c->link);
 	}
-	if (c->ws && !c->stalled &&
+	if (c->link && !c->stalled &&
 		(relay->in_flight_count >= relay->policy.ingest_queue_max || relay->in_flight_bytes >= HF_RELAY_INGEST_BYTES_MAX)) {
 		c->stalled = true;
 		c->next_stalled = relay->stalled;
 		relay->stalled = c;
 		hf_gauge_add(&relay->metrics.stalled, 1);
 		if (!c->paused)
-			hf_websocket_pause(c->ws);
+			c->transport->pause(c->link);
 	}
 }
 
@@ -72,8 +72,8 @@ static void end(struct hf_relay_connection *c, size_t bytes)
 	relay->in_flight_bytes -= bytes;
 	if (c->paused && c->in_flight_count <= relay->policy.in_flight_max / 2 && c->in_flight_bytes <= HF_RELAY_IN_FLIGHT_BYTES_MAX / 2) {
 		c->paused = false;
-		if (c->ws && !c->stalled)
-			hf_websocket_resume(c->ws);
+		if (c->link && !c->stalled)
+			c->transport->resume(c->link);
 	}
 	while (relay->stalled && relay->in_flight_count <= relay->policy.ingest_queue_max / 2 &&
 		relay->in_flight_bytes <= HF_RELAY_INGEST_BYTES_MAX / 2) {
@@ -81,8 +81,8 @@ static void end(struct hf_relay_connection *c, size_t bytes)
 		relay->stalled = s->next_stalled;
 		s->stalled = false;
 		hf_gauge_add(&relay->metrics.stalled, -1);
-		if (s->ws && !s->paused)
-			hf_websocket_resume(s->ws);
+		if (s->link && !s->paused)
+			s->transport->resume(s->link);
 	}
 	hf_relay_connection_unref(c);
 }

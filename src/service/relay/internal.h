@@ -1,6 +1,6 @@
 /* internal: what the parts of a relay share. (Private to service/relay/.)
  *
- *   connection.c   what clients say is decoded here and handed on
+ *   connection.c   what clients say is decoded here and handed on; the WebSocket that it comes by
  *   policy.c       what is refused before any work is done on it; writers.c: who may publish
  *   ingest.c       an event's way from the socket to the disk and to the publisher's OK
  *   fanout.c       copies for live subscriptions
@@ -51,13 +51,14 @@ struct hf_relay_auth {
 
 struct hf_relay_connection {
 	struct hf_relay *relay;
-	struct hf_websocket *ws;               /* NULL once closed */
+	const struct hf_relay_transport *transport;
+	void *link;                            /* of the transport: a WebSocket, most often; NULL once closed */
 	struct hf_relay_auth *auth;            /* NULL until authenticated */
 	struct hf_relay_request *requests;     /* subscriptions and running counts */
 	struct hf_relay_request *turn_first, *turn_last; /* wait for the worker; one is there at a time */
 	struct hf_relay_request *on_worker;
 	struct hf_relay_connection *next_stalled, *next_closed;
-	char *host;                            /* the Host header, for NIP-42 */
+	char *host;                            /* the Host header, for NIP-42; with has_url the whole address */
 	uint32_t references;
 	uint32_t in_flight_count;
 	uint32_t request_count;
@@ -65,7 +66,7 @@ struct hf_relay_connection {
 	size_t filter_bytes;                   /* of its requests' filters */
 	size_t held_bytes;                     /* for its requests, that are counted */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
-	bool paused, stalled;
+	bool paused, stalled, has_url;
 	uint8_t source;                        /* enum hf_event_source */
 	uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
 };

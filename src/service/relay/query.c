@@ -170,14 +170,14 @@ static int emit_on_loop(void *context, const struct hf_doc *doc)
 	struct hf_relay_request *q = context;
 	struct hf_relay_connection *c = q->connection;
 	struct hf_relay *relay = c->relay;
-	if (!c->ws || q->canceled)
+	if (!c->link || q->canceled)
 		return HF_ECANCELED;
-	if (hf_websocket_send_room(c->ws) == 0)
+	if (c->transport->room(c->link) == 0)
 		return HF_ETOOBIG;
 	hf_buffer_clear(&relay->json);
 	int r = append_event(q, doc->payload, &relay->json);
 	if (r == HF_OK)
-		r = hf_websocket_send_text(c->ws, hf_buffer_slice(&relay->json)) < 0 ? HF_ECANCELED : HF_OK;
+		r = c->transport->send_text(c->link, hf_buffer_slice(&relay->json)) < 0 ? HF_ECANCELED : HF_OK;
 	hf_buffer_clear(&relay->json);
 	return r == HF_EMALFORMED || r == HF_EVERSION ? HF_OK : r;
 }
@@ -223,7 +223,7 @@ static void run_turn(struct hf_work *work)
 static void next_turn(struct hf_relay_connection *c)
 {
 	struct hf_relay *relay = c->relay;
-	while (!c->on_worker && c->turn_first && c->ws && hf_websocket_send_room(c->ws) > 0) {
+	while (!c->on_worker && c->turn_first && c->link && c->transport->room(c->link) > 0) {
 		struct hf_relay_request *q = c->turn_first;
 		c->turn_first = q->next_turn;
 		if (!c->turn_first)
@@ -323,13 +323,13 @@ static void finish(struct hf_relay_request *q)
 		return;
 	}
 	int r = q->is_count ? hf_nostr_append_count(&relay->reply, id, count) : hf_nostr_append_eose(&relay->reply, id);
-	if (r == HF_OK && c->ws)
-		hf_websocket_send_text(c->ws, hf_buffer_slice(&relay->reply));
+	if (r == HF_OK && c->link)
+		c->transport->send_text(c->link, hf_buffer_slice(&relay->reply));
 	hf_buffer_clear(&relay->reply);
 	uint64_t now_s = hf_env_wall_s(relay->env);
 	for (uint32_t i = 0; i < q->held_count; i++) {
-		if (c->ws && q->held[i].expires_s > now_s)
-			hf_websocket_send_shared(c->ws, q->held[i].message);
+		if (c->link && q->held[i].expires_s > now_s)
+			c->transport->send_shared(c->link, q->held[i].message);
 		hf_websocket_message_unref(q->held[i].message);
 	}
 	free(q->held);
@@ -343,12 +343,12 @@ static void finish(struct hf_relay_request *q)
 /* Sends what a worker gave. False when the socket has no room for the rest. */
 static bool flush(struct hf_relay_request *q)
 {
-	struct hf_websocket *ws = q->connection->ws;
+	struct hf_relay_connection *c = q->connection;
 	while (q->out_at < q->out.length) {
-		if (hf_websocket_send_room(ws) == 0)
+		if (c->transport->room(c->link) == 0)
 			return false;
 		uint32_t length = hf_load_le32(q->out.data + q->out_at);
-		if (hf_websocket_send_text(ws, hf_slice(q->out.data + q->out_at + 4, length)) < 0)
+		if (c->transport->send_text(c->link, hf_slice(q->out.data + q->out_at + 4, length)) < 0)
 			return false;
 		q->out_at += 4 + length;
 	}
@@ -382,7 +382,7 @@ static void on_late(struct hf_timer *timer)
 static void proceed(struct hf_relay_request *q)
 {
 	q->waits_for_room = false;
-	if (!q->connection->ws)
+	if (!q->connection->link)
 		return;
 	if (!flush(q)) {
 		wait_for_room(q);
@@ -422,7 +422,7 @@ void hf_relay_query_writable(struct hf_relay_connection *c)
 {
 	hf_relay_connection_ref(c);
 	/* A request that goes on may end others' room, or itself: begin anew after each. */
-	for (struct hf_relay_request *q = c->requests; q && c->ws && hf_websocket_send_room(c->ws) > 0;) {
+	for (struct hf_relay_request *q = c->requests; q && c->link && c->transport->room(c->link) > 0;) {
 		if (q->waits_for_room) {
 			proceed(q);
 			q = c->requests;
@@ -467,7 +467,7 @@ void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_mess
 	if (q->query)
 		hold(q, message, bytes, expires_s);
 	else
-		hf_websocket_send_shared(q->connection->ws, message);
+		q->connection->transport->send_shared(q->connection->link, message);
 }
 
 /* ---- A new request ---- */

@@ -10,6 +10,7 @@
 #define HF_SERVICE_RELAY_RELAY_H
 
 #include "base/metrics.h"
+#include "data/event/event.h"
 #include "net/http_server.h"
 #include "service/config.h"
 #include "service/relay/bee.h"
@@ -46,6 +47,35 @@ void hf_relay_free(struct hf_relay *relay); /* NULL is fine */
 
 /* Answers a request for the relay's path: a WebSocket, the NIP-11 document, or the landing page. */
 void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange);
+
+/* ---- Clients that come otherwise than by a WebSocket of this process ---- */
+
+/* How messages leave. link is the caller's own. As with WebSockets, calls only queue: none calls the relay from inside, and after close
+ * comes hf_relay_connection_closed, later. */
+struct hf_relay_transport {
+	int (*send_shared)(void *link, struct hf_websocket_message *message); /* takes its own reference; both: HF_ECLOSED, HF_EBUSY, … */
+	int (*send_text)(void *link, struct hf_slice text);                   /* copies */
+	size_t (*room)(void *link); /* bytes that may wait still; after 0 hf_relay_connection_writable says that there is room again */
+	void (*pause)(void *link);  /* no further messages, but those that are on their way */
+	void (*resume)(void *link);
+	void (*close)(void *link, uint16_t code, const char *reason);
+};
+struct hf_relay_connection;
+struct hf_relay_client {
+	const struct hf_relay_transport *transport;
+	void *link;                  /* not NULL */
+	const char *url;             /* that it came by, which an AUTH must name where no public_url is set; NULL: the listener's */
+	enum hf_event_source source;
+};
+/* HF_ENOMEM. */
+int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *client, struct hf_relay_connection **out);
+void hf_relay_connection_message(struct hf_relay_connection *connection, bool is_text, struct hf_slice message);
+void hf_relay_connection_read_end(struct hf_relay_connection *connection); /* all that was read at once was handed in */
+void hf_relay_connection_writable(struct hf_relay_connection *connection);
+size_t hf_relay_connection_held(const struct hf_relay_connection *connection); /* bytes of memory, beside what the transport holds */
+void hf_relay_connection_closed(struct hf_relay_connection *connection);   /* the last; nothing is sent any more */
+
+/* ---- Asking ---- */
 
 const char *hf_relay_instance(const struct hf_relay *relay);
 const uint8_t *hf_relay_identity(const struct hf_relay *relay); /* 32 bytes */
