@@ -376,8 +376,7 @@ int hf_bee_get_seq(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *
 	return seq == 0 || seq >= view->version ? HF_ENOTFOUND : hf_bee_change_at(view, seq, entry);
 }
 
-/* A block that has a node on the way to a key, and that key itself, is the last that changed it. */
-static int target(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
+int hf_bee_target_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry)
 {
 	int status = hf_bee_change_at(view, seq, entry);
 
@@ -414,7 +413,7 @@ static int get(struct hf_bee_view *view, struct hf_slice key, struct hf_bee_entr
 		if (status != HF_OK)
 			return status;
 		if (hf_slice_equal(hf_bee_block_key(block), key))
-			return target(view, seq, entry);
+			return hf_bee_target_at(view, seq, entry);
 		status = hf_bee_search(view, block, node, key, &index, &is_there);
 		if (status != HF_OK)
 			return status;

@@ -58,6 +58,8 @@ int hf_bee_key_at(struct hf_bee_view *view, const struct hf_bee_block *own, stru
 int hf_bee_entry_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
 /* The same, and whether it is a del. */
 int hf_bee_change_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
+/* What a block says of its own key, when it has a node on the way to that: it is then the last that changed it. HF_ENOTFOUND: a del. */
+int hf_bee_target_at(struct hf_bee_view *view, uint64_t seq, struct hf_bee_entry *entry);
 /* Where key is, or would be, in a node: *order is 0 when it is there. HF_EWAIT: wants the whole node. */
 int hf_bee_search(struct hf_bee_view *view, const struct hf_bee_block *block, const struct hf_bee_node *node, struct hf_slice key,
 	unsigned *index, bool *is_there);

@@ -203,17 +203,43 @@ static int entry_at(struct hf_bee *bee, uint64_t seq, struct hf_bee_entry *entry
 	return hf_bee_entry_at(&bee->latest, seq, entry);
 }
 
+/* The block of the core that has a node on the way and the key, 0 when none has. It answers in a view, and so it does here: in a tree that
+ * the package has left out of order, the key need not be where the way ends. */
+static int find_target(struct hf_bee *bee, const struct hf_bee_path *path, struct hf_slice key, uint64_t *target)
+{
+	int status = HF_OK;
+
+	*target = 0;
+	for (unsigned i = 0; i + 1 < path->count && *target == 0 && status == HF_OK; i++) {
+		uint64_t seq = path->steps[i].node->children[path->steps[i].index]->seq;
+		uint32_t hint = UINT32_MAX;
+		struct hf_bee_block *block;
+
+		if (seq >= bee->tree->length)
+			continue;
+		status = hf_bee_block_at(&bee->latest, seq, &hint, &block);
+		if (status == HF_OK && hf_slice_equal(hf_bee_block_key(block), key))
+			*target = seq;
+	}
+	return status;
+}
+
 int hf_bee_get_pending(struct hf_bee *bee, struct hf_slice key, struct hf_bee_entry *entry)
 {
 	struct hf_bee_path path;
+	uint64_t target;
 	int status;
 
 	if (hf_bee_pending_count(bee) == 0)
 		return hf_bee_get(&bee->latest, key, entry);
 	hf_bee_view_begin(&bee->latest);
 	status = hf_bee_tree_find(bee, key, &path);
+	if (status == HF_OK)
+		status = find_target(bee, &path, key, &target);
 	if (status != HF_OK)
 		return status;
+	if (target > 0)
+		return hf_bee_target_at(&bee->latest, target, entry);
 	const struct hf_bee_step *last = &path.steps[path.count - 1];
 
 	return path.is_there ? entry_at(bee, last->node->keys[last->index].seq, entry) : HF_ENOTFOUND;

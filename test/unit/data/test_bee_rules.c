@@ -343,6 +343,36 @@ static void expect_malformed(const char *name, const uint64_t *keys, size_t key_
 	expect_malformed_index(name, &index, HF_EMALFORMED);
 }
 
+/* The package may leave a key on the wrong side of another: here p, of block 3, left of m. Its own block has a node on the way to it. */
+static void test_a_block_on_the_way_to_its_key_answers_for_it(void **state)
+{
+	struct hf_slice header = hf_slice_text("\x0a\x08hyperbee"), key = hf_slice_text("p");
+	struct hf_core *core = core_by_name(&node, "out of order");
+	struct hf_bee *bee = bee_on(hf_core_ref(core));
+	struct hf_buffer index = {0};
+	struct hf_bee_entry entry;
+
+	(void)state;
+	assert_int_equal(hf_core_append(core, &header, 1, NULL), HF_OK);
+	add_level(&index, (const uint64_t[]){1}, 1, NULL, 0);
+	append_index(core, &index, "m");
+	append_index(core, &index, "t");
+	hf_buffer_clear(&index);
+	add_level(&index, (const uint64_t[]){1}, 1, (const uint64_t[]){3, 1, 3, 2}, 2);
+	add_level(&index, (const uint64_t[]){3}, 1, NULL, 0);
+	add_level(&index, (const uint64_t[]){2}, 1, NULL, 0);
+	append_index(core, &index, "p");
+	assert_int_equal(hf_bee_get(hf_bee_latest(bee), key, &entry), HF_OK);
+	bee_put(bee, "a", "1");
+	assert_int_equal(hf_bee_get_pending(bee, key, &entry), HF_OK);
+	assert_int_equal(entry.seq, 3);
+	bee_put(bee, "z", "1"); /* which writes that node again */
+	assert_int_equal(hf_bee_get_pending(bee, key, &entry), HF_ENOTFOUND);
+	hf_bee_close(bee);
+	hf_core_unref(core);
+	hf_buffer_free(&index);
+}
+
 static void test_hostile_trees_end(void **state)
 {
 	struct hf_buffer index = {0};
@@ -423,6 +453,7 @@ int main(void)
 		cmocka_unit_test(test_a_diff_across_a_truncation_is_of_the_history_that_has_more),
 		cmocka_unit_test(test_a_watch_tells_of_its_range_alone),
 		cmocka_unit_test(test_bounds_of_a_history),
+		cmocka_unit_test(test_a_block_on_the_way_to_its_key_answers_for_it),
 		cmocka_unit_test(test_hostile_nodes_are_refused),
 		cmocka_unit_test(test_hostile_trees_end),
 		cmocka_unit_test(test_a_block_that_is_no_node_is_refused),
