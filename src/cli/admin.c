@@ -160,7 +160,7 @@ static int set_paused(struct hf_cli *cli, const char *what, const char *done)
 
 int hf_cli_admin_pause(struct hf_cli *cli)
 {
-	return set_paused(cli, "relay/pause", "Peers get nothing of the relay's bee until `holdfast admin resume`, or until the gateway is started again.");
+	return set_paused(cli, "relay/pause", "Peers get nothing of the relay's bee until `holdfast admin resume` or a restart.");
 }
 
 int hf_cli_admin_resume(struct hf_cli *cli)

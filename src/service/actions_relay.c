@@ -15,9 +15,9 @@ static json_t *bee_facts(const struct hf_relay_bee_facts *f, bool is_running)
 	json_t *facts = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "key", key, "discovery_key", discovery_key,
 		"version", (json_int_t)f->version, "fork", (json_int_t)f->fork, "bytes", (json_int_t)f->byte_length,
 		"events", (json_int_t)f->event_count, "position", (json_int_t)f->position);
-	json_t *live = is_running && facts ? json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "paused", f->is_paused, "lag_events", (json_int_t)f->lag_events,
-		"lag_ms", (json_int_t)f->lag_ms, "puts", (json_int_t)f->put_count, "deletes", (json_int_t)f->delete_count,
-		"batches", (json_int_t)f->batch_count, "peers", (json_int_t)f->peer_count) : NULL;
+	json_t *live = is_running && facts ? json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "paused", f->is_paused,
+		"lag_events", (json_int_t)f->lag_events, "lag_ms", (json_int_t)f->lag_ms, "puts", (json_int_t)f->put_count,
+		"deletes", (json_int_t)f->delete_count, "batches", (json_int_t)f->batch_count, "peers", (json_int_t)f->peer_count) : NULL;
 	if (live)
 		json_object_update(facts, live);
 	json_decref(live);
