@@ -1,5 +1,5 @@
-/* A waiting job stands in the queue of each peer that could do it and leaves all of them with the first that has room, so that a peer's oldest
- * waiting job is always its next. A heavy job at the front is waited for, not passed.
+/* A waiting job stands in the queue of each peer that could do it and leaves all of them with the first that has room, so that a peer's
+ * oldest waiting job is always its next. A heavy job at the front is waited for, not passed.
  *
  * What is to be told is put on lists whose links are in jobs and peers, and told last: so nothing here can fail for want of memory but
  * hf_dispatcher_schedule, and a callback finds everything in order. */
@@ -497,7 +497,8 @@ static int check_queue(struct hf_dispatcher *d, const struct hf_dispatch_request
 	return d->waiting_count < d->options.waiting_max ? HF_OK : HF_EBUSY;
 }
 
-static struct hf_dispatch_job *new_job(struct hf_dispatcher *d, const struct hf_dispatch_request *request, uint32_t weight, size_t wait_count)
+static struct hf_dispatch_job *new_job(struct hf_dispatcher *d, const struct hf_dispatch_request *request, uint32_t weight,
+	size_t wait_count)
 {
 	struct hf_dispatch_job *job = calloc(1, sizeof *job + wait_count * sizeof job->waits[0]);
 	if (!job)

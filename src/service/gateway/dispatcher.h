@@ -1,18 +1,18 @@
 /* dispatcher: which worker does the next job. No I/O and no clock: the caller hands the time in (monotonic, not going back), asks when to
  * come again, and is told what changed for jobs that wait or are under way.
  *
- * A job is one thing that a worker is asked and answers soon: the opening of a stream, a REQ until its EOSE, an EVENT until its OK, an HTTP
- * request until its head. Its number is the dispatcher's own. What lasts longer (an open session, the body of an answer) is counted at the
- * worker beside its jobs.
+ * A job is one thing that a worker is asked and answers soon: the opening of a stream, a REQ until its EOSE, an EVENT until its OK, an
+ * HTTP request until its head. Its number is the dispatcher's own. What lasts longer (an open session, the body of an answer) is counted
+ * at the worker beside its jobs.
  *
- * Latency, jobs under way and failures are measured here. What a peer says about itself counts only where it makes the peer look worse: it
- * cannot talk itself into work, nor close its own breaker. Latencies are rolling percentiles that fade within minutes, so that who was slow
- * is asked again.
+ * Latency, jobs under way and failures are measured here. What a peer says about itself counts only where it makes the peer look worse:
+ * it cannot talk itself into work, nor close its own breaker. Latencies are rolling percentiles that fade within minutes, so that who was
+ * slow is asked again.
  *
- * At the bounds: a peer with in_flight_max gets nothing more; a job all of whose peers are full waits, first come first served at each peer,
- * until its deadline; at waiting_max, or waiting_per_flow_max of one flow, it is refused. Of many candidates a sample is looked at, so that
- * a job costs the same among three peers as among thousands. After failures in a row, or too many among the last, the breaker of a
- * peer opens; when its time is over one job at a time tries the peer, and only a success closes it.
+ * At the bounds: a peer with in_flight_max gets nothing more; a job all of whose peers are full waits, first come first served at each
+ * peer, until its deadline; at waiting_max, or waiting_per_flow_max of one flow, it is refused. Of many candidates a sample is looked at,
+ * so that a job costs the same among three peers as among thousands. After failures in a row, or too many among the last, the breaker of
+ * a peer opens; when its time is over one job at a time tries the peer, and only a success closes it.
  */
 #ifndef HF_SERVICE_GATEWAY_DISPATCHER_H
 #define HF_SERVICE_GATEWAY_DISPATCHER_H
@@ -47,7 +47,7 @@ struct hf_dispatch_policy {
 	const void *context; /* borrowed */
 };
 
-/* Weights of the policy that is used when none is given: latency, work under way, failures and lag in one sum. 0: the default in brackets. */
+/* Weights of the policy that is used when none is given: latency, work under way, failures and lag in one sum. 0: what is in brackets. */
 struct hf_dispatch_weights {
 	uint64_t prior_latency_us;     /* what a peer without samples is taken for [20 ms] */
 	uint64_t in_flight_us;         /* for each unit under way [2 ms] */

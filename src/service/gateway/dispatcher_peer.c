@@ -85,7 +85,8 @@ static void look_at_lag(struct hf_dispatcher *d, struct hf_dispatch_peer *peer)
 		hf_dispatch_tell_leave(d, peer, HF_DISPATCH_BEHIND);
 }
 
-void hf_dispatcher_telemetry(struct hf_dispatcher *d, uint64_t now_us, const uint8_t key[static 32], const struct hf_dispatch_claims *claims)
+void hf_dispatcher_telemetry(struct hf_dispatcher *d, uint64_t now_us, const uint8_t key[static 32],
+	const struct hf_dispatch_claims *claims)
 {
 	struct hf_dispatch_peer *peer = hf_dispatch_find(d, key);
 	d->now_us = now_us;

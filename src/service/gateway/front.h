@@ -4,9 +4,9 @@
  *   GET /<relay path>              the relay's own answer (NIP-11 and its page), by way of a worker
  *   GET /drive/:identifier/:file   a file of the relay's drive; GET /pfp/:file and /pfp/:owner/:file an avatar
  *
- * A relay is found by path, alias, identifier or key in the registry, one of its workers by the dispatcher. Who must show a token does so in
- * the query ("token=…"), as "Authorization: Bearer …", or, on a WebSocket, in the first message ["AUTH-TOKEN", "…"]; a worker's own token
- * for the relay goes to the worker and never to the client. (Gateway specification, section 4.4, for order and close codes.)
+ * A relay is found by path, alias, identifier or key in the registry, one of its workers by the dispatcher. Who must show a token does
+ * so in the query ("token=…"), as "Authorization: Bearer …", or, on a WebSocket, in the first message ["AUTH-TOKEN", "…"]; a worker's
+ * own token for the relay goes to the worker and never to the client. (Gateway specification, section 4.4, for order and close codes.)
  *
  * Both ways are pushed and bounded: who does not read is not read for. When a worker fails, the session goes to another one: its
  * subscriptions are asked for again, what was delivered is not delivered twice, EVENTs without an OK are sent again. Only when none
