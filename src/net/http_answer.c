@@ -28,13 +28,19 @@ static bool is_head_request(struct hf_http_exchange *x)
 	return hf_http_name_equal(hf_http_exchange_message(x)->method, "HEAD");
 }
 
-static int build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type,
-	size_t length, const char *extra_fields)
+bool hf_http_answer_has_body(struct hf_http_exchange *x, int status)
+{
+	return status != 204 && status != 304 && !is_head_request(x);
+}
+
+int hf_http_build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type, uint64_t length,
+	const char *extra_fields)
 {
 	hf_buffer_printf(head, "HTTP/1.1 %d %s\r\n", status, hf_http_reason(status));
 	append_date(x->server, head);
 	if (status != 204 && status != 304) {
-		hf_buffer_printf(head, "Content-Length: %zu\r\n", length);
+		if (length != HF_HTTP_LENGTH_UNKNOWN)
+			hf_buffer_printf(head, "Content-Length: %llu\r\n", (unsigned long long)length);
 		if (content_type)
 			hf_buffer_printf(head, "Content-Type: %s\r\n", content_type);
 	}
@@ -65,11 +71,11 @@ static void answer(struct hf_http_exchange *x, int status, const char *content_t
 		return;
 	}
 	struct hf_buffer head = {0};
-	int error = build_head(x, &head, status, content_type, body.length, extra_fields);
+	int error = hf_http_build_head(x, &head, status, content_type, body.length, extra_fields);
 	if (!error)
 		error = hf_stream_send_copy(x->stream, hf_buffer_slice(&head));
 	hf_buffer_free(&head);
-	bool has_body = body.length && status != 204 && status != 304 && !is_head_request(x);
+	bool has_body = body.length && hf_http_answer_has_body(x, status);
 	if (!error && has_body)
 		error = is_static ? hf_stream_send_shared(x->stream, body, NULL, NULL)
 				  : hf_stream_send_copy(x->stream, body);

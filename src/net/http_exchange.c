@@ -241,7 +241,10 @@ static size_t eat(struct hf_http_exchange *x, const uint8_t *data, size_t length
 static void keep_leftover(struct hf_http_exchange *x, const uint8_t *data, size_t length)
 {
 	if (hf_buffer_append(&x->leftover, data, length)) {
-		end_connection(x, false);
+		hf_buffer_free(&x->leftover);
+		x->keep_alive = false; /* what is being answered still is */
+		if (!x->is_busy)
+			end_connection(x, false);
 		return;
 	}
 	if (x->leftover.length > LEFTOVER_BYTES_MAX)
@@ -292,6 +295,21 @@ static void on_read(void *owner, uint8_t *data, size_t length)
 	free_if_done(x);
 }
 
+void hf_http_exchange_break(struct hf_http_exchange *x)
+{
+	end_connection(x, false);
+}
+
+/* The connection ends, and with it an answer that is being written. May free the exchange. */
+static void lose(struct hf_http_exchange *x, bool gracefully)
+{
+	end_connection(x, gracefully);
+	if (x->pieces)
+		hf_http_pieces_gone(x);
+	else
+		free_if_done(x);
+}
+
 static void on_end(void *owner, int error)
 {
 	struct hf_http_exchange *x = owner;
@@ -299,8 +317,7 @@ static void on_end(void *owner, int error)
 		x->has_peer_ended = true; /* it may only have stopped asking, and still want the answer */
 		return;
 	}
-	end_connection(x, error == HF_ECLOSED);
-	free_if_done(x);
+	lose(x, error == HF_ECLOSED);
 }
 
 static void on_timeout(void *owner)
@@ -315,19 +332,22 @@ static void on_timeout(void *owner)
 	}
 	hf_counter_add(&x->server->counters.timeouts, 1);
 	bool is_partial = hf_http_session_in_head(x->session) || hf_http_session_in_body(x->session);
-	if (is_partial) {
+	if (is_partial && !x->pieces) {
 		x->is_busy = true;
 		x->keep_alive = false;
 		answer_text(x, 408, "Request Timeout\n", NULL);
 		return;
 	}
-	end_connection(x, false);
-	free_if_done(x);
+	lose(x, false);
 }
 
 static void on_progress(void *owner)
 {
 	struct hf_http_exchange *x = owner;
+	if (x->pieces) {
+		hf_http_pieces_progress(x);
+		return;
+	}
 	if (may_eat(x) && x->leftover.length)
 		eat_leftover(x);
 	free_if_done(x);
@@ -351,9 +371,7 @@ static size_t held(const void *owner)
 
 static void evict(void *owner)
 {
-	struct hf_http_exchange *x = owner;
-	end_connection(x, false);
-	free_if_done(x);
+	lose(owner, false);
 }
 
 static const struct hf_stream_events stream_events = {
@@ -391,6 +409,7 @@ int hf_http_exchange_new(struct hf_http_server *server, struct hf_stream *stream
 void hf_http_exchange_answered(struct hf_http_exchange *x)
 {
 	x->is_busy = false;
+	x->pieces = NULL;
 	if (x->stream && !x->keep_alive)
 		end_connection(x, true);
 	if (x->stream) {

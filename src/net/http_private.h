@@ -1,7 +1,7 @@
 /* http_private: the server, its connections and their exchanges, as its three parts see them. Private to net/.
  *
  * http_server.c listens, counts, limits and drains; http_exchange.c reads requests and finds their routes;
- * http_answer.c writes answers.
+ * http_answer.c writes answers, http_pieces.c those whose bodies come in pieces.
  */
 #ifndef HF_NET_HTTP_PRIVATE_H
 #define HF_NET_HTTP_PRIVATE_H
@@ -55,7 +55,11 @@ struct hf_http_exchange {
 	const char *allow_origin;
 	size_t last_pending_bytes;
 	size_t held_bytes; /* that are counted */
+	const struct hf_http_pieces *pieces; /* NULL: the answer is not one of pieces, or nobody hears of it any more */
+	void *pieces_context;
+	uint64_t length_left;                /* of the body; HF_HTTP_LENGTH_UNKNOWN: sent in chunks or until the end */
 	bool is_unix, is_busy, is_eating, keep_alive, has_peer_ended;
+	bool is_chunked, drops_body, is_full;
 };
 
 void hf_http_server_ref(struct hf_http_server *server);
@@ -68,6 +72,17 @@ void hf_http_exchange_answered(struct hf_http_exchange *x);
 /* The stream belongs to somebody else now. May free the exchange. */
 void hf_http_exchange_handed_over(struct hf_http_exchange *x);
 const struct hf_http_message *hf_http_exchange_message(const struct hf_http_exchange *x);
+/* Ends the connection at once; the exchange stays until it is answered. */
+void hf_http_exchange_break(struct hf_http_exchange *x);
+/* The head of an answer whose body has so many bytes (HF_HTTP_LENGTH_UNKNOWN: it is not said). HF_ENOMEM. */
+int hf_http_build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type, uint64_t length,
+	const char *extra_fields);
+bool hf_http_answer_has_body(struct hf_http_exchange *x, int status); /* HEAD, 204 and 304 have none */
+
+/* ---- http_pieces.c ---- */
+void hf_http_pieces_progress(struct hf_http_exchange *x); /* some of the queue was sent */
+void hf_http_pieces_gone(struct hf_http_exchange *x);     /* the connection is gone: tells the owner, the exchange is over */
+
 void hf_http_count_status(struct hf_http_server *server, int status);
 
 #endif
