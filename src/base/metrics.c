@@ -14,6 +14,7 @@ struct hf_metrics {
 	pthread_mutex_t mutex;
 	struct hf_metric_link *first, **last_next;
 	size_t count;
+	struct hf_metrics_hook *hooks;
 };
 
 struct hf_metrics *hf_metrics_new(void)
@@ -79,6 +80,25 @@ void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *link)
 		break;
 	}
 	link->next = NULL;
+	pthread_mutex_unlock(&m->mutex);
+}
+
+void hf_metrics_hook_add(struct hf_metrics *m, struct hf_metrics_hook *hook)
+{
+	pthread_mutex_lock(&m->mutex);
+	hook->next = m->hooks;
+	m->hooks = hook;
+	pthread_mutex_unlock(&m->mutex);
+}
+
+void hf_metrics_hook_remove(struct hf_metrics *m, struct hf_metrics_hook *hook)
+{
+	pthread_mutex_lock(&m->mutex);
+	for (struct hf_metrics_hook **at = &m->hooks; *at; at = &(*at)->next)
+		if (*at == hook) {
+			*at = hook->next;
+			break;
+		}
 	pthread_mutex_unlock(&m->mutex);
 }
 
@@ -167,6 +187,8 @@ static int print_entries(const struct entry *entries, size_t count, struct hf_bu
 int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out)
 {
 	pthread_mutex_lock(&metrics->mutex);
+	for (const struct hf_metrics_hook *hook = metrics->hooks; hook; hook = hook->next)
+		hook->run(hook->context);
 	size_t count = 0, length_before = out->length;
 	struct entry *entries = calloc(metrics->count + 1, sizeof *entries);
 	for (const struct hf_metric_link *link = metrics->first; link && entries; link = link->next, count++)

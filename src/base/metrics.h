@@ -39,6 +39,16 @@ struct hf_metrics; /* a registry */
 HF_API struct hf_metrics *hf_metrics_new(void);
 HF_API void hf_metrics_free(struct hf_metrics *metrics);
 
+/* Run before each printing, on the printing thread: for owners who count in plain numbers on that thread, and copy them here. It must not
+ * register anything. */
+struct hf_metrics_hook {
+	void (*run)(void *context);
+	void *context;
+	struct hf_metrics_hook *next;
+};
+HF_API void hf_metrics_hook_add(struct hf_metrics *m, struct hf_metrics_hook *hook);
+HF_API void hf_metrics_hook_remove(struct hf_metrics *m, struct hf_metrics_hook *hook);
+
 /* All take a NULL registry as "count, but print nowhere". */
 HF_API void hf_counter_register(struct hf_metrics *m, struct hf_counter *c, const char *name, const char *labels,
 			   const char *help);
@@ -51,6 +61,10 @@ HF_API void hf_metric_unregister(struct hf_metrics *m, struct hf_metric_link *li
 static inline void hf_counter_add(struct hf_counter *c, uint64_t n)
 {
 	atomic_fetch_add_explicit(&c->value, n, HF_RELAXED);
+}
+static inline void hf_counter_set(struct hf_counter *c, uint64_t value) /* by a hook; it never goes back */
+{
+	atomic_store_explicit(&c->value, value, HF_RELAXED);
 }
 static inline void hf_gauge_set(struct hf_gauge *g, int64_t v)
 {

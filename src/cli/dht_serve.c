@@ -9,6 +9,8 @@
 #include "crypto/secret.h"
 #include "peer/relay_server.h"
 #include "service/keyring.h"
+#include "service/metrics_http.h"
+#include "service/swarm_metrics.h"
 
 #define TABLE_FILE "dht"
 #define TABLE_BYTES_MAX 65536
@@ -28,6 +30,9 @@ struct serving {
 	uint8_t secret_key[HF_SIGN_SECRET_BYTES]; /* of the relay */
 	struct hf_dht_connector *connector;
 	struct hf_relay_server *relay;
+	struct hf_metrics *registry;
+	struct hf_swarm_metrics *metrics;
+	struct hf_http_server *metrics_server;
 };
 
 static int open_directory(struct serving *s)
@@ -77,6 +82,39 @@ static void on_save(struct hf_timer *timer)
 	hf_loop_timer_set(s->dht.loop, timer, SAVE_MS);
 }
 
+/* ---- What it tells of itself ---- */
+
+static json_t *by_command(const uint64_t counts[static HF_DHT_COMMAND_COUNT + 1])
+{
+	json_t *object = json_object();
+
+	for (unsigned i = 0; i <= HF_DHT_COMMAND_COUNT; i++)
+		if (counts[i] > 0)
+			json_object_set_new(object, hf_dht_command_name(i), json_integer((json_int_t)counts[i]));
+	return object;
+}
+
+static json_t *drops(const struct hf_dht_node_stats *s)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "malformed", (json_int_t)s->malformed, "rate_limited",
+		(json_int_t)s->rate_limited, "over_budget", (json_int_t)s->over_budget, "unsent", (json_int_t)s->unsent, "bad_token",
+		(json_int_t)s->bad_tokens, "bad_signature", (json_int_t)s->bad_signatures, "bad_seq", (json_int_t)s->bad_seqs, "stale_reply",
+		(json_int_t)s->stale_replies);
+}
+
+static json_t *streams(const struct hf_dht_node *node)
+{
+	struct hf_udx_counters c;
+
+	hf_udx_read_counters(hf_udx_net_session(hf_dht_node_net(node)), &c);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "streams", (json_int_t)c.stream_count,
+		"sent_packets", (json_int_t)c.sent_packets, "sent_bytes", (json_int_t)c.sent_bytes, "received_packets",
+		(json_int_t)c.received_packets, "received_bytes", (json_int_t)c.received_bytes, "retransmitted", (json_int_t)c.retransmitted_packets,
+		"relayed", (json_int_t)c.relayed_packets, "dropped", "malformed", (json_int_t)c.dropped_packets[HF_UDX_DROP_MALFORMED], "full",
+		(json_int_t)c.dropped_packets[HF_UDX_DROP_FULL], "firewall", (json_int_t)c.dropped_packets[HF_UDX_DROP_FIREWALL], "relay_rate",
+		(json_int_t)c.dropped_packets[HF_UDX_DROP_RELAY_RATE], "relay_full", (json_int_t)c.dropped_packets[HF_UDX_DROP_RELAY_FULL]);
+}
+
 json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
 {
 	struct hf_dht_node_state state;
@@ -86,15 +124,15 @@ json_t *hf_cli_dht_describe(const struct hf_dht_node *node)
 	hf_dht_node_read_state(node, &state);
 	hf_dht_node_read_stats(node, &stats);
 	hf_hex_encode(id, state.id, sizeof state.id);
-	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:o, s:o*, s:b, s:b, s:b, s:b, s:s*, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
 		"listening", hf_cli_dht_address(&state.server), "address", state.has_host ? hf_cli_dht_address(&state.seen) : NULL,
 		"persistent", state.is_persistent, "bootstrapped", state.is_bootstrapped, "firewalled", state.is_firewalled,
 		"online", state.is_online, "id", state.is_persistent ? id : NULL, "nodes", (json_int_t)stats.table_count,
 		"queries", (json_int_t)stats.queries, "requests", (json_int_t)stats.requests, "replies", (json_int_t)stats.replies,
 		"timeouts", (json_int_t)stats.timeouts, "received", (json_int_t)stats.received, "relayed", (json_int_t)stats.relayed,
-		"rate_limited", (json_int_t)stats.rate_limited, "over_budget", (json_int_t)stats.over_budget,
 		"records", (json_int_t)stats.records, "routes", (json_int_t)stats.routes, "mutables", (json_int_t)stats.mutables,
-		"immutables", (json_int_t)stats.immutables);
+		"immutables", (json_int_t)stats.immutables, "answered", by_command(stats.answered), "timed_out", by_command(stats.timed_out),
+		"served", by_command(stats.served), "dropped", drops(&stats), "udx", streams(node));
 }
 
 /* Whenever it is another than before. */
@@ -169,6 +207,38 @@ static void end_relay(struct serving *s)
 	hf_wipe(s->secret_key, sizeof s->secret_key);
 }
 
+/* ---- Metrics ---- */
+
+static int start_metrics(struct serving *s)
+{
+	struct hf_swarm_metrics_sources sources = {.dht = s->dht.node, .connector = s->connector, .relay = s->relay};
+	const char *address = hf_cli_option(s->dht.cli, "metrics");
+	char where[HF_ADDRESS_TEXT_BYTES];
+	struct hf_address bound;
+
+	if (!address)
+		return HF_OK;
+	s->registry = hf_metrics_new();
+	int r = s->registry ? hf_swarm_metrics_new(&s->metrics, s->registry, &sources) : HF_ENOMEM;
+	if (r < 0)
+		return hf_fail(&s->dht.failure, r, "Out of memory.");
+	r = hf_metrics_http_listen(&s->metrics_server, s->dht.loop, s->registry, address, &bound, &s->dht.failure);
+	if (r < 0)
+		return r;
+	hf_address_text(&bound, true, where);
+	printf(s->dht.cli->json ? "{\"metrics\":\"http://%s/metrics\"}\n" : "metrics at http://%s/metrics\n", where);
+	fflush(stdout);
+	return HF_OK;
+}
+
+static void end_metrics(struct serving *s)
+{
+	if (s->metrics_server)
+		hf_http_server_free(s->metrics_server);
+	hf_swarm_metrics_free(s->metrics);
+	hf_metrics_free(s->registry);
+}
+
 /* ---- The whole ---- */
 
 static bool read_role(struct hf_cli *cli, struct hf_dht_node_options *options)
@@ -206,7 +276,7 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 	options.saved = hf_buffer_slice(&s.saved);
 	if (code == HF_CLI_OK)
 		code = hf_cli_dht_start(&s.dht, &options);
-	if (code == HF_CLI_OK && (s.dht.failure.code = start_relay(&s)) < 0)
+	if (code == HF_CLI_OK && ((s.dht.failure.code = start_relay(&s)) < 0 || (s.dht.failure.code = start_metrics(&s)) < 0))
 		code = hf_cli_fail(&s.dht.failure);
 	if (code == HF_CLI_OK) {
 		print_state(&s);
@@ -215,6 +285,7 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 		hf_loop_timer_cancel(s.dht.loop, &s.save);
 		save(&s);
 	}
+	end_metrics(&s);
 	end_relay(&s);
 	hf_cli_dht_close(&s.dht);
 	hf_buffer_free(&s.saved);

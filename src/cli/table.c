@@ -117,7 +117,8 @@ static const char *const dht_serve_options[] = {OF_DHT, "address=ADDRESS[:PORT]\
 	"open\0it can be reached from anywhere; do not check",
 	"relay\0be a blind relay for peers who cannot reach each other; prints its key",
 	"relay-sessions=COUNT\0peers who may use the relay at a time; 1,024 when left out",
-	"relay-rate=SIZE\0what each stream may carry in a second, each way; 4 MiB when left out", NULL};
+	"relay-rate=SIZE\0what each stream may carry in a second, each way; 4 MiB when left out",
+	"metrics=ADDRESS:PORT\0tell Prometheus at this loopback address; nowhere when left out", NULL};
 static const char *const dht_testnet_options[] = {
 	"nodes=COUNT\0so many; 10 when left out", "port=PORT\0of the first; any when left out", NULL};
 static const char *const dht_lookup_options[] = {OF_DHT, "peer\0TOPIC is a peer's public key: say where it is announced",

@@ -16,6 +16,7 @@ struct hf_udx_net {
 	struct hf_loop_deferred pump;
 	struct hf_timer timer;
 	uint64_t deadline_us; /* that the timer is set to */
+	struct hf_udp_counters closed; /* of sockets that are gone */
 	bool is_busy;    /* inside of the session: it must not be entered again */
 	bool has_closing;
 };
@@ -63,10 +64,23 @@ static bool send_batch(struct hf_udx_net *net)
 	return true;
 }
 
+static void add_counters(struct hf_udp_counters *sum, const struct hf_udp_counters *more)
+{
+	sum->sent_packets += more->sent_packets;
+	sum->sent_bytes += more->sent_bytes;
+	sum->received_packets += more->received_packets;
+	sum->received_bytes += more->received_bytes;
+	sum->refused_packets += more->refused_packets;
+	sum->failed_packets += more->failed_packets;
+	sum->send_calls += more->send_calls;
+	sum->receive_calls += more->receive_calls;
+}
+
 static void remove_socket(struct hf_udx_socket *socket)
 {
 	struct hf_udx_net *net = socket->net;
 	hf_udx_forget_socket(net->session, socket);
+	add_counters(&net->closed, &socket->udp->counters);
 	HF_LIST_REMOVE(net->sockets, socket);
 	hf_udp_close(socket->udp);
 	free(socket);
@@ -163,6 +177,13 @@ struct hf_udx *hf_udx_net_session(struct hf_udx_net *net)
 struct hf_udp_host *hf_udx_net_host(struct hf_udx_net *net)
 {
 	return net->host;
+}
+
+void hf_udx_net_read_counters(const struct hf_udx_net *net, struct hf_udp_counters *counters)
+{
+	*counters = net->closed;
+	for (const struct hf_udx_socket *socket = net->sockets; socket; socket = socket->next)
+		add_counters(counters, &socket->udp->counters);
 }
 
 /* ---- Sockets ---- */

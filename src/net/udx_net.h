@@ -27,6 +27,9 @@ HF_API void hf_udx_net_free(struct hf_udx_net *net);
 HF_API struct hf_udx *hf_udx_net_session(struct hf_udx_net *net);
 HF_API struct hf_udp_host *hf_udx_net_host(struct hf_udx_net *net);
 
+/* Of all its sockets so far, those that are closed included. */
+HF_API void hf_udx_net_read_counters(const struct hf_udx_net *net, struct hf_udp_counters *counters);
+
 /* Binds; errors as hf_udp_open. events may be NULL: what is not UDX is dropped. */
 HF_API int hf_udx_socket_open(struct hf_udx_socket **out, struct hf_udx_net *net, const struct hf_address *address,
 	const struct hf_udx_socket_events *events, void *context, struct hf_failure *failure);

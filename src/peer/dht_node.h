@@ -227,7 +227,9 @@ struct hf_dht_node_stats {
 	uint64_t over_budget;                 /* not sent: too many bytes to a network whose hosts have not shown that they asked */
 	uint64_t unsent;                      /* dropped: the system took no more */
 	uint64_t bad_tokens, bad_signatures, bad_seqs, stale_replies;
-	uint64_t served_internal[5], served[11]; /* requests taken, by command */
+	/* By hf_dht_command_index; the last one: commands that nobody knows. */
+	uint64_t served[HF_DHT_COMMAND_COUNT + 1];                               /* requests of others that were taken */
+	uint64_t answered[HF_DHT_COMMAND_COUNT + 1], timed_out[HF_DHT_COMMAND_COUNT + 1]; /* requests of ours */
 	uint64_t relayed;                     /* handshakes and holepunches passed on */
 	uint64_t down_hints;                  /* sent */
 	size_t records, routes, mutables, immutables;

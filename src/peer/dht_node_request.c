@@ -162,6 +162,7 @@ static void time_out(struct hf_dht_node *node, struct hf_dht_request *request)
 	uint8_t id[HF_DHT_ID_BYTES];
 
 	node->stats.timeouts++;
+	node->stats.timed_out[hf_dht_command_index(request->is_internal, request->command)]++;
 	count_answered(node);
 	if (request->is_of_table) {
 		hf_dht_id(id, &request->to);
@@ -222,6 +223,7 @@ void hf_dht_node_take_reply(struct hf_dht_node *node, struct hf_udx_socket *sock
 		return;
 	}
 	node->stats.replies++;
+	node->stats.answered[hf_dht_command_index(request->is_internal, request->command)]++;
 	count_answered(node);
 	struct hf_dht_reply reply = {
 		.from = *from,

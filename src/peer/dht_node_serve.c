@@ -152,8 +152,6 @@ static void serve_internal(struct hf_dht_node *node, const struct hf_dht_served 
 {
 	uint64_t command = served->message->command;
 
-	if (command < sizeof node->stats.served_internal / sizeof *node->stats.served_internal)
-		node->stats.served_internal[command]++;
 	switch (command) {
 	case HF_DHT_PING:
 		hf_dht_node_reply(node, served, HF_DHT_OK, NULL, 0);
@@ -286,8 +284,6 @@ static void serve_command(struct hf_dht_node *node, const struct hf_dht_served *
 {
 	uint64_t command = served->message->command;
 
-	if (command < sizeof node->stats.served / sizeof *node->stats.served)
-		node->stats.served[command]++;
 	if (command == HF_DHT_PEER_HANDSHAKE)
 		hf_dht_node_serve_handshake(node, served);
 	else if (command == HF_DHT_PEER_HOLEPUNCH)
@@ -315,6 +311,7 @@ static void serve(struct hf_dht_node *node, const struct hf_dht_served *served)
 	}
 	if (served->id)
 		hf_dht_node_heard(node, served->socket == hf_dht_node_socket(node), &served->from, served->id, &m->to);
+	node->stats.served[hf_dht_command_index(m->is_internal, m->command)]++;
 	if (m->is_internal)
 		serve_internal(node, served);
 	else

@@ -12,6 +12,7 @@
 #include "service/action_http.h"
 #include "service/datadir.h"
 #include "service/keyring.h"
+#include "service/metrics_http.h"
 
 #define COLD_READS_MAX 64 /* jobs for the executor; the corestore has one at a time */
 #define REDIAL_MS_MIN 100
@@ -23,6 +24,7 @@ struct hf_core_node {
 	struct hf_executor *executor; /* reads what is cold */
 	struct hf_datadir directory;
 	struct hf_keys *keys;
+	struct hf_metrics *metrics;
 	struct hf_store *store;
 	struct hf_loop *loop;
 	struct hf_core_host *host;
@@ -120,7 +122,7 @@ int hf_core_node_swarm(struct hf_core_node *node, const struct hf_swarm_bootstra
 {
 	struct hf_peer_socket_options socket = socket_options(node);
 	struct hf_swarm_node_options options = {.size = sizeof options, .loop = node->loop, .static_secret = socket.static_secret,
-		.bootstrap = bootstrap, .socket = &socket, .relay = relay};
+		.bootstrap = bootstrap, .socket = &socket, .metrics = node->metrics, .relay = relay};
 	return hf_swarm_node_new(&node->swarm, &options, failure);
 }
 
@@ -151,6 +153,11 @@ static void handle_action(void *context, struct hf_http_exchange *exchange)
 	hf_action_http_answer(exchange, &call, status);
 }
 
+static void handle_metrics(void *context, struct hf_http_exchange *exchange)
+{
+	hf_metrics_http_answer(((struct hf_core_node *)context)->metrics, exchange);
+}
+
 static void handle_other(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {.code = HF_EBUSY};
@@ -160,6 +167,7 @@ static void handle_other(void *context, struct hf_http_exchange *exchange)
 }
 
 static const struct hf_http_route routes[] = {
+	HF_ROUTE("GET", "/admin/metrics", HF_ACCESS_ADMIN, handle_metrics),
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_ADMIN, handle_action),
@@ -200,8 +208,10 @@ static int open_ground(struct hf_core_node *node, struct hf_failure *failure)
 		r = hf_keyring_ensure(node->keys, &node->directory, "keys", HF_KEY_STORE_PRIMARY, failure);
 	if (r == HF_OK)
 		r = hf_keyring_ensure(node->keys, &node->directory, "keys", HF_KEY_SWARM, failure);
+	if (r == HF_OK && !(node->metrics = hf_metrics_new()))
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
 	if (r == HF_OK)
-		r = hf_datadir_open_store(&node->directory, o->config, NULL, false, &node->store, failure);
+		r = hf_datadir_open_store(&node->directory, o->config, node->metrics, false, &node->store, failure);
 	return r;
 }
 
@@ -264,6 +274,7 @@ void hf_core_node_close(struct hf_core_node *node)
 		hf_executor_stop(node->executor);
 	if (node->store)
 		hf_store_close(node->store);
+	hf_metrics_free(node->metrics);
 	if (node->loop)
 		hf_loop_free(node->loop);
 	hf_keys_free(node->keys);

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/options.h"
+#include "service/swarm_metrics.h"
 
 struct hf_swarm_node {
 	struct hf_loop *loop;
@@ -12,6 +13,7 @@ struct hf_swarm_node {
 	struct hf_dht_node *dht;
 	struct hf_dht_connector *connector;
 	struct hf_swarm *swarm;
+	struct hf_swarm_metrics *metrics;
 	struct hf_timer goodbye;
 	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
 	struct hf_address seen; /* by others, the last time; all zero: not known */
@@ -70,8 +72,8 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 	*out = NULL;
 	int r = hf_options_take(&options, sizeof options, given);
 	struct hf_swarm_node *node = r == HF_OK ? calloc(1, sizeof *node) : NULL;
-	struct hf_udp_host *host = node ? hf_udp_host_of_loop(options.loop) : NULL;
-	if (!host) {
+	struct hf_udp_host *host = !node || options.host ? options.host : hf_udp_host_of_loop(options.loop);
+	if (!node || !host) {
 		free(node);
 		return hf_fail(failure, r < 0 ? r : HF_ENOMEM, "The swarm cannot start: %s.", hf_error_text(r < 0 ? r : HF_ENOMEM));
 	}
@@ -90,13 +92,18 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 		r = hf_dht_node_new(&node->dht, &dht, failure);
 	}
 	if (r == HF_OK) {
-		struct hf_dht_connector_options connector = {.size = sizeof connector, .node = node->dht, .loop = options.loop};
+		struct hf_dht_connector_options connector = {.size = sizeof connector, .node = node->dht, .loop = options.loop,
+			.secret_stream_pool = options.loop ? NULL : options.socket->secret_stream_pool};
 		r = hf_dht_connector_new(&node->connector, &connector, failure);
 	}
 	if (r == HF_OK) {
 		struct hf_swarm_options swarm = {.size = sizeof swarm, .connector = node->connector, .static_secret = options.static_secret,
 			.socket = options.socket, .relay_through = node->has_relay ? relay_through : NULL, .context = node};
 		r = hf_swarm_new(&node->swarm, &swarm, failure);
+	}
+	if (r == HF_OK) {
+		struct hf_swarm_metrics_sources sources = {.dht = node->dht, .connector = node->connector, .swarm = node->swarm};
+		r = hf_swarm_metrics_new(&node->metrics, options.metrics, &sources);
 	}
 	if (r < 0)
 		hf_swarm_node_free(node);
@@ -119,6 +126,7 @@ void hf_swarm_node_free(struct hf_swarm_node *node)
 {
 	if (!node)
 		return;
+	hf_swarm_metrics_free(node->metrics);
 	hf_swarm_free(node->swarm);
 	hf_dht_connector_free(node->connector);
 	hf_dht_node_free(node->dht);

@@ -3,6 +3,7 @@
 #ifndef HF_SERVICE_SWARM_NODE_H
 #define HF_SERVICE_SWARM_NODE_H
 
+#include "base/metrics.h"
 #include "peer/swarm.h"
 #include "service/swarm_config.h"
 
@@ -13,10 +14,12 @@ struct hf_swarm_node;
 struct hf_swarm_node_options {
 	size_t size; /* sizeof this struct */
 	struct hf_loop *loop;
+	struct hf_udp_host *host;           /* instead of the loop's, with loop NULL: a simulated network's. Then without hf_swarm_node_leave. */
 	const uint8_t *static_secret;       /* HF_SIGN_SECRET_BYTES; copied */
 	const struct hf_swarm_bootstrap *bootstrap; /* none in it: nobody is asked, others may come */
 	struct hf_address bind;             /* all zero: any address, a port of the DHT's if one is free */
 	const struct hf_peer_socket_options *socket; /* of each connection; see hf_swarm_options */
+	struct hf_metrics *metrics; /* may be NULL */
 	const uint8_t *relay; /* the key of a blind relay for where no direct way can be found; copied; NULL: none */
 };
 /* HF_EADDR: it cannot be bound; HF_ENOMEM. */

@@ -7,6 +7,7 @@
 #include "service/action_http.h"
 #include "base/list.h"
 #include "service/gateway/internal.h"
+#include "service/metrics_http.h"
 
 #define EXPORT_PAGE_BYTES (4u << 20)
 
@@ -25,12 +26,7 @@ struct job {
 static void handle_metrics(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_gateway *g = context;
-	struct hf_buffer text = {0};
-	if (hf_metrics_print(g->metrics, &text) == HF_OK)
-		hf_http_respond(exchange, 200, "text/plain; version=0.0.4", hf_buffer_slice(&text), NULL);
-	else
-		hf_http_respond(exchange, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"), NULL);
-	hf_buffer_free(&text);
+	hf_metrics_http_answer(g->metrics, exchange);
 }
 
 static void respond_json(struct hf_http_exchange *exchange, json_t *value)

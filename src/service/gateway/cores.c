@@ -103,7 +103,7 @@ int hf_gateway_join_swarm(struct hf_gateway *g, struct hf_failure *failure)
 		return r;
 	struct hf_peer_socket_options socket = socket_options(g);
 	struct hf_swarm_node_options options = {.size = sizeof options, .loop = g->loop, .static_secret = socket.static_secret,
-		.bootstrap = &bootstrap, .socket = &socket};
+		.bootstrap = &bootstrap, .socket = &socket, .metrics = g->metrics};
 	r = hf_swarm_node_new(&g->swarm, &options, failure);
 	while (r == HF_OK && hf_gateway_next_public_core(g, &cursor, discovery_key))
 		r = hf_swarm_join(hf_swarm_node_swarm(g->swarm), discovery_key, HF_SWARM_SERVER, 0, &session);

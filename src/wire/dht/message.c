@@ -6,6 +6,15 @@
 enum { FIRST_REQUEST = 0x03, FIRST_REPLY = 0x13 };
 enum { HAS_ID = 1, HAS_TOKEN = 2, IS_INTERNAL = 4, HAS_TARGET = 8, HAS_VALUE = 16, HAS_CLOSER = 4, HAS_ERROR = 8 };
 
+const char *hf_dht_command_name(unsigned index)
+{
+	static const char *const names[HF_DHT_COMMAND_COUNT] = {"ping", "ping_nat", "find_node", "down_hint", "delayed_ping", "peer_handshake",
+		"peer_holepunch", "find_peer", "lookup", "announce", "unannounce", "mutable_put", "mutable_get", "immutable_put", "immutable_get",
+		"plugin"};
+
+	return index < HF_DHT_COMMAND_COUNT ? names[index] : "unknown";
+}
+
 /* ---- Reading ---- */
 
 static void read_request(struct hf_compact_reader *in, uint64_t flags, struct hf_dht_message *message)

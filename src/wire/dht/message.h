@@ -35,6 +35,16 @@ enum hf_dht_command {
 	HF_DHT_IMMUTABLE_GET,
 	HF_DHT_PLUGIN,
 };
+/* All commands in one row, those of dht-rpc first; HF_DHT_COMMAND_COUNT: one that nobody knows. */
+#define HF_DHT_INTERNAL_COMMAND_COUNT 5u
+#define HF_DHT_COMMAND_COUNT (HF_DHT_INTERNAL_COMMAND_COUNT + 11u)
+static inline unsigned hf_dht_command_index(bool is_internal, uint64_t command)
+{
+	uint64_t index = is_internal ? command : command + HF_DHT_INTERNAL_COMMAND_COUNT;
+	return command >= (is_internal ? HF_DHT_INTERNAL_COMMAND_COUNT : HF_DHT_COMMAND_COUNT - HF_DHT_INTERNAL_COMMAND_COUNT)
+		? HF_DHT_COMMAND_COUNT : (unsigned)index;
+}
+HF_API const char *hf_dht_command_name(unsigned index); /* "find_node"; "unknown" past the last */
 /* What a reply says in its error field; others may come. */
 enum hf_dht_error {
 	HF_DHT_OK = 0,

@@ -185,7 +185,7 @@ static bool take(struct hf_udx_stream *stream, const struct hf_udx_header *heade
 	bool is_next = header->seq == stream->ack;
 	bool in_place = is_next && stream->is_connected && !stream->is_paused && stream->taken_seq == stream->ack;
 	if (!in_place && !keep(stream, header->seq, type, payload)) {
-		stream->udx->counters.dropped_packets++;
+		stream->udx->counters.dropped_packets[HF_UDX_DROP_FULL]++;
 		return true;
 	}
 	if (type & HF_UDX_END && !stream->remote_end_is_known) {
@@ -242,7 +242,7 @@ void hf_udx_stream_recv(struct hf_udx_stream *stream, const struct hf_udx_path *
 {
 	struct hf_slice datagram = hf_slice(data, length), payload;
 	if (!is_admitted(stream, from)) {
-		stream->udx->counters.dropped_packets++;
+		stream->udx->counters.dropped_packets[HF_UDX_DROP_FIREWALL]++;
 		return;
 	}
 	stream->received_packets++;
@@ -255,7 +255,7 @@ void hf_udx_stream_recv(struct hf_udx_stream *stream, const struct hf_udx_path *
 		return;
 	}
 	if (!hf_udx_packet_payload(header, datagram, &payload)) {
-		stream->udx->counters.dropped_packets++;
+		stream->udx->counters.dropped_packets[HF_UDX_DROP_MALFORMED]++;
 		return;
 	}
 	if (hf_udx_seq_distance(header->seq, stream->ack) >= 0) {

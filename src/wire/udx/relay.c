@@ -33,10 +33,12 @@ static void relay(struct hf_udx_stream *stream, const uint8_t *data, size_t leng
 	struct hf_udx_stream *to = stream->relay;
 	struct hf_udx *udx = to->udx;
 	struct hf_udx_relayed_packet *packet = NULL;
-	if (to->is_connected && udx->relayed_bytes + length <= WAITING_BYTES_MAX && may_pass(stream, length))
+	bool has_room = to->is_connected && udx->relayed_bytes + length <= WAITING_BYTES_MAX;
+	bool is_allowed = has_room && may_pass(stream, length);
+	if (is_allowed)
 		packet = malloc(sizeof *packet + length);
 	if (!packet) {
-		udx->counters.dropped_packets++;
+		udx->counters.dropped_packets[has_room && !is_allowed ? HF_UDX_DROP_RELAY_RATE : HF_UDX_DROP_RELAY_FULL]++;
 		return;
 	}
 	packet->next = NULL;

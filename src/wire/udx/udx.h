@@ -100,11 +100,20 @@ HF_API void hf_udx_tick(struct hf_udx *udx, uint64_t now_us);
 /* The socket is about to go: streams whose path it is are closed with HF_ECLOSED. */
 HF_API void hf_udx_forget_socket(struct hf_udx *udx, void *socket);
 
+/* Why a packet that came for a stream was of no use. */
+enum hf_udx_drop {
+	HF_UDX_DROP_MALFORMED,
+	HF_UDX_DROP_FULL,       /* past a bound of what is kept */
+	HF_UDX_DROP_FIREWALL,   /* refused by `firewall`, or there is none */
+	HF_UDX_DROP_RELAY_RATE, /* above hf_udx_stream_set_relay_rate */
+	HF_UDX_DROP_RELAY_FULL, /* nothing more can wait to be sent on, or the other side is not connected */
+	HF_UDX_DROP_COUNT,
+};
 struct hf_udx_counters {
 	uint64_t sent_packets, sent_bytes;         /* UDX packets whole, without UDP and IP headers */
 	uint64_t received_packets, received_bytes;
 	uint64_t retransmitted_packets, timeouts, lost_packets;
-	uint64_t dropped_packets; /* received for a stream, and of no use: malformed, past a bound, refused by firewall */
+	uint64_t dropped_packets[HF_UDX_DROP_COUNT];
 	uint64_t relayed_packets;
 	uint64_t stream_count, kept_bytes; /* now */
 };

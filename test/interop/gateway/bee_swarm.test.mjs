@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import Hyperbee from 'hyperbee'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client } from '../lib/client.mjs'
-import { run, until } from '../lib/command.mjs'
+import { metrics, run, until } from '../lib/command.mjs'
 import { Scene } from '../lib/swarm.mjs'
 import { beeInfo } from '../lib/relay_bee.mjs'
 
@@ -38,6 +38,10 @@ test('a reader finds the bee by its key, looks up one event without the rest, an
   const late = author.event({ content: 'late' })
   await client.publish(late)
   await until(() => bee.get(Buffer.from(late.id, 'hex')), 10000)
+  const text = await metrics(gateway)
+  assert.match(text, /^holdfast_swarm_connections\{direction="accepted"\} 1$/m)
+  assert.match(text, /^holdfast_swarm_topics 1$/m)
+  assert.match(text, /^holdfast_dht_nodes [1-9]/m)
 })
 
 test('the swarm is joined only when a network is named', { timeout }, async t => {

@@ -129,10 +129,7 @@ test('both sides that dial at once end with one connection', { timeout }, async 
 test('a node that is a blind relay joins peers of the package who do not punch, and keeps its key', { timeout }, async t => {
   const scene = await Scene.of(t)
   const data = scene.place()
-  const start = () => {
-    const relay = scene.program(['dht', 'serve', '--relay', '--host', '127.0.0.1', '--data', data, ...scene.options])
-    return relay
-  }
+  const start = () => scene.program(['dht', 'serve', '--relay', '--host', '127.0.0.1', '--data', data, '--metrics', '127.0.0.1:0', ...scene.options])
   const first = start()
   const key = await first.found(/"relay":"([0-9a-f]{64})"/)
   await first.stop()
@@ -150,6 +147,13 @@ test('a node that is a blind relay joins peers of the package who do not punch, 
     if (back.length === bytes.length) resolve()
   }))
   assert.ok(back.equals(bytes))
+  const url = await second.found(/"metrics":"([^"]*)"/)
+  const numbers = Object.fromEntries((await (await fetch(url)).text()).split('\n').filter(line => /^[a-z]/.test(line))
+    .map(line => line.split(/ (?=[0-9]+$)/)))
+  assert.equal(numbers['holdfast_blind_relay_pairs_total{result="joined"}'], '1')
+  assert.equal(numbers['holdfast_blind_relay_sessions_total{result="taken"}'], '2')
+  assert.equal(numbers['holdfast_blind_relay_sessions_total{result="refused"}'], '0')
+  assert.ok(Number(numbers.holdfast_blind_relay_bytes_total) >= 0) // a direct way may be there first
   stream.destroy()
 })
 
