@@ -181,7 +181,6 @@ static void init_random(struct hf_dht_node *node)
 	hf_nat_sampler_init(&node->nat);
 	/* Ticks of different nodes do not fall together. */
 	node->tick = 100 - hf_dht_node_random_below(node, 50);
-	node->refresh_ticks = HF_DHT_REFRESH_TICKS - hf_dht_node_random_below(node, HF_DHT_REFRESH_TICKS / 2);
 	node->down_hints_left = HF_DHT_DOWN_HINTS_PER_TICK;
 }
 

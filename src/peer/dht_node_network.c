@@ -21,7 +21,6 @@ static void quiet_done(struct hf_dht_query *query, int code)
 static int start_find_node(
 	struct hf_dht_node *node, struct hf_dht_query *query, const uint8_t *target, void (*done)(struct hf_dht_query *query, int code))
 {
-	node->refresh_ticks = HF_DHT_REFRESH_TICKS;
 	*query = (struct hf_dht_query){.is_internal = true, .command = HF_DHT_FIND_NODE, .is_background = true, .done = done};
 	memcpy(query->target, target, HF_DHT_ID_BYTES);
 	return hf_dht_query_start(node, query);
@@ -31,7 +30,10 @@ void hf_dht_node_refresh(struct hf_dht_node *node)
 {
 	const struct hf_dht_entry *entry;
 
-	node->refresh_ticks = HF_DHT_REFRESH_TICKS;
+	node->refresh_every_ticks *= 2;
+	if (node->refresh_every_ticks > HF_DHT_REFRESH_TICKS)
+		node->refresh_every_ticks = HF_DHT_REFRESH_TICKS;
+	node->refresh_ticks = node->refresh_every_ticks;
 	if (hf_dht_query_is_active(&node->refresh_query))
 		return;
 	entry = hf_dht_table_pick(&node->table, hf_dht_node_random_below(node, UINT32_MAX));
@@ -375,6 +377,8 @@ static void on_tick(struct hf_timer *timer)
 void hf_dht_node_start_ticking(struct hf_dht_node *node)
 {
 	node->ticker.fire = on_tick;
+	node->refresh_every_ticks = HF_DHT_FIRST_REFRESH_TICKS + hf_dht_node_random_below(node, HF_DHT_FIRST_REFRESH_TICKS);
+	node->refresh_ticks = node->refresh_every_ticks;
 	node->stable_ticks = forces_persistence(node) ? HF_DHT_FORCED_TICKS : HF_DHT_STABLE_TICKS;
 	node->last_tick_wall_ms = hf_env_wall_ms(node->env);
 	hf_udp_timer_set(node->host, &node->ticker, HF_DHT_TICK_MS);

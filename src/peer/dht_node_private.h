@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "peer/dht_node_query.h"
+#include "wire/dht/doubt.h"
 #include "wire/dht/nat_sampler.h"
 #include "wire/dht/rate.h"
 #include "wire/dht/record_store.h"
@@ -21,6 +22,7 @@
 #define HF_DHT_MORE_STABLE_TICKS (3u * HF_DHT_STABLE_TICKS)
 #define HF_DHT_FORCED_TICKS 2u /* a persistent node that does not know its address yet looks again */
 #define HF_DHT_REFRESH_TICKS 60u
+#define HF_DHT_FIRST_REFRESH_TICKS 4u /* then twice as long each time: whoever was the first to make itself known is soon found out */
 #define HF_DHT_RECENT_TICKS 12u
 #define HF_DHT_OLD_TICKS 360u
 #define HF_DHT_REPINGS_MAX 3u
@@ -84,10 +86,11 @@ struct hf_dht_node {
 
 	/* Table and address. */
 	struct hf_dht_table table;
+	struct hf_dht_doubt doubt;
 	struct hf_nat_sampler nat;
 	struct hf_address sampled[HF_DHT_BOOTSTRAP_COUNT_MAX]; /* nodes without id that told us our address */
 	size_t sampled_count;
-	uint32_t tick, refresh_ticks, stable_ticks, repings, checks, down_hints_left;
+	uint32_t tick, refresh_ticks, refresh_every_ticks, stable_ticks, repings, checks, down_hints_left;
 	struct hf_address last_host;
 	bool has_last_host;
 	uint64_t last_tick_wall_ms;
@@ -181,6 +184,9 @@ void hf_dht_node_free_servers(struct hf_dht_node *node);
 void hf_dht_node_heard(
 	struct hf_dht_node *node, bool is_sample, const struct hf_address *from, const uint8_t *id, const struct hf_address *to);
 bool hf_dht_node_is_bad(const struct hf_address *address); /* never asked, never kept */
+bool hf_dht_node_is_doubted(const struct hf_dht_node *node, const struct hf_address *address);
+/* Of the nodes that it named, so many answered and so many did not. Whoever is doubted with that leaves the table. */
+void hf_dht_node_judge(struct hf_dht_node *node, const struct hf_address *address, unsigned alive, unsigned dead);
 void hf_dht_node_check(struct hf_dht_node *node, struct hf_dht_entry *entry); /* a ping; without an answer it is removed */
 void hf_dht_node_ping_some(struct hf_dht_node *node);
 void hf_dht_node_sample(struct hf_dht_node *node, const struct hf_address *to);

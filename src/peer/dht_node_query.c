@@ -223,7 +223,7 @@ static void ask_done(struct hf_dht_request *request, int code, const struct hf_d
 static int ask(struct hf_dht_query_run *run, uint32_t number, const struct hf_address *to)
 {
 	const struct hf_dht_query *query = run->query;
-	struct ask *ask = hf_dht_node_is_bad(to) ? NULL : new_ask(run, number, to);
+	struct ask *ask = hf_dht_node_is_bad(to) || hf_dht_node_is_doubted(run->node, to) ? NULL : new_ask(run, number, to);
 	int r;
 
 	if (!ask)
@@ -263,6 +263,17 @@ static void add_bootstrap(struct hf_dht_query_run *run)
 	}
 }
 
+/* What the walk has shown of those that it went by. */
+static void judge_named(struct hf_dht_query_run *run)
+{
+	unsigned alive, dead;
+
+	for (size_t i = 0; i < run->walk.node_count; i++) {
+		const struct hf_address *address = hf_dht_walk_named(&run->walk, i, &alive, &dead);
+		hf_dht_node_judge(run->node, address, alive, dead);
+	}
+}
+
 static void pump(struct hf_dht_query_run *run)
 {
 	struct hf_dht_contact contact;
@@ -284,6 +295,7 @@ static void pump(struct hf_dht_query_run *run)
 	} while (state == HF_DHT_WALK_WANTS_MORE);
 	if (state != HF_DHT_WALK_FINISHED)
 		return;
+	judge_named(run);
 	if (run->query->commit)
 		commit(run);
 	else
@@ -352,7 +364,7 @@ int hf_dht_query_start(struct hf_dht_node *node, struct hf_dht_query *query)
 	HF_LIST_PUSH(node->queries, run);
 	node->stats.queries++;
 	node->stats.query_count++;
-	node->refresh_ticks = HF_DHT_REFRESH_TICKS;
+	node->refresh_ticks = node->refresh_every_ticks;
 	hf_udp_defer(node->host, &run->deferred);
 	return HF_OK;
 }

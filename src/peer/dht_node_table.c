@@ -94,6 +94,37 @@ void hf_dht_node_ping_some(struct hf_dht_node *node)
 			hf_dht_node_check(node, entry);
 }
 
+/* ---- Doubts ---- */
+
+/* Whom one was told to begin with is never doubted. */
+static bool is_bootstrap(const struct hf_dht_node *node, const struct hf_address *address)
+{
+	for (size_t i = 0; i < node->bootstrap_count; i++)
+		if (hf_address_equal(&node->bootstrap[i], address))
+			return true;
+	return false;
+}
+
+bool hf_dht_node_is_doubted(const struct hf_dht_node *node, const struct hf_address *address)
+{
+	return hf_dht_doubt_has(&node->doubt, address, node->tick) && !is_bootstrap(node, address);
+}
+
+void hf_dht_node_judge(struct hf_dht_node *node, const struct hf_address *address, unsigned alive, unsigned dead)
+{
+	struct hf_dht_contact contact = {.address = *address};
+
+	if (alive + dead == 0)
+		return;
+	hf_dht_doubt_add(&node->doubt, address, alive, dead, node->tick);
+	if (!hf_dht_node_is_doubted(node, address))
+		return;
+	hf_dht_id(contact.id, address);
+	remove_node(node, &contact);
+	if (node->table.count < HF_DHT_K && node->refresh_ticks > 1)
+		node->refresh_ticks = 1; /* others are needed */
+}
+
 /* ---- New nodes ---- */
 
 static void swap_done(struct hf_dht_request *request, int code, const struct hf_dht_reply *reply)
@@ -149,6 +180,8 @@ void hf_dht_node_heard(
 		sample_of_unknown(node, from, to);
 		return;
 	}
+	if (hf_dht_node_is_doubted(node, from))
+		return;
 	entry = hf_dht_table_get(&node->table, id);
 	if (entry) {
 		entry->pinged_tick = entry->seen_tick = node->tick;

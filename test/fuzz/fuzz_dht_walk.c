@@ -1,10 +1,11 @@
 /* A walk and a routing table, driven by bytes: nodes answer, are slow, fail, and name others. A walk ends and its nearest are sorted; a
  * table stays in order.
  *
- * Covers: src/wire/dht/walk.c src/wire/dht/routing.c
+ * Covers: src/wire/dht/walk.c src/wire/dht/routing.c src/wire/dht/doubt.c
  */
 #include "fuzz.h"
 
+#include "wire/dht/doubt.h"
 #include "wire/dht/routing.h"
 #include "wire/dht/walk.h"
 
@@ -83,6 +84,18 @@ static void answer(struct hf_dht_walk *walk, struct input *in, uint32_t number, 
 	FUZZ_CHECK(hf_dht_walk_answered(walk, number, &from->address, flags & 4 ? NULL : from->id, &message) == HF_OK);
 }
 
+static void doubt_of(const struct hf_dht_walk *walk)
+{
+	struct hf_dht_doubt doubt = {0};
+	unsigned alive, dead;
+
+	for (uint32_t i = 0; i < walk->node_count; i++) {
+		const struct hf_address *address = hf_dht_walk_named(walk, i, &alive, &dead);
+		hf_dht_doubt_add(&doubt, address, alive, dead, i);
+		FUZZ_CHECK(!hf_dht_doubt_has(&doubt, address, i) || dead > 2 * alive);
+	}
+}
+
 static void drive_walk(struct input *in)
 {
 	static uint32_t numbers[INFLIGHT_MAX];
@@ -128,6 +141,7 @@ static void drive_walk(struct input *in)
 	for (size_t i = 1; i < walk.closest_count; i++)
 		FUZZ_CHECK(hf_dht_compare(target, walk.closest[i - 1].node.id, walk.closest[i].node.id) < 0);
 	FUZZ_CHECK(walk.asked == walk.answered + walk.failed + inflight);
+	doubt_of(&walk);
 	hf_dht_walk_free(&walk);
 }
 

@@ -11,7 +11,6 @@
 #define JOIN_EVERY_US 20000          /* while the network comes together */
 #define SETTLE_US (60 * 1000000u)
 #define LIAR_CLOSER 8                /* nodes that a liar names */
-#define LIAR_WAITS_US 8000000        /* at most, before it shows itself: as long as honest nodes take to find out who they are */
 
 struct world;
 
@@ -195,7 +194,7 @@ static void open_liar(struct machine *m)
 	m->address = *hf_udp_address(m->lie);
 	hf_dht_id(m->id, &m->address);
 	m->show.fire = on_show;
-	set_timer(m->world, &m->show, sim_net_random(m->world->net, LIAR_WAITS_US));
+	set_timer(m->world, &m->show, sim_net_random(m->world->net, m->world->options->liar_waits_ms + 1) * 1000ull);
 }
 
 /* ---- Coming and going ---- */

@@ -13,6 +13,7 @@ struct dht_world_options {
 	uint64_t seed;
 	unsigned node_count, topic_count;
 	unsigned liar_permille, loss_permille;
+	unsigned liar_waits_ms;              /* at most, before it shows itself; honest nodes take 8 s to find out who they are */
 	unsigned replaced_permille_per_hour; /* of all nodes, honest or not */
 	unsigned peer_life_s;                /* then another peer takes the topic */
 	unsigned announce_every_s;

@@ -19,7 +19,8 @@ struct hf_dht_walk_node {
 	struct hf_dht_contact contact;
 	uint32_t first_reference; /* and one; 0: none */
 	uint16_t hop;
-	uint8_t status; /* enum status */
+	uint16_t alive, dead; /* of the nodes that it named */
+	uint8_t status;       /* enum status */
 	bool is_slow;
 };
 
@@ -64,6 +65,7 @@ static void refer(struct hf_dht_walk *walk, struct hf_dht_walk_node *node, uint3
 
 static void tell_down(struct hf_dht_walk *walk, uint32_t told, const struct hf_address *dead)
 {
+	walk->nodes[told].dead++;
 	if (walk->down)
 		walk->down(walk->context, &walk->nodes[told].contact, dead);
 }
@@ -94,7 +96,9 @@ static int add(struct hf_dht_walk *walk, const struct hf_dht_contact *contact, c
 		struct hf_dht_walk_node *node = &walk->nodes[*known];
 		if (told && node->status == DOWN)
 			tell_down(walk, *told, &contact->address);
-		else if (told && node->status != DONE)
+		else if (told && node->status == DONE)
+			walk->nodes[*told].alive++;
+		else if (told)
 			refer(walk, node, *told);
 		return nearer;
 	}
@@ -184,6 +188,15 @@ static void keep_closest(struct hf_dht_walk *walk, const struct hf_address *from
 		memcpy(closest->token, message->token, HF_DHT_TOKEN_BYTES);
 }
 
+/* A node that is named twice counts once. */
+static bool is_named_before(struct hf_slice closer, size_t at)
+{
+	for (size_t i = 0; i < at; i++)
+		if (memcmp(closer.data + i * HF_DHT_ADDRESS_BYTES, closer.data + at * HF_DHT_ADDRESS_BYTES, HF_DHT_ADDRESS_BYTES) == 0)
+			return true;
+	return false;
+}
+
 int hf_dht_walk_answered(struct hf_dht_walk *walk, uint32_t number, const struct hf_address *from, const uint8_t *id,
 	const struct hf_dht_message *message)
 {
@@ -192,13 +205,15 @@ int hf_dht_walk_answered(struct hf_dht_walk *walk, uint32_t number, const struct
 	int r = 1;
 
 	*(message->error == HF_DHT_OK ? &walk->answered : &walk->failed) += 1;
+	for (uint32_t at = node->first_reference; at; at = walk->references[at - 1].next)
+		walk->nodes[walk->references[at - 1].told].alive++;
 	if (node->hop > walk->hops)
 		walk->hops = node->hop;
 	if (message->error == HF_DHT_OK && id)
 		keep_closest(walk, from, id, message);
 	for (size_t i = 0; i < hf_dht_closer_count(message->closer) && r == 1; i++) {
 		contact.address = hf_dht_closer_at(message->closer, i);
-		if (contact.address.port == 0)
+		if (contact.address.port == 0 || is_named_before(message->closer, i))
 			continue;
 		hf_dht_id(contact.id, &contact.address);
 		if (memcmp(contact.id, walk->own_id, HF_DHT_ID_BYTES) != 0)
@@ -224,4 +239,13 @@ void hf_dht_walk_failed(struct hf_dht_walk *walk, uint32_t number, bool timed_ou
 	walk->failed++;
 	for (uint32_t at = timed_out ? node->first_reference : 0; at; at = walk->references[at - 1].next)
 		tell_down(walk, walk->references[at - 1].told, &node->contact.address);
+}
+
+const struct hf_address *hf_dht_walk_named(const struct hf_dht_walk *walk, size_t number, unsigned *alive, unsigned *dead)
+{
+	const struct hf_dht_walk_node *node = &walk->nodes[number];
+
+	*alive = node->alive;
+	*dead = node->dead;
+	return &node->contact.address;
 }

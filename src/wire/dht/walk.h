@@ -68,5 +68,7 @@ HF_API int hf_dht_walk_answered(struct hf_dht_walk *walk, uint32_t number, const
 	const struct hf_dht_message *message);
 HF_API void hf_dht_walk_slow(struct hf_dht_walk *walk, uint32_t number);   /* no answer in the time of the first transmission */
 HF_API void hf_dht_walk_failed(struct hf_dht_walk *walk, uint32_t number, bool timed_out);
+/* What has become of the nodes that a node, number below node_count, has named: so many answered, so many did not. Returns its address. */
+HF_API const struct hf_address *hf_dht_walk_named(const struct hf_dht_walk *walk, size_t number, unsigned *alive, unsigned *dead);
 
 #endif

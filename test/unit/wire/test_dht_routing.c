@@ -1,7 +1,8 @@
-/* The routing table and the sampler of addresses: rows, order and guesses are those of the packages. */
+/* The routing table and the sampler of addresses: rows, order and guesses are those of the packages. And whom one doubts. */
 #include "dht_json.h"
 
 #include "crypto/hash.h"
+#include "wire/dht/doubt.h"
 #include "wire/dht/nat_sampler.h"
 #include "wire/dht/routing.h"
 
@@ -155,6 +156,59 @@ static void test_a_new_address_wins_in_the_end(void **state)
 	assert_int_equal(sampler.address.port, 0);
 }
 
+/* ---- Doubts ---- */
+
+static void test_whoever_names_what_is_not_there_is_doubted_for_a_while(void **state)
+{
+	static struct hf_dht_doubt doubt;
+	struct hf_address liar, honest, unlucky;
+
+	(void)state;
+	assert_int_equal(hf_address_parse("192.0.2.1:1000", &liar, NULL), HF_OK);
+	assert_int_equal(hf_address_parse("192.0.2.2:1000", &honest, NULL), HF_OK);
+	assert_int_equal(hf_address_parse("192.0.2.1:1001", &unlucky, NULL), HF_OK);
+	hf_dht_doubt_add(&doubt, &liar, 0, 2, 5);
+	assert_false(hf_dht_doubt_has(&doubt, &liar, 5));
+	hf_dht_doubt_add(&doubt, &liar, 1, 1, 6);
+	assert_true(hf_dht_doubt_has(&doubt, &liar, 6));
+	hf_dht_doubt_add(&doubt, &honest, 6, 3, 6);
+	assert_false(hf_dht_doubt_has(&doubt, &honest, 6));
+	assert_false(hf_dht_doubt_has(&doubt, &unlucky, 6));
+	assert_true(hf_dht_doubt_has(&doubt, &liar, 6 + HF_DHT_DOUBT_TICKS));
+	assert_false(hf_dht_doubt_has(&doubt, &liar, 7 + HF_DHT_DOUBT_TICKS));
+	hf_dht_doubt_add(&doubt, &liar, 0, 1, 7 + HF_DHT_DOUBT_TICKS); /* what was then does not count any more */
+	assert_false(hf_dht_doubt_has(&doubt, &liar, 7 + HF_DHT_DOUBT_TICKS));
+}
+
+static void test_a_doubted_node_can_make_good(void **state)
+{
+	static struct hf_dht_doubt doubt;
+	struct hf_address node;
+
+	(void)state;
+	assert_int_equal(hf_address_parse("192.0.2.1:1000", &node, NULL), HF_OK);
+	hf_dht_doubt_add(&doubt, &node, 0, 4000, 1);
+	assert_true(hf_dht_doubt_has(&doubt, &node, 1));
+	for (unsigned i = 0; i < 3; i++)
+		hf_dht_doubt_add(&doubt, &node, 20, 0, 1);
+	assert_false(hf_dht_doubt_has(&doubt, &node, 1));
+}
+
+/* More than there is room for: those that come last are remembered. */
+static void test_doubts_are_bounded(void **state)
+{
+	static struct hf_dht_doubt doubt;
+	struct hf_address node;
+
+	(void)state;
+	assert_int_equal(hf_address_parse("192.0.2.1:1000", &node, NULL), HF_OK);
+	for (unsigned i = 0; i < 10000; i++) {
+		node.port = (uint16_t)(1 + i);
+		hf_dht_doubt_add(&doubt, &node, 0, 9, i);
+		assert_true(hf_dht_doubt_has(&doubt, &node, i));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +217,9 @@ int main(void)
 		cmocka_unit_test(test_another_id_keeps_what_fits),
 		cmocka_unit_test(test_addresses_are_guessed_as_in_the_package),
 		cmocka_unit_test(test_a_new_address_wins_in_the_end),
+		cmocka_unit_test(test_whoever_names_what_is_not_there_is_doubted_for_a_while),
+		cmocka_unit_test(test_a_doubted_node_can_make_good),
+		cmocka_unit_test(test_doubts_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,40 @@ static void test_who_named_a_dead_node_is_told(void **state)
 	hf_dht_walk_free(&walk);
 }
 
+static void assert_named(const struct hf_dht_walk *walk, uint32_t number, unsigned alive, unsigned dead)
+{
+	unsigned alive_seen, dead_seen;
+
+	hf_dht_walk_named(walk, number, &alive_seen, &dead_seen);
+	assert_int_equal(alive_seen, alive);
+	assert_int_equal(dead_seen, dead);
+}
+
+static void test_what_became_of_those_that_a_node_named_is_known(void **state)
+{
+	struct hf_dht_walk walk;
+	struct hf_dht_contact first = contact_at(1), second = contact_at(2), contact;
+	uint8_t three[3 * HF_DHT_ADDRESS_BYTES] = {10, 0, 9, 9, 0xe8, 3, 10, 0, 9, 8, 0xe8, 3, 10, 0, 9, 9, 0xe8, 3}; /* one of them twice */
+	uint32_t a, b, c, d;
+
+	(void)state;
+	hf_dht_walk_init(&walk, target, own);
+	walk.is_from_table = true;
+	hf_dht_walk_add(&walk, &first);
+	hf_dht_walk_add(&walk, &second);
+	assert_true(hf_dht_walk_next(&walk, &a, &contact) && hf_dht_walk_next(&walk, &b, &contact));
+	answer(&walk, a, &second, hf_slice(three, sizeof three));
+	assert_true(hf_dht_walk_next(&walk, &c, &contact) && hf_dht_walk_next(&walk, &d, &contact));
+	assert_named(&walk, a, 0, 0);
+	hf_dht_walk_failed(&walk, c, true);
+	answer(&walk, d, &contact, hf_slice(NULL, 0));
+	assert_named(&walk, a, 1, 1);
+	answer(&walk, b, &first, hf_slice(three, sizeof three)); /* when it is known of both */
+	assert_named(&walk, b, 1, 1);
+	assert_named(&walk, c, 0, 0);
+	hf_dht_walk_free(&walk);
+}
+
 static void test_only_given_nodes_are_asked_when_that_is_wanted(void **state)
 {
 	struct hf_dht_walk walk;
@@ -445,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_ten_are_asked_at_once_and_slow_ones_do_not_count),
 		cmocka_unit_test(test_given_nodes_come_first_and_the_table_if_they_fail),
 		cmocka_unit_test(test_who_named_a_dead_node_is_told),
+		cmocka_unit_test(test_what_became_of_those_that_a_node_named_is_known),
 		cmocka_unit_test(test_only_given_nodes_are_asked_when_that_is_wanted),
 		cmocka_unit_test(test_peers_are_kept_at_topics_and_forgotten),
 		cmocka_unit_test(test_a_server_s_own_announce_is_a_route),
