@@ -41,9 +41,9 @@ struct hf_blake2b {
 };
 HF_API void hf_blake2b_init(struct hf_blake2b *hash, size_t out_length, struct hf_slice key);
 HF_API void hf_blake2b_update(struct hf_blake2b *hash, const void *data, size_t length);
-/* Four that have taken equally many bytes so far take length more, each its own: where the processor has wide vectors, in less time than
- * one after another. */
-HF_API void hf_blake2b_update_4(struct hf_blake2b hashes[static 4], const uint8_t *const data[static 4], size_t length);
+/* Any number that have taken equally many bytes so far take length more, each its own: where the processor has wide vectors, in less time
+ * than one after another, and best eight at a time. */
+HF_API void hf_blake2b_update_many(struct hf_blake2b *hashes, const uint8_t *const *data, size_t count, size_t length);
 /* out_length as in init. */
 HF_API void hf_blake2b_final(struct hf_blake2b *hash, uint8_t *out, size_t out_length);
 

@@ -7,7 +7,13 @@
 enum { TYPE_LEAF = 0, TYPE_PARENT = 1, TYPE_ROOTS = 2 };
 
 #define HEAD_BYTES 9u /* type and size */
-#define TOGETHER_BYTES_MIN 1024u /* blocks from here on are hashed four at a time */
+#define TOGETHER_BYTES_MIN 1024u /* blocks from here on are hashed side by side */
+
+/* Hashes that have taken equally many bytes, and of which blocks they are. */
+struct group {
+	struct hf_blake2b hashes[HF_LEAVES_TOGETHER];
+	size_t blocks[HF_LEAVES_TOGETHER];
+};
 
 static const struct hf_slice no_key;
 
@@ -41,24 +47,48 @@ void hf_leaf_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct iovec *
 	hf_blake2b_final(&hash, out, HF_MERKLE_HASH_BYTES);
 }
 
-static void hash_four(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks)
+/* Those that are as long as what all have taken are done; the others go on. Gives how many do. */
+static size_t take_out_done(struct group *group, uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks, size_t count,
+	size_t taken)
 {
-	const uint8_t *data[4];
-	struct hf_blake2b hashes[4];
-	uint8_t head[HEAD_BYTES];
-	size_t together = SIZE_MAX;
+	size_t left = 0;
 
-	for (int i = 0; i < 4; i++) {
-		put_head(head, TYPE_LEAF, blocks[i].length);
-		hf_blake2b_init(&hashes[i], HF_MERKLE_HASH_BYTES, no_key);
-		hf_blake2b_update(&hashes[i], head, sizeof head);
-		data[i] = blocks[i].data;
-		together = blocks[i].length < together ? blocks[i].length : together;
+	for (size_t i = 0; i < count; i++) {
+		size_t block = group->blocks[i];
+
+		if (blocks[block].length == taken) {
+			hf_blake2b_final(&group->hashes[i], out[block], HF_MERKLE_HASH_BYTES);
+			continue;
+		}
+		group->hashes[left] = group->hashes[i];
+		group->blocks[left++] = block;
 	}
-	hf_blake2b_update_4(hashes, data, together);
-	for (int i = 0; i < 4; i++) {
-		hf_blake2b_update(&hashes[i], data[i] + together, blocks[i].length - together);
-		hf_blake2b_final(&hashes[i], out[i], HF_MERKLE_HASH_BYTES);
+	return left;
+}
+
+static void hash_group(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks, size_t count)
+{
+	const uint8_t *data[HF_LEAVES_TOGETHER];
+	uint8_t head[HEAD_BYTES];
+	struct group group;
+	size_t taken = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		put_head(head, TYPE_LEAF, blocks[i].length);
+		hf_blake2b_init(&group.hashes[i], HF_MERKLE_HASH_BYTES, no_key);
+		hf_blake2b_update(&group.hashes[i], head, sizeof head);
+		group.blocks[i] = i;
+	}
+	while (count > 0) {
+		size_t until = SIZE_MAX;
+
+		for (size_t i = 0; i < count; i++) {
+			data[i] = blocks[group.blocks[i]].data + taken;
+			until = blocks[group.blocks[i]].length < until ? blocks[group.blocks[i]].length : until;
+		}
+		hf_blake2b_update_many(group.hashes, data, count, until - taken);
+		taken = until;
+		count = take_out_done(&group, out, blocks, count, taken);
 	}
 }
 
@@ -66,13 +96,15 @@ void hf_leaf_hashes(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice 
 {
 	for (size_t i = 0; i < count;) {
 		struct iovec piece = {(void *)(uintptr_t)blocks[i].data, blocks[i].length};
+		size_t together = 0;
 
-		if (count - i >= 4 && blocks[i].length >= TOGETHER_BYTES_MIN) {
-			hash_four(out + i, blocks + i);
-			i += 4;
-		} else {
-			hf_leaf_hash(out[i++], &piece, 1);
-		}
+		while (together < HF_LEAVES_TOGETHER && i + together < count && blocks[i + together].length >= TOGETHER_BYTES_MIN)
+			together++;
+		if (together > 1)
+			hash_group(out + i, blocks + i, together);
+		else
+			hf_leaf_hash(out[i], &piece, 1);
+		i += together > 1 ? together : 1;
 	}
 }
 

@@ -19,7 +19,8 @@ struct hf_merkle_node {
 
 /* A block, given in count pieces. */
 HF_API void hf_leaf_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct iovec *pieces, size_t count);
-/* Blocks in one piece each; longer ones are hashed four at a time. */
+/* Blocks in one piece each; longer ones are hashed side by side, HF_LEAVES_TOGETHER at a time. */
+#define HF_LEAVES_TOGETHER 8u
 HF_API void hf_leaf_hashes(uint8_t (*out)[HF_MERKLE_HASH_BYTES], const struct hf_slice *blocks, size_t count);
 /* left is the child with the smaller index; the sum of the sizes is the parent's. out may be a child's hash. */
 HF_API void hf_parent_hash(uint8_t out[static HF_MERKLE_HASH_BYTES], const struct hf_merkle_node *left, const struct hf_merkle_node *right);

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#define HASHED_TOGETHER 4
-
 /* ---- Appending ---- */
 
 /* Blocks up to HF_LAYOUT_INLINE_BYTES_MAX take the nodes that they complete with them; larger ones leave them to the pages. */
@@ -60,7 +58,7 @@ static int append_sealed(struct hf_core *core, struct hf_batch *batch, struct hf
 
 static int append_blocks(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, const struct hf_slice *blocks, size_t count)
 {
-	uint8_t hashes[HASHED_TOGETHER][HF_TREE_HASH_BYTES];
+	uint8_t hashes[HF_LEAVES_TOGETHER][HF_TREE_HASH_BYTES];
 	int status = HF_OK;
 
 	for (size_t i = 0; i < count && status == HF_OK; i++) {
@@ -68,9 +66,9 @@ static int append_blocks(struct hf_core *core, struct hf_batch *batch, struct hf
 			status = append_sealed(core, batch, tree, blocks[i]);
 			continue;
 		}
-		if (i % HASHED_TOGETHER == 0)
-			hf_leaf_hashes(hashes, blocks + i, count - i < HASHED_TOGETHER ? count - i : HASHED_TOGETHER);
-		status = append_value(core, batch, tree, blocks[i], hashes[i % HASHED_TOGETHER]);
+		if (i % HF_LEAVES_TOGETHER == 0)
+			hf_leaf_hashes(hashes, blocks + i, count - i < HF_LEAVES_TOGETHER ? count - i : HF_LEAVES_TOGETHER);
+		status = append_value(core, batch, tree, blocks[i], hashes[i % HF_LEAVES_TOGETHER]);
 	}
 	return status;
 }

@@ -108,35 +108,45 @@ static void test_blake2b_agrees_with_libsodium(void **state)
 		}
 }
 
-/* After any start, any length: as one after another. */
-static void test_four_blake2b_are_as_each_alone(void **state)
+#define MANY 20 /* two rounds of the widest vectors, and some over */
+
+static uint8_t many_input[MANY][2500];
+
+/* As one after another, whatever came before and comes after. */
+static void check_many(size_t count, size_t start, size_t length)
 {
-	static uint8_t input[4][2500];
-	const uint8_t *data[4];
-	struct hf_blake2b hashes[4];
+	struct hf_blake2b hashes[MANY];
+	const uint8_t *data[MANY] = {NULL};
 	uint8_t out[32], expected[32];
 
-	for (int i = 0; i < 4; i++)
-		for (size_t j = 0; j < sizeof input[i]; j++)
-			input[i][j] = (uint8_t)(j * j >> (3 + i) ^ j);
+	for (size_t i = 0; i < count; i++) {
+		hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
+		hf_blake2b_update(&hashes[i], many_input[i], start);
+		data[i] = many_input[i] + start;
+	}
+	hf_blake2b_update_many(hashes, data, count, length);
+	for (size_t i = 0; i < count; i++) {
+		hf_blake2b_update(&hashes[i], "end", 3);
+		hf_blake2b_final(&hashes[i], out, 32);
+		hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
+		hf_blake2b_update(&hashes[i], many_input[i], start + length);
+		hf_blake2b_update(&hashes[i], "end", 3);
+		hf_blake2b_final(&hashes[i], expected, 32);
+		assert_memory_equal(out, expected, 32);
+	}
+}
+
+static void test_many_blake2b_are_as_each_alone(void **state)
+{
+	for (size_t i = 0; i < MANY; i++)
+		for (size_t j = 0; j < sizeof many_input[i]; j++)
+			many_input[i][j] = (uint8_t)(j * j >> (3 + i % 7) ^ j ^ i * 37);
 	for (size_t start = 0; start < 300; start += 9)
-		for (size_t length = 0; start + length < sizeof input[0]; length += length < 1300 ? 13 : 128) {
-			for (int i = 0; i < 4; i++) {
-				hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
-				hf_blake2b_update(&hashes[i], input[i], start);
-				data[i] = input[i] + start;
-			}
-			hf_blake2b_update_4(hashes, data, length);
-			for (int i = 0; i < 4; i++) {
-				hf_blake2b_update(&hashes[i], "end", 3);
-				hf_blake2b_final(&hashes[i], out, 32);
-				hf_blake2b_init(&hashes[i], 32, hf_slice(NULL, 0));
-				hf_blake2b_update(&hashes[i], input[i], start + length);
-				hf_blake2b_update(&hashes[i], "end", 3);
-				hf_blake2b_final(&hashes[i], expected, 32);
-				assert_memory_equal(out, expected, 32);
-			}
-		}
+		for (size_t length = 0; start + length < sizeof many_input[0]; length += length < 1300 ? 13 : 128)
+			check_many(1 + (start + length) % MANY, start, length);
+	for (size_t count = 0; count <= MANY; count++)
+		for (size_t length = 500; length < 1000; length += 7)
+			check_many(count, 9, length);
 }
 
 int main(void)
@@ -147,7 +157,7 @@ int main(void)
 		cmocka_unit_test(test_hmac_vectors_of_rfc_4231),
 		cmocka_unit_test(test_blake2b_vectors),
 		cmocka_unit_test(test_blake2b_agrees_with_libsodium),
-		cmocka_unit_test(test_four_blake2b_are_as_each_alone),
+		cmocka_unit_test(test_many_blake2b_are_as_each_alone),
 		cmocka_unit_test(test_secret_comparison),
 	};
 	if (hf_crypto_init() != 0)

@@ -100,6 +100,27 @@ static void test_leaf_of_any_length_is_the_hash_of_its_definition(void **state)
 	}
 }
 
+/* Of every mixture of lengths, those in between too short to be hashed side by side. */
+static void test_leaves_together_are_as_each_alone(void **state)
+{
+	static const size_t lengths[] = {65536, 1024, 1023, 0, 5000, 65536, 3, 1500, 1151, 1152, 20000, 65535};
+	static uint8_t input[65536 + 64], hashes[40][32], expected[32];
+	struct hf_slice blocks[40];
+
+	for (size_t i = 0; i < sizeof input; i++)
+		input[i] = (uint8_t)(i * i >> 7 ^ i);
+	for (size_t count = 0; count <= 40; count++)
+		for (size_t step = 1; step < 12; step += 2) {
+			for (size_t i = 0; i < count; i++)
+				blocks[i] = hf_slice(input + i, lengths[(count + i * step) % 12]);
+			hf_leaf_hashes(hashes, blocks, count);
+			for (size_t i = 0; i < count; i++) {
+				hf_leaf_hash(expected, &(struct iovec){(void *)(uintptr_t)blocks[i].data, blocks[i].length}, 1);
+				assert_memory_equal(hashes[i], expected, 32);
+			}
+		}
+}
+
 static void node_from(struct hf_merkle_node *node, const json_t *json)
 {
 	node->size = vectors_uint(json, "size");
@@ -276,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_key_pairs_and_discovery_keys),
 		cmocka_unit_test(test_namespaces_are_what_their_labels_give),
 		cmocka_unit_test(test_leaf_hashes),
+		cmocka_unit_test(test_leaves_together_are_as_each_alone),
 		cmocka_unit_test(test_leaf_of_any_length_is_the_hash_of_its_definition),
 		cmocka_unit_test(test_parent_hashes),
 		cmocka_unit_test(test_tree_hashes),
