@@ -1,8 +1,8 @@
-/* Each metric is a row of a table: its name, its labels, and where its number stands in a snapshot of all that is counted. */
 #include "service/swarm_metrics.h"
 
-#include <stddef.h>
 #include <stdlib.h>
+
+#include "base/metric_table.h"
 
 struct snapshot {
 	struct hf_dht_node_state state;
@@ -15,19 +15,11 @@ struct snapshot {
 	uint64_t relayed_bytes;
 };
 
-_Static_assert(sizeof(size_t) == sizeof(uint64_t), "a number in a snapshot has 1, 4 or 8 bytes");
+_Static_assert(sizeof(size_t) == sizeof(uint64_t) && sizeof(struct snapshot) <= HF_METRIC_SNAPSHOT_BYTES_MAX,
+	"a number in a snapshot has 1, 4 or 8 bytes");
 
-struct row {
-	const char *name, *labels, *help;
-	bool is_gauge;
-	uint8_t width;
-	uint16_t offset;
-};
-
-#define ROW(is_gauge, name, labels, help, field) \
-	{name, labels, help, is_gauge, sizeof(((struct snapshot *)NULL)->field), offsetof(struct snapshot, field)}
-#define COUNTER(name, labels, help, field) ROW(false, name, labels, help, field)
-#define GAUGE(name, labels, help, field) ROW(true, name, labels, help, field)
+#define COUNTER(name, labels, help, field) HF_METRIC_COUNTER(name, labels, help, struct snapshot, field)
+#define GAUGE(name, labels, help, field) HF_METRIC_GAUGE(name, labels, help, struct snapshot, field)
 
 /* ---- The DHT, and the packets below it ---- */
 
@@ -45,7 +37,7 @@ struct row {
 	COUNTER("holdfast_udx_dropped_packets_total", "reason=\"" reason "\"", "Packets for streams that were of no use", \
 		udx.dropped_packets[index])
 
-static const struct row node_rows[] = {
+static const struct hf_metric_row node_rows[] = {
 	DHT_COMMAND("ping", 0), DHT_COMMAND("ping_nat", 1), DHT_COMMAND("find_node", 2), DHT_COMMAND("down_hint", 3),
 	DHT_COMMAND("delayed_ping", 4), DHT_COMMAND("peer_handshake", 5), DHT_COMMAND("peer_holepunch", 6), DHT_COMMAND("find_peer", 7),
 	DHT_COMMAND("lookup", 8), DHT_COMMAND("announce", 9), DHT_COMMAND("unannounce", 10), DHT_COMMAND("mutable_put", 11),
@@ -94,7 +86,7 @@ static const struct row node_rows[] = {
 	COUNTER("holdfast_peer_punches_total", "result=\"" result "\"", "Holes to peers, by the kind of NAT that they were punched through", \
 		connector.field)
 
-static const struct row connector_rows[] = {
+static const struct hf_metric_row connector_rows[] = {
 	OUTCOME("direct", ways_open), OUTCOME("lan", ways_local), OUTCOME("punched", ways_punched), OUTCOME("relayed", ways_relayed),
 	OUTCOME("failed", dials_failed),
 	COUNTER("holdfast_peer_dials_total", "", "Peers that were dialled", connector.dials),
@@ -112,7 +104,7 @@ static const struct row connector_rows[] = {
 #define REFUSED(reason, field) \
 	COUNTER("holdfast_swarm_refused_total", "reason=\"" reason "\"", "Connections and peers that were not taken", swarm.field)
 
-static const struct row swarm_rows[] = {
+static const struct hf_metric_row swarm_rows[] = {
 	GAUGE("holdfast_swarm_connections", "direction=\"dialled\"", "Open connections with peers", swarm.client_connections),
 	GAUGE("holdfast_swarm_connections", "direction=\"accepted\"", "Open connections with peers", swarm.server_connections),
 	COUNTER("holdfast_swarm_connections_total", "direction=\"dialled\"", "Connections that were opened", swarm.client_opened),
@@ -130,7 +122,7 @@ static const struct row swarm_rows[] = {
 #define PAIRS(result, field) \
 	COUNTER("holdfast_blind_relay_pairs_total", "result=\"" result "\"", "Halves of pairs that peers asked for", relay.field)
 
-static const struct row relay_rows[] = {
+static const struct hf_metric_row relay_rows[] = {
 	GAUGE("holdfast_blind_relay_sessions", "", "Peers that are connected to use the relay", relay.session_count),
 	GAUGE("holdfast_blind_relay_joined", "", "Pairs of streams that are joined", relay.joined_count),
 	GAUGE("holdfast_blind_relay_waiting", "", "Halves that wait for their other half", relay.waiting_count),
@@ -140,28 +132,18 @@ static const struct row relay_rows[] = {
 	COUNTER("holdfast_blind_relay_bytes_total", "", "Bytes that were passed on, in both directions", relayed_bytes),
 };
 
-/* ---- Copying ---- */
-
-struct sample {
-	const struct row *row;
-	union {
-		struct hf_metric_link link; /* of both */
-		struct hf_counter counter;
-		struct hf_gauge gauge;
-	} metric;
-};
+/* ---- All of them ---- */
 
 struct hf_swarm_metrics {
-	struct hf_metrics *registry;
-	struct hf_metrics_hook hook;
 	struct hf_swarm_metrics_sources sources;
-	size_t count;
-	struct sample samples[sizeof node_rows / sizeof *node_rows + sizeof connector_rows / sizeof *connector_rows +
-		sizeof swarm_rows / sizeof *swarm_rows + sizeof relay_rows / sizeof *relay_rows];
+	struct hf_metric_table *table;
 };
 
-static void read_all(const struct hf_swarm_metrics_sources *sources, struct snapshot *s)
+static void read_all(void *context, void *snapshot)
 {
+	const struct hf_swarm_metrics *m = context;
+	const struct hf_swarm_metrics_sources *sources = &m->sources;
+	struct snapshot *s = snapshot;
 	struct hf_udx_net *net = hf_dht_node_net(sources->dht);
 
 	*s = (struct snapshot){.relayed_bytes = sources->relay ? hf_relay_server_relayed_bytes(sources->relay) : 0};
@@ -177,50 +159,7 @@ static void read_all(const struct hf_swarm_metrics_sources *sources, struct snap
 		hf_relay_server_read_stats(sources->relay, &s->relay);
 }
 
-static uint64_t value_of(const struct snapshot *s, const struct row *row)
-{
-	const uint8_t *at = (const uint8_t *)s + row->offset;
-	uint64_t wide;
-	uint32_t narrow;
-
-	switch (row->width) {
-	case sizeof(bool):
-		return *at;
-	case sizeof narrow:
-		memcpy(&narrow, at, sizeof narrow);
-		return narrow;
-	default:
-		memcpy(&wide, at, sizeof wide);
-		return wide;
-	}
-}
-
-static void copy(void *context)
-{
-	struct hf_swarm_metrics *m = context;
-	struct snapshot s;
-
-	read_all(&m->sources, &s);
-	for (size_t i = 0; i < m->count; i++) {
-		struct sample *sample = &m->samples[i];
-		if (sample->row->is_gauge)
-			hf_gauge_set(&sample->metric.gauge, (int64_t)value_of(&s, sample->row));
-		else
-			hf_counter_set(&sample->metric.counter, value_of(&s, sample->row));
-	}
-}
-
-static void add(struct hf_swarm_metrics *m, const struct row *rows, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct sample *sample = &m->samples[m->count++];
-		sample->row = &rows[i];
-		if (rows[i].is_gauge)
-			hf_gauge_register(m->registry, &sample->metric.gauge, rows[i].name, rows[i].labels, rows[i].help);
-		else
-			hf_counter_register(m->registry, &sample->metric.counter, rows[i].name, rows[i].labels, rows[i].help);
-	}
-}
+#define ADD(m, rows) hf_metric_table_add((m)->table, rows, sizeof(rows) / sizeof *(rows))
 
 int hf_swarm_metrics_new(struct hf_swarm_metrics **out, struct hf_metrics *registry, const struct hf_swarm_metrics_sources *sources)
 {
@@ -229,26 +168,27 @@ int hf_swarm_metrics_new(struct hf_swarm_metrics **out, struct hf_metrics *regis
 	*out = m;
 	if (!m)
 		return registry ? HF_ENOMEM : HF_OK;
-	m->registry = registry;
 	m->sources = *sources;
-	m->hook = (struct hf_metrics_hook){.run = copy, .context = m};
-	add(m, node_rows, sizeof node_rows / sizeof *node_rows);
-	if (sources->connector)
-		add(m, connector_rows, sizeof connector_rows / sizeof *connector_rows);
-	if (sources->swarm)
-		add(m, swarm_rows, sizeof swarm_rows / sizeof *swarm_rows);
-	if (sources->relay)
-		add(m, relay_rows, sizeof relay_rows / sizeof *relay_rows);
-	hf_metrics_hook_add(registry, &m->hook);
-	return HF_OK;
+	int r = hf_metric_table_new(&m->table, registry, sizeof(struct snapshot), read_all, m);
+	if (r == HF_OK)
+		r = ADD(m, node_rows);
+	if (r == HF_OK && sources->connector)
+		r = ADD(m, connector_rows);
+	if (r == HF_OK && sources->swarm)
+		r = ADD(m, swarm_rows);
+	if (r == HF_OK && sources->relay)
+		r = ADD(m, relay_rows);
+	if (r < 0) {
+		hf_swarm_metrics_free(m);
+		*out = NULL;
+	}
+	return r;
 }
 
 void hf_swarm_metrics_free(struct hf_swarm_metrics *m)
 {
 	if (!m)
 		return;
-	hf_metrics_hook_remove(m->registry, &m->hook);
-	for (size_t i = 0; i < m->count; i++)
-		hf_metric_unregister(m->registry, &m->samples[i].metric.link);
+	hf_metric_table_free(m->table);
 	free(m);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "service/core_metrics.h"
 #include "service/swarm_node.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
@@ -51,7 +52,10 @@ int hf_gateway_open_cores(struct hf_gateway *g, struct hf_failure *failure)
 	struct hf_core_host_options options = {.size = sizeof options, .loop = g->loop, .store = g->store, .may_serve = may_serve,
 		.closed = on_closed, .context = g, .primary_key = hf_secret_slice(&hf_keys_active(g->keys, HF_KEY_STORE_PRIMARY)->secret)};
 	g->env.executor = g->query; /* reads what is cold */
-	return hf_core_host_new(&g->cores, &options, failure);
+	int r = hf_core_host_new(&g->cores, &options, failure);
+	if (r == HF_OK && hf_core_metrics_new(&g->core_metrics, g->metrics, g->cores) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory while opening cores.");
+	return r;
 }
 
 static struct hf_peer_socket_options socket_options(const struct hf_gateway *g)
@@ -125,6 +129,8 @@ void hf_gateway_close_cores(struct hf_gateway *g)
 {
 	for (size_t i = 0; i < g->relay_count; i++)
 		hf_relay_release_cores(g->relays[i]);
+	hf_metric_table_free(g->core_metrics);
+	g->core_metrics = NULL;
 	hf_core_host_free(g->cores);
 	g->cores = NULL;
 }

@@ -27,6 +27,7 @@ struct hf_gateway {
 	struct hf_tls *tls;
 	struct hf_http_server *server, *admin_server, *metrics_server;
 	struct hf_core_host *cores;    /* with the bees of relays; NULL when there are none and nobody is listened for */
+	struct hf_metric_table *core_metrics;
 	struct hf_peer_listener *core_listeners[HF_GATEWAY_LISTEN_COUNT_MAX];
 	size_t core_listener_count;
 	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */

@@ -139,7 +139,10 @@ static void committed(void *context, int status)
 		give_up(bee, "commit", status);
 		return;
 	}
+	uint64_t now_us = hf_env_monotonic_us(bee->env);
 	hf_counter_add(&bee->metrics.batches, 1);
+	hf_histogram_record_us(&bee->metrics.append_seconds, bee->commit_us - bee->put_us);
+	hf_histogram_record_us(&bee->metrics.commit_seconds, now_us - bee->commit_us);
 	bee->committed = bee->notes;
 	bee->rewrites = false;
 	struct hf_buffer forgotten = b->forget;
@@ -160,6 +163,7 @@ static void commit(struct hf_relay_bee *bee)
 {
 	bee->notes.position = bee->batch.to;
 	bee->state = HF_BEE_COMMITS;
+	bee->commit_us = hf_env_monotonic_us(bee->env);
 	int r = hf_bee_flush(bee->bee);
 	if (r == HF_OK)
 		r = commit_with_notes(bee, committed);
@@ -236,6 +240,7 @@ static void on_collected(struct hf_loop_mail *mail)
 		bee->skips_event = false;
 		hf_bee_rows_clear(&bee->old_rows);
 		bee->state = HF_BEE_PUTS;
+		bee->put_us = hf_env_monotonic_us(bee->env);
 		step(bee);
 	}
 }

@@ -147,6 +147,9 @@ static void register_metrics(struct hf_relay_bee *bee, struct hf_metrics *r)
 	hf_counter_register(r, &bee->metrics.batches, "holdfast_relay_bee_batches_total", labels, "Commits of the relay's bee");
 	hf_counter_register(r, &bee->metrics.busy_us, "holdfast_relay_bee_busy_microseconds_total", labels,
 		"Time of the loop that went into the relay's bee");
+	hf_histogram_register(r, &bee->metrics.append_seconds, "holdfast_relay_bee_append_seconds", labels,
+		"From a batch's first row to its commit, other work of the loop included");
+	hf_histogram_register(r, &bee->metrics.commit_seconds, "holdfast_relay_bee_commit_seconds", labels, "Time of the batch's commit");
 	gauge(bee, &bee->metrics.blocks, read_blocks, "holdfast_relay_bee_blocks", "Blocks of the relay's bee");
 	gauge(bee, &bee->metrics.bytes, read_bytes, "holdfast_relay_bee_bytes", "Bytes in the blocks of the relay's bee");
 	gauge(bee, &bee->metrics.lag_events, read_lag_events, "holdfast_relay_bee_lag_events", "Accepted events that are not in the bee yet");
@@ -157,8 +160,9 @@ static void register_metrics(struct hf_relay_bee *bee, struct hf_metrics *r)
 static void unregister_metrics(struct hf_relay_bee *bee)
 {
 	struct hf_metric_link *links[] = {&bee->metrics.puts.link, &bee->metrics.deletes.link, &bee->metrics.batches.link,
-		&bee->metrics.busy_us.link, &bee->metrics.blocks.link, &bee->metrics.bytes.link, &bee->metrics.lag_events.link,
-		&bee->metrics.lag_ms.link, &bee->metrics.peers.link};
+		&bee->metrics.busy_us.link, &bee->metrics.append_seconds.link, &bee->metrics.commit_seconds.link,
+		&bee->metrics.blocks.link, &bee->metrics.bytes.link, &bee->metrics.lag_events.link, &bee->metrics.lag_ms.link,
+		&bee->metrics.peers.link};
 	for (size_t i = 0; bee->metrics.registry && i < sizeof links / sizeof *links; i++)
 		hf_metric_unregister(bee->metrics.registry, links[i]);
 }

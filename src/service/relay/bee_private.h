@@ -44,6 +44,7 @@ struct hf_relay_bee {
 	struct hf_loop_mail collected_mail, step_mail;
 	struct hf_bee_batch batch;    /* the worker's while it is collected */
 	int collect_status;
+	uint64_t put_us, commit_us;   /* when the batch began to be put, and to be committed */
 	size_t removed_at;            /* of the batch's removed ids */
 	struct hf_bee_rows old_rows;  /* of the removed event that is in hand */
 	struct hf_buffer text;
@@ -57,6 +58,7 @@ struct hf_relay_bee {
 		struct hf_metrics *registry;
 		char labels[80];
 		struct hf_counter puts, deletes, batches, busy_us;
+		struct hf_histogram append_seconds, commit_seconds;
 		struct hf_gauge blocks, bytes, lag_events, lag_ms, peers;
 	} metrics;
 };

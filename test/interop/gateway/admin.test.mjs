@@ -5,7 +5,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client, sleep } from '../lib/client.mjs'
-import { ask, administration, run, scratch, until } from '../lib/command.mjs'
+import { ask, administration, metrics, run, scratch, until } from '../lib/command.mjs'
 import { Follower } from '../lib/relay_bee.mjs'
 
 const author = new Author()
@@ -62,6 +62,11 @@ test('a paused bee goes to no peer, is called so, and is caught up with when it 
   await until(() => follower.has(second.id))
   await until(() => late.has(second.id))
   assert.equal((await json('health')).status, 'ok')
+  const text = await metrics(gateway)
+  for (const name of ['replication_bytes_total{direction="sent"}', 'replication_streams', 'relay_bee_append_seconds_count{relay="main"}', 'relay_bee_commit_seconds_count{relay="main"}']) {
+    const line = text.split('\n').find(line => line.startsWith(`holdfast_${name} `))
+    assert.ok(Number(line?.split(' ')[1]) > 0, name)
+  }
   for (const one of [follower, late, client]) await one.close()
 })
 

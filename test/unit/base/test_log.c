@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "base/metrics.h"
+#include "base/metric_table.h"
 
 #define TIME_BYTES 24
 
@@ -135,6 +135,56 @@ static void test_histogram_buckets_are_cumulative(void **state)
 	hf_metrics_free(metrics);
 }
 
+/* ---- A table over a snapshot ---- */
+
+struct counted {
+	uint64_t sent;
+	uint32_t open;
+	bool is_up;
+};
+
+static void read_counted(void *context, void *snapshot)
+{
+	memcpy(snapshot, context, sizeof(struct counted));
+}
+
+static void test_a_table_copies_a_snapshot_at_each_printing(void **state)
+{
+	static const struct hf_metric_row rows[] = {
+		HF_METRIC_COUNTER("sent_total", "way=\"a\"", "Sent", struct counted, sent),
+		HF_METRIC_GAUGE("open", "", "Open", struct counted, open),
+	}, more[] = {HF_METRIC_GAUGE("up", "", "Up", struct counted, is_up)};
+	struct counted counted = {.sent = 5000000000, .open = 7, .is_up = true};
+	struct hf_metrics *metrics = hf_metrics_new();
+	struct hf_metric_table *table;
+	struct hf_buffer out = {0};
+	assert_int_equal(hf_metric_table_new(&table, metrics, sizeof counted, read_counted, &counted), HF_OK);
+	assert_int_equal(hf_metric_table_add(table, rows, 2), HF_OK);
+	assert_int_equal(hf_metric_table_add(table, more, 1), HF_OK);
+	assert_int_equal(hf_metrics_print(metrics, &out), HF_OK);
+	hf_buffer_append(&out, "", 1);
+	assert_non_null(strstr((char *)out.data, "# TYPE sent_total counter\nsent_total{way=\"a\"} 5000000000\n"));
+	assert_non_null(strstr((char *)out.data, "# TYPE open gauge\nopen 7\n"));
+	assert_non_null(strstr((char *)out.data, "up 1\n"));
+	counted.open = 8;
+	hf_buffer_clear(&out);
+	assert_int_equal(hf_metrics_print(metrics, &out), HF_OK);
+	hf_buffer_append(&out, "", 1);
+	assert_non_null(strstr((char *)out.data, "open 8\n"));
+	hf_metric_table_free(table);
+	hf_buffer_clear(&out);
+	assert_int_equal(hf_metrics_print(metrics, &out), HF_OK);
+	assert_int_equal(out.length, 0);
+	hf_buffer_free(&out);
+	hf_metrics_free(metrics);
+
+	assert_int_equal(hf_metric_table_new(&table, NULL, sizeof counted, read_counted, &counted), HF_OK);
+	assert_null(table);
+	assert_int_equal(hf_metric_table_add(table, rows, 2), HF_OK);
+	hf_metric_table_free(table);
+	assert_int_equal(hf_metric_table_new(&table, NULL, HF_METRIC_SNAPSHOT_BYTES_MAX + 1, read_counted, &counted), HF_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -143,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_json_lines),
 		cmocka_unit_test(test_metrics_are_grouped_by_name),
 		cmocka_unit_test(test_histogram_buckets_are_cumulative),
+		cmocka_unit_test(test_a_table_copies_a_snapshot_at_each_printing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
