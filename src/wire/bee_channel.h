@@ -14,7 +14,6 @@
 #define HF_BEE_CHANNEL_CHUNK_BYTES_MAX (64u << 10)   /* of the nested stream, in one message that we send */
 #define HF_BEE_CHANNEL_MESSAGE_BYTES_MAX (1u << 20)  /* to receive, of the nested secret stream */
 #define HF_BEE_CHANNEL_PENDING_BYTES_MAX (4u << 20)  /* waiting while the outer stream is congested; past it the channel ends */
-#define HF_BEE_CHANNEL_IDLE_TIMEOUT_MS 60000u
 
 struct hf_bee_channel;
 
@@ -38,7 +37,7 @@ struct hf_bee_channel_options {
 	void *context;
 };
 
-/* As hf_protomux_open, also in its errors. *out is set before the first callback. */
+/* As hf_protomux_open, also in its errors, but HF_OK where `closed` was called already. *out is set before the first callback. */
 HF_API int hf_bee_channel_new(struct hf_protomux *mux, const struct hf_bee_channel_options *options, struct hf_bee_channel **out);
 /* What was attached is detached before. Not from within the events. NULL is fine. */
 HF_API void hf_bee_channel_free(struct hf_bee_channel *channel);

@@ -77,6 +77,11 @@ struct hf_slice hf_http_message_field(const struct hf_http_message *message, con
 /* Whether a comma-separated list field (all of that name) holds the token, in any case. */
 bool hf_http_message_has_token(const struct hf_http_message *message, const char *name, const char *token);
 
+/* For heads that come by other ways: whether method, target and field could stand in a message as they are. */
+bool hf_http_method_is_strict(struct hf_slice method);
+bool hf_http_target_is_strict(struct hf_slice target); /* begins with '/' */
+bool hf_http_field_is_strict(const struct hf_http_field *field);
+
 bool hf_http_name_equal(struct hf_slice name, const char *text); /* ASCII, in any case */
 const char *hf_http_reason(int status);                          /* "Not Found" */
 /* Percent-decodes a path. HF_EMALFORMED for bad escapes, NUL, and segments that are ".." before or after decoding. */

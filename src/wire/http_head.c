@@ -65,6 +65,31 @@ static bool head_is_strict(struct hf_slice head, enum hf_http_role role)
 	return false;
 }
 
+static bool consists_of(struct hf_slice text, bool (*is_allowed)(uint8_t c))
+{
+	for (size_t i = 0; i < text.length; i++)
+		if (!is_allowed(text.data[i]))
+			return false;
+	return true;
+}
+
+bool hf_http_method_is_strict(struct hf_slice method)
+{
+	return method.length > 0 && consists_of(method, is_token_character);
+}
+
+bool hf_http_target_is_strict(struct hf_slice target)
+{
+	if (target.length == 0 || target.data[0] != '/' || !consists_of(target, is_text_character))
+		return false;
+	return memchr(target.data, ' ', target.length) == NULL && memchr(target.data, '\t', target.length) == NULL;
+}
+
+bool hf_http_field_is_strict(const struct hf_http_field *field)
+{
+	return hf_http_method_is_strict(field->name) && consists_of(field->value, is_text_character);
+}
+
 static int on_target(http_parser *parser, const char *at, size_t length)
 {
 	((struct hf_http_head *)parser->data)->target = hf_slice(at, length);

@@ -17,7 +17,8 @@
  *
  * Codes of a reset from 1000 on are those of WebSocket's close frames, below they are enum hf_relay_stream_code.
  *
- * Callbacks may make any call. A stream lives until `ended` returns, or hf_relay_stream_reset was called for it.
+ * Callbacks may make any call. A stream lives until `ended` returns, or hf_relay_stream_reset was called for it. A call that sends may end the
+ * mux, when the socket is full or there is no memory: then `ended` comes from within it.
  */
 #ifndef HF_WIRE_RELAY_STREAM_H
 #define HF_WIRE_RELAY_STREAM_H
@@ -97,7 +98,7 @@ HF_API uint32_t hf_relay_streams_count(const struct hf_relay_streams *streams);
 HF_API size_t hf_relay_streams_pending_bytes(const struct hf_relay_streams *streams);
 
 /* Opens a stream; may be used before the remote has opened its side of the channel. HF_EBUSY: stream_count_max; HF_ETOOBIG: more than
- * HEAD_BYTES_MAX or FIELDS_MAX; HF_ECLOSED, HF_ENOMEM. */
+ * HEAD_BYTES_MAX or FIELDS_MAX; HF_EINVAL: something that could not stand in an HTTP message; HF_ECLOSED, HF_ENOMEM. */
 HF_API int hf_relay_stream_new(struct hf_relay_streams *streams, const struct hf_relay_stream_open *open,
 	const struct hf_relay_stream_events *events, void *context, struct hf_relay_stream **out);
 HF_API void hf_relay_stream_accept(struct hf_relay_stream *stream, const struct hf_relay_stream_events *events, void *context);
@@ -105,7 +106,7 @@ HF_API uint64_t hf_relay_stream_id(const struct hf_relay_stream *stream);
 HF_API enum hf_relay_stream_kind hf_relay_stream_kind(const struct hf_relay_stream *stream);
 HF_API struct hf_relay_streams *hf_relay_stream_channel(const struct hf_relay_stream *stream);
 
-/* The answer's head, before any data; once, from the side that accepted. HF_EINVAL: not its turn; HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM. */
+/* The answer's head, before any data; once, from the side that accepted. HF_EINVAL: not its turn, or as above; HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM. */
 HF_API int hf_relay_stream_send_head(struct hf_relay_stream *stream, int status, const struct hf_http_field *fields, size_t field_count);
 /* Takes all of bytes (copied as far as it must wait for credit) or nothing: HF_EBUSY while anything of before waits, or the channel is
  * full: `writable` comes; HF_ETOOBIG: SEND_BYTES_MAX; HF_ECLOSED: hf_relay_stream_end was called; HF_ENOMEM. A WebSocket message is one
