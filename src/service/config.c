@@ -11,9 +11,10 @@
 #include "base/text.h"
 
 #define FLAG_BYTES_MAX 128
-#define NAME_COUNT_MAX 128 /* well above the number of settings */
+#define NAME_COUNT_MAX 256 /* well above the number of settings */
 
-static const char *const sections[] = {"gateway", "websocket", "store", "swarm", "log", "relay"};
+static const char *const sections[] = {"gateway", "websocket", "store", "swarm", "workers", "registration", "tokens", "front",
+	"dispatcher", "log", "relay"};
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
 
 static bool is_of_relay(const struct hf_setting *setting)
@@ -22,6 +23,11 @@ static bool is_of_relay(const struct hf_setting *setting)
 }
 
 /* ---- Values ---- */
+
+static bool is_text(const struct hf_setting *s)
+{
+	return s->type == HF_SETTING_TEXT || s->type == HF_SETTING_SECRET;
+}
 
 static int parse_number(const struct hf_setting *s, const char *text, uint64_t *number)
 {
@@ -67,7 +73,7 @@ static int store_value(void *holder, const struct hf_setting *s, const char *val
 		if (!hf_text_to_bool(value, &on))
 			return fail_value(s, value, origin, failure);
 		memcpy(field, &on, sizeof on);
-	} else if (s->type == HF_SETTING_TEXT) {
+	} else if (is_text(s)) {
 		char *copy = strdup(value), *old;
 		if (!copy)
 			return hf_fail(failure, HF_ENOMEM, "Out of memory while reading the configuration.");
@@ -107,10 +113,10 @@ const char *hf_config_value_text(const struct hf_config *config, const struct hf
 	const struct hf_setting *s, char out[static HF_CONFIG_VALUE_BYTES])
 {
 	const char *field = (is_of_relay(s) ? (const char *)relay : (const char *)config) + s->offset;
-	if (s->type == HF_SETTING_TEXT) {
+	if (is_text(s)) {
 		const char *text;
 		memcpy(&text, field, sizeof text);
-		snprintf(out, HF_CONFIG_VALUE_BYTES, "%s", text);
+		snprintf(out, HF_CONFIG_VALUE_BYTES, "%s", s->type == HF_SETTING_SECRET && text[0] ? "(set)" : text);
 	} else if (s->type == HF_SETTING_BOOL) {
 		bool on;
 		memcpy(&on, field, sizeof on);
@@ -166,7 +172,7 @@ static void free_relay(struct hf_config_relay *relay)
 		const struct hf_setting *s = &hf_settings[i];
 		if (relay->origins)
 			free(relay->origins[i]);
-		if (is_of_relay(s) && s->type == HF_SETTING_TEXT) {
+		if (is_of_relay(s) && is_text(s)) {
 			char *text;
 			memcpy(&text, (char *)relay + s->offset, sizeof text);
 			free(text);
@@ -500,7 +506,7 @@ void hf_config_free(struct hf_config *config)
 		const struct hf_setting *s = &hf_settings[i];
 		if (config->origins)
 			free(config->origins[i]);
-		if (!is_of_relay(s) && s->type == HF_SETTING_TEXT) {
+		if (!is_of_relay(s) && is_text(s)) {
 			char *text;
 			memcpy(&text, (char *)config + s->offset, sizeof text);
 			free(text);

@@ -2,7 +2,7 @@
  *
  * A value comes from the default, the configuration file, the environment or the command line; the later wins.
  *
- *   file         INI: sections [gateway], [websocket], [store], [swarm], [log] and one [relay NAME] for each relay instance
+ *   file         INI: sections as settings.c names them, and one [relay NAME] for each relay instance
  *                (also written [relay "NAME"] or [relay.NAME]; [relay] is the instance "main"), lines of name = value
  *   environment  HOLDFAST_<SECTION>_<NAME>; for a relay other than main HOLDFAST_RELAY_<INSTANCE>_<NAME>
  *   flags        --<section>-<name> value; --data and --listen for those of [gateway]
@@ -23,6 +23,7 @@
 
 enum hf_setting_type {
 	HF_SETTING_TEXT,     /* char * */
+	HF_SETTING_SECRET,   /* char *, of which is only shown whether it is set */
 	HF_SETTING_NUMBER,   /* uint64_t, as all that follow but the last */
 	HF_SETTING_BYTES,    /* "64k", "1 GiB" */
 	HF_SETTING_DURATION, /* milliseconds; "250ms", "15m" */
@@ -60,6 +61,16 @@ struct hf_config {
 	uint64_t quota_bytes, sync_interval_ms, log_segment_bytes, memtable_docs_max;
 	char *swarm_bootstrap;
 	bool swarm;
+	char *registration_secret, *registration_allow, *registration_redis, *registration_redis_prefix;
+	bool workers, registration_open, tokens;
+	uint64_t workers_max, worker_streams_max, worker_health_interval_ms, worker_request_timeout_ms;
+	uint64_t registration_age_ms;
+	uint64_t token_ttl_ms, token_refresh_window_ms, token_failures_max, token_quarantine_ms;
+	uint64_t front_sessions_max, front_subscriptions_max, front_overlap_ms, front_answer_timeout_ms, front_cache_max_age_ms;
+	uint64_t front_publish_address_max, front_publish_key_max, front_publish_peer_max;
+	uint64_t front_subscribe_address_max, front_subscribe_key_max, front_subscribe_peer_max;
+	uint64_t dispatcher_in_flight_max, dispatcher_waiting_max, dispatcher_wait_ms, dispatcher_failures_max, dispatcher_open_ms,
+		dispatcher_reassign_lag;
 	char *log_level;
 	bool log_json;
 	struct hf_config_relay *relays[HF_CONFIG_RELAY_COUNT_MAX]; /* the first is "main" */

@@ -157,6 +157,9 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 		r = check_addresses(config, "cores_listen", config->cores_listen, failure);
 	if (r == HF_OK)
 		r = check_metrics_addresses(config, failure);
+	if (r == HF_OK && config->workers && !config->swarm)
+		r = hf_fail(failure, HF_EINVAL, "%s: workers.enabled needs gateway.swarm, where workers are met.",
+			where(config, NULL, "workers", "enabled"));
 	if (r == HF_OK)
 		r = check_addresses(config, "trusted_proxies", config->trusted_proxies, failure);
 	if (r < 0)
@@ -210,10 +213,10 @@ static int show_text(const struct hf_config *config, struct hf_buffer *out)
 static json_t *value_json(const struct hf_config *config, const struct hf_config_relay *relay, const struct hf_setting *s)
 {
 	const char *field = (relay ? (const char *)relay : (const char *)config) + s->offset;
-	if (s->type == HF_SETTING_TEXT) {
+	if (s->type == HF_SETTING_TEXT || s->type == HF_SETTING_SECRET) {
 		const char *text;
 		memcpy(&text, field, sizeof text);
-		return json_string(text);
+		return json_string(s->type == HF_SETTING_SECRET && text[0] ? "(set)" : text);
 	}
 	if (s->type == HF_SETTING_BOOL) {
 		bool on;
@@ -264,7 +267,7 @@ int hf_config_show(const struct hf_config *config, bool json, struct hf_buffer *
 
 static const char *kind_of(const struct hf_setting *s)
 {
-	static const char *const kinds[] = {"text", "a number", "a size (64k, 1 GiB)", "a time (250ms, 10s, 15m)", "yes or no"};
+	static const char *const kinds[] = {"text", "text, not shown", "a number", "a size (64k, 1 GiB)", "a time (250ms, 10s, 15m)", "yes or no"};
 	return kinds[s->type];
 }
 
