@@ -74,7 +74,7 @@ bool hf_state_is_connected(const struct hf_state *state); /* Redis answers and i
 
 enum hf_state_op_kind {
 	HF_STATE_PUT = 1,
-	HF_STATE_PUT_NEW,  /* HF_EEXISTS when there is one that has not ended */
+	HF_STATE_PUT_NEW,  /* HF_EEXISTS when there is one that has not ended. After a connection to Redis broke, its outcome may stay unknown: HF_EIO */
 	HF_STATE_PUT_IF,   /* HF_EBUSY unless its revision is still that; revision 0: there is none */
 	HF_STATE_DELETE,   /* none there is fine */
 	HF_STATE_DELETE_IF,
