@@ -48,7 +48,8 @@ struct hf_config_relay {
 	uint64_t event_bytes_max, subscriptions_max, filters_max, filter_items_max, limit_max, in_flight_max;
 	uint64_t created_at_ahead_ms, query_timeout_ms, sweep_interval_ms, auth_window_ms;
 	uint64_t bee_interval_ms, bee_batch;
-	bool auth, private_reads, bee;
+	char *identifier, *gateway_path, *drive;
+	bool auth, private_reads, bee, token;
 	char **origins; /* by setting; NULL: the default */
 };
 
@@ -71,6 +72,8 @@ struct hf_config {
 	uint64_t front_subscribe_address_max, front_subscribe_key_max, front_subscribe_peer_max;
 	uint64_t dispatcher_in_flight_max, dispatcher_waiting_max, dispatcher_wait_ms, dispatcher_failures_max, dispatcher_open_ms,
 		dispatcher_reassign_lag;
+	char *worker_gateways, *worker_secret, *worker_avatars;
+	bool hypertuna;
 	char *log_level;
 	bool log_json;
 	struct hf_config_relay *relays[HF_CONFIG_RELAY_COUNT_MAX]; /* the first is "main" */

@@ -315,7 +315,7 @@ static void socket_close(void *link, uint16_t code, const char *reason)
 	hf_websocket_close(link, code, reason);
 }
 
-static const struct hf_relay_transport socket_transport = {.send_shared = socket_send_shared, .send_text = socket_send_text,
+const struct hf_relay_transport hf_relay_websocket_transport = {.send_shared = socket_send_shared, .send_text = socket_send_text,
 	.room = socket_room, .pause = socket_pause, .resume = socket_resume, .close = socket_close};
 
 static void on_message(void *context, struct hf_websocket *ws, bool is_text, struct hf_slice text)
@@ -370,7 +370,7 @@ void hf_relay_connection_accept(struct hf_relay *relay, struct hf_http_exchange 
 		hf_relay_connection_unref(c);
 		return;
 	}
-	c->transport = &socket_transport;
+	c->transport = &hf_relay_websocket_transport;
 	c->link = ws;
 	begin(c);
 }

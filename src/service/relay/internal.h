@@ -242,8 +242,6 @@ void hf_relay_metrics_unregister(struct hf_relay_metrics *metrics);
 /* ---- information.c, landing.c ---- */
 int hf_relay_information_build(const struct hf_config *config, const struct hf_config_relay *settings,
 	const struct hf_relay *relay, struct hf_buffer *out);
-/* The document as it is now: what the bee is changes all the time. */
-int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out);
 int hf_relay_landing_build(const struct hf_config_relay *settings, const struct hf_relay *relay,
 	struct hf_buffer *head, struct hf_buffer *tail);
 

@@ -60,6 +60,8 @@ struct hf_relay_transport {
 	void (*resume)(void *link);
 	void (*close)(void *link, uint16_t code, const char *reason);
 };
+/* What WebSockets are spoken to by; link is the struct hf_websocket. */
+extern const struct hf_relay_transport hf_relay_websocket_transport;
 struct hf_relay_connection;
 struct hf_relay_client {
 	const struct hf_relay_transport *transport;
@@ -81,6 +83,9 @@ const char *hf_relay_instance(const struct hf_relay *relay);
 const uint8_t *hf_relay_identity(const struct hf_relay *relay); /* 32 bytes */
 const char *hf_relay_path(const struct hf_relay *relay);
 struct hf_relay_bee *hf_relay_bee(const struct hf_relay *relay); /* NULL: it is off */
+
+/* Appends the NIP-11 document as it is now: what the bee is changes all the time. HF_ENOMEM. */
+int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out);
 
 struct hf_relay_stats {
 	uint64_t connection_count, subscription_count, in_flight_count;
