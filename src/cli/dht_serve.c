@@ -7,6 +7,7 @@
 #include "cli/dht.h"
 #include "codec/hex.h"
 #include "crypto/secret.h"
+#include "net/interfaces.h"
 #include "peer/relay_server.h"
 #include "service/keyring.h"
 #include "service/metrics_http.h"
@@ -27,6 +28,7 @@ struct serving {
 	char line[LINE_BYTES]; /* printed last */
 	struct hf_buffer saved;
 	struct hf_timer save;
+	struct hf_interfaces_watch interfaces;
 	uint8_t secret_key[HF_SIGN_SECRET_BYTES]; /* of the relay */
 	struct hf_dht_connector *connector;
 	struct hf_relay_server *relay;
@@ -165,6 +167,11 @@ static void on_changed(void *context, struct hf_dht_node *node)
 	print_state(s);
 }
 
+static void on_interfaces_changed(struct hf_interfaces_watch *watch)
+{
+	hf_dht_node_network_changed(HF_CONTAINER_OF(watch, struct serving, interfaces)->dht.node);
+}
+
 /* ---- As a blind relay ---- */
 
 static void on_relay_listening(void *context, struct hf_relay_server *relay, size_t relay_count)
@@ -281,7 +288,10 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 	if (code == HF_CLI_OK) {
 		print_state(&s);
 		hf_loop_timer_set(s.dht.loop, &s.save, SAVE_MS);
+		s.interfaces.changed = on_interfaces_changed;
+		hf_interfaces_watch_start(&s.interfaces, hf_udp_host_of_loop(s.dht.loop));
 		hf_loop_run(s.dht.loop);
+		hf_interfaces_watch_stop(&s.interfaces);
 		hf_loop_timer_cancel(s.dht.loop, &s.save);
 		save(&s);
 	}

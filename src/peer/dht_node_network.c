@@ -40,6 +40,38 @@ void hf_dht_node_refresh(struct hf_dht_node *node)
 	start_find_node(node, &node->refresh_query, entry ? entry->contact.id : node->table.id, quiet_done);
 }
 
+/* ---- Another address ---- */
+
+static bool has_told(const struct hf_dht_node *node, const struct hf_address *from)
+{
+	for (uint32_t i = 0; i < node->moved_count; i++)
+		if (hf_dht_same_host(&node->moved_told_by[i], from))
+			return true;
+	return false;
+}
+
+/* Samples of the address are few and old ones count long. That the router got another one shows in what everybody replies from then on. */
+void hf_dht_node_told_address(struct hf_dht_node *node, const struct hf_address *from, const struct hf_address *to)
+{
+	size_t needed = node->table.count < HF_DHT_MOVED_HOSTS ? node->table.count : HF_DHT_MOVED_HOSTS;
+
+	if (!node->nat.has_host || hf_dht_same_host(to, &node->nat.address)) {
+		node->moved_count = 0;
+		return;
+	}
+	if (!hf_dht_same_host(to, &node->moved_to))
+		node->moved_count = 0;
+	if (has_told(node, from) || (node->moved_tick != 0 && node->tick - node->moved_tick < HF_DHT_MOVED_TICKS))
+		return;
+	node->moved_to = *to;
+	node->moved_told_by[node->moved_count++] = *from;
+	if (node->moved_count < needed)
+		return;
+	node->moved_count = 0;
+	node->moved_tick = node->tick;
+	hf_dht_node_network_changed(node);
+}
+
 /* ---- The check ---- */
 
 static void check_over(struct hf_dht_node *node, bool is_open);
@@ -297,9 +329,14 @@ static void look_at_health(struct hf_dht_node *node)
 	unsigned good = 0, degraded = 0, now = HEALTH_IDLE;
 	bool was_online = node->is_online, was_degraded = node->is_degraded;
 
-	node->replies_before = node->stats.replies;
-	node->timeouts_before = node->stats.timeouts;
-	if (replies + timeouts >= HEALTH_REQUESTS_MIN && node->health_ticks + 1 >= HF_DHT_HEALTH_TICKS)
+	/* Silence adds up over ticks until it says something. */
+	if (replies > 0 || timeouts >= HEALTH_REQUESTS_MIN) {
+		node->replies_before = node->stats.replies;
+		node->timeouts_before = node->stats.timeouts;
+	}
+	if (!was_online && replies > 0)
+		now = HEALTH_GOOD; /* there may be few to ask */
+	else if (replies + timeouts >= HEALTH_REQUESTS_MIN && node->health_ticks + 1 >= HF_DHT_HEALTH_TICKS)
 		now = replies == 0 ? HEALTH_OFFLINE : timeouts > replies ? HEALTH_DEGRADED : HEALTH_GOOD;
 	node->health[node->health_ticks++ % HF_DHT_HEALTH_TICKS] = (uint8_t)now;
 	if (now == HEALTH_IDLE)
@@ -372,6 +409,8 @@ static void on_tick(struct hf_timer *timer)
 	if (((node->tick & 63) == 0 && node->table.count < HF_DHT_K) || node->refresh_ticks == 0 || --node->refresh_ticks == 0)
 		hf_dht_node_refresh(node);
 	look_at_health(node);
+	if (!node->is_online && node->tick % HF_DHT_OFFLINE_REFRESH_TICKS == 0)
+		hf_dht_node_refresh(node); /* so that it is noticed when somebody answers again */
 }
 
 void hf_dht_node_start_ticking(struct hf_dht_node *node)

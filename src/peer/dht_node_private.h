@@ -23,6 +23,7 @@
 #define HF_DHT_FORCED_TICKS 2u /* a persistent node that does not know its address yet looks again */
 #define HF_DHT_REFRESH_TICKS 60u
 #define HF_DHT_FIRST_REFRESH_TICKS 4u /* then twice as long each time: whoever was the first to make itself known is soon found out */
+#define HF_DHT_OFFLINE_REFRESH_TICKS 3u
 #define HF_DHT_RECENT_TICKS 12u
 #define HF_DHT_OLD_TICKS 360u
 #define HF_DHT_REPINGS_MAX 3u
@@ -30,6 +31,8 @@
 #define HF_DHT_DOWN_HINTS_PER_TICK 50u
 #define HF_DHT_FIREWALL_ASKED 5u
 #define HF_DHT_FIREWALL_HOSTS_MAX 16u
+#define HF_DHT_MOVED_HOSTS 3u  /* so many that see us elsewhere, with nobody between who does not: we have moved */
+#define HF_DHT_MOVED_TICKS 12u /* between two such findings */
 #define HF_DHT_TID_CHAINS 256u
 #define HF_DHT_DELAYED_PINGS_MAX 1024u
 #define HF_DHT_REFUSAL_BYTES 256u /* of the reply to a bad token, at most */
@@ -91,6 +94,8 @@ struct hf_dht_node {
 	struct hf_address sampled[HF_DHT_BOOTSTRAP_COUNT_MAX]; /* nodes without id that told us our address */
 	size_t sampled_count;
 	uint32_t tick, refresh_ticks, refresh_every_ticks, stable_ticks, repings, checks, down_hints_left;
+	struct hf_address moved_to, moved_told_by[HF_DHT_MOVED_HOSTS];
+	uint32_t moved_count, moved_tick; /* who have told so by now; when it was found last */
 	struct hf_address last_host;
 	bool has_last_host;
 	uint64_t last_tick_wall_ms;
@@ -195,6 +200,7 @@ void hf_dht_node_sample(struct hf_dht_node *node, const struct hf_address *to);
 void hf_dht_node_start_ticking(struct hf_dht_node *node);
 void hf_dht_node_bootstrap(struct hf_dht_node *node);
 void hf_dht_node_refresh(struct hf_dht_node *node);
+void hf_dht_node_told_address(struct hf_dht_node *node, const struct hf_address *from, const struct hf_address *to); /* by a reply */
 void hf_dht_node_seen_on_server(struct hf_dht_node *node, const struct hf_address *from);
 void hf_dht_node_woke(struct hf_dht_node *node);
 uint32_t hf_dht_node_random_below(struct hf_dht_node *node, uint32_t bound);

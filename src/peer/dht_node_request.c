@@ -237,6 +237,8 @@ void hf_dht_node_take_reply(struct hf_dht_node *node, struct hf_udx_socket *sock
 		.value = message->value,
 		.rtt_ms = (uint32_t)((hf_udp_now_us(node->host) - request->in.sent_us) / 1000),
 	};
+	if (socket == hf_dht_node_socket(node))
+		hf_dht_node_told_address(node, from, &message->to);
 	hf_dht_node_heard(node, socket == hf_dht_node_socket(node), from, id, &message->to);
 	finish(request, HF_OK, &reply);
 }

@@ -448,8 +448,15 @@ void hf_swarm_network_changed(struct hf_swarm *swarm)
 	for (struct hf_swarm_connection *c = swarm->connections; c; c = c->next)
 		if (c->is_open)
 			hf_peer_socket_send_keep_alive(c->socket);
+	if (swarm->server)
+		hf_dht_server_refresh(swarm->server);
 	while ((topic = hf_map_next(&swarm->topics, &cursor)))
-		hf_swarm_topic_refresh(topic);
+		hf_swarm_topic_look_again(topic);
+	/* What was tried in vain was tried from where nobody could be reached. */
+	for (struct hf_swarm_peer *peer = swarm->explicit_peers; peer; peer = peer->next)
+		if (!peer->connection)
+			peer->attempts = 0;
+	hf_swarm_attempt(swarm);
 }
 
 void hf_swarm_close(struct hf_swarm *swarm, void (*closed)(void *context), void *context)

@@ -134,6 +134,8 @@ void hf_swarm_queue_free(struct hf_swarm_queue *queue);
 /* ---- Topics (swarm_topic.c) ---- */
 
 void hf_swarm_topic_refresh(struct hf_swarm_topic *topic);
+/* The same, also while a look is under way: what it was told may not be true any more. */
+void hf_swarm_topic_look_again(struct hf_swarm_topic *topic);
 void hf_swarm_topic_take_back(struct hf_swarm_topic *topic);
 void hf_swarm_topic_release(struct hf_swarm_topic *topic); /* by a peer */
 void hf_swarm_topics_leave(struct hf_swarm *swarm);        /* all; their sessions are gone */

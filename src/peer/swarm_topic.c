@@ -171,6 +171,13 @@ void hf_swarm_topic_refresh(struct hf_swarm_topic *topic)
 	start(topic);
 }
 
+void hf_swarm_topic_look_again(struct hf_swarm_topic *topic)
+{
+	if (topic->is_joined && !topic->is_taken_back)
+		stop_looking(topic);
+	hf_swarm_topic_refresh(topic);
+}
+
 void hf_swarm_topics_server_ready(struct hf_swarm *swarm)
 {
 	size_t cursor = 0;

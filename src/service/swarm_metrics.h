@@ -1,5 +1,5 @@
-/* swarm_metrics: what a process's place in the swarm tells of itself, as metrics: the DHT (holdfast_dht_…), UDX (holdfast_udx_…), connections
- * to peers (holdfast_peer_…), the swarm (holdfast_swarm_…) and a blind relay (holdfast_blind_relay_…). They are copied from what these
+/* swarm_metrics: what a process's place in the swarm tells of itself, as metrics: the DHT (holdfast_dht_), UDX (holdfast_udx_), connections
+ * to peers (holdfast_peer_), the swarm (holdfast_swarm_) and a blind relay (holdfast_blind_relay_). They are copied from what these
  * parts count whenever the registry is printed, which must be on their loop's thread.
  */
 #ifndef HF_SERVICE_SWARM_METRICS_H

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/options.h"
+#include "net/interfaces.h"
 #include "service/swarm_metrics.h"
 
 struct hf_swarm_node {
@@ -14,6 +15,7 @@ struct hf_swarm_node {
 	struct hf_dht_connector *connector;
 	struct hf_swarm *swarm;
 	struct hf_swarm_metrics *metrics;
+	struct hf_interfaces_watch interfaces;
 	struct hf_timer goodbye;
 	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
 	struct hf_address seen; /* by others, the last time; all zero: not known */
@@ -35,6 +37,13 @@ static void on_changed(void *context, struct hf_dht_node *dht)
 		node->seen = state.seen;
 	if (node->swarm && (is_back || has_moved))
 		hf_swarm_network_changed(node->swarm);
+}
+
+static void on_interfaces_changed(struct hf_interfaces_watch *watch)
+{
+	struct hf_swarm_node *node = HF_CONTAINER_OF(watch, struct hf_swarm_node, interfaces);
+	hf_dht_node_network_changed(node->dht);
+	hf_swarm_network_changed(node->swarm);
 }
 
 static void on_woke(void *context, struct hf_dht_node *dht)
@@ -105,6 +114,10 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 		struct hf_swarm_metrics_sources sources = {.dht = node->dht, .connector = node->connector, .swarm = node->swarm};
 		r = hf_swarm_metrics_new(&node->metrics, options.metrics, &sources);
 	}
+	if (r == HF_OK) {
+		node->interfaces = (struct hf_interfaces_watch){.list = options.interfaces, .changed = on_interfaces_changed};
+		hf_interfaces_watch_start(&node->interfaces, host);
+	}
 	if (r < 0)
 		hf_swarm_node_free(node);
 	else
@@ -126,6 +139,7 @@ void hf_swarm_node_free(struct hf_swarm_node *node)
 {
 	if (!node)
 		return;
+	hf_interfaces_watch_stop(&node->interfaces);
 	hf_swarm_metrics_free(node->metrics);
 	hf_swarm_free(node->swarm);
 	hf_dht_connector_free(node->connector);

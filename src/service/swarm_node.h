@@ -1,4 +1,8 @@
 /* swarm_node: a process's place in the swarm: UDX on the loop's sockets, a node of the DHT, a connector and Hyperswarm on it.
+ *
+ * It comes back by itself: when the machine has other addresses than before, when others see it at another one, when somebody answers
+ * again after nobody did, and when the machine slept, connections show whether they live, the network is told where we are now, and topics
+ * and peers are looked for anew.
  */
 #ifndef HF_SERVICE_SWARM_NODE_H
 #define HF_SERVICE_SWARM_NODE_H
@@ -19,6 +23,7 @@ struct hf_swarm_node_options {
 	const struct hf_swarm_bootstrap *bootstrap; /* none in it: nobody is asked, others may come */
 	struct hf_address bind;             /* all zero: any address, a port of the DHT's if one is free */
 	const struct hf_peer_socket_options *socket; /* of each connection; see hf_swarm_options */
+	size_t (*interfaces)(struct hf_address *out, size_t count_max); /* of the machine; NULL: hf_interfaces_ipv4 */
 	struct hf_metrics *metrics; /* may be NULL */
 	const uint8_t *relay; /* the key of a blind relay for where no direct way can be found; copied; NULL: none */
 };

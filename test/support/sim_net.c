@@ -329,18 +329,39 @@ static void env_random(struct hf_env *env, void *out, size_t length)
 		bytes[i] = (uint8_t)draw(env->context);
 }
 
-struct hf_udp_host *sim_net_host(struct sim_net *net, const char *ip)
+static void set_ip(struct sim_host *host, const char *ip)
 {
 	char text[HF_ADDRESS_TEXT_BYTES];
 	struct hf_address address;
-	struct sim_host *host = calloc(1, sizeof *host);
-	assert(host && strlen(ip) < sizeof text - 2);
+	assert(strlen(ip) < sizeof text - 2);
 	strcpy(text, ip);
 	strcat(text, ":0");
 	int code = hf_address_parse(text, &address, NULL);
 	assert(code == HF_OK);
 	(void)code;
 	memcpy(host->ip, address.ip, sizeof host->ip);
+}
+
+void sim_net_move(struct hf_udp_host *host, const char *ip)
+{
+	struct sim_host *h = to_sim_host(host);
+	set_ip(h, ip);
+	for (struct sim_udp *u = h->net->sockets; u; u = u->next) {
+		if (u->host != h || u->is_closed)
+			continue;
+		hf_u64_map_remove(&h->net->by_address, key_of(&u->udp.address));
+		memcpy(u->udp.address.ip, h->ip, sizeof h->ip);
+		uint64_t *place = hf_u64_map_put(&h->net->by_address, key_of(&u->udp.address));
+		assert(place);
+		*place = (uintptr_t)u;
+	}
+}
+
+struct hf_udp_host *sim_net_host(struct sim_net *net, const char *ip)
+{
+	struct sim_host *host = calloc(1, sizeof *host);
+	assert(host);
+	set_ip(host, ip);
 	host->env = (struct hf_env){
 		.context = net, .monotonic_us = env_monotonic_us, .wall_ms = env_wall_ms, .random = env_random};
 	host->host = (struct hf_udp_host){&host_ops, &host->env};
@@ -414,6 +435,11 @@ void sim_net_run(struct sim_net *net, uint64_t until_us, const bool *stop)
 	}
 	if (until_us != UINT64_MAX && (!stop || !*stop) && START_US + until_us > net->now_us)
 		net->now_us = START_US + until_us;
+}
+
+void sim_net_jump(struct sim_net *net, uint64_t us)
+{
+	net->now_us += us;
 }
 
 uint64_t sim_net_now_us(const struct sim_net *net)

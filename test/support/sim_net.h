@@ -32,6 +32,10 @@ void sim_net_free(struct sim_net *net); /* sockets are closed before (asserted) 
 /* A machine with that IPv4 address, such as "10.0.0.1"; it goes with the network. Sockets bound to 0.0.0.0 have its address. */
 struct hf_udp_host *sim_net_host(struct sim_net *net, const char *ip);
 void sim_net_set_link(struct hf_udp_host *host, const struct sim_link *link);
+/* The machine's address is another from now on, that of its sockets, too; what is on its way to the old one is lost. */
+void sim_net_move(struct hf_udp_host *host, const char *ip);
+/* All clocks stand so much later at once, with nothing done in between: what is due by then happens late, as after a sleep. */
+void sim_net_jump(struct sim_net *net, uint64_t us);
 /* Runs until nothing is left to happen, or `until_us` (virtual, since the beginning), or *stop becomes true (stop may be NULL). */
 void sim_net_run(struct sim_net *net, uint64_t until_us, const bool *stop);
 uint64_t sim_net_now_us(const struct sim_net *net);

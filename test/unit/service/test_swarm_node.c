@@ -1,4 +1,5 @@
-/* A process's place in the swarm, on a simulated network: what it tells of itself as metrics. */
+/* A process's place in the swarm, on a simulated network: what it tells of itself as metrics, and how it comes back after what may
+ * befall a machine. */
 #include "../peer/dht_fixture.h"
 
 #include <string.h>
@@ -7,6 +8,8 @@
 #include "service/swarm_node.h"
 
 #define NETWORK 5 /* nodes of the DHT that are always there */
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
 
 static const uint8_t topic[32] = {7, 7, 7};
 
@@ -40,6 +43,21 @@ static void on_closed(void *context, struct hf_peer_socket *socket, int code, co
 	p->socket = p->socket == socket ? NULL : p->socket;
 }
 
+/* What peer 0's machine has for addresses. */
+static struct hf_address interface_now;
+
+static size_t list_interfaces(struct hf_address *out, size_t count_max)
+{
+	assert_true(count_max > 0);
+	out[0] = interface_now;
+	return 1;
+}
+
+static size_t list_none(struct hf_address *out, size_t count_max)
+{
+	return 0;
+}
+
 static void begin_peer(struct world *w, unsigned at)
 {
 	static const struct hf_peer_socket_events events = {.opened = on_opened, .closed = on_closed};
@@ -57,13 +75,14 @@ static void begin_peer(struct world *w, unsigned at)
 	hf_sign_keypair_from_seed(key, secret, seed);
 	struct hf_peer_socket_options socket = {.size = sizeof socket, .secret_stream_pool = p->pool, .events = &events, .context = p};
 	struct hf_swarm_node_options options = {.size = sizeof options, .host = p->host, .static_secret = secret, .bootstrap = &bootstrap,
-		.socket = &socket, .metrics = p->metrics};
+		.socket = &socket, .interfaces = at == 0 ? list_interfaces : list_none, .metrics = p->metrics};
 	assert_int_equal(hf_swarm_node_new(&p->node, &options, NULL), HF_OK);
 }
 
 static void begin(struct world *w)
 {
 	*w = (struct world){0};
+	assert_int_equal(hf_address_parse("20.0.1.1:0", &interface_now, NULL), HF_OK);
 	begin_network(&w->f, NETWORK);
 	begin_peer(w, 0);
 	begin_peer(w, 1);
@@ -187,12 +206,175 @@ static void test_metrics_leave_the_registry_with_the_node(void **state)
 	hf_metrics_free(metrics);
 }
 
+/* ---- What may befall a machine ---- */
+
+static bool are_connected(struct world *w)
+{
+	return w->peers[0].socket && w->peers[1].socket;
+}
+
+static void meet(struct world *w)
+{
+	begin(w);
+	join(&w->peers[0], HF_SWARM_SERVER);
+	run_for(&w->f, 10 * SECOND);
+	join(&w->peers[1], HF_SWARM_CLIENT);
+	run_for(&w->f, 10 * SECOND);
+	assert_true(are_connected(w));
+}
+
+/* Seconds until both are connected, with a connection of their own to each other; fails after `most`. */
+static unsigned expect_connected_within(struct world *w, unsigned most)
+{
+	unsigned seconds = 0, opened = w->peers[0].opened;
+
+	for (; seconds < most && !(are_connected(w) && w->peers[0].opened > opened); seconds++)
+		run_for(&w->f, SECOND);
+	if (seconds == most)
+		print_message("not connected: opened %u and %u, closed %u and %u\n", w->peers[0].opened, w->peers[1].opened,
+			w->peers[0].closed, w->peers[1].closed);
+	assert_true(seconds < most);
+	run_for(&w->f, 30 * SECOND);
+	assert_true(are_connected(w));
+	assert_int_equal(w->peers[0].opened - w->peers[0].closed, 1);
+	assert_int_equal(w->peers[1].opened - w->peers[1].closed, 1);
+	return seconds;
+}
+
+static void cut(struct world *w, bool is_cut)
+{
+	for (unsigned i = 0; i < 2; i++)
+		sim_net_set_link(w->peers[i].host, &(struct sim_link){.delay_us = 5000, .is_cut = is_cut});
+}
+
+static void test_other_addresses_of_the_machine_are_told_to_the_network(void **state)
+{
+	static const char announces[] = "holdfast_dht_requests_total{command=\"announce\",outcome=\"answered\"}";
+	struct world w;
+	struct peer *a = &w.peers[0];
+
+	meet(&w);
+	long long before = metric(a, announces);
+	run_for(&w.f, 20 * SECOND);
+	assert_int_equal(metric(a, announces), before);
+	assert_int_equal(hf_address_parse("20.0.1.77:0", &interface_now, NULL), HF_OK);
+	run_for(&w.f, 20 * SECOND);
+	assert_true(metric(a, announces) >= before + 6); /* the server's and the topic's */
+	assert_true(are_connected(&w)); /* it works still, so it stays */
+	assert_int_equal(a->opened, 1);
+	end(&w);
+}
+
+static void test_a_machine_that_moves_is_found_where_it_is(void **state)
+{
+	struct world w;
+
+	for (unsigned mover = 0; mover < 2; mover++) {
+		meet(&w);
+		sim_net_move(w.peers[mover].host, "20.0.1.77");
+		if (mover == 0)
+			assert_int_equal(hf_address_parse("20.0.1.77:0", &interface_now, NULL), HF_OK);
+		print_message("another address, side %u: connected again in %u s\n", mover, expect_connected_within(&w, 90));
+		end(&w);
+	}
+}
+
+static void test_a_machine_that_only_others_see_move_is_found_where_it_is(void **state)
+{
+	struct world w;
+
+	meet(&w);
+	sim_net_move(w.peers[0].host, "20.0.1.77"); /* the router's address is another, the machine's is not */
+	print_message("another address of the router: connected again in %u s\n", expect_connected_within(&w, 180));
+	end(&w);
+}
+
+static void test_a_link_that_was_down_for_a_minute_or_an_hour_comes_back(void **state)
+{
+	struct world w;
+
+	for (unsigned minutes = 1; minutes <= 60; minutes *= 60) {
+		meet(&w);
+		cut(&w, true);
+		run_for(&w.f, minutes * MINUTE);
+		assert_false(are_connected(&w));
+		assert_int_equal(metric(&w.peers[0], "holdfast_dht_online"), 0);
+		cut(&w, false);
+		print_message("down for %u min: connected again in %u s\n", minutes, expect_connected_within(&w, 60));
+		assert_int_equal(metric(&w.peers[0], "holdfast_dht_online"), 1);
+		end(&w);
+	}
+}
+
+static int64_t jumped_ms;
+
+static uint64_t jumping_wall_ms(struct hf_env *env)
+{
+	return UINT64_C(1700000000000) + env->monotonic_us(env) / 1000 + (uint64_t)jumped_ms;
+}
+
+static void test_a_wall_clock_that_is_set_an_hour_either_way_breaks_nothing(void **state)
+{
+	struct world w;
+
+	meet(&w);
+	for (unsigned i = 0; i < 2; i++)
+		w.peers[i].host->env->wall_ms = jumping_wall_ms;
+	for (int64_t to_ms = -3600 * 1000; to_ms <= 3600 * 1000; to_ms += 3600 * 1000) {
+		jumped_ms = to_ms;
+		run_for(&w.f, 2 * MINUTE);
+		assert_true(are_connected(&w));
+	}
+	assert_int_equal(w.peers[0].opened, 1);
+	jumped_ms = 0;
+	end(&w);
+}
+
+static void test_an_hour_that_passes_at_once_ends_in_a_connection(void **state)
+{
+	struct world w;
+
+	for (unsigned hours = 1; hours <= 2; hours++) {
+		meet(&w);
+		sim_net_jump(w.f.net, hours * HOUR);
+		w.f.now_us += hours * HOUR;
+		run_for(&w.f, 2 * MINUTE);
+		assert_true(are_connected(&w));
+		assert_true(metric(&w.peers[0], "holdfast_dht_nodes") > 0);
+		end(&w);
+	}
+}
+
+/* As the others see it, and as it sees itself when it wakes. */
+static void test_a_machine_that_sleeps_for_an_hour_comes_back(void **state)
+{
+	struct world w;
+
+	meet(&w);
+	cut(&w, true);
+	run_for(&w.f, 20 * SECOND);
+	for (unsigned i = 0; i < 2; i++)
+		w.peers[i].host->env->wall_ms = jumping_wall_ms; /* its other clock stands still while it sleeps */
+	jumped_ms = 3600 * 1000;
+	cut(&w, false);
+	print_message("slept: connected again in %u s\n", expect_connected_within(&w, 60));
+	jumped_ms = 0;
+	end(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_metrics_tell_of_the_dht_of_streams_and_of_the_swarm),
 		cmocka_unit_test(test_what_is_dropped_is_counted_by_its_reason),
 		cmocka_unit_test(test_metrics_leave_the_registry_with_the_node),
+		cmocka_unit_test(test_other_addresses_of_the_machine_are_told_to_the_network),
+		cmocka_unit_test(test_a_machine_that_moves_is_found_where_it_is),
+		cmocka_unit_test(test_a_machine_that_only_others_see_move_is_found_where_it_is),
+		cmocka_unit_test(test_a_link_that_was_down_for_a_minute_or_an_hour_comes_back),
+		cmocka_unit_test(test_a_wall_clock_that_is_set_an_hour_either_way_breaks_nothing),
+		cmocka_unit_test(test_an_hour_that_passes_at_once_ends_in_a_connection),
+		cmocka_unit_test(test_a_machine_that_sleeps_for_an_hour_comes_back),
 	};
 
 	if (hf_crypto_init() < 0)
