@@ -123,7 +123,7 @@ static int set_options(struct hf_dispatcher *d, const struct hf_dispatcher_optio
 	if (error)
 		return error;
 	o->peer_count_max = o->peer_count_max ? o->peer_count_max : 16384;
-	o->in_flight_max = o->in_flight_max ? o->in_flight_max : 32;
+	o->in_flight_max = o->in_flight_max ? o->in_flight_max : 256;
 	o->waiting_max = o->waiting_max ? o->waiting_max : 4096;
 	o->waiting_per_flow_max = o->waiting_per_flow_max ? o->waiting_per_flow_max : 64;
 	o->wait_us = o->wait_us ? o->wait_us : 5000000;

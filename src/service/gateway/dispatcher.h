@@ -50,7 +50,7 @@ struct hf_dispatch_policy {
 /* Weights of the policy that is used when none is given: latency, work under way, failures and lag in one sum. 0: what is in brackets. */
 struct hf_dispatch_weights {
 	uint64_t prior_latency_us;     /* what a peer without samples is taken for [20 ms] */
-	uint64_t in_flight_us;         /* for each unit under way [2 ms] */
+	uint64_t in_flight_us;         /* for each unit under way [500 us] */
 	uint64_t session_us;           /* for each open session [50 us] */
 	uint64_t failure_us;           /* at a failure rate of one, in proportion below [500 ms] */
 	uint64_t lag_us;               /* for each block behind [100 us] */
@@ -101,7 +101,7 @@ struct hf_dispatcher_options {
 	struct hf_dispatch_weights weights;       /* for the policy when none is given */
 	uint64_t seed;                            /* decides between equals, and about samples */
 	uint32_t peer_count_max;                  /* 0: 16,384 */
-	uint32_t in_flight_max;                   /* weight under way at one peer; 0: 32 */
+	uint32_t in_flight_max;                   /* weight under way at one peer; 0: 256 */
 	uint32_t waiting_max;                     /* jobs; 0: 4,096 */
 	uint32_t waiting_per_flow_max;            /* 0: 64 */
 	uint64_t wait_us;                         /* how long a job may wait; 0: 5 s */

@@ -10,7 +10,7 @@ static void put_default(uint64_t *value, uint64_t otherwise)
 void hf_dispatch_weights_default(struct hf_dispatch_weights *w)
 {
 	put_default(&w->prior_latency_us, 20000);
-	put_default(&w->in_flight_us, 2000);
+	put_default(&w->in_flight_us, 500);
 	put_default(&w->session_us, 50);
 	put_default(&w->failure_us, 500000);
 	put_default(&w->lag_us, 100);

@@ -1,0 +1,633 @@
+/* The front with clients on sockets and workers that the test plays: who is let in, what goes where, and what a client notices when a
+ * worker fails. */
+#include "front_fixture.h"
+
+#define RELAY "/npub1x/myRelay"
+#define TOKEN "?a=b&token=good%2Btoken.1"
+#define EVENT "[\"EVENT\",{\"id\":\"00000001%056d\",\"pubkey\":\"x\",\"created_at\":5,\"content\":\"published\"}]"
+
+static uint64_t now_s(struct door *d)
+{
+	return hf_env_wall_ms(&d->net.env) / 1000;
+}
+
+/* ---- The door ---- */
+
+static void test_who_may_not_come_in_hears_why(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	expect_close(&d, "/", "", 4404, "Invalid relay key");
+	expect_close(&d, "/nobodys", "", 4404, "Relay not registered");
+	expect_close(&d, RELAY "?token=bad", "", 4403, "Invalid token");
+	record.requires_auth = true;
+	expect_close(&d, RELAY, "Authorization: Bearer bad\r\n", 4403, "Invalid token");
+	go(&d, 0);
+	expect_close(&d, RELAY TOKEN, "", 1013, "No peers available");
+	assert_int_equal(stream_count, 0);
+	struct hf_front_stats stats;
+	hf_front_stats(d.front, &stats);
+	assert_int_equal(stats.session_count, 0);
+	close_door(&d);
+}
+
+static void test_without_tokens_a_closed_relay_is_not_configured(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	hf_front_free(d.front);
+	struct hf_front_options options = {.size = sizeof options, .loop = d.net.loop, .workers = (struct hf_workers *)(void *)&d,
+		.registry = (struct hf_registry *)(void *)&d};
+	assert_int_equal(hf_front_new(&d.front, &options), HF_OK);
+	record.requires_auth = true;
+	expect_close(&d, RELAY, "", 1011, "Gateway not configured");
+	close_door(&d);
+}
+
+static void test_a_token_comes_in_three_ways(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	record.requires_auth = true;
+	int fds[3];
+	fds[0] = dial_websocket(&d.net, RELAY TOKEN, "");
+	fds[1] = dial_websocket(&d.net, RELAY, "Authorization: Bearer good+token.1\r\n");
+	fds[2] = dial_websocket(&d.net, RELAY, "");
+	assert_int_equal(stream_count, 2);
+	say_message(&d, fds[2], "[\"AUTH-TOKEN\",\"good+token.1\"]");
+	assert_int_equal(stream_count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_string_equal(streams[i].auth_token, "workers-own");
+		assert_string_equal(streams[i].relay_key, "aabb");
+		assert_string_equal(streams[i].path, RELAY);
+		close(fds[i]);
+	}
+	turn(&d.net, 20);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(streams[i].is_closed);
+	close_door(&d);
+}
+
+static void test_a_first_message_without_a_token_ends_the_session(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){.token_timeout_ms = 100});
+	record.requires_auth = true;
+	int fd = dial_websocket(&d.net, RELAY, "");
+	say_frame(&d.net, fd, 0x81, "[\"REQ\",\"s\",{}]", 14);
+	expect(&d.net, fd, "Token required");
+	close(fd);
+	fd = dial_websocket(&d.net, RELAY, "");
+	say_frame(&d.net, fd, 0x81, "[\"AUTH-TOKEN\",\"bad\"]", 20);
+	expect(&d.net, fd, "Invalid token");
+	close(fd);
+	fd = dial_websocket(&d.net, RELAY, "");
+	expect(&d.net, fd, "Token required"); /* in time */
+	close(fd);
+	assert_int_equal(stream_count, 0);
+	close_door(&d);
+}
+
+static void test_a_revoked_token_closes_the_sockets_that_hold_it(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY TOKEN, ""), other = dial_websocket(&d.net, RELAY, "");
+	struct hf_token_claims claims = {.id = {7}};
+	token_events.revoked(token_events.context, &claims, "left", HF_SLICE_LITERAL("[\"TOKEN\",\"REVOKED\",{\"signature\":\"x\"}]"));
+	char *heard = hear_for(&d, fd, 50);
+	assert_true(strstr(heard, "[\"TOKEN\",\"REVOKED\",{\"signature\":\"x\"}]") < strstr(heard, "Token revoked"));
+	free(heard);
+	assert_int_equal(streams[0].close_code, HF_RELAY_STREAM_REVOKED);
+	assert_false(streams[1].is_closed);
+	registry_events.removed(registry_events.context, "aabb");
+	expect(&d.net, other, "Relay not registered");
+	close(fd);
+	close(other);
+	close_door(&d);
+}
+
+static void test_a_session_ends_with_its_token_unless_it_shows_another(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	token_expires_ms = hf_env_wall_ms(&d.net.env) + 150;
+	int fd = dial_websocket(&d.net, RELAY TOKEN, ""), longer = dial_websocket(&d.net, RELAY TOKEN, "");
+	token_expires_ms += 3600000;
+	say_message(&d, longer, "[\"AUTH-TOKEN\",\"good+token.1\"]");
+	expect(&d.net, fd, "Token expired");
+	turn(&d.net, 100);
+	assert_false(streams[1].is_closed);
+	close(fd);
+	close(longer);
+	close_door(&d);
+}
+
+static void test_information_is_said_over_http(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	ask(&d.net, "GET " RELAY " HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/nostr+json\r\n\r\n", "{\"name\":\"My \\\"Relay\\\"\",\"supported_nips\"");
+	ask(&d.net, "GET /nobodys HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", " 404 ");
+	close_door(&d);
+}
+
+/* ---- Both ways ---- */
+
+static void test_messages_go_both_ways(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *s = last_stream();
+	begin_stream(s);
+	say_message(&d, fd, "[\"REQ\",\"s\\u0031\",{\"kinds\":[1]}]");
+	assert_true(was_sent(s, "[\"REQ\",\"s\\u0031\",{\"kinds\":[1]}]\n"));
+	tell_event(s, "s1", 1, 100);
+	tell(s, "[\"EOSE\",\"s1\"]");
+	tell_event(s, "s1", 2, 101);
+	tell_event(s, "other", 3, 101); /* nobody's */
+	tell(s, "[\"TOKEN\",\"REVOKED\",{}]"); /* not a worker's to say */
+	s->events.data(s->context, hf_slice_text("[\"NOTICE\",\"in "), false);
+	s->events.data(s->context, hf_slice_text("pieces\"]"), true);
+	char *heard = hear_for(&d, fd, 50);
+	assert_non_null(strstr(heard, "e1."));
+	assert_non_null(strstr(heard, "[\"EOSE\",\"s1\"]"));
+	assert_non_null(strstr(heard, "e2."));
+	assert_null(strstr(heard, "e3."));
+	assert_null(strstr(heard, "TOKEN"));
+	assert_non_null(strstr(heard, "[\"NOTICE\",\"in pieces\"]"));
+	free(heard);
+	char event[200];
+	snprintf(event, sizeof event, EVENT, 0);
+	say_message(&d, fd, event);
+	assert_true(was_sent(s, "published"));
+	snprintf(event, sizeof event, "[\"OK\",\"00000001%056d\",true,\"\"]", 0);
+	tell(s, event);
+	tell(s, event);
+	heard = hear_for(&d, fd, 50);
+	assert_int_equal(count_of(heard, "\"OK\""), 1);
+	free(heard);
+	say_message(&d, fd, "[\"COUNT\",\"c\",{}]");
+	tell(s, "[\"COUNT\",\"c\",{\"count\":4}]");
+	expect(&d.net, fd, "[\"COUNT\",\"c\",{\"count\":4}]");
+	say_message(&d, fd, "[\"CLOSE\",\"s1\"]");
+	assert_true(was_sent(s, "[\"CLOSE\",\"s1\"]"));
+	tell_event(s, "s1", 4, 101);
+	say_message(&d, fd, "[\"NEG-OPEN\",\"n\"]");
+	assert_true(was_sent(s, "NEG-OPEN"));
+	heard = hear_for(&d, fd, 30);
+	assert_null(strstr(heard, "e4."));
+	free(heard);
+	struct hf_front_stats stats;
+	hf_front_stats(d.front, &stats);
+	assert_int_equal(stats.subscription_count, 0);
+	assert_int_equal(stats.published_count, 1);
+	assert_int_equal(stats.delivered_count, 2);
+	struct hf_dispatcher_stats jobs;
+	hf_dispatcher_stats(hf_front_dispatcher(d.front), &jobs);
+	assert_int_equal(jobs.in_flight_count, 0);
+	assert_int_equal(jobs.outcomes[HF_DISPATCH_OK], 4); /* the opening, REQ, EVENT, COUNT */
+	close(fd);
+	close_door(&d);
+}
+
+static void test_nonsense_is_answered(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){.message_bytes_max = 2000});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	static const char *const said[][2] = {
+		{"{", "Invalid message payload"}, {"{}", "Malformed Nostr frame"}, {"[]", "Malformed Nostr frame"}, {"[1]", "Malformed Nostr frame"},
+		{"[\"EVENT\",\"x\"]", "Invalid EVENT payload"}, {"[\"EVENT\",{\"id\":\"ZZ\"}]", "Invalid EVENT payload"},
+		{"[\"REQ\"]", "REQ frame missing subscription id"}, {"[\"EOSE\",\"x\"]", "Malformed Nostr frame"},
+	};
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+		say_message(&d, fd, said[i][0]);
+		expect(&d.net, fd, said[i][1]);
+	}
+	static char long_one[3000];
+	memset(long_one, ' ', sizeof long_one - 1);
+	say_message(&d, fd, long_one);
+	expect(&d.net, fd, "Invalid message payload");
+	assert_int_equal(last_stream()->sent.length, 0);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_worker_that_takes_nothing_stops_the_client(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *s = last_stream();
+	s->is_full = true;
+	say_message(&d, fd, "[\"REQ\",\"a\",{}]");
+	say_message(&d, fd, "[\"REQ\",\"b\",{}]"); /* lies in the socket */
+	assert_int_equal(s->sent.length, 0);
+	s->is_full = false;
+	s->events.writable(s->context);
+	turn(&d.net, 10);
+	assert_string_equal((hf_buffer_append(&s->sent, "", 1), (char *)s->sent.data), "[\"REQ\",\"a\",{}]\n[\"REQ\",\"b\",{}]\n");
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_client_that_does_not_read_gives_no_credit(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *s = last_stream();
+	begin_stream(s);
+	static char notice[60000];
+	memset(notice, 'n', sizeof notice - 1);
+	memcpy(notice, "[\"NOTICE\",\"", 11);
+	memcpy(notice + sizeof notice - 3, "\"]", 2);
+	size_t told = 0;
+	while (told == s->consumed && told < (64u << 20)) {
+		tell(s, notice);
+		told += sizeof notice - 1;
+		turn(&d.net, 1);
+	}
+	assert_true(told - s->consumed == sizeof notice - 1);
+	char *heard = hear_for(&d, fd, 500);
+	free(heard);
+	assert_int_equal(s->consumed, told);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_too_much_at_once_is_refused_by_name(void **state)
+{
+	struct door d;
+	struct hf_front_options options = {.subscriptions_max = 2};
+	options.limits.per_minute[HF_LIMIT_ADDRESS][HF_LIMIT_PUBLISH] = 6;
+	options.limits.per_minute[HF_LIMIT_KEY][HF_LIMIT_SUBSCRIBE] = 18;
+	open_door(&d, 1, options);
+	int fd = dial_websocket(&d.net, RELAY TOKEN, "");
+	char event[200];
+	snprintf(event, sizeof event, EVENT, 0);
+	say_message(&d, fd, event);
+	event[18] = '2'; /* of the id: another event */
+	say_message(&d, fd, event);
+	expect(&d.net, fd, "false,\"rate-limited: too much at once; try again in ");
+	for (int i = 0; i < 3; i++) {
+		char request[40];
+		snprintf(request, sizeof request, "[\"REQ\",\"r%d\",{}]", i);
+		say_message(&d, fd, request);
+	}
+	expect(&d.net, fd, "[\"CLOSED\",\"r2\",\"error: too many subscriptions\"]");
+	say_message(&d, fd, "[\"REQ\",\"r0\",{}]");
+	expect(&d.net, fd, "[\"CLOSED\",\"r0\",\"rate-limited: ");
+	close(fd);
+	close_door(&d);
+}
+
+/* ---- When workers fail ---- */
+
+static void test_a_subscription_moves_without_a_miss_or_a_repeat(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){.overlap_s = 100});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	uint64_t now = now_s(&d);
+	char since[40], event[200];
+	begin_stream(first);
+	say_message(&d, fd, "[\"REQ\",\"live\",{\"kinds\":[1],\"limit\":10,\"since\":7},{\"limit\":3}]");
+	tell_event(first, "live", 1, now - 1000); /* long ago */
+	tell_event(first, "live", 2, now - 10);
+	tell(first, "[\"EOSE\",\"live\"]");
+	tell_event(first, "live", 3, now);
+	say_message(&d, fd, "[\"REQ\",\"half\",{\"limit\":50}]");
+	tell_event(first, "half", 4, 400);
+	snprintf(event, sizeof event, EVENT, 0);
+	say_message(&d, fd, event);
+	go(&d, first->worker == &workers[0] ? 0 : 1);
+	struct hf_worker_stream *second = last_stream();
+	assert_ptr_not_equal(first->worker, second->worker);
+	begin_stream(second);
+	/* Asked again: the live one from a while ago on, the other one as it was, and the event. */
+	snprintf(since, sizeof since, "\"since\":%llu}", (unsigned long long)(now - 100));
+	assert_true(was_sent(second, "[\"REQ\",\"live\",{\"kinds\":[1],\"since\":"));
+	assert_false(was_sent(second, "limit\":10") || was_sent(second, "limit\":3}"));
+	assert_true(was_sent(second, "[\"REQ\",\"half\",{\"limit\":50}]"));
+	assert_true(was_sent(second, "published"));
+	tell_event(second, "live", 2, now - 10);
+	tell_event(second, "live", 3, now);
+	tell_event(second, "live", 5, now); /* came meanwhile */
+	tell(second, "[\"EOSE\",\"live\"]");
+	tell_event(second, "half", 4, 400);
+	tell_event(second, "half", 6, 300);
+	tell(second, "[\"EOSE\",\"half\"]");
+	tell_event(second, "half", 7, now);
+	snprintf(event, sizeof event, "[\"OK\",\"00000001%056d\",true,\"duplicate:\"]", 0);
+	tell(second, event);
+	char *heard = hear_for(&d, fd, 50);
+	for (unsigned i = 1; i <= 7; i++) {
+		char what[8];
+		snprintf(what, sizeof what, "e%u.", i);
+		assert_int_equal(count_of(heard, what), 1);
+	}
+	assert_int_equal(count_of(heard, "[\"EOSE\",\"live\"]"), 1);
+	assert_int_equal(count_of(heard, "[\"EOSE\",\"half\"]"), 1);
+	assert_int_equal(count_of(heard, "\"OK\""), 1);
+	free(heard);
+	struct hf_front_stats stats;
+	hf_front_stats(d.front, &stats);
+	assert_int_equal(stats.moved_count, 1);
+	assert_int_equal(stats.repeated_count, 3);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_session_waits_for_its_only_worker_to_come_back(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	begin_stream(last_stream());
+	say_message(&d, fd, "[\"REQ\",\"s\",{}]");
+	go(&d, 0);
+	turn(&d.net, 300);
+	assert_int_equal(stream_count, 1);
+	come(&d, 0);
+	assert_int_equal(stream_count, 2);
+	assert_true(was_sent(last_stream(), "[\"REQ\",\"s\",{}]"));
+	close(fd);
+	close_door(&d);
+}
+
+static void test_without_any_worker_subscriptions_are_closed_and_the_socket_stays(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	char event[200];
+	begin_stream(last_stream());
+	say_message(&d, fd, "[\"REQ\",\"s\",{}]");
+	snprintf(event, sizeof event, EVENT, 0);
+	say_message(&d, fd, event);
+	go(&d, 0);
+	char *heard = hear_for(&d, fd, 5600);
+	assert_non_null(strstr(heard, "[\"CLOSED\",\"s\",\"error: no worker of this relay can be reached\"]"));
+	assert_non_null(strstr(heard, "false,\"error: no worker of this relay can be reached\"]"));
+	free(heard);
+	come(&d, 0);
+	assert_int_equal(stream_count, 1); /* nothing is asked */
+	say_message(&d, fd, "[\"REQ\",\"t\",{}]");
+	assert_int_equal(stream_count, 2);
+	assert_true(was_sent(last_stream(), "[\"REQ\",\"t\",{}]"));
+	assert_false(was_sent(last_stream(), "published"));
+	close(fd);
+	close_door(&d);
+}
+
+static void test_what_a_relay_decides_is_passed_on(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *s = last_stream();
+	begin_stream(s);
+	s->is_closed = true;
+	s->events.ended(s->context, HF_ECANCELED, 1001, "going away"); /* the worker's affair */
+	assert_int_equal(stream_count, 2);
+	s = last_stream();
+	begin_stream(s);
+	s->is_closed = true;
+	s->events.ended(s->context, HF_ECANCELED, 4403, "Authentication failed");
+	expect(&d.net, fd, "Authentication failed");
+	assert_int_equal(stream_count, 2);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_worker_that_refuses_is_avoided(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	workers[0].refuses = true;
+	for (int i = 0; i < 12; i++) {
+		int fd = dial_websocket(&d.net, RELAY, "");
+		assert_ptr_equal(last_stream()->worker, &workers[1]);
+		begin_stream(last_stream());
+		close(fd);
+		turn(&d.net, 5);
+	}
+	assert_int_equal(stream_count, 12);
+	close_door(&d);
+}
+
+static void test_a_peer_taken_off_the_record_is_left(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	begin_stream(first);
+	if (first->worker == &workers[0])
+		memcpy(record_peers[0].key, workers[1].key, 32);
+	record.peer_count = 1;
+	registry_events.changed(registry_events.context, &record);
+	assert_true(first->is_closed);
+	assert_int_equal(first->close_code, HF_RELAY_STREAM_REASSIGNED);
+	assert_int_equal(stream_count, 2);
+	close(fd);
+	close_door(&d);
+}
+
+/* ---- Files ---- */
+
+static void answer_file(struct hf_worker_stream *s, int status, const char *length, const char *etag)
+{
+	struct hf_http_field fields[] = {
+		{HF_SLICE_LITERAL("content-type"), HF_SLICE_LITERAL("image/png")},
+		{HF_SLICE_LITERAL("content-length"), hf_slice_text(length)},
+		{HF_SLICE_LITERAL("etag"), hf_slice_text(etag)},
+		{HF_SLICE_LITERAL("set-cookie"), HF_SLICE_LITERAL("a=b")},
+		{HF_SLICE_LITERAL("x-evil"), HF_SLICE_LITERAL("a\r\nB: c")},
+	};
+	s->events.head(s->context, status, fields, sizeof fields / sizeof *fields);
+}
+
+#define HOST "Host: 127.0.0.1\r\n"
+
+static void test_a_file_is_streamed(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial(&d.net);
+	say_text(&d.net, fd, "GET /drive/npub1x:myRelay/a/b%20c.png HTTP/1.1\r\n" HOST "Range: bytes=0-4\r\n\r\n");
+	turn(&d.net, 10);
+	struct hf_worker_stream *s = last_stream();
+	assert_int_equal(s->kind, HF_WORKER_HTTP);
+	assert_string_equal(s->path, "/drive/npub1x:myRelay/a/b%20c.png");
+	assert_string_equal(s->range, "bytes=0-4");
+	answer_file(s, 206, "10", "\"x\"");
+	s->events.data(s->context, HF_SLICE_LITERAL("01234"), false);
+	s->events.data(s->context, HF_SLICE_LITERAL("56789"), false);
+	s->is_closed = true;
+	s->events.ended(s->context, HF_OK, 0, "");
+	char *heard = hear_for(&d, fd, 50);
+	assert_non_null(strstr(heard, "HTTP/1.1 206 "));
+	assert_non_null(strstr(heard, "Content-Type: image/png\r\n"));
+	assert_non_null(strstr(heard, "ETag: \"x\"\r\n"));
+	assert_non_null(strstr(heard, "Cache-Control: public, max-age=300\r\n"));
+	assert_non_null(strstr(heard, "Content-Security-Policy: sandbox"));
+	assert_non_null(strstr(heard, "\r\n\r\n0123456789"));
+	assert_null(strstr(heard, "ookie"));
+	assert_null(strstr(heard, "B: c"));
+	assert_int_equal(s->consumed, 10);
+	free(heard);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_private_files_need_a_token(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	record.is_public = false;
+	ask(&d.net, "GET /drive/npub1x/myRelay/f HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 401 ");
+	ask(&d.net, "GET /drive/npub1x/myRelay/f?token=bad HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 403 ");
+	ask(&d.net, "GET /pfp/f?relay=npub1x%2FmyRelay HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 401 ");
+	ask(&d.net, "GET /pfp/f HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 ");
+	assert_int_equal(stream_count, 0);
+	int fd = dial(&d.net);
+	say_text(&d.net, fd, "GET /drive/npub1x/myRelay/f" TOKEN " HTTP/1.1\r\n" HOST "\r\n");
+	turn(&d.net, 10);
+	assert_string_equal(last_stream()->auth_token, "workers-own");
+	answer_file(last_stream(), 200, "0", "\"x\"");
+	expect(&d.net, fd, "Cache-Control: private, no-cache\r\n");
+	close(fd);
+	close_door(&d);
+}
+
+static void test_another_worker_is_asked_for_a_file_until_one_begins(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = dial(&d.net);
+	say_text(&d.net, fd, "GET /pfp/owner/f HTTP/1.1\r\n" HOST "\r\n");
+	turn(&d.net, 10);
+	assert_string_equal(last_stream()->path, "/pfp/owner/f");
+	answer_file(last_stream(), 500, "0", "");
+	assert_int_equal(stream_count, 2);
+	assert_true(streams[0].is_closed);
+	answer_file(last_stream(), 200, "5", "\"y\"");
+	expect(&d.net, fd, "ETag: \"y\"");
+	/* From then on it is this one's: cut short. */
+	last_stream()->events.data(last_stream()->context, HF_SLICE_LITERAL("ab"), false);
+	go(&d, last_stream()->worker == &workers[0] ? 0 : 1);
+	expect_closed(&d.net, fd);
+	close(fd);
+	assert_int_equal(stream_count, 2);
+	close_door(&d);
+}
+
+static void test_when_no_worker_has_an_answer_the_refusal_says_so(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial(&d.net);
+	say_text(&d.net, fd, "GET /drive/aabb/f HTTP/1.1\r\n" HOST "\r\n");
+	turn(&d.net, 10);
+	answer_file(last_stream(), 502, "0", "");
+	expect(&d.net, fd, "HTTP/1.1 502 ");
+	close(fd);
+	go(&d, 0);
+	ask(&d.net, "GET /drive/aabb/f HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 503 ");
+	ask(&d.net, "GET /drive/nobodys/f HTTP/1.1\r\n" HOST "\r\n", "Relay not registered with gateway");
+	ask(&d.net, "GET /drive/aabb HTTP/1.1\r\n" HOST "\r\n", "HTTP/1.1 404 ");
+	close_door(&d);
+}
+
+static void test_a_reader_of_a_file_that_stops_gives_no_credit_and_may_go(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial(&d.net);
+	say_text(&d.net, fd, "GET /drive/aabb/f HTTP/1.1\r\n" HOST "\r\n");
+	turn(&d.net, 10);
+	struct hf_worker_stream *s = last_stream();
+	s->events.head(s->context, 200, NULL, 0); /* without a length */
+	static uint8_t piece[60000];
+	size_t told = 0;
+	while (told == s->consumed && told < (64u << 20)) {
+		s->events.data(s->context, hf_slice(piece, sizeof piece), false);
+		told += sizeof piece;
+		turn(&d.net, 1);
+	}
+	assert_true(told - s->consumed == sizeof piece);
+	char *heard = hear_for(&d, fd, 300);
+	free(heard);
+	assert_int_equal(s->consumed, told);
+	struct linger hard = {1, 0};
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(fd);
+	turn(&d.net, 50);
+	assert_true(s->is_closed);
+	struct hf_front_stats stats;
+	hf_front_stats(d.front, &stats);
+	assert_int_equal(stats.request_count, 0);
+	close_door(&d);
+}
+
+/* ---- What was seen ---- */
+
+static void test_what_was_seen_is_bounded_and_the_newest_stay(void **state)
+{
+	struct hf_front_seen seen = {0};
+	uint8_t id[32] = {0};
+	for (uint32_t i = 0; i < 40000; i++) {
+		hf_store_be32(id, i);
+		hf_front_seen_note(&seen, id, i, 0);
+	}
+	assert_true(seen.count <= HF_FRONT_SEEN_MAX);
+	assert_false(hf_front_seen_knows(&seen, id));
+	assert_int_equal(hf_front_seen_check(&seen, 5), HF_OK);
+	assert_true(hf_front_seen_knows(&seen, id));
+	hf_store_be32(id, 39999 - HF_FRONT_SEEN_MAX / 2 + 1);
+	assert_true(hf_front_seen_knows(&seen, id));
+	hf_store_be32(id, 5);
+	assert_false(hf_front_seen_knows(&seen, id));
+	hf_front_seen_end_check(&seen);
+	hf_front_seen_trim(&seen, 39999);
+	assert_int_equal(seen.count, 1);
+	hf_front_seen_trim(&seen, 50000);
+	assert_int_equal(hf_front_seen_bytes(&seen), 0);
+	hf_front_seen_free(&seen);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_who_may_not_come_in_hears_why),
+		cmocka_unit_test(test_without_tokens_a_closed_relay_is_not_configured),
+		cmocka_unit_test(test_a_token_comes_in_three_ways),
+		cmocka_unit_test(test_a_first_message_without_a_token_ends_the_session),
+		cmocka_unit_test(test_a_revoked_token_closes_the_sockets_that_hold_it),
+		cmocka_unit_test(test_a_session_ends_with_its_token_unless_it_shows_another),
+		cmocka_unit_test(test_information_is_said_over_http),
+		cmocka_unit_test(test_messages_go_both_ways),
+		cmocka_unit_test(test_nonsense_is_answered),
+		cmocka_unit_test(test_a_worker_that_takes_nothing_stops_the_client),
+		cmocka_unit_test(test_a_client_that_does_not_read_gives_no_credit),
+		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
+		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
+		cmocka_unit_test(test_a_session_waits_for_its_only_worker_to_come_back),
+		cmocka_unit_test(test_without_any_worker_subscriptions_are_closed_and_the_socket_stays),
+		cmocka_unit_test(test_what_a_relay_decides_is_passed_on),
+		cmocka_unit_test(test_a_worker_that_refuses_is_avoided),
+		cmocka_unit_test(test_a_peer_taken_off_the_record_is_left),
+		cmocka_unit_test(test_a_file_is_streamed),
+		cmocka_unit_test(test_private_files_need_a_token),
+		cmocka_unit_test(test_another_worker_is_asked_for_a_file_until_one_begins),
+		cmocka_unit_test(test_when_no_worker_has_an_answer_the_refusal_says_so),
+		cmocka_unit_test(test_a_reader_of_a_file_that_stops_gives_no_credit_and_may_go),
+		cmocka_unit_test(test_what_was_seen_is_bounded_and_the_newest_stay),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
