@@ -173,6 +173,7 @@ static void on_relay_failed(void *context)
 
 	hf_relay_use_free(dial->relay_use);
 	dial->relay_use = NULL;
+	hf_path_relay_lost(dial->path);
 	if (hf_path_is_direct(dial->path))
 		hf_dial_destroy(dial); /* it had only waited for the relay to be of no use */
 	else if (dial->puncher == NULL && !dial->is_pinging && dial->passive.place == 0)

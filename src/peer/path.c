@@ -229,6 +229,12 @@ void hf_path_relayed(struct hf_path *path, const struct hf_udx_path *relay, uint
 	connect_stream(path, relay, relay_id, HF_WAY_RELAYED);
 }
 
+void hf_path_relay_lost(struct hf_path *path)
+{
+	if (path->is_connected && !path->is_direct && !path->is_over)
+		hf_udx_stream_destroy(path->stream);
+}
+
 bool hf_path_take_heard(struct hf_path *path)
 {
 	if (!path->has_heard)

@@ -44,6 +44,8 @@ bool hf_path_take_heard(struct hf_path *path);
 void hf_path_found(struct hf_path *path, void *udx_socket, const struct hf_address *remote, enum hf_way way);
 /* A way over a relay, which knows our stream as relay_id's other side. Only when there is none yet. */
 void hf_path_relayed(struct hf_path *path, const struct hf_udx_path *relay, uint32_t relay_id);
+/* The relay has let go of us, and with that of the streams that it joined: while there is no other way, what runs over it ends soon. */
+void hf_path_relay_lost(struct hf_path *path);
 bool hf_path_is_connected(const struct hf_path *path);
 bool hf_path_is_direct(const struct hf_path *path);
 

@@ -185,7 +185,10 @@ static void on_relay_failed(void *context)
 
 	hf_relay_use_free(handshake->relay_use);
 	handshake->relay_use = NULL;
-	if (handshake->path == NULL || hf_path_is_direct(handshake->path) || hf_path_is_connected(handshake->path))
+	if (handshake->path == NULL)
+		return;
+	hf_path_relay_lost(handshake->path);
+	if (hf_path_is_direct(handshake->path) || hf_path_is_connected(handshake->path))
 		return;
 	if (handshake->puncher == NULL && handshake->timer.place == 0)
 		hf_server_give_up(handshake);

@@ -22,6 +22,8 @@ struct sim_host {
 	struct sim_host *next;
 	uint8_t ip[16];
 	struct sim_link link;
+	bool is_firewalled;
+	struct hf_u64_map asked; /* of a firewall: our port, the other's address and port */
 	uint64_t busy_until_us, last_arrival_us;
 	uint64_t sent_count;
 	uint16_t next_port;
@@ -52,6 +54,7 @@ struct sim_net {
 	struct sim_packet *packets;
 	struct hf_timers timers;
 	struct hf_loop_deferred *deferred_first, **deferred_last;
+	struct sim_host *parted[2];
 	uint64_t now_us, random, trace;
 	struct sim_counters counters;
 };
@@ -94,6 +97,12 @@ static struct sim_udp *find_socket(struct sim_net *net, const struct hf_address 
 	return found ? (struct sim_udp *)(uintptr_t)*found : NULL;
 }
 
+static uint64_t *asked_place(struct sim_host *host, uint16_t port, const struct hf_address *other, bool add)
+{
+	uint64_t key = (uint64_t)port << 48 | key_of(other);
+	return add ? hf_u64_map_put(&host->asked, key) : hf_u64_map_get(&host->asked, key);
+}
+
 static void release_socket(struct sim_udp *u)
 {
 	struct sim_net *net = u->host->net;
@@ -109,6 +118,8 @@ static void arrive(struct hf_timer *timer)
 	struct sim_packet *packet = HF_CONTAINER_OF(timer, struct sim_packet, timer);
 	struct sim_net *net = packet->net;
 	struct sim_udp *u = find_socket(net, &packet->to);
+	if (u && u->host->is_firewalled && !asked_place(u->host, packet->to.port, &packet->from, false))
+		u = NULL;
 	HF_LIST_REMOVE(net->packets, packet);
 	if (u) {
 		struct hf_udp_datagram datagram = {packet->from, packet->data, packet->length};
@@ -150,13 +161,20 @@ static void put_on_its_way(struct sim_udp *u, const struct hf_udp_packet *out, u
 	(void)code;
 }
 
+static bool is_parted(const struct sim_host *from, const struct hf_address *to)
+{
+	const struct sim_net *net = from->net;
+	const struct sim_host *other = from == net->parted[0] ? net->parted[1] : from == net->parted[1] ? net->parted[0] : NULL;
+	return other && memcmp(other->ip, to->ip, sizeof other->ip) == 0;
+}
+
 /* When a packet arrives; 0: it does not. */
-static uint64_t arrival(struct sim_host *host, size_t bytes)
+static uint64_t arrival(struct sim_host *host, const struct hf_address *to, size_t bytes)
 {
 	struct sim_net *net = host->net;
 	const struct sim_link *link = &host->link;
 	uint64_t start_us = host->busy_until_us > net->now_us ? host->busy_until_us : net->now_us;
-	if (link->is_cut || happens(net, link->loss_permille)) {
+	if (link->is_cut || is_parted(host, to) || happens(net, link->loss_permille)) {
 		net->counters.lost++;
 		return 0;
 	}
@@ -202,7 +220,11 @@ static size_t send_packets(struct hf_udp *udp, const struct hf_udp_packet *packe
 			u->refuses_until_us = net->now_us + REFUSED_US;
 			hf_timer_set(&net->timers, &u->writable, u->refuses_until_us);
 		}
-		uint64_t at_us = arrival(u->host, bytes);
+		uint64_t *asked = u->host->is_firewalled ? asked_place(u->host, udp->address.port, &packets[i].address, true) : NULL;
+		assert(asked || !u->host->is_firewalled);
+		if (asked)
+			*asked = 1;
+		uint64_t at_us = arrival(u->host, &packets[i].address, bytes);
 		if (at_us)
 			put_on_its_way(u, &packets[i], at_us);
 		if (at_us && happens(net, u->host->link.duplicate_permille))
@@ -342,6 +364,17 @@ static void set_ip(struct sim_host *host, const char *ip)
 	memcpy(host->ip, address.ip, sizeof host->ip);
 }
 
+void sim_net_firewall(struct hf_udp_host *host)
+{
+	to_sim_host(host)->is_firewalled = true;
+}
+
+void sim_net_part(struct sim_net *net, struct hf_udp_host *one, struct hf_udp_host *other)
+{
+	net->parted[0] = one ? to_sim_host(one) : NULL;
+	net->parted[1] = other ? to_sim_host(other) : NULL;
+}
+
 void sim_net_move(struct hf_udp_host *host, const char *ip)
 {
 	struct sim_host *h = to_sim_host(host);
@@ -403,6 +436,7 @@ void sim_net_free(struct sim_net *net)
 	}
 	while ((host = net->hosts)) {
 		net->hosts = host->next;
+		hf_u64_map_free(&host->asked);
 		free(host);
 	}
 	free(net);

@@ -32,6 +32,11 @@ void sim_net_free(struct sim_net *net); /* sockets are closed before (asserted) 
 /* A machine with that IPv4 address, such as "10.0.0.1"; it goes with the network. Sockets bound to 0.0.0.0 have its address. */
 struct hf_udp_host *sim_net_host(struct sim_net *net, const char *ip);
 void sim_net_set_link(struct hf_udp_host *host, const struct sim_link *link);
+/* From now on the machine gets only what comes from where the same socket has sent to before. */
+void sim_net_firewall(struct hf_udp_host *host);
+/* Two machines that cannot reach each other, as behind NATs that no hole can be punched through: what one sends to the other is lost. One
+ * pair of a network; NULL: none any more. */
+void sim_net_part(struct sim_net *net, struct hf_udp_host *one, struct hf_udp_host *other);
 /* The machine's address is another from now on, that of its sockets, too; what is on its way to the old one is lost. */
 void sim_net_move(struct hf_udp_host *host, const char *ip);
 /* All clocks stand so much later at once, with nothing done in between: what is due by then happens late, as after a sleep. */
