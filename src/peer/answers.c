@@ -92,48 +92,47 @@ static int on_false_proof(struct hf_core_peer *peer, struct hf_peer_request *slo
 	return hf_core_peer_fail(peer, HF_EBADSIG, failure->text[0] != '\0' ? failure->text : "it sent a proof that does not hold");
 }
 
-int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body)
+int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struct hf_replication_data *message)
 {
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_failure failure = {.code = HF_OK};
-	struct hf_replication_data message;
 	struct hf_peer_request *slot;
 	bool grew, was_held;
-	int status = hf_replication_read_data(body, &message);
+	int status;
 
-	if (status != HF_OK)
-		return hf_core_peer_fail(peer, status, "its data message is malformed");
-	if (message.request == 0 && message.proof.has_upgrade && message.proof.upgrade.start == 0 && hf_core_length(shared->core) > 0)
-		return hf_core_peer_on_conflict_data(peer, &message.proof);
-	if (message.request == 0)
-		return hf_core_peer_on_pushed_data(peer, &message.proof);
-	slot = hf_core_peer_answered(peer, message.request);
+	if (read_status != HF_OK)
+		return hf_core_peer_fail(peer, read_status, "its data message is malformed");
+	if (message->request == 0 && message->proof.has_upgrade && message->proof.upgrade.start == 0 && hf_core_length(shared->core) > 0)
+		return hf_core_peer_on_conflict_data(peer, &message->proof);
+	if (message->request == 0)
+		return hf_core_peer_on_pushed_data(peer, &message->proof);
+	slot = hf_core_peer_answered(peer, message->request);
 	if (slot == NULL)
 		return HF_OK;
 	if (slot->is_reorg) {
 		struct hf_peer_request asked = *slot;
 
 		hf_core_peer_finish(peer, slot, true);
-		return hf_core_peer_on_fork_data(peer, &asked, &message.proof);
+		return hf_core_peer_on_fork_data(peer, &asked, &message->proof);
 	}
-	if (!is_what_was_asked(&slot->proof, &message.proof) || message.proof.fork != hf_core_fork(shared->core) ||
-		(message.proof.has_upgrade && message.proof.upgrade.start != hf_core_length(shared->core))) {
+	if (!is_what_was_asked(&slot->proof, &message->proof) || message->proof.fork != hf_core_fork(shared->core) ||
+		(message->proof.has_upgrade && message->proof.upgrade.start != hf_core_length(shared->core))) {
 		hf_core_peer_finish(peer, slot, false);
 		hf_shared_core_schedule(shared);
 		return HF_OK;
 	}
 	peer->answered_ms = shared->replicator->now_ms;
-	was_held = message.proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message.proof.block.index);
-	status = hf_core_put_proof(shared->core, &message.proof, &grew, &failure);
+	was_held = message->proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message->proof.block.index);
+	status = hf_core_put_proof(shared->core, &message->proof, &grew, &failure);
 	switch (status) {
 	case HF_OK:
-		hf_core_peer_took(peer, &message.proof, was_held);
+		hf_core_peer_took(peer, &message->proof, was_held);
 		/* An answer without the block that was asked for is no answer. */
-		if (slot->proof.has_block && !message.proof.has_block)
+		if (slot->proof.has_block && !message->proof.has_block)
 			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 		hf_core_peer_finish(peer, slot, true);
 		peer->unavailable_count = peer->invalid_count = 0;
-		adapt_window(peer, message.proof.block.value.length);
+		adapt_window(peer, message->proof.block.value.length);
 		return HF_OK;
 	case HF_EWAIT:
 		/* Asked for again once what it must be compared with has been read. */

@@ -223,13 +223,21 @@ static int on_open(struct hf_channel *channel, void *context, struct hf_slice ha
 	return HF_OK;
 }
 
+static int on_data(struct hf_core_peer *peer, struct hf_slice body)
+{
+	struct hf_replication_data message;
+	int status = hf_replication_read_data(body, &message);
+
+	return hf_core_peer_on_data(peer, status, &message);
+}
+
 static int on_message(struct hf_channel *channel, void *context, uint32_t type, struct hf_slice body)
 {
 	static int (*const handlers[HF_REPLICATION_TYPES])(struct hf_core_peer *peer, struct hf_slice body) = {
 		[HF_REPLICATION_SYNC] = on_sync,
 		[HF_REPLICATION_REQUEST] = hf_core_peer_on_request,
 		[HF_REPLICATION_CANCEL] = hf_core_peer_on_cancel,
-		[HF_REPLICATION_DATA] = hf_core_peer_on_data,
+		[HF_REPLICATION_DATA] = on_data,
 		[HF_REPLICATION_NO_DATA] = hf_core_peer_on_no_data,
 		[HF_REPLICATION_WANT] = hf_core_peer_on_want,
 		[HF_REPLICATION_UNWANT] = hf_core_peer_on_unwant,
@@ -241,7 +249,11 @@ static int on_message(struct hf_channel *channel, void *context, uint32_t type, 
 
 	(void)channel;
 	peer->heard_ms = peer->shared->replicator->now_ms;
-	return handlers[type](peer, body);
+	if (type == HF_REPLICATION_DATA && hf_core_peer_hold(peer, body))
+		return HF_OK;
+	if (peer->shared->replicator->held.peer == peer)
+		hf_replicator_take_held(peer->shared->replicator);
+	return peer->is_open ? handlers[type](peer, body) : HF_OK;
 }
 
 static void unlink_peer(struct hf_core_peer *peer)
@@ -271,6 +283,10 @@ static void on_close(struct hf_channel *channel, void *context, enum hf_channel_
 	(void)channel;
 	peer->is_open = false;
 	peer->channel = NULL;
+	if (end == HF_CHANNEL_LOCAL)
+		hf_core_peer_drop_held(peer);
+	else if (shared->replicator->held.peer == peer)
+		hf_replicator_take_held(shared->replicator);
 	hf_core_peer_leave_fork(peer);
 	hf_core_peer_drop_requests(peer);
 	unlink_peer(peer);

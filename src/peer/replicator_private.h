@@ -145,6 +145,13 @@ struct hf_replicator_stream {
 	uint32_t question_count;         /* of all its peers */
 };
 
+/* Data messages of one channel that have come and are still to be looked at. */
+struct hf_held_data {
+	struct hf_core_peer *peer;
+	struct hf_buffer bytes; /* their bodies, one behind the other */
+	size_t lengths[HF_LEAVES_TOGETHER], count;
+};
+
 struct hf_replicator {
 	struct hf_replicator_options options;
 	struct hf_corestore *cores;
@@ -156,6 +163,7 @@ struct hf_replicator {
 	bool is_thawing, needs_thaw, is_pending;
 	struct hf_core_peer *closed;
 	uint64_t now_ms;
+	struct hf_held_data held;
 	struct hf_buffer scratch;
 	struct hf_buffer node_scratch;
 	struct hf_compact_writer nowhere; /* what messages of closed channels are written to */
@@ -221,10 +229,17 @@ void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
 void hf_core_peer_schedule(struct hf_core_peer *peer);
 
 /* answers.c */
-int hf_core_peer_on_data(struct hf_core_peer *peer, struct hf_slice body);
+/* read_status: of reading the message. */
+int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struct hf_replication_data *message);
 int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body);
 /* A proof was staged: counts it, and commits. */
 void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, bool was_held);
+
+/* held_data.c */
+/* Takes a data message, copied, to be looked at by the end of this round. False: it is to be looked at now. */
+bool hf_core_peer_hold(struct hf_core_peer *peer, struct hf_slice body);
+void hf_core_peer_drop_held(struct hf_core_peer *peer);
+void hf_replicator_take_held(struct hf_replicator *replicator); /* looks at what is held; its peer may have closed then */
 
 /* download.c */
 void hf_shared_core_check_downloads(struct hf_shared_core *shared);

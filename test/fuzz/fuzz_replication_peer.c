@@ -3,7 +3,7 @@
  * user does. We serve one core and read another, of whose writer there are three histories: the true one, a later fork, and one
  * that it should not have signed. Whatever comes, all blocks and nodes that the reader holds are of one of them.
  * Covers: src/peer/answers.c src/peer/availability.c src/peer/core_peer.c src/peer/download.c src/peer/fetch.c src/peer/fork.c
- * src/peer/replicator.c src/peer/requests.c src/peer/serve.c */
+ * src/peer/held_data.c src/peer/replicator.c src/peer/requests.c src/peer/serve.c */
 #include "forged_remote.h"
 
 #include <stdio.h>

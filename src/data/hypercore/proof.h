@@ -19,7 +19,12 @@ struct hf_proof_request {
 struct hf_proof {
 	uint64_t fork;
 	bool has_block, has_hash, has_seek, has_upgrade, has_manifest;
-	struct { uint64_t index; struct hf_slice value; struct hf_node_list nodes; } block;
+	struct {
+		uint64_t index;
+		struct hf_slice value;
+		const uint8_t *hash; /* the value's hf_leaf_hash, where whoever verifies has computed it before; else NULL */
+		struct hf_node_list nodes;
+	} block;
 	struct { uint64_t index; struct hf_node_list nodes; } hash;
 	struct { uint64_t bytes; struct hf_node_list nodes; } seek;
 	struct {

@@ -61,6 +61,17 @@ static int climb(struct verify *verify, struct hf_tree_node start, struct hf_com
 	return status;
 }
 
+static void leaf_of(struct hf_tree_node *out, const struct hf_proof *proof)
+{
+	if (proof->block.hash == NULL) {
+		hf_tree_leaf(out, proof->block.index, proof->block.value);
+		return;
+	}
+	out->index = 2 * proof->block.index;
+	out->size = proof->block.value.length;
+	memcpy(out->hash, proof->block.hash, sizeof out->hash);
+}
+
 static int verify_parts(struct verify *verify, const struct hf_proof *proof)
 {
 	struct hf_compact_reader at = hf_compact_reader(proof->seek.nodes.encoded);
@@ -74,7 +85,7 @@ static int verify_parts(struct verify *verify, const struct hf_proof *proof)
 	if (proof->has_block) {
 		if (proof->block.index >= HF_TREE_LENGTH_MAX || proof->block.value.length > HF_TREE_BYTES_MAX)
 			return HF_ETOOBIG;
-		hf_tree_leaf(&start, proof->block.index, proof->block.value);
+		leaf_of(&start, proof);
 		return climb(verify, start, hf_compact_reader(proof->block.nodes.encoded));
 	}
 	if (proof->has_hash) {
