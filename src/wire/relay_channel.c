@@ -153,6 +153,7 @@ static void forget_call(struct hf_relay_channel *c, struct call *call)
 
 int hf_relay_channel_answer(struct hf_relay_channel *c, uint64_t number, const struct hf_relay_response *response)
 {
+	const struct hf_slice nothing = {0};
 	struct call *call;
 	int status;
 
@@ -161,8 +162,9 @@ int hf_relay_channel_answer(struct hf_relay_channel *c, uint64_t number, const s
 	call = hf_map_get(&c->calls, key_of(&number));
 	if (call == NULL)
 		return HF_ENOTFOUND;
-	status = response->status < 100 || response->status > 599 ? HF_EINVAL :
-		hf_relay_message_check(hf_slice(NULL, 0), hf_slice(NULL, 0), response->fields, response->field_count, response->body.length);
+	if (response->status < 100 || response->status > 599)
+		return HF_EINVAL;
+	status = hf_relay_message_check(nothing, nothing, response->fields, response->field_count, response->body.length);
 	if (status != HF_OK)
 		return status;
 	uint64_t id = call->id;

@@ -19,7 +19,7 @@ struct hf_relay_json_member {
  * HF_EMALFORMED: no such text, or, unless lenient, one of `read` refused; HF_ETOOBIG: too deep; else what `read` returned. */
 int hf_relay_json_read(struct hf_slice text, const struct hf_relay_json_member *members, size_t count, bool is_lenient, void *out);
 
-/* For `read`; null leaves what is there, as if the member were not. Numbers may have fractions, which are cut off; above max they are max. */
+/* For `read`; null leaves what is there, as if the member were not. Of numbers, fractions are cut off; above max they are max. */
 int hf_relay_json_u32(struct hf_json *in, const struct hf_relay_json_member *member, void *at);
 int hf_relay_json_u64(struct hf_json *in, const struct hf_relay_json_member *member, void *at);
 int hf_relay_json_rate(struct hf_json *in, const struct hf_relay_json_member *member, void *at); /* double, 0 to 1 */

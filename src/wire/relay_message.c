@@ -244,7 +244,13 @@ void hf_relay_message_free(struct hf_relay_message *message)
 
 /* ---- Writing ---- */
 
-int hf_relay_message_check(struct hf_slice method, struct hf_slice path, const struct hf_http_field *fields, size_t count, size_t body_bytes)
+static bool is_text(struct hf_slice text)
+{
+	return hf_utf8_valid(text.data, text.length);
+}
+
+int hf_relay_message_check(struct hf_slice method, struct hf_slice path, const struct hf_http_field *fields, size_t count,
+	size_t body_bytes)
 {
 	size_t bytes = 0;
 
@@ -255,10 +261,10 @@ int hf_relay_message_check(struct hf_slice method, struct hf_slice path, const s
 		bytes += fields[i].name.length + fields[i].value.length;
 		if (bytes > HF_RELAY_CHANNEL_FIELD_BYTES_MAX)
 			return HF_ETOOBIG;
-		if (!hf_utf8_valid(fields[i].name.data, fields[i].name.length) || !hf_utf8_valid(fields[i].value.data, fields[i].value.length))
+		if (!is_text(fields[i].name) || !is_text(fields[i].value))
 			return HF_EINVAL;
 	}
-	return hf_utf8_valid(method.data, method.length) && hf_utf8_valid(path.data, path.length) ? HF_OK : HF_EINVAL;
+	return is_text(method) && is_text(path) ? HF_OK : HF_EINVAL;
 }
 
 static uint8_t *put_decimal(uint8_t *at, uint8_t value)

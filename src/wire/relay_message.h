@@ -17,14 +17,15 @@ struct hf_relay_message {
 	struct hf_buffer text; /* all names and values, unescaped; reserved before, so that it does not move */
 };
 
-/* One message, without the length in front. A body above body_bytes_max is left out, and is_body_too_big set. HF_EMALFORMED, also without an
- * id; HF_ETOOBIG: a text or the fields beyond the limits; HF_ENOMEM. */
+/* One message, without the length in front. A body above body_bytes_max is left out, and is_body_too_big set. HF_EMALFORMED, also
+ * without an id; HF_ETOOBIG: a text or the fields beyond the limits; HF_ENOMEM. */
 int hf_relay_message_read(struct hf_slice json, struct hf_relay_message *message);
 /* Gives large memory back. */
 void hf_relay_message_rest(struct hf_relay_message *message);
 void hf_relay_message_free(struct hf_relay_message *message);
 
-int hf_relay_message_check(struct hf_slice method, struct hf_slice path, const struct hf_http_field *fields, size_t count, size_t body_bytes);
+int hf_relay_message_check(struct hf_slice method, struct hf_slice path, const struct hf_http_field *fields, size_t count,
+	size_t body_bytes);
 /* Append the JSON text. HF_ENOMEM. */
 int hf_relay_message_write_request(struct hf_buffer *out, uint64_t id, const struct hf_relay_request *request);
 int hf_relay_message_write_response(struct hf_buffer *out, uint64_t id, const struct hf_relay_response *response);

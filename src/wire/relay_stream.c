@@ -175,6 +175,11 @@ static bool is_congested(const struct hf_relay_stream *stream)
 	return channel == NULL || hf_protomux_is_congested(hf_channel_mux(channel));
 }
 
+static struct hf_slice part(struct hf_slice bytes, size_t from, size_t length)
+{
+	return bytes.length > 0 ? hf_slice(bytes.data + from, length) : bytes;
+}
+
 /* Sends what credit and mux allow; *done is how much. An empty message needs no credit. */
 static int put_pieces(struct hf_relay_stream *stream, struct hf_slice bytes, bool is_end_of_message, size_t *done)
 {
@@ -188,7 +193,7 @@ static int put_pieces(struct hf_relay_stream *stream, struct hf_slice bytes, boo
 			piece = HF_RELAY_STREAM_DATA_BYTES_MAX;
 		if (is_congested(stream) || (piece == 0 && left > 0))
 			return HF_EWAIT;
-		status = put_data(stream, hf_slice(bytes.data + *done, piece), is_end_of_message && piece == left);
+		status = put_data(stream, part(bytes, *done, piece), is_end_of_message && piece == left);
 		*done += piece;
 	} while (status == HF_OK && *done < bytes.length);
 	return status;
@@ -229,8 +234,8 @@ static void pump(struct hf_relay_stream *stream)
 	if (stream->is_over)
 		return;
 	if (stream->is_pending) {
-		int status = put_pieces(stream, hf_slice(stream->pending.data + stream->pending_at, stream->pending.length - stream->pending_at),
-			stream->pending_ends_message, &done);
+		struct hf_slice left = part(hf_buffer_slice(&stream->pending), stream->pending_at, stream->pending.length - stream->pending_at);
+		int status = put_pieces(stream, left, stream->pending_ends_message, &done);
 
 		if (!stream->is_over) {
 			stream->pending_at += done;
@@ -287,14 +292,14 @@ int hf_relay_stream_send(struct hf_relay_stream *stream, struct hf_slice bytes, 
 	}
 	enter(s);
 	if (now < bytes.length)
-		status = keep(stream, hf_slice(bytes.data + now, bytes.length - now), is_end_of_message);
+		status = keep(stream, part(bytes, now, bytes.length - now), is_end_of_message);
 	if (status == HF_OK) {
 		status = put_pieces(stream, hf_slice(bytes.data, now), is_end_of_message && now == bytes.length, &done);
 		/* It became congested half-way: what is left goes in front of what is kept. */
 		if (status == HF_EWAIT && !stream->is_over) {
 			struct hf_buffer rest = {0};
 
-			status = hf_buffer_append(&rest, bytes.data + done, bytes.length - done);
+			status = hf_buffer_append(&rest, part(bytes, done, 0).data, bytes.length - done);
 			s->pending_bytes += now - done;
 			hf_buffer_free(&stream->pending);
 			stream->pending = rest;

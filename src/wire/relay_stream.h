@@ -17,8 +17,8 @@
  *
  * Codes of a reset from 1000 on are those of WebSocket's close frames, below they are enum hf_relay_stream_code.
  *
- * Callbacks may make any call. A stream lives until `ended` returns, or hf_relay_stream_reset was called for it. A call that sends may end the
- * mux, when the socket is full or there is no memory: then `ended` comes from within it.
+ * Callbacks may make any call. A stream lives until `ended` returns, or hf_relay_stream_reset was called for it. A call that sends may
+ * end the mux, when the socket is full or there is no memory: then `ended` comes from within it.
  */
 #ifndef HF_WIRE_RELAY_STREAM_H
 #define HF_WIRE_RELAY_STREAM_H
@@ -68,15 +68,16 @@ struct hf_relay_stream_events {
 	void (*writable)(void *context, struct hf_relay_stream *stream);
 	/* The remote has sent all; we may go on sending until hf_relay_stream_end. May be NULL. */
 	void (*finished)(void *context, struct hf_relay_stream *stream);
-	/* The last. code: HF_OK both sides have ended; HF_ECANCELED the remote has reset it, with reset_code and reason (borrowed); HF_ECLOSED
-	 * the channel has closed. */
+	/* The last. code: HF_OK both sides have ended; HF_ECANCELED the remote has reset it, with reset_code and reason (borrowed);
+	 * HF_ECLOSED the channel has closed. */
 	void (*ended)(void *context, struct hf_relay_stream *stream, int code, uint32_t reset_code, struct hf_slice reason);
 };
 
 struct hf_relay_streams_events {
 	void (*opened)(void *context, struct hf_relay_streams *streams); /* both sides have; may be NULL */
 	/* The remote has opened a stream: take it with hf_relay_stream_accept in this call, or it is reset with REFUSED. */
-	void (*stream)(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open);
+	void (*stream)(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+		const struct hf_relay_stream_open *open);
 	/* After `ended` of all streams; not after hf_relay_streams_free. May be NULL. */
 	void (*closed)(void *context, struct hf_relay_streams *streams, enum hf_channel_end end);
 };
@@ -106,7 +107,8 @@ HF_API uint64_t hf_relay_stream_id(const struct hf_relay_stream *stream);
 HF_API enum hf_relay_stream_kind hf_relay_stream_kind(const struct hf_relay_stream *stream);
 HF_API struct hf_relay_streams *hf_relay_stream_channel(const struct hf_relay_stream *stream);
 
-/* The answer's head, before any data; once, from the side that accepted. HF_EINVAL: not its turn, or as above; HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM. */
+/* The answer's head, before any data; once, from the side that accepted. HF_EINVAL: not its turn, or as above; HF_ETOOBIG, HF_ECLOSED,
+ * HF_ENOMEM. */
 HF_API int hf_relay_stream_send_head(struct hf_relay_stream *stream, int status, const struct hf_http_field *fields, size_t field_count);
 /* Takes all of bytes (copied as far as it must wait for credit) or nothing: HF_EBUSY while anything of before waits, or the channel is
  * full: `writable` comes; HF_ETOOBIG: SEND_BYTES_MAX; HF_ECLOSED: hf_relay_stream_end was called; HF_ENOMEM. A WebSocket message is one

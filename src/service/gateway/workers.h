@@ -48,7 +48,9 @@ struct hf_workers_events {
 struct hf_workers_options {
 	size_t size; /* sizeof this struct */
 	struct hf_loop *loop;
-	struct hf_swarm *swarm;         /* with the gateway's stable key; whoever owns its sockets passes them on: hf_workers_socket_opened */
+	/* With the gateway's stable key; the owner of its sockets passes them on: hf_workers_socket_opened. NULL: nobody is looked for, and
+	 * every socket that is passed on may become a worker's. */
+	struct hf_swarm *swarm;
 	const uint8_t *public_key;      /* 32 bytes, of that key; copied */
 	struct hf_core_host *cores;     /* the gateway's bee is replicated from here; NULL: no bee */
 	const uint8_t *bee_key;         /* 32 bytes, copied; NULL: no bee */
@@ -127,8 +129,8 @@ struct hf_worker_stream_events {
 	/* Borrowed; hf_worker_stream_consumed gives credit for more. */
 	void (*data)(void *context, struct hf_slice bytes, bool is_end_of_message);
 	void (*writable)(void *context); /* after HF_EBUSY; may be NULL */
-	/* The last; the stream is gone. HF_OK: whole; HF_ECLOSED: the worker went; HF_ETIMEOUT; HF_ECANCELED: the worker has ended it, with a
-	 * close code (0: none) and a reason; HF_ETOOBIG. why: one sentence or the reason, never NULL. */
+	/* The last; the stream is gone. HF_OK: whole; HF_ECLOSED: the worker went; HF_ETIMEOUT; HF_ECANCELED: the worker has ended it, with
+	 * a close code (0: none) and a reason; HF_ETOOBIG. why: one sentence or the reason, never NULL. */
 	void (*ended)(void *context, int code, uint32_t close_code, const char *why);
 };
 
