@@ -6,6 +6,7 @@
 
 #include "service/action_http.h"
 #include "base/list.h"
+#include "service/audit.h"
 #include "service/gateway/internal.h"
 #include "service/metrics_http.h"
 
@@ -75,10 +76,22 @@ static void handle_config(void *context, struct hf_http_exchange *exchange)
 	hf_buffer_free(&out);
 }
 
+/* What an operator did, for the audit log. */
+static void note_act(struct hf_gateway *g, const char *kind, const char *relay)
+{
+	json_t *fields = relay ? json_pack("{s:s}", "relay", relay) : json_object();
+	char *text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
+	hf_audit_write(g->audit, kind, hf_slice_text(text ? text : "{}"));
+	free(text);
+	json_decref(fields);
+}
+
 static void handle_reload(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {0};
-	if (hf_gateway_reload(context, &failure) < 0)
+	bool is_done = hf_gateway_reload(context, &failure) == HF_OK;
+	note_act(context, is_done ? "admin.reload" : "admin.reload-refused", NULL);
+	if (!is_done)
 		hf_action_http_fail(exchange, &failure);
 	else
 		hf_http_respond(exchange, 200, "application/json", HF_SLICE_LITERAL("{\"status\":0}\n"), NULL);
@@ -87,6 +100,7 @@ static void handle_reload(void *context, struct hf_http_exchange *exchange)
 static void handle_drain(void *context, struct hf_http_exchange *exchange)
 {
 	hf_http_respond(exchange, 202, "application/json", HF_SLICE_LITERAL("{\"status\":0}\n"), NULL);
+	note_act(context, "admin.drain", NULL);
 	hf_gateway_drain(context);
 }
 
@@ -139,13 +153,17 @@ static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
 		true));
 }
 
-/* The bee of the relay that is named; answers when there is none. */
-static struct hf_relay_bee *named_bee(struct hf_gateway *g, struct hf_http_exchange *exchange)
+/* The bee of the relay that is named, something to be done to it; answers when there is none. */
+static struct hf_relay_bee *named_bee(struct hf_gateway *g, struct hf_http_exchange *exchange, const char *act)
 {
 	struct hf_relay *relay = named_relay(g, exchange);
 	struct hf_failure failure = {0};
-	if (!relay || hf_relay_bee(relay))
-		return relay ? hf_relay_bee(relay) : NULL;
+	if (!relay)
+		return NULL;
+	if (hf_relay_bee(relay)) {
+		note_act(g, act, hf_relay_instance(relay));
+		return hf_relay_bee(relay);
+	}
 	hf_fail(&failure, HF_ENOTFOUND, "The relay has no bee; it is made with relay.bee = yes.");
 	hf_action_http_fail(exchange, &failure);
 	return NULL;
@@ -153,7 +171,7 @@ static struct hf_relay_bee *named_bee(struct hf_gateway *g, struct hf_http_excha
 
 static void handle_rebuild_bee(void *context, struct hf_http_exchange *exchange)
 {
-	struct hf_relay_bee *bee = named_bee(context, exchange);
+	struct hf_relay_bee *bee = named_bee(context, exchange, "admin.rebuild-bee");
 	if (!bee)
 		return;
 	hf_relay_bee_rebuild(bee);
@@ -162,7 +180,7 @@ static void handle_rebuild_bee(void *context, struct hf_http_exchange *exchange)
 
 static void set_paused(struct hf_gateway *g, struct hf_http_exchange *exchange, bool is_paused)
 {
-	struct hf_relay_bee *bee = named_bee(g, exchange);
+	struct hf_relay_bee *bee = named_bee(g, exchange, is_paused ? "admin.pause" : "admin.resume");
 	if (!bee)
 		return;
 	hf_relay_bee_pause(bee, is_paused);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "service/core_metrics.h"
+#include "service/gateway/workers.h"
 #include "service/swarm_node.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
@@ -34,8 +35,18 @@ static bool may_serve(void *context, const uint8_t discovery_key[static 32])
 	return false;
 }
 
+static void on_opened(void *context, struct hf_peer_socket *socket)
+{
+	struct hf_gateway *g = context;
+	if (g->workers)
+		hf_workers_socket_opened(g->workers, socket);
+}
+
 static void on_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
 {
+	struct hf_gateway *g = context;
+	if (g->workers)
+		hf_workers_socket_closed(g->workers, socket);
 	char where[HF_ADDRESS_TEXT_BYTES] = "";
 	if (hf_peer_socket_address(socket))
 		hf_address_text(hf_peer_socket_address(socket), true, where);
@@ -50,7 +61,7 @@ int hf_gateway_open_cores(struct hf_gateway *g, struct hf_failure *failure)
 	if (!is_wanted)
 		return HF_OK;
 	struct hf_core_host_options options = {.size = sizeof options, .loop = g->loop, .store = g->store, .may_serve = may_serve,
-		.closed = on_closed, .context = g, .primary_key = hf_secret_slice(&hf_keys_active(g->keys, HF_KEY_STORE_PRIMARY)->secret)};
+		.opened = on_opened, .closed = on_closed, .context = g, .primary_key = hf_secret_slice(&hf_keys_active(g->keys, HF_KEY_STORE_PRIMARY)->secret)};
 	g->env.executor = g->query; /* reads what is cold */
 	int r = hf_core_host_new(&g->cores, &options, failure);
 	if (r == HF_OK && hf_core_metrics_new(&g->core_metrics, g->metrics, g->cores) < 0)

@@ -56,6 +56,8 @@ static int apply(struct hf_gateway *g, struct hf_config *config, struct hf_failu
 		r = hf_relay_reconfigure(g->relays[changed], &options, failure);
 	}
 	if (r == HF_OK)
+		r = hf_gateway_reconfigure_members(g, config, failure);
+	if (r == HF_OK)
 		return r;
 	hf_gateway_parse_proxies(g, g->config, NULL);
 	while (changed-- > 0) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "service/gateway/internal.h"
+#include "service/gateway/state.h"
 #include "service/swarm_node.h"
 
 #define BEE_BEHIND_MS 10000
@@ -65,6 +66,12 @@ static void look_at_swarm(const struct hf_gateway *g, struct hf_health *health)
 		add(health, "swarm-degraded", "More than half of what is asked of the DHT gets no answer.");
 }
 
+static void look_at_members(const struct hf_gateway *g, struct hf_health *health)
+{
+	if (g->state && !hf_state_is_connected(g->state))
+		add(health, "registrations-offline", "Redis does not answer: what is known stays in force, and nothing can be registered or revoked.");
+}
+
 void hf_gateway_health(const struct hf_gateway *g, struct hf_health *health)
 {
 	*health = (struct hf_health){.is_ready = !g->is_draining};
@@ -73,6 +80,7 @@ void hf_gateway_health(const struct hf_gateway *g, struct hf_health *health)
 	look_at_store(g, health);
 	look_at_relays(g, health);
 	look_at_swarm(g, health);
+	look_at_members(g, health);
 }
 
 static json_t *describe(const struct hf_health *health, bool with_sentences)

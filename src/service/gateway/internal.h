@@ -31,6 +31,14 @@ struct hf_gateway {
 	struct hf_peer_listener *core_listeners[HF_GATEWAY_LISTEN_COUNT_MAX];
 	size_t core_listener_count;
 	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */
+	/* Relays on members' machines; NULL when workers.enabled is not set, tokens also without tokens.enabled. */
+	struct hf_state *state;
+	struct hf_registry *registry;
+	struct hf_tokens *tokens;
+	struct hf_registrar *registrar;
+	struct hf_workers *workers;
+	struct hf_front *front;
+	struct hf_audit *audit;
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
@@ -70,6 +78,17 @@ void hf_gateway_close_peers(struct hf_gateway *gateway);
 void hf_gateway_close_cores(struct hf_gateway *gateway);
 /* The cores that are to be found by others: of each relay its bee. *cursor starts at 0; NULL at the end. */
 const uint8_t *hf_gateway_next_public_core(const struct hf_gateway *gateway, size_t *cursor, uint8_t discovery_key[static 32]);
+
+/* ---- members.c ---- */
+/* After the swarm was joined. */
+int hf_gateway_open_members(struct hf_gateway *gateway, struct hf_failure *failure);
+int hf_gateway_reconfigure_members(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
+/* Answers what waits for a commit, turning the loop; while the servers are there. After it nothing is taken any more. */
+void hf_gateway_settle_members(struct hf_gateway *gateway);
+/* When clients are gone, and before peers are. */
+void hf_gateway_close_members(struct hf_gateway *gateway);
+extern const struct hf_http_route hf_gateway_member_routes[]; /* behind all others */
+extern const size_t hf_gateway_member_route_count;
 
 /* ---- gateway.c ---- */
 int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);

@@ -8,11 +8,13 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "service/action_http.h"
+#include "service/audit.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
 #define WORK_COUNT_MAX 65536
-#define PUBLIC_BODY_BYTES_MAX 4096 /* no route for clients takes one */
+#define PUBLIC_BODY_BYTES_MAX 4096 /* no route for clients takes one, */
+#define REGISTRATION_BODY_BYTES_MAX (256u << 10) /* but those for registrations */
 #define METRICS_CONNECTIONS_MAX 64
 
 /* ---- Routes ---- */
@@ -36,12 +38,15 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 
 static int make_routes(struct hf_gateway *g)
 {
-	g->routes = calloc(1 + g->config->relay_count, sizeof *g->routes);
+	size_t member_count = g->front ? hf_gateway_member_route_count : 0;
+	g->routes = calloc(1 + g->config->relay_count + member_count, sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
+	for (size_t i = 0; i < member_count; i++)
+		g->routes[g->route_count++] = hf_gateway_member_routes[i];
 	return HF_OK;
 }
 
@@ -79,7 +84,7 @@ void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_optio
 		.trusted_proxies = g->proxies, .trusted_proxy_count = g->proxy_count,
 		.connection_count_max = (uint32_t)c->connections_max, .connections_per_address_max = (uint32_t)c->connections_per_address_max,
 		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
-		.body_bytes_max = PUBLIC_BODY_BYTES_MAX,
+		.body_bytes_max = g->registrar ? REGISTRATION_BODY_BYTES_MAX : PUBLIC_BODY_BYTES_MAX,
 		.websocket = {.message_bytes_max = (uint32_t)c->message_bytes_max, .send_queue_bytes_max = (uint32_t)c->send_queue_bytes_max,
 			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate},
 	};
@@ -293,6 +298,8 @@ static int open_ground(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
 	if (r == HF_OK)
 		r = hf_datadir_open_store(&g->directory, g->config, g->metrics, false, &g->store, failure);
+	if (r == HF_OK && (r = hf_audit_open(&g->audit, g->store, &g->env, g->metrics)) < 0)
+		hf_fail(failure, r, "The audit log cannot be opened: %s.", hf_error_text(r));
 	return r;
 }
 
@@ -312,12 +319,12 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 	if (r == HF_OK)
 		r = open_relays(g, failure);
 	if (r == HF_OK)
-		r = open_servers(g, failure);
-	if (r == HF_OK)
-		r = hf_gateway_listen_cores(g, failure);
-	if (r == HF_OK)
 		r = hf_gateway_join_swarm(g, failure);
-	return r;
+	if (r == HF_OK)
+		r = hf_gateway_open_members(g, failure);
+	if (r == HF_OK)
+		r = open_servers(g, failure);
+	return r == HF_OK ? hf_gateway_listen_cores(g, failure) : r;
 }
 
 static bool is_idle(const struct hf_gateway *g)
@@ -334,8 +341,10 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_memory_limit(hf_loop_memory(g->loop), 0, NULL, NULL);
 		hf_memory_unregister(hf_loop_memory(g->loop));
 	}
+	hf_gateway_settle_members(g);
 	if (g->server)
 		hf_http_server_free(g->server);
+	hf_gateway_close_members(g);
 	hf_gateway_close_peers(g);
 	for (size_t i = 0; i < g->relay_count; i++)
 		hf_relay_end(g->relays[i]);
@@ -357,6 +366,7 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_executor_stop(g->verify);
 	for (size_t i = 0; i < g->relay_count; i++)
 		hf_relay_free(g->relays[i]);
+	hf_audit_close(g->audit);
 	if (g->store)
 		hf_store_close(g->store);
 	if (g->loop)

@@ -1,0 +1,399 @@
+/* members: relays on members' own machines: what is known of them, who may use them, the workers that have them, and the door to them. Each
+ * part knows nothing of the others but by its header; here they are joined. */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "codec/hex.h"
+#include "service/gateway/internal.h"
+#include "service/gateway/front.h"
+#include "service/gateway/registrar.h"
+#include "service/gateway/workers.h"
+#include "service/swarm_node.h"
+
+static struct hf_log_module log_module = HF_LOG_MODULE("workers");
+
+#define LATENCY_US_OF_MS 1000
+
+/* What the gateway knows of a connected worker, also after it went while answers are under way. */
+struct member {
+	struct hf_gateway *gateway;
+	struct hf_worker *worker; /* NULL: gone */
+	uint32_t references;      /* the worker's own, and one for each request */
+};
+
+static void member_unref(struct member *member)
+{
+	if (--member->references == 0)
+		free(member);
+}
+
+/* A request on the channel that is answered later. */
+struct call {
+	struct member *member;
+	uint64_t number;
+};
+
+static void answer_call(struct member *member, uint64_t number, int status, struct hf_slice body)
+{
+	static const struct hf_http_field type = {HF_SLICE_LITERAL("content-type"), HF_SLICE_LITERAL("application/json")};
+	struct hf_relay_response response = {.status = status, .fields = &type, .field_count = 1, .body = body};
+	if (member->worker)
+		hf_worker_respond(member->worker, number, &response);
+}
+
+static void on_answer(void *context, int status, struct hf_slice body)
+{
+	struct call *call = context;
+	answer_call(call->member, call->number, status, body);
+	member_unref(call->member);
+	free(call);
+}
+
+/* ---- Requests of workers ---- */
+
+static const struct desk {
+	const char *path;
+	enum hf_registrar_token_request token; /* 0: a registration */
+} desks[] = {
+	{"/gateway/register", 0},
+	{"/gateway/relay-tokens/issue", HF_REGISTRAR_ISSUE},
+	{"/gateway/relay-tokens/refresh", HF_REGISTRAR_REFRESH},
+	{"/gateway/relay-tokens/revoke", HF_REGISTRAR_REVOKE},
+};
+
+static const struct desk *find_desk(struct hf_slice path)
+{
+	for (size_t i = 0; i < sizeof desks / sizeof *desks; i++)
+		if (hf_slice_equal(path, hf_slice_text(desks[i].path)))
+			return &desks[i];
+	return NULL;
+}
+
+static void on_request(void *context, struct hf_worker *worker, uint64_t number, const struct hf_relay_request *request)
+{
+	struct hf_gateway *g = context;
+	struct member *member = hf_worker_context(worker);
+	const struct desk *desk = find_desk(request->path);
+	struct call *call;
+	if (!desk) {
+		answer_call(member, number, 404, HF_SLICE_LITERAL("{\"error\":\"not-found\"}"));
+		return;
+	}
+	if (!hf_slice_equal(request->method, HF_SLICE_LITERAL("POST"))) {
+		answer_call(member, number, 405, HF_SLICE_LITERAL("{\"error\":\"method-not-allowed\"}"));
+		return;
+	}
+	call = g->state ? malloc(sizeof *call) : NULL;
+	if (!call) {
+		answer_call(member, number, 503, g->state ? HF_SLICE_LITERAL("{\"error\":\"out-of-memory\"}") : HF_SLICE_LITERAL("{\"error\":\"ending\"}"));
+		return;
+	}
+	*call = (struct call){member, number};
+	member->references++;
+	if (desk->token)
+		hf_registrar_token(g->registrar, desk->token, request->body, hf_worker_key(worker), on_answer, call);
+	else
+		hf_registrar_register(g->registrar, request->body, hf_worker_key(worker), on_answer, call);
+}
+
+/* ---- Workers come and go ---- */
+
+static void on_connected(void *context, struct hf_worker *worker)
+{
+	struct hf_gateway *g = context;
+	struct member *member = calloc(1, sizeof *member);
+	char key[65] = {0};
+	if (!member) {
+		hf_worker_dismiss(worker, "The gateway is out of memory.");
+		return;
+	}
+	*member = (struct member){.gateway = g, .worker = worker, .references = 1};
+	hf_worker_set_context(worker, member);
+	hf_hex_encode(key, hf_worker_key(worker), 32);
+	hf_log_info(&log_module, "a worker is here", "peer=%s hypertuna=%d", key, hf_worker_is_hypertuna(worker));
+	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), true);
+	hf_front_worker_connected(g->front, hf_worker_key(worker));
+}
+
+static const char *end_text(enum hf_worker_end why)
+{
+	static const char *const texts[] = {[HF_WORKER_GONE] = "gone", [HF_WORKER_UNHEALTHY] = "unhealthy", [HF_WORKER_REPLACED] = "replaced",
+		[HF_WORKER_DISMISSED] = "dismissed", [HF_WORKER_PROTOCOL] = "protocol"};
+	return texts[why];
+}
+
+static void on_gone(void *context, struct hf_worker *worker, enum hf_worker_end why)
+{
+	struct hf_gateway *g = context;
+	struct member *member = hf_worker_context(worker);
+	char key[65] = {0};
+	hf_hex_encode(key, hf_worker_key(worker), 32);
+	hf_log_info(&log_module, "a worker is gone", "peer=%s why=%s", key, end_text(why));
+	if (!member)
+		return;
+	member->worker = NULL;
+	member_unref(member);
+	if (why == HF_WORKER_REPLACED)
+		return;
+	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), false);
+	hf_front_worker_gone(g->front, hf_worker_key(worker), why == HF_WORKER_DISMISSED);
+}
+
+static void on_telemetry(void *context, struct hf_worker *worker, const struct hf_telemetry *t)
+{
+	struct hf_gateway *g = context;
+	struct hf_dispatch_claims claims = {.latency_us = (uint64_t)t->latency_ms * LATENCY_US_OF_MS, .in_flight = t->in_flight_jobs,
+		.failure_permille = (uint32_t)(t->failure_rate * 1000), .lag_blocks = t->bee_lag};
+	hf_front_worker_telemetry(g->front, hf_worker_key(worker), &claims);
+}
+
+static const struct hf_workers_events worker_events = {
+	.connected = on_connected, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
+
+/* ---- Records, tokens ---- */
+
+/* Who is named in a record is dialled: it may have registered over HTTP. */
+static void on_record(void *context, const struct hf_registration *record)
+{
+	struct hf_gateway *g = context;
+	for (size_t i = 0; i < record->peer_count; i++)
+		if (!hf_workers_find(g->workers, record->peers[i].key))
+			hf_workers_want(g->workers, record->peers[i].key);
+}
+
+static void tell_workers(struct hf_gateway *g, const char *relay_key, struct hf_slice frame)
+{
+	const struct hf_registration *record = hf_registry_find(g->registry, hf_slice_text(relay_key));
+	for (size_t i = 0; record && i < record->peer_count; i++) {
+		struct hf_worker *worker = hf_workers_find(g->workers, record->peers[i].key);
+		if (worker)
+			hf_worker_send_frame(worker, frame);
+	}
+}
+
+/* The front has its sockets closed by itself. */
+static void on_revoked(void *context, const struct hf_token_claims *claims, const char *reason, struct hf_slice frame)
+{
+	tell_workers(context, claims->relay_key, frame);
+}
+
+/* ---- What registrations are answered with ---- */
+
+static json_t *describe_dispatcher(const struct hf_config *c)
+{
+	return json_pack("{s:I, s:I, s:I}", "maxConcurrentJobsPerPeer", (json_int_t)c->dispatcher_in_flight_max,
+		"reassignOnLagBlocks", (json_int_t)c->dispatcher_reassign_lag, "circuitBreakerThreshold", (json_int_t)c->dispatcher_failures_max);
+}
+
+static json_t *describe_bee(const struct hf_gateway *g)
+{
+	const struct hf_relay *relay = g->relays[0];
+	struct hf_relay_bee_facts facts;
+	char key[65] = {0}, discovery_key[65] = {0};
+	const char *path = hf_relay_path(relay);
+	if (!hf_relay_bee(relay))
+		return json_null();
+	hf_relay_bee_facts(hf_relay_bee(relay), &facts);
+	hf_hex_encode(key, facts.key, 32);
+	hf_hex_encode(discovery_key, facts.discovery_key, 32);
+	return json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:s, s:[]}", "hyperbeeKey", key, "discoveryKey", discovery_key,
+		"replicationTopic", discovery_key, "defaultTokenTtl", (json_int_t)(g->config->token_ttl_ms / 1000),
+		"tokenRefreshWindowSeconds", (json_int_t)(g->config->token_refresh_window_ms / 1000), "dispatcher", describe_dispatcher(g->config),
+		"gatewayPath", path[0] == '/' ? path + 1 : path, "pathAliases");
+}
+
+static int describe(void *context, struct hf_buffer *out)
+{
+	json_t *bee = describe_bee(context);
+	char *text = bee ? json_dumps(bee, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	int r = text ? hf_buffer_printf(out, ",\"hyperbee\":%s", text) : HF_ENOMEM;
+	free(text);
+	json_decref(bee);
+	return r;
+}
+
+static void bee_info(void *context, struct hf_relay_bee_info *info)
+{
+	const struct hf_gateway *g = context;
+	struct hf_relay_bee_facts facts;
+	*info = (struct hf_relay_bee_info){0};
+	if (!hf_relay_bee(g->relays[0]))
+		return;
+	hf_relay_bee_facts(hf_relay_bee(g->relays[0]), &facts);
+	info->has_key = true;
+	memcpy(info->key, facts.key, 32);
+	memcpy(info->discovery_key, facts.discovery_key, 32);
+	info->length = info->contiguous_length = info->version = facts.version;
+	info->updated_at_ms = hf_env_wall_ms((struct hf_env *)&g->env);
+}
+
+/* ---- Life ---- */
+
+static struct hf_tokens_options token_options(struct hf_gateway *g, const struct hf_config *c)
+{
+	return (struct hf_tokens_options){.size = sizeof(struct hf_tokens_options), .loop = g->loop, .state = g->state, .registry = g->registry,
+		.signing_key = hf_keys_active(g->keys, HF_KEY_GATEWAY_SIGNING)->secret.data, .metrics = g->metrics, .ttl_ms = c->token_ttl_ms,
+		.refresh_window_ms = c->token_refresh_window_ms, .refresh_failures_max = c->token_failures_max,
+		.quarantine_ms = c->token_quarantine_ms};
+}
+
+static struct hf_registrar_options registrar_options(struct hf_gateway *g, const struct hf_config *c)
+{
+	return (struct hf_registrar_options){.size = sizeof(struct hf_registrar_options), .loop = g->loop, .state = g->state,
+		.registry = g->registry, .tokens = g->tokens, .audit = g->audit, .metrics = g->metrics, .secret = c->registration_secret,
+		.allow = c->registration_allow, .is_open = c->registration_open, .is_compatible = c->hypertuna,
+		.gateway_key = hf_keys_active(g->keys, HF_KEY_SWARM)->public_key, .describe = describe, .context = g};
+}
+
+static struct hf_front_options front_options(struct hf_gateway *g, const struct hf_config *c)
+{
+	struct hf_front_options options = {.size = sizeof options, .loop = g->loop, .metrics = g->metrics, .workers = g->workers,
+		.registry = g->registry, .tokens = g->tokens, .session_count_max = (uint32_t)c->front_sessions_max,
+		.subscriptions_max = (uint32_t)c->front_subscriptions_max, .overlap_s = (uint32_t)(c->front_overlap_ms / 1000),
+		.request_timeout_ms = (uint32_t)c->front_answer_timeout_ms, .cache_max_age_s = (uint32_t)(c->front_cache_max_age_ms / 1000)};
+	uint32_t(*per_minute)[HF_LIMIT_ACT_COUNT] = options.limits.per_minute;
+	options.limits.size = sizeof options.limits;
+	per_minute[HF_LIMIT_ADDRESS][HF_LIMIT_PUBLISH] = (uint32_t)c->front_publish_address_max;
+	per_minute[HF_LIMIT_KEY][HF_LIMIT_PUBLISH] = (uint32_t)c->front_publish_key_max;
+	per_minute[HF_LIMIT_PEER][HF_LIMIT_PUBLISH] = (uint32_t)c->front_publish_peer_max;
+	per_minute[HF_LIMIT_ADDRESS][HF_LIMIT_SUBSCRIBE] = (uint32_t)c->front_subscribe_address_max;
+	per_minute[HF_LIMIT_KEY][HF_LIMIT_SUBSCRIBE] = (uint32_t)c->front_subscribe_key_max;
+	per_minute[HF_LIMIT_PEER][HF_LIMIT_SUBSCRIBE] = (uint32_t)c->front_subscribe_peer_max;
+	g->env.random(&g->env, &options.limits.seed, sizeof options.limits.seed);
+	options.dispatcher = (struct hf_dispatcher_options){.size = sizeof options.dispatcher, .metrics = g->metrics,
+		.in_flight_max = (uint32_t)c->dispatcher_in_flight_max, .waiting_max = (uint32_t)c->dispatcher_waiting_max,
+		.wait_us = c->dispatcher_wait_ms * 1000, .run_us = c->front_answer_timeout_ms * 1000,
+		.weights = {.failures_in_a_row_max = (uint32_t)c->dispatcher_failures_max, .open_us = c->dispatcher_open_ms * 1000,
+			.reassign_lag_blocks = c->dispatcher_reassign_lag}};
+	g->env.random(&g->env, &options.dispatcher.seed, sizeof options.dispatcher.seed);
+	return options;
+}
+
+static int open_records(struct hf_gateway *g, struct hf_failure *failure)
+{
+	const struct hf_config *c = g->config;
+	struct hf_state_options state = {.size = sizeof state, .loop = g->loop, .store = g->store, .redis_url = c->registration_redis,
+		.redis_prefix = c->registration_redis_prefix, .metrics = g->metrics};
+	int r = hf_state_open(&g->state, &state, failure);
+	if (r < 0)
+		return r;
+	struct hf_registry_options registry = {.size = sizeof registry, .loop = g->loop, .state = g->state, .metrics = g->metrics,
+		.record_age_ms = c->registration_age_ms};
+	r = hf_registry_new(&g->registry, &registry);
+	if (r < 0)
+		return hf_fail(failure, r, "The registrations cannot be read: %s.", hf_error_text(r));
+	struct hf_tokens_options tokens = token_options(g, c);
+	r = c->tokens ? hf_tokens_new(&g->tokens, &tokens, failure) : HF_OK;
+	struct hf_registrar_options registrar = registrar_options(g, c);
+	return r == HF_OK ? hf_registrar_new(&g->registrar, &registrar, failure) : r;
+}
+
+static int open_workers(struct hf_gateway *g, struct hf_failure *failure)
+{
+	const struct hf_config *c = g->config;
+	struct hf_relay_bee_facts facts;
+	bool has_bee = hf_relay_bee(g->relays[0]) != NULL;
+	if (has_bee)
+		hf_relay_bee_facts(hf_relay_bee(g->relays[0]), &facts);
+	struct hf_workers_options workers = {.size = sizeof workers, .loop = g->loop, .swarm = hf_swarm_node_swarm(g->swarm),
+		.public_key = hf_keys_active(g->keys, HF_KEY_SWARM)->public_key, .cores = g->cores, .bee_key = has_bee ? facts.key : NULL,
+		.bee_info = bee_info, .metrics = g->metrics, .accepts_hypertuna = c->hypertuna, .worker_count_max = (uint32_t)c->workers_max,
+		.stream_count_max = (uint32_t)c->worker_streams_max, .health_interval_ms = (uint32_t)c->worker_health_interval_ms,
+		.request_timeout_ms = (uint32_t)c->worker_request_timeout_ms, .events = &worker_events, .context = g};
+	return hf_workers_new(&g->workers, &workers, failure);
+}
+
+/* Those that were known before are dialled. */
+static int listen_all(struct hf_gateway *g)
+{
+	const struct hf_registry_events records = {.changed = on_record, .context = g};
+	const struct hf_token_events tokens = {.revoked = on_revoked, .context = g};
+	const struct hf_registration *record;
+	size_t cursor = 0;
+	int r = hf_registry_listen(g->registry, &records);
+	if (r == HF_OK && g->tokens)
+		r = hf_tokens_listen(g->tokens, &tokens);
+	while (r == HF_OK && (record = hf_registry_next(g->registry, &cursor)))
+		on_record(g, record);
+	return r;
+}
+
+int hf_gateway_open_members(struct hf_gateway *g, struct hf_failure *failure)
+{
+	if (!g->config->workers)
+		return HF_OK;
+	int r = hf_keyring_ensure(g->keys, &g->directory, "keys", HF_KEY_GATEWAY_SIGNING, failure);
+	if (r == HF_OK)
+		r = open_records(g, failure);
+	if (r == HF_OK)
+		r = open_workers(g, failure);
+	if (r < 0)
+		return r;
+	struct hf_front_options front = front_options(g, g->config);
+	r = hf_front_new(&g->front, &front);
+	if (r == HF_OK)
+		r = listen_all(g);
+	return r < 0 ? hf_fail(failure, r, "The front door cannot be opened: %s.", hf_error_text(r)) : r;
+}
+
+int hf_gateway_reconfigure_members(struct hf_gateway *g, const struct hf_config *config, struct hf_failure *failure)
+{
+	if (!g->front)
+		return HF_OK;
+	struct hf_registrar_options registrar = registrar_options(g, config);
+	int r = hf_registrar_reconfigure(g->registrar, &registrar, failure);
+	if (r < 0)
+		return r;
+	struct hf_tokens_options tokens = token_options(g, config);
+	struct hf_front_options front = front_options(g, config);
+	if (g->tokens)
+		hf_tokens_reconfigure(g->tokens, &tokens);
+	hf_front_reconfigure(g->front, &front);
+	return HF_OK;
+}
+
+void hf_gateway_settle_members(struct hf_gateway *g)
+{
+	hf_state_close(g->state);
+	g->state = NULL;
+}
+
+void hf_gateway_close_members(struct hf_gateway *g)
+{
+	hf_front_free(g->front);
+	hf_workers_free(g->workers);
+	hf_registrar_free(g->registrar);
+	hf_tokens_free(g->tokens);
+	hf_registry_free(g->registry);
+	g->front = NULL;
+	g->workers = NULL;
+	g->registrar = NULL;
+	g->tokens = NULL;
+	g->registry = NULL;
+}
+
+/* ---- Routes ---- */
+
+static void handle_relay(void *context, struct hf_http_exchange *exchange)
+{
+	hf_front_answer(((struct hf_gateway *)context)->front, exchange);
+}
+
+static void handle_drive(void *context, struct hf_http_exchange *exchange)
+{
+	hf_front_answer_drive(((struct hf_gateway *)context)->front, exchange);
+}
+
+static void handle_avatar(void *context, struct hf_http_exchange *exchange)
+{
+	hf_front_answer_avatar(((struct hf_gateway *)context)->front, exchange);
+}
+
+const struct hf_http_route hf_gateway_member_routes[] = {
+	HF_ROUTE("GET", "/drive/*", HF_ACCESS_PUBLIC, handle_drive),
+	HF_ROUTE("GET", "/pfp/*", HF_ACCESS_PUBLIC, handle_avatar),
+	HF_ROUTE("GET", "/*", HF_ACCESS_PUBLIC, handle_relay),
+};
+const size_t hf_gateway_member_route_count = sizeof hf_gateway_member_routes / sizeof *hf_gateway_member_routes;
