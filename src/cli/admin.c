@@ -133,6 +133,58 @@ int hf_cli_admin_status(struct hf_cli *cli)
 	return HF_CLI_OK;
 }
 
+/* ---- Workers ---- */
+
+/* A list in the answer, each entry as facts under its name. */
+static void print_list(const json_t *list, const char *kind, const char *name)
+{
+	size_t i;
+	json_t *entry;
+	json_array_foreach(list, i, entry) {
+		printf("\n%s %s\n", kind, json_string_value(json_object_get(entry, name)));
+		json_object_del(entry, name);
+		hf_terminal_facts(entry);
+	}
+	if (json_array_size(list) == 0)
+		printf("no %s\n", kind);
+}
+
+static int list(struct hf_cli *cli, const char *what, const char *kind, const char *name)
+{
+	struct hf_failure failure = {0};
+	json_t *answer = ask(cli, what, NULL, &failure);
+	if (!answer || cli->json)
+		return show(cli, answer, &failure);
+	print_list(json_object_get(answer, what), kind, name);
+	json_decref(answer);
+	return HF_CLI_OK;
+}
+
+int hf_cli_admin_workers(struct hf_cli *cli)
+{
+	return list(cli, "workers", "worker", "peer");
+}
+
+int hf_cli_admin_registrations(struct hf_cli *cli)
+{
+	return list(cli, "registrations", "relay", "key");
+}
+
+int hf_cli_admin_dispatcher(struct hf_cli *cli)
+{
+	struct hf_failure failure = {0};
+	json_t *answer = ask(cli, "dispatcher", NULL, &failure);
+	if (!answer || cli->json)
+		return show(cli, answer, &failure);
+	puts("jobs");
+	hf_terminal_facts(json_object_get(answer, "jobs"));
+	puts("\nsessions");
+	hf_terminal_facts(json_object_get(answer, "sessions"));
+	print_list(json_object_get(answer, "peers"), "worker", "peer");
+	json_decref(answer);
+	return HF_CLI_OK;
+}
+
 /* ---- What it is told ---- */
 
 static char *relay_body(const struct hf_cli *cli)

@@ -147,6 +147,12 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"admin health", hf_cli_admin_health, "", 0, NULL, true, "Whether a running gateway is well, and what is not and why",
 		"Exit code 1 when it should be sent no clients.\n\n"
 		"  holdfast admin health --data data"},
+	{"admin workers", hf_cli_admin_workers, "", 0, NULL, true, "Which workers are connected, what they have and say of themselves",
+		"  holdfast admin workers --data data"},
+	{"admin registrations", hf_cli_admin_registrations, "", 0, NULL, true, "Which relays of workers are known, and whose they are",
+		"  holdfast admin registrations --data data --json"},
+	{"admin dispatcher", hf_cli_admin_dispatcher, "", 0, NULL, true, "What is under way and waits, and how each worker does",
+		"  holdfast admin dispatcher --data data"},
 	{"admin pause", hf_cli_admin_pause, "", 0, relay_options, true, "Give a relay's bee to no peer for a while",
 		"The relay goes on, and so does its bee; `holdfast relay info` says where it is.\n\n"
 		"  holdfast admin pause --data data --relay main"},

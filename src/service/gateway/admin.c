@@ -30,7 +30,7 @@ static void handle_metrics(void *context, struct hf_http_exchange *exchange)
 	hf_metrics_http_answer(g->metrics, exchange);
 }
 
-static void respond_json(struct hf_http_exchange *exchange, json_t *value)
+void hf_gateway_respond_json(struct hf_http_exchange *exchange, json_t *value)
 {
 	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
 	json_decref(value);
@@ -62,7 +62,7 @@ static void handle_stats(void *context, struct hf_http_exchange *exchange)
 		json_object_set_new(relays, hf_relay_instance(g->relays[i]), relay_facts(g->relays[i]));
 	json_t *body = json_pack("{s:s, s:I, s:b, s:o}", "version", HF_VERSION, "up_ms",
 		(json_int_t)((hf_env_monotonic_us(&g->env) - g->started_us) / 1000), "draining", g->is_draining, "relays", relays);
-	respond_json(exchange, body);
+	hf_gateway_respond_json(exchange, body);
 }
 
 static void handle_config(void *context, struct hf_http_exchange *exchange)
@@ -117,7 +117,7 @@ static void handle_check(void *context, struct hf_http_exchange *exchange)
 	json_t *waiting = json_array();
 	hf_gateway_each_restart(g, config, add_name, waiting);
 	hf_config_free(config);
-	respond_json(exchange, json_pack("{s:o}", "needs_restart", waiting));
+	hf_gateway_respond_json(exchange, json_pack("{s:o}", "needs_restart", waiting));
 }
 
 /* ---- A relay's bee, which is the loop's ---- */
@@ -149,7 +149,7 @@ static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
 		return;
 	if (hf_relay_bee(relay))
 		hf_relay_bee_facts(hf_relay_bee(relay), &facts);
-	respond_json(exchange, hf_action_relay_facts(hf_relay_instance(relay), hf_relay_identity(relay), hf_relay_bee(relay) ? &facts : NULL,
+	hf_gateway_respond_json(exchange, hf_action_relay_facts(hf_relay_instance(relay), hf_relay_identity(relay), hf_relay_bee(relay) ? &facts : NULL,
 		true));
 }
 
@@ -175,7 +175,7 @@ static void handle_rebuild_bee(void *context, struct hf_http_exchange *exchange)
 	if (!bee)
 		return;
 	hf_relay_bee_rebuild(bee);
-	respond_json(exchange, json_pack("{s:b}", "begun", true));
+	hf_gateway_respond_json(exchange, json_pack("{s:b}", "begun", true));
 }
 
 static void set_paused(struct hf_gateway *g, struct hf_http_exchange *exchange, bool is_paused)
@@ -184,7 +184,7 @@ static void set_paused(struct hf_gateway *g, struct hf_http_exchange *exchange, 
 	if (!bee)
 		return;
 	hf_relay_bee_pause(bee, is_paused);
-	respond_json(exchange, json_pack("{s:b}", "paused", is_paused));
+	hf_gateway_respond_json(exchange, json_pack("{s:b}", "paused", is_paused));
 }
 
 static void handle_pause(void *context, struct hf_http_exchange *exchange)
@@ -263,6 +263,9 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/stats", HF_ACCESS_ADMIN, handle_stats),
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("GET", "/admin/health", HF_ACCESS_ADMIN, hf_gateway_handle_admin_health),
+	HF_ROUTE("GET", "/admin/workers", HF_ACCESS_ADMIN, hf_gateway_handle_workers),
+	HF_ROUTE("GET", "/admin/registrations", HF_ACCESS_ADMIN, hf_gateway_handle_registrations),
+	HF_ROUTE("GET", "/admin/dispatcher", HF_ACCESS_ADMIN, hf_gateway_handle_dispatcher),
 	HF_ROUTE("POST", "/admin/check", HF_ACCESS_ADMIN, handle_check),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),

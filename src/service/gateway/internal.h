@@ -2,6 +2,8 @@
 #ifndef HF_SERVICE_GATEWAY_INTERNAL_H
 #define HF_SERVICE_GATEWAY_INTERNAL_H
 
+#include <jansson.h>
+
 #include "net/http_server.h"
 #include "net/memory.h"
 #include "peer/core_host.h"
@@ -112,7 +114,14 @@ void hf_gateway_health(const struct hf_gateway *gateway, struct hf_health *healt
 void hf_gateway_handle_health(void *context, struct hf_http_exchange *exchange);
 void hf_gateway_handle_admin_health(void *context, struct hf_http_exchange *exchange);
 
+/* ---- admin_members.c ---- */
+void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange);
+void hf_gateway_handle_registrations(void *context, struct hf_http_exchange *exchange);
+void hf_gateway_handle_dispatcher(void *context, struct hf_http_exchange *exchange);
+
 /* ---- admin.c ---- */
+/* Takes value; NULL: there was no memory for it. */
+void hf_gateway_respond_json(struct hf_http_exchange *exchange, json_t *value);
 extern const struct hf_http_route hf_gateway_admin_routes[];
 extern const size_t hf_gateway_admin_route_count;
 extern const struct hf_http_route hf_gateway_metrics_route; /* of the listeners for metrics */

@@ -1,0 +1,152 @@
+/* admin_members: what administration is told of workers, their relays, and who does what. */
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "codec/hex.h"
+#include "service/action_http.h"
+#include "service/gateway/front.h"
+#include "service/gateway/internal.h"
+#include "service/gateway/registry.h"
+#include "service/gateway/workers.h"
+
+static json_t *hex_text(const uint8_t *bytes, size_t length)
+{
+	char text[65] = {0};
+	hf_hex_encode(text, bytes, length);
+	return json_string(text);
+}
+
+/* Answers when there are no workers here. */
+static bool has_members(const struct hf_gateway *g, struct hf_http_exchange *exchange)
+{
+	if (g->front)
+		return true;
+	struct hf_failure failure = {0};
+	hf_fail(&failure, HF_ENOTFOUND, "The gateway has no workers; they are let in with workers.enabled = yes.");
+	hf_action_http_fail(exchange, &failure);
+	return false;
+}
+
+/* ---- Workers ---- */
+
+static json_t *relays_of(struct hf_gateway *g, const uint8_t peer[static 32])
+{
+	const struct hf_registration *record;
+	json_t *paths = json_array();
+	size_t cursor = 0;
+	while ((record = hf_registry_next(g->registry, &cursor)))
+		for (size_t i = 0; i < record->peer_count; i++)
+			if (memcmp(record->peers[i].key, peer, 32) == 0)
+				json_array_append_new(paths, json_string(record->path));
+	return paths;
+}
+
+static json_t *telemetry_of(const struct hf_worker *worker)
+{
+	const struct hf_telemetry *t = hf_worker_telemetry(worker);
+	return t ? json_pack("{s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I}", "latency_ms", (json_int_t)t->latency_ms,
+		"in_flight", (json_int_t)t->in_flight_jobs, "queue", (json_int_t)t->queue_depth, "failure_rate", t->failure_rate,
+		"lag_blocks", (json_int_t)t->bee_lag, "hits", (json_int_t)t->bee_served, "misses", (json_int_t)t->bee_fallbacks,
+		"errors", (json_int_t)t->bee_errors, "reported_at", (json_int_t)t->reported_at_ms) : json_null();
+}
+
+void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	struct hf_worker *worker;
+	size_t cursor = 0;
+	if (!has_members(g, exchange))
+		return;
+	json_t *list = json_array();
+	while ((worker = hf_workers_next(g->workers, &cursor)))
+		json_array_append_new(list, json_pack("{s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "peer", hex_text(hf_worker_key(worker), 32),
+			"hypertuna", hf_worker_is_hypertuna(worker), "healthy", hf_worker_is_healthy(worker),
+			"connected_at", (json_int_t)hf_worker_connected_at_ms(worker), "streams", (json_int_t)hf_worker_stream_count(worker),
+			"relays", relays_of(g, hf_worker_key(worker)), "telemetry", telemetry_of(worker)));
+	hf_gateway_respond_json(exchange, json_pack("{s:o}", "workers", list));
+}
+
+/* ---- Registrations ---- */
+
+static json_t *describe_record(const struct hf_registration *record)
+{
+	json_t *peers = json_array(), *aliases = json_array();
+	for (size_t i = 0; i < record->peer_count; i++) {
+		const struct hf_registration_peer *peer = &record->peers[i];
+		json_array_append_new(peers, json_pack("{s:o, s:b, s:b, s:I}", "peer", hex_text(peer->key, 32), "proved", peer->is_proved,
+			"reachable", peer->unreachable_since_ms == 0, "seen_at", (json_int_t)peer->seen_ms));
+	}
+	for (size_t i = 0; i < record->alias_count; i++)
+		json_array_append_new(aliases, json_string(record->aliases[i]));
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:I, s:I}", "key", record->key,
+		"identifier", record->identifier, "path", record->path, "name", record->name, "public", record->is_public,
+		"requires_token", record->requires_auth, "owner_peer", record->has_owner_peer ? hex_text(record->owner_peer, 32) : json_null(),
+		"owner", record->has_owner ? hex_text(record->owner, 32) : json_null(), "principal", record->principal, "peers", peers,
+		"aliases", aliases, "updated_at", (json_int_t)record->updated_ms, "expires_at", (json_int_t)record->expires_ms);
+}
+
+void hf_gateway_handle_registrations(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	const struct hf_registration *record;
+	size_t cursor = 0;
+	if (!has_members(g, exchange))
+		return;
+	json_t *list = json_array();
+	while ((record = hf_registry_next(g->registry, &cursor)))
+		json_array_append_new(list, describe_record(record));
+	hf_gateway_respond_json(exchange, json_pack("{s:o}", "registrations", list));
+}
+
+/* ---- The dispatcher ---- */
+
+static json_t *describe_peer(const struct hf_dispatch_facts *f, uint64_t now_us)
+{
+	uint64_t rest_us = f->breaker == HF_DISPATCH_OPEN && f->retry_us > now_us ? f->retry_us - now_us : 0;
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "peer", hex_text(f->peer, 32),
+		"breaker", hf_dispatch_breaker_name(f->breaker), "rests_ms", (json_int_t)(rest_us / 1000), "score", (json_int_t)f->score,
+		"p50_us", (json_int_t)f->view.latency_p50_us, "p95_us", (json_int_t)f->view.latency_p95_us,
+		"in_flight", (json_int_t)f->view.in_flight, "sessions", (json_int_t)f->view.session_count,
+		"failure_permille", (json_int_t)f->view.failure_permille, "lag_blocks", (json_int_t)f->view.lag_blocks,
+		"assigned", (json_int_t)f->assigned_count, "failed", (json_int_t)f->failed_count, "drained", f->is_drained);
+}
+
+static json_t *describe_queues(struct hf_dispatcher *dispatcher)
+{
+	struct hf_dispatcher_stats s;
+	json_t *refused = json_object(), *reassigned = json_object();
+	hf_dispatcher_stats(dispatcher, &s);
+	for (int i = 0; i < HF_DISPATCH_REFUSAL_COUNT; i++)
+		json_object_set_new(refused, hf_dispatch_refusal_name((enum hf_dispatch_refusal)i), json_integer((json_int_t)s.refusals[i]));
+	for (int i = 0; i < HF_DISPATCH_CAUSE_COUNT; i++)
+		json_object_set_new(reassigned, hf_dispatch_cause_name((enum hf_dispatch_cause)i), json_integer((json_int_t)s.reassigned[i]));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "in_flight", (json_int_t)s.in_flight_count,
+		"waiting", (json_int_t)s.waiting_count, "assigned", (json_int_t)s.assigned_count,
+		"done", (json_int_t)s.outcomes[HF_DISPATCH_OK], "failed", (json_int_t)s.outcomes[HF_DISPATCH_FAILED],
+		"abandoned", (json_int_t)s.outcomes[HF_DISPATCH_ABANDONED], "refused", refused, "reassigned", reassigned);
+}
+
+static json_t *describe_sessions(const struct hf_front *front)
+{
+	struct hf_front_stats s;
+	hf_front_stats(front, &s);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "open", (json_int_t)s.session_count,
+		"subscriptions", (json_int_t)s.subscription_count, "requests", (json_int_t)s.request_count, "moved", (json_int_t)s.moved_count,
+		"repeated", (json_int_t)s.repeated_count, "delivered", (json_int_t)s.delivered_count, "published", (json_int_t)s.published_count);
+}
+
+void hf_gateway_handle_dispatcher(void *context, struct hf_http_exchange *exchange)
+{
+	struct hf_gateway *g = context;
+	struct hf_dispatch_facts facts;
+	uint64_t now_us = hf_env_monotonic_us(&g->env);
+	size_t cursor = 0;
+	if (!has_members(g, exchange))
+		return;
+	struct hf_dispatcher *dispatcher = hf_front_dispatcher(g->front);
+	json_t *peers = json_array();
+	while (hf_dispatcher_next_peer(dispatcher, now_us, &cursor, &facts))
+		json_array_append_new(peers, describe_peer(&facts, now_us));
+	hf_gateway_respond_json(exchange, json_pack("{s:o, s:o, s:o}", "jobs", describe_queues(dispatcher),
+		"sessions", describe_sessions(g->front), "peers", peers));
+}
