@@ -1,5 +1,5 @@
-/* One walk over the message with the scanner; nothing is copied but the subscription id, which is made canonical so that both sides' ways of
- * writing it compare equal. */
+/* One walk over the message with the scanner; nothing is copied but the subscription id, which is made canonical so that both sides' ways
+ * of writing it compare equal. */
 #include "wire/nostr_frame.h"
 
 #include "codec/hex.h"

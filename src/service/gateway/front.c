@@ -1,5 +1,5 @@
-/* Jobs are found by their numbers and never by what the dispatcher was told to remember: a session may end in the middle of the news about its
- * own jobs. Every call that can make the dispatcher tell is therefore the last that its caller does, or the caller looks anew. */
+/* Jobs are found by their numbers and never by what the dispatcher was told to remember: a session may end in the middle of the news about
+ * its own jobs. Every call that can make the dispatcher tell is therefore the last that its caller does, or the caller looks anew. */
 #include "service/gateway/front_private.h"
 
 #include <stdlib.h>

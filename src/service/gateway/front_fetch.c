@@ -1,5 +1,5 @@
-/* A file is asked of one worker after another until one begins to answer; from then on it is that one's, and a client sees from the length or
- * from the missing last chunk when it was cut short. Nothing is kept but what the client has not taken yet. */
+/* A file is asked of one worker after another until one begins to answer; from then on it is that one's, and a client sees from the length
+ * or from the missing last chunk when it was cut short. Nothing is kept but what the client has not taken yet. */
 #include "service/gateway/front_private.h"
 
 #include <stdio.h>
@@ -394,7 +394,9 @@ void hf_front_answer_drive(struct hf_front *front, struct hf_http_exchange *exch
 {
 	struct hf_slice path = hf_http_path(exchange), rest;
 	const size_t head = strlen("/drive/");
-	const struct hf_registration *record = path.length > head ? find_relay(front, hf_slice(path.data + head, path.length - head), &rest) : NULL;
+	const struct hf_registration *record = NULL;
+	if (path.length > head)
+		record = find_relay(front, hf_slice(path.data + head, path.length - head), &rest);
 	if (!record) {
 		answer_unknown(front, exchange, "Relay not registered with gateway\n");
 		return;

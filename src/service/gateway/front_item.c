@@ -1,5 +1,5 @@
-/* Items end in many ways, some of them in the middle of a walk over their list: walks therefore begin anew after every step, by a round that
- * they note in each item. */
+/* Items end in many ways, some of them in the middle of a walk over their list: walks therefore begin anew after every step, by a round
+ * that they note in each item. */
 #include "service/gateway/front_private.h"
 
 #include <stdio.h>
@@ -43,7 +43,8 @@ static void count_item(struct hf_front_session *s, const struct hf_front_item *i
 		s->front->stats.subscription_count += (uint64_t)(int64_t)change;
 }
 
-static struct hf_front_item *add_item(struct hf_front_session *s, enum hf_nostr_frame_type type, struct hf_slice id, struct hf_slice message)
+static struct hf_front_item *add_item(struct hf_front_session *s, enum hf_nostr_frame_type type, struct hf_slice id,
+	struct hf_slice message)
 {
 	struct hf_front_item *item = calloc(1, sizeof *item + id.length + message.length);
 	if (!item)
@@ -379,7 +380,8 @@ static void end_stored(struct hf_front_session *s, const struct hf_nostr_frame *
 	hf_front_job_over(front, &item->job, HF_DISPATCH_OK);
 }
 
-static void end_request(struct hf_front_session *s, enum hf_nostr_frame_type type, const struct hf_nostr_frame *frame, struct hf_slice message)
+static void end_request(struct hf_front_session *s, enum hf_nostr_frame_type type, const struct hf_nostr_frame *frame,
+	struct hf_slice message)
 {
 	struct hf_front_item *item = find_item(s, type, frame->subscription_id);
 	if (!item)

@@ -1,8 +1,8 @@
 /* front_seen: which events a subscription has delivered of late, so that another worker's copies of them can be told. (Private to
  * service/gateway/.)
  *
- * While all goes well this is a list that is only added to; a table is made of it when a subscription has moved, and until the new worker has
- * caught up. Past HF_FRONT_SEEN_MAX events the older half is forgotten: those may be delivered again, none is missed for it.
+ * While all goes well this is a list that is only added to; a table is made of it when a subscription has moved, and until the new worker
+ * has caught up. Past HF_FRONT_SEEN_MAX events the older half is forgotten: those may be delivered again, none is missed for it.
  */
 #ifndef HF_SERVICE_GATEWAY_FRONT_SEEN_H
 #define HF_SERVICE_GATEWAY_FRONT_SEEN_H
