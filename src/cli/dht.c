@@ -121,25 +121,47 @@ int hf_cli_dht_open(struct hf_cli_dht *dht, struct hf_cli *cli, bool needs_boots
 	return hf_cli_fail(&dht->failure);
 }
 
+/* Who only asks something has nobody to ask; who serves waits. */
+static void on_no_node(void *context, const char *sentence)
+{
+	struct hf_cli_dht *dht = context;
+
+	if (dht->keeps_on)
+		fprintf(stderr, "holdfast: %s\n", sentence);
+	else
+		hf_cli_dht_end(dht, HF_EADDR, "%s", sentence);
+}
+
+static const struct hf_swarm_resolver_events resolver_events = {.failed = on_no_node};
+
 int hf_cli_dht_start(struct hf_cli_dht *dht, struct hf_dht_node_options *options)
 {
+	struct hf_address known[HF_SWARM_BOOTSTRAP_COUNT_MAX];
+
 	options->size = sizeof *options;
 	options->net = dht->net;
-	options->bootstrap = dht->bootstrap.nodes;
-	options->bootstrap_count = dht->bootstrap.count;
+	options->bootstrap = known;
+	options->bootstrap_count = hf_swarm_bootstrap_addresses(&dht->bootstrap, known);
+	options->bootstrap_is_pending = hf_swarm_resolver_is_needed_first(&dht->bootstrap);
 	if (!hf_cli_dht_bind(dht->cli, &options->bind))
 		return HF_CLI_USAGE;
 	options->only_port = options->role == HF_DHT_EPHEMERAL || options->bind.port != 0;
 	dht->failure.code = hf_dht_node_new(&dht->node, options, &dht->failure);
+	options->bootstrap = NULL;
+	options->bootstrap_count = 0;
+	if (dht->failure.code == HF_OK && hf_swarm_resolver_new(&dht->resolver, dht->loop, dht->node, &dht->bootstrap, &resolver_events, dht) < 0)
+		dht->failure.code = hf_fail(&dht->failure, HF_ENOMEM, "Out of memory.");
 	return dht->failure.code < 0 ? hf_cli_fail(&dht->failure) : HF_CLI_OK;
 }
 
 void hf_cli_dht_close(struct hf_cli_dht *dht)
 {
+	hf_swarm_resolver_free(dht->resolver);
 	hf_dht_node_free(dht->node);
 	hf_udx_net_free(dht->net);
 	if (dht->loop)
 		hf_loop_free(dht->loop);
+	dht->resolver = NULL;
 	dht->node = NULL;
 	dht->net = NULL;
 	dht->loop = NULL;

@@ -7,14 +7,16 @@
 #include "cli/command.h"
 #include "net/loop.h"
 #include "peer/dht_node.h"
-#include "service/swarm_config.h"
+#include "service/swarm_resolver.h"
 
 struct hf_cli_dht {
 	struct hf_cli *cli;
 	struct hf_loop *loop;
 	struct hf_udx_net *net;
 	struct hf_dht_node *node;
+	struct hf_swarm_resolver *resolver;
 	struct hf_swarm_bootstrap bootstrap;
+	bool keeps_on; /* a bootstrap node that cannot be found is no reason to end */
 	int code; /* how it ended; stays HF_ECANCELED when it was interrupted */
 	struct hf_failure failure;
 };

@@ -277,6 +277,7 @@ int hf_cli_dht_serve(struct hf_cli *cli)
 	int code = hf_cli_dht_open(&s.dht, cli, false);
 	if (code != HF_CLI_OK)
 		return code;
+	s.dht.keeps_on = true;
 	s.dht.failure.code = open_directory(&s);
 	if (s.dht.failure.code < 0)
 		code = hf_cli_fail(&s.dht.failure);

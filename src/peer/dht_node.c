@@ -122,6 +122,14 @@ void hf_dht_node_forget_socket(struct hf_dht_node *node, struct hf_udx_socket *s
 
 /* ---- Beginning ---- */
 
+static bool are_nodes(const struct hf_address *addresses, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!hf_address_is_ipv4(&addresses[i]) || addresses[i].port == 0)
+			return false;
+	return true;
+}
+
 static int check_options(const struct hf_dht_node_options *options, struct hf_failure *failure)
 {
 	static const struct hf_address unset;
@@ -130,9 +138,8 @@ static int check_options(const struct hf_dht_node_options *options, struct hf_fa
 		return hf_fail(failure, HF_EINVAL, "A node of the DHT binds to an IPv4 address.");
 	if (options->bootstrap_count > HF_DHT_BOOTSTRAP_COUNT_MAX)
 		return hf_fail(failure, HF_EINVAL, "There are more than %u bootstrap nodes.", HF_DHT_BOOTSTRAP_COUNT_MAX);
-	for (size_t i = 0; i < options->bootstrap_count; i++)
-		if (!hf_address_is_ipv4(&options->bootstrap[i]) || options->bootstrap[i].port == 0)
-			return hf_fail(failure, HF_EINVAL, "A bootstrap node is an IPv4 address with a port.");
+	if (!are_nodes(options->bootstrap, options->bootstrap_count))
+		return hf_fail(failure, HF_EINVAL, "A bootstrap node is an IPv4 address with a port.");
 	if (options->role == HF_DHT_BOOTSTRAPPER && !hf_address_is_ipv4(&options->address))
 		return hf_fail(failure, HF_EINVAL, "The first node of a network has to know its own IPv4 address.");
 	return HF_OK;
@@ -161,6 +168,7 @@ static void take_options(struct hf_dht_node *node, const struct hf_dht_node_opti
 	node->bootstrap_count = options->bootstrap_count;
 	for (size_t i = 0; i < options->bootstrap_count; i++)
 		node->bootstrap[i] = options->bootstrap[i];
+	node->bootstrap_is_pending = options->bootstrap_is_pending;
 	node->is_ephemeral = node->is_online = true;
 	node->is_firewalled = !options->is_open && options->role != HF_DHT_BOOTSTRAPPER;
 }
@@ -302,6 +310,22 @@ int hf_dht_node_resume(struct hf_dht_node *node, struct hf_failure *failure)
 		hf_dht_node_refresh(node);
 	else
 		hf_dht_node_bootstrap(node);
+	return HF_OK;
+}
+
+int hf_dht_node_set_bootstrap(struct hf_dht_node *node, const struct hf_address *bootstrap, size_t count)
+{
+	if (count > HF_DHT_BOOTSTRAP_COUNT_MAX || !are_nodes(bootstrap, count))
+		return HF_EINVAL;
+	node->bootstrap_count = count;
+	for (size_t i = 0; i < count; i++)
+		node->bootstrap[i] = bootstrap[i];
+	node->bootstrap_is_pending = false;
+	hf_dht_node_begin_queries(node);
+	if (!node->is_suspended && node->table.count == 0) {
+		hf_dht_query_cancel(&node->boot_query); /* it asks those of before */
+		hf_dht_node_bootstrap(node);
+	}
 	return HF_OK;
 }
 

@@ -67,6 +67,7 @@ struct hf_dht_node_options {
 	struct hf_address address;         /* of a bootstrapper: as others see it */
 	const struct hf_address *bootstrap; /* copied */
 	size_t bootstrap_count;
+	bool bootstrap_is_pending;         /* hf_dht_node_set_bootstrap follows; until then queries that know nobody to ask wait */
 	struct hf_slice saved;             /* what hf_dht_node_save gave; nodes to begin with. What cannot be read is ignored. */
 	uint32_t rate_per_s;               /* requests taken of one host; 0: HF_DHT_RATE_PER_S. Loopback is not limited. */
 	uint32_t record_count_max;         /* of each kind, half of it of values; 0: HF_DHT_RECORD_COUNT_MAX */
@@ -82,6 +83,8 @@ HF_API void hf_dht_node_free(struct hf_dht_node *node);
  * again; errors as hf_dht_node_new, it stays suspended then. */
 HF_API void hf_dht_node_suspend(struct hf_dht_node *node);
 HF_API int hf_dht_node_resume(struct hf_dht_node *node, struct hf_failure *failure);
+/* Other bootstrap nodes than before: it begins with them, unless it knows others already. HF_EINVAL: not IPv4, or too many. */
+HF_API int hf_dht_node_set_bootstrap(struct hf_dht_node *node, const struct hf_address *bootstrap, size_t count);
 /* Appends up to 200 nodes, the latest heard first, for options.saved. HF_ENOMEM. */
 HF_API int hf_dht_node_save(const struct hf_dht_node *node, struct hf_buffer *out);
 /* Adds a node to the table unheard, as one that was named in a configuration or found on the local network. */

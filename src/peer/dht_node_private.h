@@ -82,6 +82,7 @@ struct hf_dht_node {
 	uint32_t rate_per_s, record_count_max;
 	struct hf_address bootstrap[HF_DHT_BOOTSTRAP_COUNT_MAX];
 	size_t bootstrap_count;
+	bool bootstrap_is_pending;
 
 	struct hf_udx_socket *server, *client;
 	uint16_t server_port, client_port; /* as bound last */
@@ -207,5 +208,6 @@ uint32_t hf_dht_node_random_below(struct hf_dht_node *node, uint32_t bound);
 
 /* ---- dht_node_query.c ---- */
 void hf_dht_node_drop_queries(struct hf_dht_node *node); /* unheard */
+void hf_dht_node_begin_queries(struct hf_dht_node *node); /* those that wait for bootstrap nodes */
 
 #endif

@@ -22,6 +22,8 @@ struct hf_dht_query_run {
 	struct hf_loop_deferred deferred; /* the beginning */
 	unsigned busy;                    /* calls up the stack */
 	bool is_committing;
+	bool has_given; /* nodes to begin with */
+	bool is_parked; /* until there are bootstrap nodes */
 	unsigned commits_pending, commits_done;
 	int commit_code;
 };
@@ -328,10 +330,20 @@ static void on_begin(struct hf_loop_deferred *deferred)
 {
 	struct hf_dht_query_run *run = HF_CONTAINER_OF(deferred, struct hf_dht_query_run, deferred);
 
+	run->is_parked = run->node->bootstrap_is_pending && run->node->table.count == 0 && !run->has_given;
 	if (run->node->is_suspended)
 		finish(run, HF_ECANCELED);
-	else
+	else if (!run->is_parked)
 		pump(run);
+}
+
+void hf_dht_node_begin_queries(struct hf_dht_node *node)
+{
+	for (struct hf_dht_query_run *run = node->queries; run; run = run->next)
+		if (run->is_parked) {
+			add_bootstrap(run);
+			hf_udp_defer(node->host, &run->deferred);
+		}
 }
 
 int hf_dht_query_start(struct hf_dht_node *node, struct hf_dht_query *query)
@@ -352,6 +364,7 @@ int hf_dht_query_start(struct hf_dht_node *node, struct hf_dht_query *query)
 	hf_dht_walk_init(&run->walk, query->target, node->table.id);
 	run->walk.down = on_down;
 	run->walk.context = run;
+	run->has_given = given > 0;
 	for (size_t i = given; i-- > 0;)
 		hf_dht_walk_add(&run->walk, &query->start[i]);
 	run->walk.only_given = query->only_closest;

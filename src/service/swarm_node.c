@@ -6,7 +6,11 @@
 #include "base/list.h"
 #include "base/options.h"
 #include "net/interfaces.h"
+#include "base/log.h"
 #include "service/swarm_metrics.h"
+#include "service/swarm_resolver.h"
+
+static struct hf_log_module log_module = HF_LOG_MODULE("swarm");
 
 struct hf_swarm_node {
 	struct hf_loop *loop;
@@ -15,6 +19,7 @@ struct hf_swarm_node {
 	struct hf_dht_connector *connector;
 	struct hf_swarm *swarm;
 	struct hf_swarm_metrics *metrics;
+	struct hf_swarm_resolver *resolver;
 	struct hf_interfaces_watch interfaces;
 	struct hf_timer goodbye;
 	uint8_t relay[HF_SIGN_PUBLIC_BYTES];
@@ -45,6 +50,18 @@ static void on_interfaces_changed(struct hf_interfaces_watch *watch)
 	hf_dht_node_network_changed(node->dht);
 	hf_swarm_network_changed(node->swarm);
 }
+
+static void on_found(void *context)
+{
+	hf_swarm_network_changed(((struct hf_swarm_node *)context)->swarm);
+}
+
+static void on_not_found(void *context, const char *sentence)
+{
+	hf_log_warn(&log_module, "the swarm knows no node to begin with", "why=\"%s\"", sentence);
+}
+
+static const struct hf_swarm_resolver_events resolver_events = {.found = on_found, .failed = on_not_found};
 
 static void on_woke(void *context, struct hf_dht_node *dht)
 {
@@ -96,8 +113,10 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 	if (r < 0)
 		hf_fail(failure, r, "The swarm cannot start: %s.", hf_error_text(r));
 	if (r == HF_OK) {
-		struct hf_dht_node_options dht = {.size = sizeof dht, .net = node->net, .bind = options.bind, .bootstrap = options.bootstrap->nodes,
-			.bootstrap_count = options.bootstrap->count, .events = &dht_events, .context = node};
+		struct hf_address known[HF_SWARM_BOOTSTRAP_COUNT_MAX];
+		struct hf_dht_node_options dht = {.size = sizeof dht, .net = node->net, .bind = options.bind, .bootstrap = known,
+			.bootstrap_count = hf_swarm_bootstrap_addresses(options.bootstrap, known),
+			.bootstrap_is_pending = hf_swarm_resolver_is_needed_first(options.bootstrap), .events = &dht_events, .context = node};
 		r = hf_dht_node_new(&node->dht, &dht, failure);
 	}
 	if (r == HF_OK) {
@@ -114,6 +133,8 @@ int hf_swarm_node_new(struct hf_swarm_node **out, const struct hf_swarm_node_opt
 		struct hf_swarm_metrics_sources sources = {.dht = node->dht, .connector = node->connector, .swarm = node->swarm};
 		r = hf_swarm_metrics_new(&node->metrics, options.metrics, &sources);
 	}
+	if (r == HF_OK)
+		r = hf_swarm_resolver_new(&node->resolver, options.loop, node->dht, options.bootstrap, &resolver_events, node);
 	if (r == HF_OK) {
 		node->interfaces = (struct hf_interfaces_watch){.list = options.interfaces, .changed = on_interfaces_changed};
 		hf_interfaces_watch_start(&node->interfaces, host);
@@ -139,6 +160,7 @@ void hf_swarm_node_free(struct hf_swarm_node *node)
 {
 	if (!node)
 		return;
+	hf_swarm_resolver_free(node->resolver);
 	hf_interfaces_watch_stop(&node->interfaces);
 	hf_swarm_metrics_free(node->metrics);
 	hf_swarm_free(node->swarm);

@@ -62,7 +62,7 @@ static void begin_peer(struct world *w, unsigned at)
 {
 	static const struct hf_peer_socket_events events = {.opened = on_opened, .closed = on_closed};
 	struct peer *p = &w->peers[at];
-	struct hf_swarm_bootstrap bootstrap = {.nodes = {w->f.bootstrap}, .count = 1};
+	struct hf_swarm_bootstrap bootstrap = {.nodes = {{.address = w->f.bootstrap}}, .count = 1};
 	uint8_t seed[32] = {(uint8_t)at, 1}, key[HF_SIGN_PUBLIC_BYTES], secret[HF_SIGN_SECRET_BYTES];
 	char ip[32];
 
