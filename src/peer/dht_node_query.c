@@ -21,7 +21,7 @@ struct hf_dht_query_run {
 	struct ask *asks;
 	struct hf_loop_deferred deferred; /* the beginning */
 	unsigned busy;                    /* calls up the stack */
-	bool is_committing;
+	bool is_committing, is_second; /* second: it has begun anew */
 	bool has_given; /* nodes to begin with */
 	bool is_parked; /* until there are bootstrap nodes */
 	unsigned commits_pending, commits_done;
@@ -245,6 +245,26 @@ static int ask(struct hf_dht_query_run *run, uint32_t number, const struct hf_ad
 	return r;
 }
 
+static void on_down(void *context, const struct hf_dht_contact *told, const struct hf_address *dead)
+{
+	struct hf_dht_node *node = ((struct hf_dht_query_run *)context)->node;
+	uint8_t value[HF_DHT_ADDRESS_BYTES];
+	struct hf_dht_chore *chore;
+
+	if (node->down_hints_left == 0 || node->is_suspended)
+		return;
+	chore = hf_dht_chore_new(node, &told->address, HF_DHT_DOWN_HINT);
+	if (!chore)
+		return;
+	node->down_hints_left--;
+	node->stats.down_hints++;
+	memcpy(value, hf_dht_ipv4(dead), 4);
+	hf_store_le16(value + 4, dead->port);
+	chore->request.has_value = true;
+	chore->request.value = hf_slice(value, sizeof value);
+	hf_dht_chore_start(chore);
+}
+
 static void add_from_table(struct hf_dht_query_run *run)
 {
 	const struct hf_dht_entry *entries[HF_DHT_K];
@@ -265,15 +285,37 @@ static void add_bootstrap(struct hf_dht_query_run *run)
 	}
 }
 
-/* What the walk has shown of those that it went by. */
-static void judge_named(struct hf_dht_query_run *run)
+/* What the walk has shown of those that it went by; returns whether most of the nearest are not to be relied on. */
+static bool is_misled(struct hf_dht_query_run *run)
 {
-	unsigned alive, dead;
+	unsigned alive, dead, doubted = 0;
 
 	for (size_t i = 0; i < run->walk.node_count; i++) {
 		const struct hf_address *address = hf_dht_walk_named(&run->walk, i, &alive, &dead);
 		hf_dht_node_judge(run->node, address, alive, dead);
 	}
+	for (size_t i = 0; i < run->walk.closest_count; i++)
+		doubted += hf_dht_node_is_doubted(run->node, &run->walk.closest[i].node.address);
+	return 2 * doubted > run->walk.closest_count;
+}
+
+/* Those that are doubted now are passed by. */
+static void begin_anew(struct hf_dht_query_run *run)
+{
+	struct hf_dht_walk before = run->walk, *walk = &run->walk;
+
+	drop_asks(run);
+	run->is_second = true;
+	hf_dht_walk_init(walk, run->query->target, run->node->table.id);
+	walk->down = on_down;
+	walk->context = run;
+	walk->asked = before.asked;
+	walk->answered = before.answered;
+	walk->failed = before.asked - before.answered;
+	walk->hops = before.hops;
+	hf_dht_walk_free(&before);
+	add_from_table(run);
+	add_bootstrap(run);
 }
 
 static void pump(struct hf_dht_query_run *run)
@@ -297,7 +339,11 @@ static void pump(struct hf_dht_query_run *run)
 	} while (state == HF_DHT_WALK_WANTS_MORE);
 	if (state != HF_DHT_WALK_FINISHED)
 		return;
-	judge_named(run);
+	if (is_misled(run) && !run->is_second && !run->query->only_closest) {
+		begin_anew(run);
+		pump(run);
+		return;
+	}
 	if (run->query->commit)
 		commit(run);
 	else
@@ -305,26 +351,6 @@ static void pump(struct hf_dht_query_run *run)
 }
 
 /* ---- Starting ---- */
-
-static void on_down(void *context, const struct hf_dht_contact *told, const struct hf_address *dead)
-{
-	struct hf_dht_node *node = ((struct hf_dht_query_run *)context)->node;
-	uint8_t value[HF_DHT_ADDRESS_BYTES];
-	struct hf_dht_chore *chore;
-
-	if (node->down_hints_left == 0 || node->is_suspended)
-		return;
-	chore = hf_dht_chore_new(node, &told->address, HF_DHT_DOWN_HINT);
-	if (!chore)
-		return;
-	node->down_hints_left--;
-	node->stats.down_hints++;
-	memcpy(value, hf_dht_ipv4(dead), 4);
-	hf_store_le16(value + 4, dead->port);
-	chore->request.has_value = true;
-	chore->request.value = hf_slice(value, sizeof value);
-	hf_dht_chore_start(chore);
-}
 
 static void on_begin(struct hf_loop_deferred *deferred)
 {
