@@ -1,11 +1,13 @@
 /* Deferred work runs after the wait, when all sockets that were ready have been served, and once more before the next
- * wait, for what timers deferred. Timers are one heap behind one libuv timer, set anew before each wait only when the
- * earliest deadline changed. */
+ * wait, for what timers deferred. Timers are one heap behind one timerfd, set anew before a wait only for a deadline that is
+ * earlier than what it is set to: most timers are moved on before they are due. */
 #include "net/loop_private.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "net/stream.h"
 #include "net/tls.h"
@@ -50,9 +52,14 @@ static void run_deferred(struct hf_loop *loop)
 		uv_idle_start(&loop->busy, stop_being_busy);
 }
 
-static void run_timers(uv_timer_t *clock)
+static void run_timers(uv_poll_t *clock, int status, int events)
 {
 	struct hf_loop *loop = clock->loop->data;
+	uint64_t expirations;
+	(void)status;
+	(void)events;
+	if (read(loop->clock_fd, &expirations, sizeof expirations) < 0)
+		return; /* not due after all */
 	loop->now_us = 0;
 	loop->clock_deadline_us = UINT64_MAX;
 	hf_timers_run(&loop->timers, hf_loop_now_us(loop));
@@ -61,15 +68,12 @@ static void run_timers(uv_timer_t *clock)
 static void set_clock(struct hf_loop *loop)
 {
 	uint64_t deadline_us = hf_timers_next_us(&loop->timers);
-	if (deadline_us == loop->clock_deadline_us)
+	if (deadline_us >= loop->clock_deadline_us)
 		return;
 	loop->clock_deadline_us = deadline_us;
-	if (deadline_us == UINT64_MAX) {
-		uv_timer_stop(&loop->clock);
-		return;
-	}
-	uint64_t now_us = hf_loop_now_us(loop);
-	uv_timer_start(&loop->clock, run_timers, deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0, 0);
+	uint64_t now_us = hf_loop_now_us(loop), delay_us = deadline_us > now_us ? deadline_us - now_us : 0;
+	struct itimerspec setting = {.it_value = {.tv_sec = (time_t)(delay_us / 1000000), .tv_nsec = (long)(delay_us % 1000000 * 1000 + 1)}};
+	timerfd_settime(loop->clock_fd, 0, &setting, NULL); /* fails for bad arguments only; 0 ns would be none */
 }
 
 static void before_wait(uv_prepare_t *handle)
@@ -123,8 +127,11 @@ int hf_loop_new(struct hf_loop **out, struct hf_env *env)
 	if (!loop)
 		return HF_ENOMEM;
 	loop->read_buffer = malloc(HF_LOOP_READ_BYTES);
-	if (!loop->read_buffer || hf_stream_pool_new(&loop->pool, &loop->memory) || uv_loop_init(&loop->uv)) {
+	loop->clock_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (!loop->read_buffer || loop->clock_fd < 0 || hf_stream_pool_new(&loop->pool, &loop->memory) || uv_loop_init(&loop->uv)) {
 		hf_stream_pool_free(loop->pool);
+		if (loop->clock_fd >= 0)
+			close(loop->clock_fd);
 		free(loop->read_buffer);
 		free(loop);
 		return HF_ENOMEM;
@@ -139,7 +146,7 @@ int hf_loop_new(struct hf_loop **out, struct hf_env *env)
 	uv_prepare_init(&loop->uv, &loop->before_wait);
 	uv_check_init(&loop->uv, &loop->after_wait);
 	uv_idle_init(&loop->uv, &loop->busy);
-	uv_timer_init(&loop->uv, &loop->clock);
+	uv_poll_init(&loop->uv, &loop->clock, loop->clock_fd);
 	adopt(&loop->wake);
 	adopt(&loop->before_wait);
 	adopt(&loop->after_wait);
@@ -147,6 +154,7 @@ int hf_loop_new(struct hf_loop **out, struct hf_env *env)
 	adopt(&loop->clock);
 	uv_prepare_start(&loop->before_wait, before_wait);
 	uv_check_start(&loop->after_wait, after_wait);
+	uv_poll_start(&loop->clock, UV_READABLE, run_timers);
 	signal(SIGPIPE, SIG_IGN);
 	*out = loop;
 	return HF_OK;
@@ -199,6 +207,7 @@ void hf_loop_free(struct hf_loop *loop)
 	hf_stream_pool_free(loop->pool);
 	hf_secret_stream_pool_free(loop->secret_stream_pool);
 	hf_udp_host_free(loop->udp_host);
+	close(loop->clock_fd);
 	free(loop->read_buffer);
 	free(loop);
 }

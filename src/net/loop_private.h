@@ -28,7 +28,8 @@ struct hf_loop {
 	uv_prepare_t before_wait;
 	uv_check_t after_wait;
 	uv_idle_t busy; /* active while deferred work is left over: do not wait then */
-	uv_timer_t clock;
+	uv_poll_t clock;
+	int clock_fd;               /* a timerfd: libuv's own timers have milliseconds, which are long on a fast network */
 	uint64_t clock_deadline_us; /* what clock is set to; UINT64_MAX when idle */
 	struct hf_timers timers;
 	struct hf_loop_deferred *deferred_first, **deferred_last;

@@ -2,7 +2,7 @@
  * acknowledgement when nothing of that has carried it. */
 #include "wire/udx/udx_private.h"
 
-#define PACING_BURST_US 2000 /* what may leave at once after a pause: timers have milliseconds */
+#define PACING_BURST_US 500 /* what may leave at once after a pause: less than the queue of a fast link holds */
 #define PACING_BURST_PACKETS 10
 #define PACING_WAIT_US_MIN 250
 #define PACING_WAIT_US_MAX 100000

@@ -91,7 +91,7 @@ static void test_timers_fire_in_order_and_their_deferred_work_before_the_wait(vo
 {
 	struct step steps[4];
 	struct hf_loop *loop = open_loop(steps, 4);
-	hf_loop_timer_set(loop, &steps[0].timer, 40);
+	hf_loop_timer_set(loop, &steps[0].timer, 200);
 	hf_loop_timer_set(loop, &steps[1].timer, 10);
 	hf_loop_timer_set(loop, &steps[2].timer, 20);
 	hf_loop_timer_cancel(loop, &steps[2].timer);
@@ -103,7 +103,7 @@ static void test_timers_fire_in_order_and_their_deferred_work_before_the_wait(vo
 	while (order_length < 3)
 		hf_loop_poll(loop, true);
 	assert_string_equal(order, "bda");
-	assert_true(hf_env_monotonic_ms(&env) - start >= 39);
+	assert_true(hf_env_monotonic_ms(&env) - start >= 199);
 	hf_loop_free(loop);
 }
 

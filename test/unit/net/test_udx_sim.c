@@ -417,7 +417,7 @@ static void test_many_streams_on_one_socket_fill_the_link_and_all_finish(void **
 		assert_int_equal(sides[1][i].received, MIB / 2);
 		last_us = sides[1][i].closed_us > last_us ? sides[1][i].closed_us : last_us;
 	}
-	assert_true(last_us < 4 * S); /* 25 MiB in 2.1 s at best */
+	assert_true(last_us < 5 * S); /* 25 MiB in 2.1 s at best; a second later when the last packet of one is lost */
 	close_world(&w);
 }
 
