@@ -73,6 +73,7 @@ async function run (server, client, names, upgrade) {
   try {
     const { way, ms } = await diallers[dials](listener.key, relay?.key, upgrade)
     outcomes.push({ server, client, names, way, ms })
+    if (isWhole) console.log(`${server} ${client} ${names} ${way} ${ms}`)
     if (upgrade && relay.driver) await relay.driver.until('relay_stats', {}, ({ sessions, now }) => sessions === 0 && now === 0, 30000)
     return way
   } finally {
