@@ -13,6 +13,8 @@ static int print_version(struct hf_cli *cli)
 }
 
 static const char *const relay_options[] = {"relay=NAME\0the relay instance; main when left out", NULL};
+static const char *const revoke_options[] = {"id=HEX\0the token of that id", "peer=HEX\0those that this peer had issued",
+	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", NULL};
 static const char *const scan_options[] = {"relay=NAME\0the relay instance; main when left out",
 	"limit=COUNT\0at most so many events a filter", NULL};
 
@@ -165,6 +167,26 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"admin reload", hf_cli_admin_reload, "", 0, NULL, true, "Load the configuration again, as SIGHUP does",
 		"A wrong one changes nothing; the sentence says what is wrong.\n\n"
 		"  holdfast admin reload --data data"},
+	{"admin registrations", hf_cli_admin_registrations, "", 0, NULL, true, "List the relays that peers registered with a running gateway",
+		"Of each its key, its path, how many peers serve it, and whose it is.\n\n"
+		"  holdfast admin registrations --data data"},
+	{"admin unregister", hf_cli_admin_unregister, "RELAY", 1, NULL, true, "Take a relay's registration away, and end all its tokens",
+		"Its peers may register it again: to keep them out, change registration.allow or registration.secret.\n\n"
+		"  holdfast admin unregister npub1abc:docs --data data"},
+	{"admin tokens", hf_cli_admin_tokens, "", 0, NULL, true, "List the tokens that let clients in to relays",
+		"  holdfast admin tokens --data data --json"},
+	{"admin revoke", hf_cli_admin_revoke, "RELAY", 1, revoke_options, true, "End tokens of a relay; clients that hold them are disconnected",
+		"Without --id, --peer or --user all of them.\n\n"
+		"  holdfast admin revoke npub1abc:docs --data data --user 3bf0…  --reason \"left the group\""},
+	{"admin routes", hf_cli_admin_routes, "", 0, NULL, true, "List the HTTP routes of a running gateway, and who may use each",
+		"  holdfast admin routes --data data --json"},
+	{"audit export", hf_cli_audit_export, "", 0, NULL, true, "Write the audit log to standard output, a record a line",
+		"Each record holds the hash of the one before it. The newest one's hash is told at the end, on standard error: who keeps it can show\n"
+		"later that nothing was cut off.\n\n"
+		"  holdfast audit export --data data > audit.jsonl"},
+	{"audit verify", hf_cli_audit_verify, "", 0, NULL, true, "Check that no record of the audit log was changed or taken out",
+		"Exit code 5 when one was.\n\n"
+		"  holdfast audit verify --data data"},
 	{"relay import", hf_cli_relay_import, "", 0, relay_options, true, "Take in events from standard input, one JSON object a line",
 		"Signatures are checked on all processors. A line that is refused is reported with its number and reason and does\n"
 		"not end the import. Events that are imported are not passed on to live subscriptions.\n\n"

@@ -99,6 +99,7 @@ static int check_access(struct hf_http_exchange *x, const struct hf_http_route *
 {
 	switch (route->access) {
 	case HF_ACCESS_PUBLIC:
+	case HF_ACCESS_SIGNED:
 		return 0;
 	case HF_ACCESS_LOCAL:
 		return is_local(x) ? 0 : 403;

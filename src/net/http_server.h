@@ -21,6 +21,7 @@ enum hf_access {
 	HF_ACCESS_PUBLIC = 1, /* anybody */
 	HF_ACCESS_LOCAL,      /* loopback peers without a forwarding header, and admin.sock */
 	HF_ACCESS_ADMIN,      /* admin.sock, or whom options.authorize lets in */
+	HF_ACCESS_SIGNED,     /* whose request is signed: the handler checks that */
 };
 
 struct hf_http_route {

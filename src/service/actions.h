@@ -14,6 +14,9 @@
  *   relay/info     {"relay"}             who the relay is, and of its bee the key, version and how far it is behind; null without one
  *   relay/rebuild-bee {"relay"}          the bee's rows are made anew, by the gateway: at once, or when it starts; {"begun"}
  *   store/stats, store/verify, store/compact, store/backup {"directory"}
+ *   audit/export   {"from"}              records of the audit log from a number on, a line each; the last line is {"next": NUMBER} when a
+ *                                        page was full, else {"next": null} with what audit/verify gives
+ *   audit/verify                         {"sound", "from", "records", "head", "fault"}: the first number, how many, the newest one's hash
  *
  * Those on cores name the core by {"key"}, or by {"name", "namespace"}, and take {"encryption_key"} in hexadecimal:
  *

@@ -27,6 +27,8 @@ bool hf_action_next_line(struct hf_slice *data, struct hf_slice *line);
 /* Appends value as one line and frees it. */
 int hf_action_append(struct hf_buffer *out, json_t *value);
 
+int hf_action_audit_export(struct hf_action_run *run);
+int hf_action_audit_verify(struct hf_action_run *run);
 int hf_action_relay_info(struct hf_action_run *run);
 int hf_action_relay_rebuild_bee(struct hf_action_run *run);
 int hf_action_import(struct hf_action_run *run);

@@ -111,7 +111,8 @@ static struct entry *new_entry(struct hf_audit *a, const char *kind, struct hf_s
 	e->at_ms = hf_env_wall_ms(a->env);
 	for (size_t i = 0; kind[i] && i < KIND_BYTES_MAX; i++)
 		e->kind[i] = kind[i];
-	if (fields.length > HF_AUDIT_FIELDS_BYTES_MAX || hf_canonical(fields, &e->fields) < 0 || !hf_canonical_is_object(hf_buffer_slice(&e->fields))) {
+	if (fields.length > HF_AUDIT_FIELDS_BYTES_MAX || hf_canonical(fields, &e->fields) < 0 ||
+		!hf_canonical_is_object(hf_buffer_slice(&e->fields))) {
 		free_entry(e);
 		return NULL;
 	}

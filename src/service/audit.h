@@ -1,8 +1,8 @@
 /* audit: who did what that matters later, in a chain that shows when something was taken out or changed.
  *
- * A record is the canonical JSON object {"at": Unix ms, "fields": {...}, "kind", "previous": hash, "seq"}; the hash of a record is the SHA-256
- * of that text, and the first record's "previous" is 64 zeros. Records lie in a log of the store; the newest record's hash is kept with
- * them in the same commit. Who needs to show that the end was not cut off exports now and then and keeps the last line.
+ * A record is the canonical JSON object {"at": Unix ms, "fields": {...}, "kind", "previous": hash, "seq"}; the hash of a record is the
+ * SHA-256 of that text, and the first record's "previous" is 64 zeros. Records lie in a log of the store; the newest record's hash is
+ * kept with them in the same commit. Who needs to show that the end was not cut off exports now and then and keeps the last line.
  *
  * Writing is queued and never waits; at the bound a record is dropped and counted, and the next one says how many were lost.
  */

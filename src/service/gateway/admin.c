@@ -275,6 +275,7 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("POST", "/admin/relay/resume", HF_ACCESS_ADMIN, handle_resume),
 	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
+	HF_ROUTE("POST", "/admin/audit/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_ADMIN, handle_action),

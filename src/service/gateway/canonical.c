@@ -1,5 +1,5 @@
-/* canonical: members are written as they come, each with its value in canonical form, and put in order when their object ends. One walk with
- * a recursion that the scanner's depth bounds. */
+/* canonical: members are written as they come, each with its value in canonical form, and put in order when their object ends. One
+ * walk with a recursion that the scanner's depth bounds. */
 #include "service/gateway/canonical.h"
 
 #include <stdlib.h>

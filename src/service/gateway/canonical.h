@@ -17,8 +17,8 @@
 #define HF_CANONICAL_BYTES_MAX (256u << 10) /* of the text that is read */
 #define HF_CANONICAL_MEMBERS_MAX 4096       /* of one object */
 
-/* Appends the canonical text of one JSON value. HF_EMALFORMED, HF_ETOOBIG (bytes, members, HF_JSON_DEPTH_MAX), HF_ENOMEM; on error *out is as
- * it was. */
+/* Appends the canonical text of one JSON value. HF_EMALFORMED, HF_ETOOBIG (bytes, members, HF_JSON_DEPTH_MAX), HF_ENOMEM; on error
+ * *out is as it was. */
 int hf_canonical(struct hf_slice json, struct hf_buffer *out);
 /* Appends the object that has the members of both; where a name is in both, the newer's value. Both are canonical objects. HF_ENOMEM,
  * HF_ETOOBIG. */

@@ -6,7 +6,8 @@
 
 #define HF_CANONICAL_NUMBER_BYTES 32
 
-/* Writes it without a final NUL and returns the length: the shortest digits that read back as the same double; "null" when it is infinite. */
+/* Writes it without a final NUL and returns the length: the shortest digits that read back as the same double; "null" when it is
+ * infinite. */
 size_t hf_canonical_number(double value, char out[static HF_CANONICAL_NUMBER_BYTES]);
 
 #endif

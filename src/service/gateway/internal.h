@@ -47,10 +47,15 @@ struct hf_gateway {
 	size_t relay_count;
 	struct hf_address_range proxies[HF_GATEWAY_PROXY_COUNT_MAX];
 	size_t proxy_count;
-	struct hf_http_route *routes;
-	size_t route_count;
+	struct hf_http_route *routes, *admin_routes;
+	size_t route_count, admin_route_count;
 	char listen_url[96];           /* of the first listener */
 	char admin_path[HF_PATH_BYTES_MAX];
+	struct hf_state *state;        /* shared with other gateways; these five NULL: off */
+	struct hf_registry *registry;
+	struct hf_tokens *tokens;
+	struct hf_audit *audit;
+	struct hf_registrar *registrar;
 	struct hf_timer drain_timer;
 	uint64_t started_us, drain_deadline_us;
 	uint32_t admin_job_count;      /* administration that is away on a worker */

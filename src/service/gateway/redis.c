@@ -107,15 +107,16 @@ int hf_redis_address_parse(const char *url, struct hf_redis_address *out, struct
 	bool is_right;
 	*out = (struct hf_redis_address){0};
 	if (strncmp(url, "rediss://", 9) == 0)
-		return hf_fail(failure, HF_EINVAL, "Redis over TLS (rediss://) is not spoken here. Use a Unix socket, a private network, or a TLS tunnel such as "
-			"stunnel that listens on 127.0.0.1, and redis://127.0.0.1:PORT.");
+		return hf_fail(failure, HF_EINVAL, "Redis over TLS (rediss://) is not spoken here. Use a Unix socket, a private network, or a TLS "
+			"tunnel such as stunnel that listens on 127.0.0.1, and redis://127.0.0.1:PORT.");
 	if (strncmp(url, "redis://", 8) == 0)
 		is_right = parse_tcp(url + 8, out);
 	else if (strncmp(url, "unix://", 7) == 0)
 		is_right = parse_unix(url + 7, out);
 	else
 		is_right = url[0] == '/' && parse_unix(url, out);
-	return is_right ? HF_OK : hf_fail(failure, HF_EINVAL, "The Redis address is not one: write redis://[user:password@]host[:port][/database] or "
+	return is_right ? HF_OK : hf_fail(failure, HF_EINVAL, "The Redis address is not one: write "
+		"redis://[user:password@]host[:port][/database] or "
 		"unix:///path[?db=number].");
 }
 
@@ -130,7 +131,8 @@ static int load(struct hf_redis *r, struct hf_failure *failure)
 		{"redisFree", &r->free_context}};
 	r->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!r->library)
-		return hf_fail(failure, HF_ENOTFOUND, "Redis is configured, but its client library %s is not installed (Debian: libhiredis0.14).", LIBRARY);
+		return hf_fail(failure, HF_ENOTFOUND, "Redis is configured, but its client library %s is not installed (Debian: libhiredis0.14).",
+			LIBRARY);
 	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
 		void *symbol = dlsym(r->library, functions[i].name);
 		if (!symbol)
@@ -148,7 +150,8 @@ static int expect(struct hf_redis *r, const struct hf_slice *arguments, size_t c
 	if (!reply)
 		status = hf_fail(failure, HF_EADDR, "Redis closed the connection.");
 	else if (reply->type == REDIS_REPLY_ERROR)
-		status = hf_fail(failure, HF_EDENIED, "Redis refuses %.*s: %.200s.", (int)arguments[0].length, (const char *)arguments[0].data, reply->str);
+		status = hf_fail(failure, HF_EDENIED, "Redis refuses %.*s: %.200s.", (int)arguments[0].length, (const char *)arguments[0].data,
+			reply->str);
 	hf_redis_drop(r, reply);
 	return status;
 }

@@ -220,7 +220,8 @@ static void admit(struct registering *q)
 		refuse_registering(q, "busy");
 }
 
-void hf_registrar_register(struct hf_registrar *g, struct hf_slice text, const uint8_t *channel_peer, hf_registrar_answer *answer, void *context)
+void hf_registrar_register(struct hf_registrar *g, struct hf_slice text, const uint8_t *channel_peer, hf_registrar_answer *answer,
+	void *context)
 {
 	const char *refusal;
 	struct registering *q = g->pending_count < HF_REGISTRAR_PENDING_MAX ? calloc(1, sizeof *q) : NULL;
@@ -237,6 +238,16 @@ void hf_registrar_register(struct hf_registrar *g, struct hf_slice text, const u
 		refuse_registering(q, refusal);
 	else
 		admit(q);
+}
+
+int hf_registrar_describe(const struct hf_registrar *g, struct hf_buffer *out)
+{
+	char key[65] = {0};
+	hf_hex_encode(key, g->gateway_key, 32);
+	return hf_buffer_printf(out,
+		"{\"gateway\":\"%s\",\"registration\":{\"open\":%s,\"secret\":%s,\"allow\":%s},\"tokens\":%s,\"compatible\":%s}", key,
+		g->is_open ? "true" : "false", g->door.secret.length > 0 ? "true" : "false", g->allow_count > 0 ? "true" : "false",
+		g->tokens ? "true" : "false", g->door.is_compatible ? "true" : "false");
 }
 
 /* ---- The desk ---- */
@@ -301,7 +312,8 @@ int hf_registrar_new(struct hf_registrar **out, const struct hf_registrar_option
 	memcpy(g->gateway_key, o->gateway_key, sizeof g->gateway_key);
 	g->door.gateway_key = g->gateway_key;
 	hf_counter_register(g->metrics, &g->requests, "holdfast_registrar_requests_total", "", "Registrations, removals and requests for tokens");
-	hf_counter_register(g->metrics, &g->refused, "holdfast_registrar_refused_total", "", "Registrations, removals and requests for tokens that were refused");
+	hf_counter_register(g->metrics, &g->refused, "holdfast_registrar_refused_total", "",
+		"Registrations, removals and requests for tokens that were refused");
 	int r = hf_registrar_reconfigure(g, o, failure);
 	if (r == HF_OK && hf_schnorr_new(&g->schnorr, g->env, 0) < 0)
 		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");

@@ -37,6 +37,9 @@ void hf_registrar_free(struct hf_registrar *registrar); /* NULL is fine; request
 /* The answer to one request, called once, at once or later. body is JSON. */
 typedef void hf_registrar_answer(void *context, int status, struct hf_slice body);
 
+/* Appends who the gateway is and what it takes, as JSON. HF_ENOMEM. */
+int hf_registrar_describe(const struct hf_registrar *registrar, struct hf_buffer *out);
+
 /* POST /api/relays, and /gateway/register on the channel (channel_peer: who is at the other end; NULL over HTTP). */
 void hf_registrar_register(struct hf_registrar *registrar, struct hf_slice body, const uint8_t *channel_peer, hf_registrar_answer *answer,
 	void *context);

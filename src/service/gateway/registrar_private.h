@@ -30,8 +30,8 @@ struct hf_registrar {
 /* Answers {"error": refusal} with the status that goes with it; NULL: no memory. */
 void hf_registrar_refuse(struct hf_registrar *registrar, hf_registrar_answer *answer, void *context, const char *refusal);
 /* done later: HF_OK, HF_EEXISTS: it was seen. An error at once: done is not called. */
-int hf_registrar_take_nonce(struct hf_registrar *registrar, const char *principal, const char *nonce, void (*done)(void *context, int status),
-	void *context);
+int hf_registrar_take_nonce(struct hf_registrar *registrar, const char *principal, const char *nonce,
+	void (*done)(void *context, int status), void *context);
 /* "peer:<hex>", "secret" or "operator". */
 void hf_registrar_name(const struct hf_registry_principal *by, char out[static HF_REGISTRAR_NAME_BYTES]);
 

@@ -45,7 +45,8 @@ static void audit(const struct asking *q, const char *refusal, const struct hf_t
 	if (r == HF_OK && reason.length > 0 && reason.length <= HF_TOKEN_REASON_BYTES_MAX)
 		r = hf_buffer_printf(&fields, ",\"reason\":\"%.*s\"", (int)reason.length, (const char *)reason.data);
 	if (r == HF_OK && answer && q->request == HF_REGISTRAR_REVOKE)
-		r = hf_buffer_printf(&fields, ",\"count\":%llu,\"sequence\":%llu", (unsigned long long)answer->count, (unsigned long long)answer->sequence);
+		r = hf_buffer_printf(&fields, ",\"count\":%llu,\"sequence\":%llu", (unsigned long long)answer->count,
+			(unsigned long long)answer->sequence);
 	if (r == HF_OK && answer && q->request != HF_REGISTRAR_REVOKE) {
 		hf_hex_encode(id, answer->id, sizeof answer->id);
 		r = hf_buffer_printf(&fields, ",\"token\":\"%s\",\"sequence\":%llu", id, (unsigned long long)answer->sequence);

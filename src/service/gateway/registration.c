@@ -18,7 +18,8 @@ static int write_own_members(const struct hf_registration_draft *d, struct hf_bu
 	char peer[65] = {0}, gateway[65] = {0}, nonce[2 * HF_REGISTRATION_NONCE_BYTES + 1] = {0};
 	hf_hex_encode(peer, hf_sign_public_key(d->peer_secret_key), 32);
 	hf_hex_encode(nonce, d->nonce, sizeof d->nonce);
-	int r = hf_buffer_printf(out, "{\"version\":1,\"peer\":\"%s\",\"nonce\":\"%s\",\"issuedAt\":%llu,", peer, nonce, (unsigned long long)d->now_ms);
+	int r = hf_buffer_printf(out, "{\"version\":1,\"peer\":\"%s\",\"nonce\":\"%s\",\"issuedAt\":%llu,", peer, nonce,
+		(unsigned long long)d->now_ms);
 	if (r == HF_OK && d->gateway_key) {
 		hf_hex_encode(gateway, d->gateway_key, 32);
 		r = hf_buffer_printf(out, "\"gateway\":\"%s\",", gateway);
@@ -103,7 +104,8 @@ static int check_freshness(struct hf_registration_body *b, uint64_t now_ms, bool
 {
 	struct hf_slice nonce, found;
 	uint64_t issued_ms;
-	bool has_nonce = hf_canonical_member(b->registration, "nonce", &found), has_time = hf_canonical_member(b->registration, "issuedAt", &found);
+	bool has_nonce = hf_canonical_member(b->registration, "nonce", &found), has_time = hf_canonical_member(b->registration, "issuedAt",
+		&found);
 	if (!has_nonce || !has_time)
 		return is_optional ? HF_OK : hf_registration_refuse(refusal, "freshness-required", HF_EDENIED);
 	if (!hf_canonical_plain(b->registration, "nonce", &nonce) || nonce.length < NONCE_TEXT_BYTES_MIN || nonce.length >= sizeof b->nonce ||
@@ -178,8 +180,8 @@ static int check_key_signature(struct hf_registration_body *b, struct hf_slice b
 	return r;
 }
 
-static int open_ours(struct hf_registration_body *b, const struct hf_registration_door *door, struct hf_slice body, const uint8_t *channel_peer,
-	uint64_t now_ms, const char **refusal)
+static int open_ours(struct hf_registration_body *b, const struct hf_registration_door *door, struct hf_slice body,
+	const uint8_t *channel_peer, uint64_t now_ms, const char **refusal)
 {
 	struct hf_slice signature;
 	uint64_t version;

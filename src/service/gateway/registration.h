@@ -5,8 +5,9 @@
  *
  *   ours       {"registration": {"version": 1, "peer", "nonce", "issuedAt", "gateway"?, "relays": [RELAY...], ...}, "signature",
  *              "secretSignature"?, "owner"?}
- *              signature: the peer key's, for HF_SIGNED_REGISTRATION, over the canonical registration. secretSignature: scheme A over the same,
- *              where the gateway asks for its secret. owner: a signed Nostr event whose "payload" tag is the SHA-256 of the same text.
+ *              signature: the peer key's, for HF_SIGNED_REGISTRATION, over the canonical registration. secretSignature: scheme A over
+ *              the same, where the gateway asks for its secret. owner: a signed Nostr event whose "payload" tag is the SHA-256 of the
+ *              same text.
  *   shared     {"registration": {"relayKey", "nonce", "issuedAt", "peers": [], "metadata": {}, ...}, "signature"}, scheme A, as Hypertuna's
  *              workers send it over HTTP: it proves knowledge of the secret, and no peer's key
  *   unsigned   {"publicKey", "relays": [RELAY or text...], ...} as they send it on the channel: the peer is who the channel says. Only for
@@ -92,8 +93,8 @@ struct hf_registration_door {
 	bool is_compatible;            /* the unsigned form is read, and the shared one without freshness */
 	struct hf_schnorr *schnorr;    /* for owners' events; borrowed */
 };
-/* Reads and checks a body. channel_peer: whom the channel proved it to come from; NULL over HTTP. Whether a nonce was used before and who may
- * register is for the caller to see. On error *refusal is its name for the sender: "malformed", "too-large", "unsupported-version",
+/* Reads and checks a body. channel_peer: whom the channel proved it to come from; NULL over HTTP. Whether a nonce was used before and
+ * who may register is for the caller to see. On error *refusal is its name for the sender: "malformed", "too-large", "unsupported-version",
  * "signature-missing", "signature-invalid", "stale", "freshness-required", "gateway-mismatch", "peer-mismatch", "owner-invalid",
  * "proof-invalid", "consent-invalid", "unsigned"; NULL with HF_ENOMEM. The body is freed by hf_registration_body_free in any case. */
 int hf_registration_open(struct hf_registration_body *body, const struct hf_registration_door *door, struct hf_slice text,

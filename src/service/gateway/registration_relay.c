@@ -73,7 +73,8 @@ static bool is_of_age(struct hf_slice object, uint64_t now_ms, uint64_t *issued_
 }
 
 /* Did one of those who alone may sign the core of that key sign this? */
-static bool is_signed_by_core(const uint8_t key[static 32], struct hf_slice manifest_bytes, struct hf_slice signature, struct hf_slice message)
+static bool is_signed_by_core(const uint8_t key[static 32], struct hf_slice manifest_bytes, struct hf_slice signature,
+	struct hf_slice message)
 {
 	uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES];
 	struct hf_manifest manifest;
@@ -88,7 +89,8 @@ static bool is_signed_by_core(const uint8_t key[static 32], struct hf_slice mani
 	return false;
 }
 
-static bool is_proof(const struct hf_registration_body *b, const struct hf_registration_relay *relay, struct hf_slice proof, uint64_t now_ms)
+static bool is_proof(const struct hf_registration_body *b, const struct hf_registration_relay *relay, struct hf_slice proof,
+	uint64_t now_ms)
 {
 	uint8_t key[32], message[PROOF_BYTES], manifest[1024];
 	struct hf_slice signature, hex;

@@ -67,7 +67,8 @@ static int judge_owned(const struct hf_registry_merge *m, const struct hf_regist
 }
 
 /* A name that another record has, unless it is the owner's own. */
-static bool is_taken(const struct hf_registry *g, const struct hf_registry_merge *m, const struct hf_registry_record *own, struct hf_slice name)
+static bool is_taken(const struct hf_registry *g, const struct hf_registry_merge *m, const struct hf_registry_record *own,
+	struct hf_slice name)
 {
 	char text[HF_REGISTRY_PATH_BYTES_MAX + 1];
 	struct hf_registration claim = {.has_owner = m->has_owner};
@@ -180,7 +181,8 @@ static int try_merge(struct hf_registry_merge *m, const char **refusal)
 	return r;
 }
 
-static struct hf_registry_merge *new_merge(struct hf_registry *g, const struct hf_registration_body *b, const struct hf_registration_relay *relay)
+static struct hf_registry_merge *new_merge(struct hf_registry *g, const struct hf_registration_body *b,
+	const struct hf_registration_relay *relay)
 {
 	struct hf_registry_merge *m = calloc(1, sizeof *m);
 	if (!m)

@@ -68,8 +68,8 @@ struct hf_registry_merge {
 };
 /* Those that wait to be tried again end with HF_ECLOSED. */
 void hf_registry_end_merges(struct hf_registry *registry);
-/* What the record becomes. old may be NULL. is_owner: the merge may change more than its own peer's presence; becomes_owner: the record is its
- * peer's from now on. Appends canonical text. HF_ETOOBIG with *refusal. */
+/* What the record becomes. old may be NULL. is_owner: the merge may change more than its own peer's presence; becomes_owner: the
+ * record is its peer's from now on. Appends canonical text. HF_ETOOBIG with *refusal. */
 int hf_registry_write(const struct hf_registry_merge *merge, const struct hf_registry_record *old, bool is_owner, bool becomes_owner,
 	uint64_t now_ms, uint64_t age_ms, struct hf_buffer *out, const char **refusal);
 

@@ -148,7 +148,8 @@ void hf_registry_record_free(struct hf_registry_record *r)
 static const char *const not_metadata[] = {"relayKey", "proof", "consent", "metadata", "peers", "nonce", "issuedAt", "peerStates",
 	"lastPeerUpdateAt", "ownerPeerKey", "gatewayPendingWrites", "gatewayPendingReason", "gatewayPendingTypes", "gatewayPendingSince",
 	"gatewayPendingUpdatedAt", "gatewayPendingDriveIdentifier", "gatewayDriveVersion", "gatewayLeaseVersion", "gatewayLeaseActive", NULL};
-static const char *const of_the_metadata_event[] = {"name", "description", "avatarUrl", "isPublic", "metadataUpdatedAt", "metadataEventId", NULL};
+static const char *const of_the_metadata_event[] = {"name", "description", "avatarUrl", "isPublic", "metadataUpdatedAt",
+	"metadataEventId", NULL};
 static const char *const only_name[] = {"name", NULL}, *const only_identifier[] = {"identifier", NULL};
 
 /* Replaces *text by what is left of it without names. */
@@ -207,7 +208,8 @@ static int put_peer(struct hf_buffer *peers, const uint8_t key[static 32], bool 
 		old = HF_SLICE_LITERAL("{}");
 	hf_canonical_u64(old, "joined", &joined_ms);
 	is_proved = is_proved || hf_canonical_bool(old, "proved", false);
-	int r = hf_buffer_printf(&entry, "{\"joined\":%llu,\"proved\":%s,\"seen\":%llu}", (unsigned long long)joined_ms, is_proved ? "true" : "false",
+	int r = hf_buffer_printf(&entry, "{\"joined\":%llu,\"proved\":%s,\"seen\":%llu}", (unsigned long long)joined_ms,
+		is_proved ? "true" : "false",
 		(unsigned long long)now_ms);
 	if (r == HF_OK)
 		r = hf_buffer_printf(&whole, "{\"%s\":", name);
@@ -286,7 +288,8 @@ static int write_owner(const struct hf_registry_merge *m, const struct hf_regist
 	return r;
 }
 
-static int write_principal(const struct hf_registry_merge *m, const struct hf_registry_record *old, bool becomes_owner, struct hf_buffer *out)
+static int write_principal(const struct hf_registry_merge *m, const struct hf_registry_record *old, bool becomes_owner,
+	struct hf_buffer *out)
 {
 	char hex[65] = {0};
 	if (becomes_owner) {

@@ -1,5 +1,6 @@
 /* setup: opens what a gateway is made of, the ground first, and closes it in the opposite order. */
 #include "service/gateway/internal.h"
+#include "service/gateway/api.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,18 @@ static int make_routes(struct hf_gateway *g)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	for (size_t i = 0; i < member_count; i++)
 		g->routes[g->route_count++] = hf_gateway_member_routes[i];
+	return HF_OK;
+}
+
+static int make_admin_routes(struct hf_gateway *g)
+{
+	g->admin_routes = calloc(hf_gateway_admin_route_count + hf_gateway_api_admin_route_count, sizeof *g->admin_routes);
+	if (!g->admin_routes)
+		return HF_ENOMEM;
+	for (size_t i = 0; i < hf_gateway_admin_route_count; i++)
+		g->admin_routes[g->admin_route_count++] = hf_gateway_admin_routes[i];
+	for (size_t i = 0; i < hf_gateway_api_admin_route_count; i++)
+		g->admin_routes[g->admin_route_count++] = hf_gateway_api_admin_routes[i];
 	return HF_OK;
 }
 
@@ -172,13 +185,15 @@ static int make_servers(struct hf_gateway *g)
 {
 	struct hf_http_server_options options;
 	int r = make_routes(g);
+	if (r == HF_OK)
+		r = make_admin_routes(g);
 	if (r < 0)
 		return r;
 	hf_gateway_server_options(g, &options);
 	r = hf_http_server_new(&g->server, &options);
 	options.metrics = NULL;
-	options.routes = hf_gateway_admin_routes;
-	options.route_count = hf_gateway_admin_route_count;
+	options.routes = g->admin_routes;
+	options.route_count = g->admin_route_count;
 	options.body_bytes_max = HF_ACTION_HTTP_BODY_BYTES_MAX;
 	if (r == HF_OK)
 		r = hf_http_server_new(&g->admin_server, &options);
@@ -375,6 +390,7 @@ void hf_gateway_close(struct hf_gateway *g)
 	hf_metrics_free(g->metrics);
 	hf_keys_free(g->keys);
 	free(g->routes);
+	free(g->admin_routes);
 	hf_datadir_close(&g->directory);
 	if (g->config != g->first_config)
 		hf_config_free(g->config);

@@ -35,8 +35,8 @@ int hf_key_verify(struct hf_slice signature, const char *purpose, struct hf_slic
 
 /* Appends the token of a payload, which is canonical text. HF_ETOOBIG, HF_ENOMEM. */
 int hf_client_token_make(struct hf_slice payload, struct hf_slice secret, struct hf_buffer *out);
-/* Appends the payload, in canonical text, of a token whose HMAC is right. HF_EMALFORMED, HF_EBADSIG, HF_ETOOBIG, HF_ENOMEM; on error *payload
- * is as it was. */
+/* Appends the payload, in canonical text, of a token whose HMAC is right. HF_EMALFORMED, HF_EBADSIG, HF_ETOOBIG, HF_ENOMEM; on error
+ * *payload is as it was. */
 int hf_client_token_open(struct hf_slice token, struct hf_slice secret, struct hf_buffer *payload);
 
 #endif

@@ -43,7 +43,8 @@ static void forget(struct hf_state *s, enum hf_state_space space, struct hf_map 
 	free(old);
 }
 
-int hf_state_apply(struct hf_state *s, enum hf_state_space space, struct hf_slice key, struct hf_slice value, uint64_t revision, uint64_t end_ms)
+int hf_state_apply(struct hf_state *s, enum hf_state_space space, struct hf_slice key, struct hf_slice value, uint64_t revision,
+	uint64_t end_ms)
 {
 	struct hf_map *map = &s->spaces[hf_state_space_index(space)];
 	struct hf_state_memory *old = hf_map_get(map, key);
@@ -275,7 +276,8 @@ static void register_metrics(struct hf_state *s)
 {
 	hf_gauge_register(s->metrics, &s->entries_gauge, "holdfast_state_entries", "", "Registrations, tokens and what else gateways share");
 	hf_gauge_register(s->metrics, &s->pending_gauge, "holdfast_state_pending", "", "Changes of the shared state that are not committed yet");
-	hf_gauge_register(s->metrics, &s->connected_gauge, "holdfast_state_connected", "", "1: the shared state can be changed, and others' changes come");
+	hf_gauge_register(s->metrics, &s->connected_gauge, "holdfast_state_connected", "",
+		"1: the shared state can be changed, and others' changes come");
 	hf_counter_register(s->metrics, &s->failed, "holdfast_state_failed_total", "", "Changes of the shared state that failed");
 }
 

@@ -48,8 +48,8 @@ struct hf_state_options {
 	struct hf_metrics *metrics; /* may be NULL */
 	uint64_t entries_max;       /* 0: HF_STATE_ENTRIES_MAX */
 };
-/* Waits for the first reading of Redis. HF_EINVAL with the sentence for a URL that is not one, rediss:// included; HF_EADDR when Redis cannot be
- * reached, HF_EDENIED when it does not let us in, HF_ENOTFOUND when its client library is not installed. */
+/* Waits for the first reading of Redis. HF_EINVAL with the sentence for a URL that is not one, rediss:// included; HF_EADDR when Redis
+ * cannot be reached, HF_EDENIED when it does not let us in, HF_ENOTFOUND when its client library is not installed. */
 int hf_state_open(struct hf_state **out, const struct hf_state_options *options, struct hf_failure *failure);
 /* Runs the loop until what is on its way has come back; each gets its outcome. */
 void hf_state_close(struct hf_state *state); /* NULL is fine */
@@ -74,7 +74,7 @@ bool hf_state_is_connected(const struct hf_state *state); /* Redis answers and i
 
 enum hf_state_op_kind {
 	HF_STATE_PUT = 1,
-	HF_STATE_PUT_NEW,  /* HF_EEXISTS when there is one that has not ended. After a connection to Redis broke, its outcome may stay unknown: HF_EIO */
+	HF_STATE_PUT_NEW,  /* HF_EEXISTS when there is one that has not ended. It is not repeated when a connection to Redis breaks */
 	HF_STATE_PUT_IF,   /* HF_EBUSY unless its revision is still that; revision 0: there is none */
 	HF_STATE_DELETE,   /* none there is fine */
 	HF_STATE_DELETE_IF,
@@ -87,8 +87,8 @@ struct hf_state_op {
 	uint64_t end_ms;            /* Unix milliseconds; 0: never */
 };
 /* All of them or none. done is called later on the loop, once: HF_OK when they are committed (readers see them then), HF_EEXISTS, HF_EBUSY,
- * HF_EIO, HF_ENOSPC, HF_ECLOSED, HF_ENOMEM. An error that is returned at once: HF_EINVAL (sizes), HF_EBUSY, HF_ETOOBIG, HF_ENOMEM; done is not
- * called then. */
+ * HF_EIO, HF_ENOSPC, HF_ECLOSED, HF_ENOMEM. An error that is returned at once: HF_EINVAL (sizes), HF_EBUSY, HF_ETOOBIG, HF_ENOMEM;
+ * done is not called then. */
 int hf_state_commit(struct hf_state *state, const struct hf_state_op *ops, size_t op_count, void (*done)(void *context, int status),
 	void *context);
 /* The next number of a sequence, from 1: each is given once, to one gateway. Errors as above. */

@@ -63,7 +63,8 @@ int hf_state_store_open(struct hf_state *state, struct hf_failure *failure);
 int hf_state_redis_open(struct hf_state *state, const char *url, const char *prefix, struct hf_failure *failure);
 
 int hf_state_space_index(enum hf_state_space space); /* negative: there is no such space */
-/* What was committed comes to memory, and listeners hear of it; data NULL: deleted. Older revisions than what is there do nothing. HF_ENOMEM. */
+/* What was committed comes to memory, and listeners hear of it; data NULL: deleted. Older revisions than what is there do nothing.
+ * HF_ENOMEM. */
 int hf_state_apply(struct hf_state *state, enum hf_state_space space, struct hf_slice key, struct hf_slice value, uint64_t revision,
 	uint64_t end_ms);
 /* A change whose status is set comes back: on any thread. */

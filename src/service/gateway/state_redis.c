@@ -77,7 +77,8 @@ static const char change_script[] =
 static const char read_script[] =
 	"local prefix = KEYS[1]\n"
 	"redis.call('SETNX', prefix .. 'epoch', ARGV[1])\n"
-	"return {redis.call('GET', prefix .. 'epoch'), redis.call('GET', prefix .. 'revision') or '0', redis.call('HGETALL', prefix .. 'r'), redis.call('HGETALL', prefix .. 't'),"
+	"return {redis.call('GET', prefix .. 'epoch'), redis.call('GET', prefix .. 'revision') or '0', redis.call('HGETALL', prefix .. 'r'), "
+	"redis.call('HGETALL', prefix .. 't'),"
 	" redis.call('HGETALL', prefix .. 'f')}\n";
 
 static const enum hf_state_space mirrored[] = {HF_STATE_RECORDS, HF_STATE_TOKENS, HF_STATE_FAILURES};
@@ -467,7 +468,8 @@ static int secret(struct hf_state *s, const char *name, uint8_t out[static 32], 
 	int r = hf_redis_connect(&redis, &h->address, failure);
 	if (r < 0)
 		return r;
-	hf_redis_drop(redis, hf_redis_ask(redis, (const struct hf_slice[]){HF_SLICE_LITERAL("SETNX"), hf_slice_text(key), hf_slice(text, sizeof text)}, 3));
+	hf_redis_drop(redis, hf_redis_ask(redis, (const struct hf_slice[]){HF_SLICE_LITERAL("SETNX"), hf_slice_text(key), hf_slice(text,
+		sizeof text)}, 3));
 	redisReply *reply = hf_redis_ask(redis, (const struct hf_slice[]){HF_SLICE_LITERAL("GET"), hf_slice_text(key)}, 2);
 	bool is_right = reply && reply->type == REDIS_REPLY_STRING && reply->len == sizeof text && hf_hex_decode(out, reply->str, 32);
 	hf_redis_drop(redis, reply);

@@ -7,7 +7,8 @@
 static int write_frame(const char *gateway, struct hf_slice relay, struct hf_slice reason, uint64_t sequence, uint64_t now_ms,
 	const char *signature, struct hf_buffer *out)
 {
-	int r = hf_buffer_printf(out, "[\"TOKEN\",\"REVOKED\",{\"gateway\":\"%s\",\"issuedAt\":%llu,\"reason\":", gateway, (unsigned long long)now_ms);
+	int r = hf_buffer_printf(out, "[\"TOKEN\",\"REVOKED\",{\"gateway\":\"%s\",\"issuedAt\":%llu,\"reason\":", gateway,
+		(unsigned long long)now_ms);
 	if (r == HF_OK)
 		r = hf_json_append_string(out, reason);
 	if (r == HF_OK)
@@ -44,7 +45,8 @@ static bool find_body(struct hf_slice frame, struct hf_slice *body)
 	while (count < 4 && hf_canonical_next_item(frame, &cursor, &items[count]))
 		count++;
 	*body = count == 3 ? items[2] : (struct hf_slice){0};
-	return count == 3 && hf_slice_equal(items[0], HF_SLICE_LITERAL("\"TOKEN\"")) && hf_slice_equal(items[1], HF_SLICE_LITERAL("\"REVOKED\"")) &&
+	return count == 3 && hf_slice_equal(items[0], HF_SLICE_LITERAL("\"TOKEN\"")) && hf_slice_equal(items[1],
+		HF_SLICE_LITERAL("\"REVOKED\"")) &&
 		hf_canonical_is_object(*body);
 }
 

@@ -212,7 +212,8 @@ static const char *judge(const struct hf_token *t, struct hf_slice relay_key, co
 	return hf_token_is_current(t, hash, now_ms) ? NULL : "token-stale";
 }
 
-int hf_tokens_verify(struct hf_tokens *g, struct hf_slice relay_key, struct hf_slice text, struct hf_token_claims *claims, const char **refusal)
+int hf_tokens_verify(struct hf_tokens *g, struct hf_slice relay_key, struct hf_slice text, struct hf_token_claims *claims,
+	const char **refusal)
 {
 	uint8_t hash[32];
 	struct hf_token *t = hf_tokens_open(g, text, hash, refusal);
@@ -279,7 +280,8 @@ static void register_metrics(struct hf_tokens *g)
 	hf_counter_register(g->metrics, &g->refreshed, "holdfast_tokens_refreshed_total", "", "Client tokens refreshed here");
 	hf_counter_register(g->metrics, &g->revoked, "holdfast_tokens_revoked_total", "", "Client tokens that were revoked, here or elsewhere");
 	hf_counter_register(g->metrics, &g->refused, "holdfast_tokens_refused_total", "", "Client tokens that did not let in");
-	hf_counter_register(g->metrics, &g->quarantined, "holdfast_tokens_quarantines_total", "", "Quarantines after refreshes that failed again and again");
+	hf_counter_register(g->metrics, &g->quarantined, "holdfast_tokens_quarantines_total", "",
+		"Quarantines after refreshes that failed again and again");
 }
 
 int hf_tokens_new(struct hf_tokens **out, const struct hf_tokens_options *o, struct hf_failure *failure)

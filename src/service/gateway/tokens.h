@@ -1,7 +1,7 @@
 /* tokens: what lets a client in to a relay that asks for it. (Gateway specification, sections 4.2 and 5.2)
  *
- * A token is one peer's and one user's; others' are not touched by its issue, refresh or end. What is known of it lives as long as the token
- * could, at all gateways that share the state, so that what was revoked stays revoked. Its sequence number is its relay's, given once
+ * A token is one peer's and one user's; others' are not touched by its issue, refresh or end. What is known of it lives as long as the
+ * token could, at all gateways that share the state, so that what was revoked stays revoked. Its sequence number is its relay's, given once
  * only, and rises; the worker's own token for the relay is kept here and is not in the text that clients carry.
  *
  * Requests come signed (docs/registration.md); who may ask for what:
@@ -76,9 +76,10 @@ struct hf_token_answer {
 /* status HF_OK and the answer, or an error and its name. */
 typedef void hf_token_done(void *context, int status, const char *refusal, const struct hf_token_answer *answer);
 
-/* payload: the canonical object that was signed: relayKey, relayAuthToken, pubkey?, scope?, ttlSeconds? | relayKey, token, ttlSeconds? | relayKey,
- * token? or tokenId? or peer? or pubkey? (else all of the relay), reason?. Refusals at once or later: "malformed", "relay-not-registered",
- * "not-allowed", "too-many-tokens", "quarantined", "ttl-invalid", "no-active-token", "token-mismatch" and those of verify, "state-unavailable". */
+/* payload: the canonical object that was signed: relayKey, relayAuthToken, pubkey?, scope?, ttlSeconds? | relayKey, token, ttlSeconds?
+ * | relayKey, token? or tokenId? or peer? or pubkey? (else all of the relay), reason?. Refusals at once or later: "malformed",
+ * "relay-not-registered", "not-allowed", "too-many-tokens", "quarantined", "ttl-invalid", "no-active-token", "token-mismatch" and
+ * those of verify, "state-unavailable". */
 int hf_tokens_issue(struct hf_tokens *tokens, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
 	void *context, const char **refusal);
 int hf_tokens_refresh(struct hf_tokens *tokens, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
@@ -89,8 +90,8 @@ int hf_tokens_revoke(struct hf_tokens *tokens, const struct hf_registry_principa
 /* All, for administration; *cursor starts at 0. */
 bool hf_tokens_next(struct hf_tokens *tokens, size_t *cursor, struct hf_token_claims *claims, const char **state);
 
-/* Appends ["TOKEN","REVOKED",{gateway, issuedAt, reason, relay, sequence, signature}], signed for HF_SIGNED_CONTROL over the canonical frame
- * without signature. HF_ENOMEM. */
+/* Appends ["TOKEN","REVOKED",{gateway, issuedAt, reason, relay, sequence, signature}], signed for HF_SIGNED_CONTROL over the canonical
+ * frame without signature. HF_ENOMEM. */
 int hf_token_frame_make(const uint8_t signing_key[static HF_SIGN_SECRET_BYTES], struct hf_slice relay_key, struct hf_slice reason,
 	uint64_t sequence, uint64_t now_ms, struct hf_buffer *out);
 /* The other side: is the frame signed by the gateway that it names, and newer than highest? HF_EMALFORMED, HF_EBADSIG, HF_EDUPLICATE. */

@@ -1,5 +1,5 @@
-/* tokens_request: issue, refresh and revocation. Each is a chain of steps that wait: the relay's next number, then the commit; what was judged
- * before is judged again where it may have changed. */
+/* tokens_request: issue, refresh and revocation. Each is a chain of steps that wait: the relay's next number, then the commit; what
+ * was judged before is judged again where it may have changed. */
 #include "service/gateway/tokens_private.h"
 
 #include <stdlib.h>
@@ -53,8 +53,8 @@ static void finish(struct request *q, int status, const char *refusal)
 	free_request(q);
 }
 
-static struct request *new_request(struct hf_tokens *g, enum request_kind kind, const struct hf_registry_principal *by, struct hf_slice payload,
-	hf_token_done *done, void *context)
+static struct request *new_request(struct hf_tokens *g, enum request_kind kind, const struct hf_registry_principal *by,
+	struct hf_slice payload, hf_token_done *done, void *context)
 {
 	struct request *q = calloc(1, sizeof *q);
 	if (!q)
@@ -139,7 +139,8 @@ static int read_common(struct request *q, const struct hf_registration **record,
 	*record = hf_registry_find(q->tokens->registry, key);
 	if (!*record && q->kind != REVOKE)
 		return refuse(refusal, "relay-not-registered", HF_ENOTFOUND);
-	if (hf_buffer_append(&q->relay_key, *record ? (const void *)(*record)->key : key.data, *record ? strlen((*record)->key) : key.length) < 0 ||
+	if (hf_buffer_append(&q->relay_key, *record ? (const void *)(*record)->key : key.data,
+		*record ? strlen((*record)->key) : key.length) < 0 ||
 		hf_buffer_append(&q->relay_key, "", 1) < 0)
 		return HF_ENOMEM;
 	q->ttl_ms = q->tokens->ttl_ms;
@@ -166,7 +167,8 @@ static int append_hex_member(struct hf_buffer *out, const char *name, const uint
 static int write_text(struct request *q, struct hf_slice pubkey, struct hf_slice scope)
 {
 	struct hf_buffer payload = {0}, canonical = {0};
-	int r = hf_buffer_printf(&payload, "{\"id\":\"%.*s\",\"relayKey\":\"%s\",\"scope\":\"%.*s\",\"pubkey\":", (int)sizeof q->id, q->id, key_of(q),
+	int r = hf_buffer_printf(&payload, "{\"id\":\"%.*s\",\"relayKey\":\"%s\",\"scope\":\"%.*s\",\"pubkey\":", (int)sizeof q->id, q->id,
+		key_of(q),
 		(int)scope.length, (const char *)scope.data);
 	if (r == HF_OK && pubkey.length > 0)
 		r = hf_buffer_printf(&payload, "\"%.*s\"", (int)pubkey.length, (const char *)pubkey.data);
@@ -193,7 +195,8 @@ static int write_kept(struct request *q, struct hf_slice pubkey, struct hf_slice
 	uint8_t hash[32];
 	uint64_t now_ms = q->answer.expires_ms - q->ttl_ms;
 	hf_sha256(hash, q->answer.token);
-	int r = hf_buffer_printf(&kept, "{\"auth\":\"%.*s\",\"expiresAt\":%llu,\"id\":\"%.*s\",\"issuedAt\":%llu,\"relayKey\":\"%s\",\"scope\":\"%.*s\","
+	int r = hf_buffer_printf(&kept,
+		"{\"auth\":\"%.*s\",\"expiresAt\":%llu,\"id\":\"%.*s\",\"issuedAt\":%llu,\"relayKey\":\"%s\",\"scope\":\"%.*s\","
 		"\"sequence\":%llu", (int)auth.length, (const char *)auth.data, (unsigned long long)q->answer.expires_ms, (int)sizeof q->id, q->id,
 		(unsigned long long)now_ms, key_of(q), (int)scope.length, (const char *)scope.data, (unsigned long long)q->answer.sequence);
 	if (r == HF_OK)
@@ -511,20 +514,20 @@ static int begin(struct hf_tokens *g, enum request_kind kind, const struct hf_re
 	return r;
 }
 
-int hf_tokens_issue(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done, void *context,
-	const char **refusal)
+int hf_tokens_issue(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
+	void *context, const char **refusal)
 {
 	return begin(g, ISSUE, by, payload, done, context, refusal);
 }
 
-int hf_tokens_refresh(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done, void *context,
-	const char **refusal)
+int hf_tokens_refresh(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
+	void *context, const char **refusal)
 {
 	return begin(g, REFRESH, by, payload, done, context, refusal);
 }
 
-int hf_tokens_revoke(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done, void *context,
-	const char **refusal)
+int hf_tokens_revoke(struct hf_tokens *g, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
+	void *context, const char **refusal)
 {
 	return begin(g, REVOKE, by, payload, done, context, refusal);
 }
