@@ -149,25 +149,15 @@ static void print_list(const json_t *list, const char *kind, const char *name)
 		printf("no %s\n", kind);
 }
 
-static int list(struct hf_cli *cli, const char *what, const char *kind, const char *name)
-{
-	struct hf_failure failure = {0};
-	json_t *answer = ask(cli, what, NULL, &failure);
-	if (!answer || cli->json)
-		return show(cli, answer, &failure);
-	print_list(json_object_get(answer, what), kind, name);
-	json_decref(answer);
-	return HF_CLI_OK;
-}
-
 int hf_cli_admin_workers(struct hf_cli *cli)
 {
-	return list(cli, "workers", "worker", "peer");
-}
-
-int hf_cli_admin_registrations(struct hf_cli *cli)
-{
-	return list(cli, "registrations", "relay", "key");
+	struct hf_failure failure = {0};
+	json_t *answer = ask(cli, "workers", NULL, &failure);
+	if (!answer || cli->json)
+		return show(cli, answer, &failure);
+	print_list(json_object_get(answer, "workers"), "worker", "peer");
+	json_decref(answer);
+	return HF_CLI_OK;
 }
 
 int hf_cli_admin_dispatcher(struct hf_cli *cli)

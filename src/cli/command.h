@@ -61,7 +61,6 @@ int hf_cli_up(struct hf_cli *cli);
 int hf_cli_admin_status(struct hf_cli *cli);
 int hf_cli_admin_health(struct hf_cli *cli);
 int hf_cli_admin_workers(struct hf_cli *cli);
-int hf_cli_admin_registrations(struct hf_cli *cli);
 int hf_cli_admin_dispatcher(struct hf_cli *cli);
 int hf_cli_admin_pause(struct hf_cli *cli);
 int hf_cli_admin_resume(struct hf_cli *cli);

@@ -151,8 +151,6 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast admin health --data data"},
 	{"admin workers", hf_cli_admin_workers, "", 0, NULL, true, "Which workers are connected, what they have and say of themselves",
 		"  holdfast admin workers --data data"},
-	{"admin registrations", hf_cli_admin_registrations, "", 0, NULL, true, "Which relays of workers are known, and whose they are",
-		"  holdfast admin registrations --data data --json"},
 	{"admin dispatcher", hf_cli_admin_dispatcher, "", 0, NULL, true, "What is under way and waits, and how each worker does",
 		"  holdfast admin dispatcher --data data"},
 	{"admin pause", hf_cli_admin_pause, "", 0, relay_options, true, "Give a relay's bee to no peer for a while",

@@ -264,7 +264,6 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/config", HF_ACCESS_ADMIN, handle_config),
 	HF_ROUTE("GET", "/admin/health", HF_ACCESS_ADMIN, hf_gateway_handle_admin_health),
 	HF_ROUTE("GET", "/admin/workers", HF_ACCESS_ADMIN, hf_gateway_handle_workers),
-	HF_ROUTE("GET", "/admin/registrations", HF_ACCESS_ADMIN, hf_gateway_handle_registrations),
 	HF_ROUTE("GET", "/admin/dispatcher", HF_ACCESS_ADMIN, hf_gateway_handle_dispatcher),
 	HF_ROUTE("POST", "/admin/check", HF_ACCESS_ADMIN, handle_check),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),

@@ -66,38 +66,6 @@ void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
 	hf_gateway_respond_json(exchange, json_pack("{s:o}", "workers", list));
 }
 
-/* ---- Registrations ---- */
-
-static json_t *describe_record(const struct hf_registration *record)
-{
-	json_t *peers = json_array(), *aliases = json_array();
-	for (size_t i = 0; i < record->peer_count; i++) {
-		const struct hf_registration_peer *peer = &record->peers[i];
-		json_array_append_new(peers, json_pack("{s:o, s:b, s:b, s:I}", "peer", hex_text(peer->key, 32), "proved", peer->is_proved,
-			"reachable", peer->unreachable_since_ms == 0, "seen_at", (json_int_t)peer->seen_ms));
-	}
-	for (size_t i = 0; i < record->alias_count; i++)
-		json_array_append_new(aliases, json_string(record->aliases[i]));
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:s, s:o, s:o, s:I, s:I}", "key", record->key,
-		"identifier", record->identifier, "path", record->path, "name", record->name, "public", record->is_public,
-		"requires_token", record->requires_auth, "owner_peer", record->has_owner_peer ? hex_text(record->owner_peer, 32) : json_null(),
-		"owner", record->has_owner ? hex_text(record->owner, 32) : json_null(), "principal", record->principal, "peers", peers,
-		"aliases", aliases, "updated_at", (json_int_t)record->updated_ms, "expires_at", (json_int_t)record->expires_ms);
-}
-
-void hf_gateway_handle_registrations(void *context, struct hf_http_exchange *exchange)
-{
-	struct hf_gateway *g = context;
-	const struct hf_registration *record;
-	size_t cursor = 0;
-	if (!has_members(g, exchange))
-		return;
-	json_t *list = json_array();
-	while ((record = hf_registry_next(g->registry, &cursor)))
-		json_array_append_new(list, describe_record(record));
-	hf_gateway_respond_json(exchange, json_pack("{s:o}", "registrations", list));
-}
-
 /* ---- The dispatcher ---- */
 
 static json_t *describe_peer(const struct hf_dispatch_facts *f, uint64_t now_us)

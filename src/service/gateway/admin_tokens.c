@@ -9,14 +9,6 @@
 #include "service/gateway/internal.h"
 #include "service/gateway/registrar.h"
 
-static void respond(struct hf_http_exchange *x, json_t *value)
-{
-	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-	json_decref(value);
-	hf_http_respond(x, text ? 200 : 503, "application/json", text ? hf_slice_text(text) : HF_SLICE_LITERAL("{}"), NULL);
-	free(text);
-}
-
 static void fail(struct hf_http_exchange *x, int code, const char *sentence)
 {
 	struct hf_failure failure = {0};
@@ -62,7 +54,7 @@ static void handle_routes(void *context, struct hf_http_exchange *x)
 	add_routes(list, "clients", g->routes, g->route_count);
 	add_routes(list, "admin", g->admin_routes, g->admin_route_count);
 	add_routes(list, "metrics", &hf_gateway_metrics_route, 1);
-	respond(x, json_pack("{s:o}", "routes", list));
+	hf_gateway_respond_json(x, json_pack("{s:o}", "routes", list));
 }
 
 /* ---- Tokens ---- */
@@ -88,7 +80,7 @@ static void handle_token_list(void *context, struct hf_http_exchange *x)
 	json_t *list = json_array();
 	while (g->tokens && hf_tokens_next(g->tokens, &cursor, &claims, &state))
 		json_array_append_new(list, token_facts(&claims, state));
-	respond(x, json_pack("{s:o}", "tokens", list));
+	hf_gateway_respond_json(x, json_pack("{s:o}", "tokens", list));
 }
 
 static void revoked(void *context, int status, const char *refusal, const struct hf_token_answer *a)
@@ -96,7 +88,7 @@ static void revoked(void *context, int status, const char *refusal, const struct
 	if (status < 0)
 		fail(context, status == HF_ENOTFOUND ? status : HF_EIO, refusal ? refusal : hf_error_text(status));
 	else
-		respond(context, json_pack("{s:I, s:I}", "revoked", (json_int_t)a->count, "sequence", (json_int_t)a->sequence));
+		hf_gateway_respond_json(context, json_pack("{s:I, s:I}", "revoked", (json_int_t)a->count, "sequence", (json_int_t)a->sequence));
 }
 
 static void handle_token_revoke(void *context, struct hf_http_exchange *x)
@@ -137,7 +129,7 @@ static void handle_registry_list(void *context, struct hf_http_exchange *x)
 	json_t *list = json_array();
 	while (g->registry && (record = hf_registry_next(g->registry, &cursor)) != NULL)
 		json_array_append_new(list, record_facts(record));
-	respond(x, json_pack("{s:o}", "relays", list));
+	hf_gateway_respond_json(x, json_pack("{s:o}", "relays", list));
 }
 
 static void removed(void *context, int status, const char *refusal)
@@ -145,7 +137,7 @@ static void removed(void *context, int status, const char *refusal)
 	if (status < 0)
 		fail(context, HF_EIO, refusal ? refusal : hf_error_text(status));
 	else
-		respond(context, json_pack("{s:b}", "removed", true));
+		hf_gateway_respond_json(context, json_pack("{s:b}", "removed", true));
 }
 
 static void handle_registry_remove(void *context, struct hf_http_exchange *x)

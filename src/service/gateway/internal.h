@@ -34,7 +34,7 @@ struct hf_gateway {
 	size_t core_listener_count;
 	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */
 	/* Relays on members' machines; NULL when workers.enabled is not set, tokens also without tokens.enabled. */
-	struct hf_state *state;
+	struct hf_state *state;        /* shared with other gateways, where Redis is configured */
 	struct hf_registry *registry;
 	struct hf_tokens *tokens;
 	struct hf_registrar *registrar;
@@ -51,11 +51,6 @@ struct hf_gateway {
 	size_t route_count, admin_route_count;
 	char listen_url[96];           /* of the first listener */
 	char admin_path[HF_PATH_BYTES_MAX];
-	struct hf_state *state;        /* shared with other gateways; these five NULL: off */
-	struct hf_registry *registry;
-	struct hf_tokens *tokens;
-	struct hf_audit *audit;
-	struct hf_registrar *registrar;
 	struct hf_timer drain_timer;
 	uint64_t started_us, drain_deadline_us;
 	uint32_t admin_job_count;      /* administration that is away on a worker */
@@ -121,7 +116,6 @@ void hf_gateway_handle_admin_health(void *context, struct hf_http_exchange *exch
 
 /* ---- admin_members.c ---- */
 void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange);
-void hf_gateway_handle_registrations(void *context, struct hf_http_exchange *exchange);
 void hf_gateway_handle_dispatcher(void *context, struct hf_http_exchange *exchange);
 
 /* ---- admin.c ---- */

@@ -39,13 +39,15 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 
 static int make_routes(struct hf_gateway *g)
 {
-	size_t member_count = g->front ? hf_gateway_member_route_count : 0;
-	g->routes = calloc(1 + g->config->relay_count + member_count, sizeof *g->routes);
+	size_t api_count = g->registrar ? hf_gateway_api_route_count : 0, member_count = g->front ? hf_gateway_member_route_count : 0;
+	g->routes = calloc(1 + g->config->relay_count + api_count + member_count, sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
+	for (size_t i = 0; i < api_count; i++)
+		g->routes[g->route_count++] = hf_gateway_api_routes[i];
 	for (size_t i = 0; i < member_count; i++)
 		g->routes[g->route_count++] = hf_gateway_member_routes[i];
 	return HF_OK;
