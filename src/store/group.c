@@ -252,12 +252,12 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 		status = hf_tx_finish_commit(tx);
 	if (status == HF_OK)
 		status = insert_docs(writer, &full);
-	for (int tries = 0; status == HF_EBUSY && tries < 2; tries++) {
+	for (int tries = 0; full != NULL && status == HF_EBUSY && tries < 2; tries++) {
 		status = split_group(writer, full);
 		if (status == HF_OK)
 			status = insert_docs(writer, &full);
 	}
-	if (status == HF_EBUSY)
+	if (full != NULL && status == HF_EBUSY)
 		status = HF_ETOOBIG; /* more documents than a memtable holds */
 	if (status != HF_OK) {
 		tx->ends_group |= finished; /* its table changes are staged: no other commit may see them */

@@ -533,6 +533,31 @@ static void test_commits_on_the_callers_thread_are_synced_in_time(void **state)
 	test_remove(directory);
 }
 
+static int give_code(void *context, struct hf_tx *tx)
+{
+	int r = append_one((void *)(uintptr_t)"block", tx);
+
+	return r == HF_OK ? *(const int *)context : r;
+}
+
+/* Also those that the writer itself has a use for. */
+static void test_a_commit_that_refuses_itself_ends_with_its_own_code(void **state)
+{
+	static const int codes[] = {HF_EBUSY, HF_EWAIT, HF_ENOSPC, HF_ECANCELED, HF_ETOOBIG};
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 128);
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, give_code, (void *)&codes[i]), codes[i]);
+		assert_int_equal(hf_store_commit_wait(store, HF_DURABLE_OS, append_one, "block"), HF_OK);
+	}
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_what_was_deleted_under_a_snapshot_can_be_put_again),
 		cmocka_unit_test(test_commits_on_the_callers_thread_keep_the_order),
 		cmocka_unit_test(test_commits_on_the_callers_thread_are_synced_in_time),
+		cmocka_unit_test(test_a_commit_that_refuses_itself_ends_with_its_own_code),
 	};
 
 	hf_env_system(&env);
