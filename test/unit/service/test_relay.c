@@ -262,6 +262,85 @@ static void test_settings_change_while_running_or_stay(void **state)
 	publish(c, &e);
 }
 
+/* ---- Another transport ---- */
+
+struct pipe_end {
+	struct client client; /* what came, as of a socket */
+	size_t room;
+	unsigned closed;
+};
+
+static int pipe_send_text(void *link, struct hf_slice text)
+{
+	struct pipe_end *p = link;
+	client_message(&p->client, NULL, true, text);
+	p->room -= text.length < p->room ? text.length : p->room;
+	return HF_OK;
+}
+
+static int pipe_send_shared(void *link, struct hf_websocket_message *message)
+{
+	return pipe_send_text(link, hf_websocket_message_payload(message));
+}
+
+static size_t pipe_room(void *link)
+{
+	return ((struct pipe_end *)link)->room;
+}
+
+static void pipe_nothing(void *link)
+{
+}
+
+static void pipe_close(void *link, uint16_t code, const char *reason)
+{
+	((struct pipe_end *)link)->closed++;
+}
+
+static const struct hf_relay_transport pipe_transport = {.send_shared = pipe_send_shared, .send_text = pipe_send_text, .room = pipe_room,
+	.pause = pipe_nothing, .resume = pipe_nothing, .close = pipe_close};
+
+static void say_by_pipe(struct hf_relay_connection *c, const char *text)
+{
+	hf_relay_connection_message(c, true, hf_slice_text(text));
+	hf_relay_connection_read_end(c);
+}
+
+static void test_a_client_by_another_transport_is_served_as_its_room_allows(void **state)
+{
+	struct fixture *f = *state;
+	struct client *writer = join_relay(f, NULL);
+	struct pipe_end p = {.client.fixture = f, .room = 1 << 20};
+	struct hf_relay_client client = {.transport = &pipe_transport, .link = &p, .url = "wss://gate.example/club", .source = HF_SOURCE_PUBLIC};
+	struct hf_relay_connection *c;
+	struct signed_event first = make_note(f, 0, "first"), second = make_note(f, 0, "second"), live = make_note(f, 0, "live");
+	char text[8300];
+	publish(writer, &first);
+	assert_int_equal(hf_relay_connect(f->relay, &client, &c), HF_OK);
+	expect(&p.client, "[\"AUTH\",");
+	snprintf(text, sizeof text, "[\"EVENT\",%s]", second.json);
+	say_by_pipe(c, text);
+	expect(&p.client, "[\"OK\",\"%s\",true,\"\"]", second.id);
+	p.room = 1;
+	say_by_pipe(c, "[\"REQ\",\"s\",{\"kinds\":[1]}]");
+	expect(&p.client, "[\"EVENT\",\"s\",");
+	publish(writer, &live); /* held: the stored part waits for room */
+	assert_int_equal(p.client.count - p.client.from, 0);
+	p.room = 1 << 20;
+	hf_relay_connection_writable(c);
+	expect(&p.client, "[\"EVENT\",\"s\",");
+	expect(&p.client, "[\"EOSE\",\"s\"]");
+	expect(&p.client, "[\"EVENT\",\"s\",%.200s", live.json);
+	hf_relay_connection_message(c, false, hf_slice_text("x"));
+	expect(&p.client, "[\"NOTICE\",\"invalid:");
+	assert_true(hf_relay_connection_held(c) > 0);
+	hf_relay_connection_closed(c);
+	struct signed_event unheard = make_note(f, 0, "unheard");
+	publish(writer, &unheard);
+	assert_int_equal(p.client.count - p.client.from, 0);
+	assert_int_equal(p.closed, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_close_and_leaving_end_queries_that_wait_for_a_reader),
 		cmocka_unit_test(test_subscriptions_are_bounded_and_a_name_is_used_again),
 		cmocka_unit_test_setup_teardown(test_requests_are_counted_and_refused_when_memory_is_used_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_client_by_another_transport_is_served_as_its_room_allows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_settings_change_while_running_or_stay, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
