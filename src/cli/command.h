@@ -57,6 +57,7 @@ int hf_cli_load_config(struct hf_cli *cli, struct hf_config **out, struct hf_fai
 int hf_cli_fail(const struct hf_failure *failure);
 
 int hf_cli_gateway(struct hf_cli *cli);
+int hf_cli_worker(struct hf_cli *cli);
 int hf_cli_up(struct hf_cli *cli);
 int hf_cli_admin_status(struct hf_cli *cli);
 int hf_cli_admin_health(struct hf_cli *cli);

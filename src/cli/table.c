@@ -138,6 +138,11 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast gateway --data data --listen 127.0.0.1:7777\n"
 		"  holdfast gateway --data /var/lib/holdfast --listen 0.0.0.0:80 --config /etc/holdfast.conf\n"
 		"  holdfast gateway --listen 127.0.0.1:0 --relay-name 'My relay' --store-quota 20GiB"},
+	{"worker", hf_cli_worker, "", 0, NULL, true, "Serve relays and files by way of gateways",
+		"The relays of the configuration are served here, as by `holdfast gateway`, and to the clients of the gateways that worker.gateways\n"
+		"names: it registers with each, answers for its relay from a copy, and goes on here when they are gone. See docs/worker.md.\n\n"
+		"  holdfast worker --data worker --listen 127.0.0.1:7778 --swarm-bootstrap 127.0.0.1:49737 --worker-gateways KEY\n"
+		"  holdfast worker --config worker.conf"},
 	{"up", hf_cli_up, "", 0, NULL, true, "Start all of it on this machine: a private network, a gateway with its relay",
 		"Each is a process of its own, started again should it end. Prints what to open, and runs until ^C or SIGTERM. What it made in its\n"
 		"data directory when it first started there, gateway.conf above all, is yours to change.\n\n"

@@ -265,6 +265,7 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/health", HF_ACCESS_ADMIN, hf_gateway_handle_admin_health),
 	HF_ROUTE("GET", "/admin/workers", HF_ACCESS_ADMIN, hf_gateway_handle_workers),
 	HF_ROUTE("GET", "/admin/dispatcher", HF_ACCESS_ADMIN, hf_gateway_handle_dispatcher),
+	HF_ROUTE("GET", "/admin/worker", HF_ACCESS_ADMIN, hf_gateway_handle_worker),
 	HF_ROUTE("POST", "/admin/check", HF_ACCESS_ADMIN, handle_check),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),

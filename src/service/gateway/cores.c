@@ -8,6 +8,7 @@
 #include "service/core_metrics.h"
 #include "service/gateway/workers.h"
 #include "service/swarm_node.h"
+#include "service/worker/worker.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
@@ -40,6 +41,7 @@ static void on_opened(void *context, struct hf_peer_socket *socket)
 	struct hf_gateway *g = context;
 	if (g->workers)
 		hf_workers_socket_opened(g->workers, socket);
+	hf_worker_node_socket_opened(g->worker, socket);
 }
 
 static void on_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
@@ -47,6 +49,7 @@ static void on_closed(void *context, struct hf_peer_socket *socket, int code, co
 	struct hf_gateway *g = context;
 	if (g->workers)
 		hf_workers_socket_closed(g->workers, socket);
+	hf_worker_node_socket_closed(g->worker, socket);
 	char where[HF_ADDRESS_TEXT_BYTES] = "";
 	if (hf_peer_socket_address(socket))
 		hf_address_text(hf_peer_socket_address(socket), true, where);
@@ -127,6 +130,7 @@ int hf_gateway_join_swarm(struct hf_gateway *g, struct hf_failure *failure)
 
 void hf_gateway_close_peers(struct hf_gateway *g)
 {
+	hf_worker_node_end(g->worker);
 	hf_swarm_node_leave(g->swarm);
 	while (g->core_listener_count > 0)
 		hf_peer_listener_free(g->core_listeners[--g->core_listener_count]);
@@ -138,6 +142,8 @@ void hf_gateway_close_peers(struct hf_gateway *g)
 
 void hf_gateway_close_cores(struct hf_gateway *g)
 {
+	hf_worker_node_free(g->worker);
+	g->worker = NULL;
 	for (size_t i = 0; i < g->relay_count; i++)
 		hf_relay_release_cores(g->relays[i]);
 	hf_metric_table_free(g->core_metrics);

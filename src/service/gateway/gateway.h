@@ -15,6 +15,7 @@ struct hf_gateway_options {
 	/* Loads the configuration again from the same places; for SIGHUP and `reload`. */
 	int (*load)(void *context, struct hf_config **out, struct hf_failure *failure);
 	void *context;
+	bool is_worker;                /* it offers its relays to gateways, too; the configuration was prepared (hf_worker_config_prepare) */
 };
 
 /* Runs until told to end. HF_OK after an orderly end; else the sentence says what kept it from starting. */

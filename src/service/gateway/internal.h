@@ -32,6 +32,7 @@ struct hf_gateway {
 	struct hf_metric_table *core_metrics;
 	struct hf_peer_listener *core_listeners[HF_GATEWAY_LISTEN_COUNT_MAX];
 	size_t core_listener_count;
+	struct hf_worker_node *worker; /* NULL: it is none */
 	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */
 	/* Relays on members' machines; NULL when workers.enabled is not set, tokens also without tokens.enabled. */
 	struct hf_state *state;        /* shared with other gateways, where Redis is configured */
@@ -41,7 +42,7 @@ struct hf_gateway {
 	struct hf_workers *workers;
 	struct hf_front *front;
 	struct hf_audit *audit;
-	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened */
+	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
 	size_t relay_count;
@@ -91,6 +92,11 @@ void hf_gateway_settle_members(struct hf_gateway *gateway);
 void hf_gateway_close_members(struct hf_gateway *gateway);
 extern const struct hf_http_route hf_gateway_member_routes[]; /* behind all others */
 extern const size_t hf_gateway_member_route_count;
+/* ---- worker_role.c ---- */
+#define HF_GATEWAY_WORKER_ROUTE_COUNT 4
+extern const struct hf_http_route hf_gateway_worker_routes[HF_GATEWAY_WORKER_ROUTE_COUNT]; /* for clients here */
+int hf_gateway_open_worker(struct hf_gateway *gateway, struct hf_failure *failure); /* if it is one; last */
+void hf_gateway_handle_worker(void *context, struct hf_http_exchange *exchange);
 
 /* ---- gateway.c ---- */
 int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);

@@ -40,7 +40,8 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 static int make_routes(struct hf_gateway *g)
 {
 	size_t api_count = g->registrar ? hf_gateway_api_route_count : 0, member_count = g->front ? hf_gateway_member_route_count : 0;
-	g->routes = calloc(1 + g->config->relay_count + api_count + member_count, sizeof *g->routes);
+	g->routes = calloc(1 + g->config->relay_count + api_count + HF_GATEWAY_WORKER_ROUTE_COUNT + member_count,
+		sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
@@ -48,6 +49,8 @@ static int make_routes(struct hf_gateway *g)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	for (size_t i = 0; i < api_count; i++)
 		g->routes[g->route_count++] = hf_gateway_api_routes[i];
+	for (size_t i = 0; g->options->is_worker && i < HF_GATEWAY_WORKER_ROUTE_COUNT; i++)
+		g->routes[g->route_count++] = hf_gateway_worker_routes[i];
 	for (size_t i = 0; i < member_count; i++)
 		g->routes[g->route_count++] = hf_gateway_member_routes[i];
 	return HF_OK;
@@ -277,7 +280,8 @@ static int open_relays(struct hf_gateway *g, struct hf_failure *failure)
 			return r;
 		struct hf_relay_options options = hf_gateway_relay_options(g, g->config, i);
 		r = hf_relay_new(&g->relays[i], &options, failure);
-		hf_secret_free(&g->bee_keys[i]);
+		if (!g->options->is_worker)
+			hf_secret_free(&g->bee_keys[i]);
 		if (r < 0)
 			return r;
 		g->relay_count++;
@@ -341,7 +345,9 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_gateway_open_members(g, failure);
 	if (r == HF_OK)
 		r = open_servers(g, failure);
-	return r == HF_OK ? hf_gateway_listen_cores(g, failure) : r;
+	if (r == HF_OK)
+		r = hf_gateway_listen_cores(g, failure);
+	return r == HF_OK ? hf_gateway_open_worker(g, failure) : r;
 }
 
 static bool is_idle(const struct hf_gateway *g)
@@ -383,6 +389,8 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_executor_stop(g->verify);
 	for (size_t i = 0; i < g->relay_count; i++)
 		hf_relay_free(g->relays[i]);
+	for (size_t i = 0; i < HF_CONFIG_RELAY_COUNT_MAX; i++)
+		hf_secret_free(&g->bee_keys[i]);
 	hf_audit_close(g->audit);
 	if (g->store)
 		hf_store_close(g->store);

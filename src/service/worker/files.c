@@ -17,6 +17,8 @@ static int open_drive(struct hf_worker_node *node, const char *text, struct hf_d
 	}
 	bool was_blocking = hf_corestore_set_blocking(cores, true);
 	int r = hf_drive_open(out, &options, failure);
+	if (r == HF_OK)
+		r = hf_drive_commit_wait(*out, HF_DURABLE_DISK);
 	hf_corestore_set_blocking(cores, was_blocking);
 	if (r == HF_ENOTFOUND)
 		return hf_fail(failure, r, "There is no drive %.80s here; `holdfast drive fetch` brings one from a peer.", text);

@@ -3,6 +3,7 @@
  *   node.c       the whole: configuration, timers, life; links come and go
  *   link.c       a connection with a gateway: the channel, its streams, frames
  *   register.c   what a gateway is told of us, and what it answers; telemetry
+ *   tokens.c     tokens of users, issued by gateways and kept fresh
  *   session.c    a client of a gateway, by a stream, joined with a relay or a replica; exchange.c an HTTP request of one
  *   replica.c    a gateway's relay, sparsely; reader.c a client who reads it
  *   files.c      drives and avatars; file_answer.c one answer from a drive
@@ -79,6 +80,7 @@ struct hf_worker_gateway {
 	uint64_t register_due_us, registered_ms;
 	uint32_t register_failures;
 	bool is_registering, is_registered;
+	struct hf_worker_grant *grants;         /* tokens that it is to issue */
 	char refusal[64];                       /* the last that it gave */
 	struct hf_worker_publisher *publisher;  /* NULL: nothing was published */
 };
@@ -165,6 +167,13 @@ void hf_worker_register(struct hf_worker_link *link);
 void hf_worker_send_telemetry(struct hf_worker_link *link);
 void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json); /* a control frame, verified here */
 
+/* ---- tokens.c ---- */
+int hf_worker_grants_new(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_failure *failure);
+void hf_worker_grants_free(struct hf_worker_gateway *gateway);
+void hf_worker_tokens_tick(struct hf_worker_link *link, uint64_t now_us);
+void hf_worker_tokens_revoked(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_slice relay_key, uint64_t sequence,
+	const char *reason);
+
 /* ---- session.c, exchange.c ---- */
 void hf_worker_session_open(struct hf_worker_link *link, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open);
 void hf_worker_exchange_open(struct hf_worker_link *link, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open);
@@ -198,6 +207,7 @@ struct hf_worker_replica {
 	uint32_t query_count;                   /* under way */
 };
 int hf_worker_replica_new(struct hf_worker_gateway *gateway, struct hf_worker_node *node, const uint8_t key[static 32]);
+void hf_worker_replica_leave(struct hf_worker_replica *replica); /* nobody is looked for any more */
 void hf_worker_replica_free(struct hf_worker_replica *replica); /* its readers are gone; NULL is fine */
 void hf_worker_replica_follow(struct hf_worker_replica *replica); /* somebody is live now */
 uint64_t hf_worker_replica_lag(const struct hf_worker_replica *replica);

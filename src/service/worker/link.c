@@ -188,7 +188,7 @@ static void on_request(void *context, struct hf_relay_channel *channel, uint64_t
 static void on_frame(void *context, struct hf_relay_channel *channel, struct hf_slice json)
 {
 	struct hf_worker_link *link = context;
-	if (link->is_open && link->gateway->has_signing_key)
+	if (link->is_open)
 		hf_worker_take_frame(link, json);
 }
 
@@ -280,6 +280,8 @@ void hf_worker_link_tick(struct hf_worker_link *link, uint64_t now_us)
 		return;
 	if (!link->gateway->is_registering && link->gateway->register_due_us <= now_us)
 		hf_worker_register(link);
+	if (link->is_open)
+		hf_worker_tokens_tick(link, now_us);
 	if (link->is_open && link->telemetry_due_us <= now_us) {
 		link->telemetry_due_us = now_us + HF_TELEMETRY_INTERVAL_MS * UINT64_C(1000);
 		hf_worker_send_telemetry(link);

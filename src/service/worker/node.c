@@ -378,6 +378,8 @@ static int open_all(struct hf_worker_node *node, struct hf_failure *failure)
 		r = add_gateways(node, failure);
 	if (r == HF_OK)
 		r = load_sequences(node, failure);
+	for (size_t i = 0; r == HF_OK && i < node->gateway_count; i++)
+		r = hf_worker_grants_new(node, &node->gateways[i], failure);
 	return r == HF_OK ? hf_worker_open_drives(node, failure) : r;
 }
 
@@ -385,6 +387,8 @@ static int open_all(struct hf_worker_node *node, struct hf_failure *failure)
 static int join(struct hf_worker_node *node)
 {
 	uint8_t topic[32];
+	if (!node->options.swarm)
+		return HF_OK;
 	hf_blake2b(topic, sizeof topic, hf_slice(NULL, 0), HF_SLICE_LITERAL(HF_RELAY_CHANNEL_TOPIC));
 	int r = hf_swarm_join(node->options.swarm, topic, HF_SWARM_SERVER, 0, &node->topic);
 	for (size_t i = 0; r == HF_OK && i < node->gateway_count; i++)
@@ -450,6 +454,8 @@ void hf_worker_node_end(struct hf_worker_node *node)
 	if (node->topic)
 		hf_swarm_leave(node->topic);
 	node->topic = NULL;
+	for (struct hf_worker_replica *replica = node->replicas; replica; replica = replica->next)
+		hf_worker_replica_leave(replica);
 	hf_worker_hypertuna_free(node);
 	for (struct hf_worker_link *link = node->links; link; link = link->next)
 		hf_worker_sessions_end(link);
@@ -467,6 +473,7 @@ void hf_worker_node_free(struct hf_worker_node *node)
 		hf_worker_replica_free(node->replicas);
 	for (size_t i = 0; i < node->gateway_count; i++) {
 		hf_worker_publisher_free(node->gateways[i].publisher);
+		hf_worker_grants_free(&node->gateways[i]);
 		free(node->gateways[i].sequences);
 	}
 	hf_worker_close_drives(node);

@@ -176,15 +176,10 @@ static void learn_from_answer(struct hf_worker_link *link, const json_t *answer)
 	struct hf_worker_gateway *gateway = link->gateway;
 	const json_t *hyperbee = json_object_get(answer, "hyperbee");
 	const char *key = json_string_value(json_object_get(hyperbee, "hyperbeeKey"));
-	const char *signing = json_string_value(json_object_get(answer, "signingKey"));
 	uint8_t bytes[32];
 	learn_aliases(gateway, hyperbee);
 	if (key && strlen(key) == 64 && hf_hex_decode(bytes, key, 32))
 		hf_worker_learn_bee(link, bytes);
-	if (signing && strlen(signing) == 64 && hf_hex_decode(bytes, signing, 32)) {
-		memcpy(gateway->signing_key, bytes, sizeof bytes);
-		gateway->has_signing_key = true;
-	}
 }
 
 static void note_failure(struct hf_worker_link *link, const char *why)
@@ -290,6 +285,13 @@ void hf_worker_send_telemetry(struct hf_worker_link *link)
 
 /* ---- Control frames ---- */
 
+/* It comes on a connection that the gateway has proved to be its own; the first key that it names there is the one from then on. */
+static void learn_signing_key(struct hf_worker_gateway *gateway, const char *text)
+{
+	if (!gateway->has_signing_key && text && strlen(text) == 64)
+		gateway->has_signing_key = hf_hex_decode(gateway->signing_key, text, 32);
+}
+
 /* ["TOKEN", "REVOKED", {"relay", "reason", "sequence", …}]. The gateway ends the sessions itself; what we must not do is believe an older
  * frame after a newer one. */
 void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json)
@@ -299,6 +301,7 @@ void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json)
 	uint64_t sequence;
 	json_t *frame = json_loadb((const char *)json.data, json.length, 0, NULL);
 	const json_t *facts = json_array_get(frame, 2);
+	learn_signing_key(gateway, json_string_value(json_object_get(facts, "gateway")));
 	const char *relay = json_string_value(json_object_get(facts, "relay"));
 	const char *reason = json_string_value(json_object_get(facts, "reason"));
 	int r = relay ? hf_token_frame_verify(json, gateway->signing_key, 0, &sequence) : HF_EMALFORMED;
@@ -308,7 +311,6 @@ void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json)
 		hf_log_warn(&log_module, "a control frame of a gateway came again, or late", "relay=%.64s sequence=%llu", relay,
 			(unsigned long long)sequence);
 	else
-		hf_log_info(&log_module, "a gateway has revoked tokens", "relay=%.64s sequence=%llu reason=\"%.100s\"", relay,
-			(unsigned long long)sequence, reason ? reason : "");
+		hf_worker_tokens_revoked(node, gateway, hf_slice_text(relay), sequence, reason ? reason : "");
 	json_decref(frame);
 }

@@ -167,6 +167,13 @@ int hf_worker_replica_new(struct hf_worker_gateway *gateway, struct hf_worker_no
 	return r;
 }
 
+void hf_worker_replica_leave(struct hf_worker_replica *replica)
+{
+	if (replica->session)
+		hf_swarm_leave(replica->session);
+	replica->session = NULL;
+}
+
 void hf_worker_replica_free(struct hf_worker_replica *replica)
 {
 	if (!replica)
@@ -175,8 +182,7 @@ void hf_worker_replica_free(struct hf_worker_replica *replica)
 	stop_following(replica);
 	replica->gateway->replica = NULL;
 	HF_LIST_REMOVE(node->replicas, replica);
-	if (replica->session)
-		hf_swarm_leave(replica->session);
+	hf_worker_replica_leave(replica);
 	hf_relay_bee_follower_free(&replica->follower);
 	hf_bee_watch_free(replica->watch);
 	hf_bee_close(replica->bee);
