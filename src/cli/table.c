@@ -143,9 +143,9 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"names: it registers with each, answers for its relay from a copy, and goes on here when they are gone. See docs/worker.md.\n\n"
 		"  holdfast worker --data worker --listen 127.0.0.1:7778 --swarm-bootstrap 127.0.0.1:49737 --worker-gateways KEY\n"
 		"  holdfast worker --config worker.conf"},
-	{"up", hf_cli_up, "", 0, NULL, true, "Start all of it on this machine: a private network, a gateway with its relay",
+	{"up", hf_cli_up, "", 0, NULL, true, "Start all of it on this machine: a private network, a gateway and a worker",
 		"Each is a process of its own, started again should it end. Prints what to open, and runs until ^C or SIGTERM. What it made in its\n"
-		"data directory when it first started there, gateway.conf above all, is yours to change.\n\n"
+		"data directory when it first started there, gateway.conf and worker.conf above all, is yours to change.\n\n"
 		"  holdfast up\n"
 		"  holdfast up --data /var/lib/holdfast --listen 0.0.0.0:7777"},
 	{"admin status", hf_cli_admin_status, "", 0, NULL, true, "What a running gateway has done since it started, relay by relay",

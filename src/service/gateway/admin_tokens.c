@@ -91,6 +91,17 @@ static void revoked(void *context, int status, const char *refusal, const struct
 		hf_gateway_respond_json(context, json_pack("{s:I, s:I}", "revoked", (json_int_t)a->count, "sequence", (json_int_t)a->sequence));
 }
 
+/* A peer whose tokens all end is not to serve anybody meanwhile. */
+static void dismiss_named_peer(struct hf_gateway *g, struct hf_slice payload)
+{
+	uint8_t peer[32];
+	json_t *object = json_loadb((const char *)payload.data, payload.length, 0, NULL);
+	const char *text = json_string_value(json_object_get(object, "peer"));
+	if (text && strlen(text) == 64 && hf_hex_decode(peer, text, sizeof peer))
+		hf_gateway_dismiss_worker(g, peer, "Its tokens were revoked.");
+	json_decref(object);
+}
+
 static void handle_token_revoke(void *context, struct hf_http_exchange *x)
 {
 	struct hf_gateway *g = context;
@@ -104,8 +115,10 @@ static void handle_token_revoke(void *context, struct hf_http_exchange *x)
 		fail(x, HF_EINVAL, "The request is no JSON object.");
 	else if ((r = hf_tokens_revoke(g->tokens, &operator, hf_buffer_slice(&payload), revoked, x, &refusal)) < 0)
 		fail(x, r == HF_ENOMEM ? r : HF_EINVAL, refusal ? refusal : hf_error_text(r));
-	else
+	else {
 		hf_audit_write(g->audit, "operator.revoked", hf_buffer_slice(&payload));
+		dismiss_named_peer(g, hf_buffer_slice(&payload));
+	}
 	hf_buffer_free(&payload);
 }
 

@@ -86,6 +86,8 @@ const uint8_t *hf_gateway_next_public_core(const struct hf_gateway *gateway, siz
 /* After the swarm was joined. */
 int hf_gateway_open_members(struct hf_gateway *gateway, struct hf_failure *failure);
 int hf_gateway_reconfigure_members(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
+/* Takes its work away and ends its connection; not connected is fine. */
+void hf_gateway_dismiss_worker(struct hf_gateway *gateway, const uint8_t peer[static 32], const char *why);
 /* Answers what waits for a commit, turning the loop; while the servers are there. After it nothing is taken any more. */
 void hf_gateway_settle_members(struct hf_gateway *gateway);
 /* When clients are gone, and before peers are. */

@@ -3,16 +3,12 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "base/list.h"
-#include "base/log.h"
 #include "codec/hex.h"
 #include "service/gateway/internal.h"
 #include "service/gateway/front.h"
 #include "service/gateway/registrar.h"
 #include "service/gateway/workers.h"
 #include "service/swarm_node.h"
-
-static struct hf_log_module log_module = HF_LOG_MODULE("workers");
 
 #define LATENCY_US_OF_MS 1000
 
@@ -104,33 +100,20 @@ static void on_connected(void *context, struct hf_worker *worker)
 {
 	struct hf_gateway *g = context;
 	struct member *member = calloc(1, sizeof *member);
-	char key[65] = {0};
 	if (!member) {
 		hf_worker_dismiss(worker, "The gateway is out of memory.");
 		return;
 	}
 	*member = (struct member){.gateway = g, .worker = worker, .references = 1};
 	hf_worker_set_context(worker, member);
-	hf_hex_encode(key, hf_worker_key(worker), 32);
-	hf_log_info(&log_module, "a worker is here", "peer=%s hypertuna=%d", key, hf_worker_is_hypertuna(worker));
 	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), true);
 	hf_front_worker_connected(g->front, hf_worker_key(worker));
-}
-
-static const char *end_text(enum hf_worker_end why)
-{
-	static const char *const texts[] = {[HF_WORKER_GONE] = "gone", [HF_WORKER_UNHEALTHY] = "unhealthy", [HF_WORKER_REPLACED] = "replaced",
-		[HF_WORKER_DISMISSED] = "dismissed", [HF_WORKER_PROTOCOL] = "protocol"};
-	return texts[why];
 }
 
 static void on_gone(void *context, struct hf_worker *worker, enum hf_worker_end why)
 {
 	struct hf_gateway *g = context;
 	struct member *member = hf_worker_context(worker);
-	char key[65] = {0};
-	hf_hex_encode(key, hf_worker_key(worker), 32);
-	hf_log_info(&log_module, "a worker is gone", "peer=%s why=%s", key, end_text(why));
 	if (!member)
 		return;
 	member->worker = NULL;
@@ -171,6 +154,15 @@ static void tell_workers(struct hf_gateway *g, const char *relay_key, struct hf_
 		if (worker)
 			hf_worker_send_frame(worker, frame);
 	}
+}
+
+void hf_gateway_dismiss_worker(struct hf_gateway *g, const uint8_t peer[static 32], const char *why)
+{
+	struct hf_worker *worker = g->workers ? hf_workers_find(g->workers, peer) : NULL;
+	if (!worker)
+		return;
+	hf_front_worker_gone(g->front, peer, true);
+	hf_worker_dismiss(worker, why);
 }
 
 /* The front has its sockets closed by itself. */

@@ -48,6 +48,45 @@ test('a client publishes at the address told, and a peer of the private network 
   }
 })
 
+test('a member\'s relay and files on the worker are reached through the gateway', async () => {
+  const client = await Client.connect(up.facts.relay + up.facts.worker_path)
+  const note = author.event({ content: 'to the worker' })
+  assert.deepEqual(await client.publish(note), [true, ''])
+  assert.deepEqual(await client.ids({ authors: [author.pubkey] }), [note.id])
+  client.close()
+  const own = await Client.connect(up.facts.relay)
+  assert.deepEqual(await own.ids({ ids: [note.id] }), [], 'it is in the worker\'s relay and not in the gateway\'s')
+  own.close()
+  const stats = JSON.parse((await run(['relay', 'stats', '--json', '--data', up.facts.worker_data])).out)
+  assert.equal(stats.events, 1)
+
+  const file = up.facts.relay.replace('ws', 'http') + `/drive${up.facts.worker_path}/welcome.txt`
+  const whole = await fetch(file)
+  const text = await whole.text()
+  assert.match(text, /came to you through the gateway/)
+  const part = await fetch(file, { headers: { range: 'bytes=5-8' } })
+  assert.deepEqual([part.status, await part.text()], [206, text.slice(5, 9)])
+  const again = await fetch(file, { headers: { 'if-none-match': whole.headers.get('etag') } })
+  assert.equal(again.status, 304)
+  assert.equal((await fetch(file.replace('welcome', 'other'))).status, 404)
+})
+
+test('a worker that dies is started again, registers again, and serves again', async () => {
+  const first = await up.process('worker')
+  process.kill(first, 'SIGKILL')
+  await until(async () => { const found = await up.process('worker'); return found && found !== first }, 20000)
+  await until(async () => {
+    const client = await Client.connect(up.facts.relay + up.facts.worker_path)
+    try {
+      return (await client.ids({ authors: [author.pubkey] })).length === 1
+    } catch {
+      return false
+    } finally {
+      client.close()
+    }
+  }, 40000)
+})
+
 test('a part that dies is started again, and what it had acknowledged is there', async () => {
   const client = await Client.connect(up.facts.relay)
   const note = author.event({ content: 'before' })
@@ -57,11 +96,11 @@ test('a part that dies is started again, and what it had acknowledged is there',
   await client.closed
   const second = await until(async () => {
     const found = await up.process('gateway')
-    return found && found !== first && up.log.match(/relay at/g).length === 2 ? found : null
+    return found && found !== first && up.log.match(/gateway \| holdfast: relay at/g).length === 2 ? found : null
   }, 20000)
   assert.match(up.log, /gateway \| was ended by signal 9; started again in 250 ms/)
   assert.ok(second)
-  const url = [...up.log.matchAll(/relay at (ws:\/\/[\d.:]+)/g)][1][1]
+  const url = [...up.log.matchAll(/gateway \| holdfast: relay at (ws:\/\/[\d.:]+)/g)][1][1]
   const again = await Client.connect(url)
   assert.deepEqual(await again.ids({ ids: [note.id] }), [note.id])
   again.close()
@@ -72,15 +111,15 @@ test('a running gateway takes administration, and its configuration is the user\
   assert.equal(code, 0)
   assert.ok(JSON.parse(out).events >= 2)
   const config = join(up.data, 'gateway.conf')
-  await appendFile(config, '\nname = Mine\n')
+  await appendFile(config, '\n[relay]\nname = Mine\n')
   assert.match(await readFile(config, 'utf8'), /bee = yes/)
   up.child.kill('SIGHUP')
-  const url = [...up.log.matchAll(/relay at (ws:\/\/[\d.:]+)/g)].at(-1)[1].replace('ws', 'http')
+  const url = [...up.log.matchAll(/gateway \| holdfast: relay at (ws:\/\/[\d.:]+)/g)].at(-1)[1].replace('ws', 'http')
   await until(async () => (await (await fetch(url, { headers: { accept: 'application/nostr+json' } })).json()).name === 'Mine')
 })
 
 test('all parts end with it, the last first', async () => {
-  const parts = [await up.process('gateway'), await up.process('dht')]
+  const parts = [await up.process('worker'), await up.process('gateway'), await up.process('dht')]
   assert.ok(parts.every(Boolean))
   assert.deepEqual(await up.down(), { code: 0, signal: null })
   for (const part of parts) assert.throws(() => process.kill(part, 0))
