@@ -18,8 +18,8 @@ import { createInterface } from 'node:readline'
 const program = process.env.PEER_DRIVER ?? new URL('../../../build/test/support/peer_driver', import.meta.url).pathname
 
 export class PeerDriver {
-  constructor (prefix = []) {
-    const [command, ...words] = [...prefix, program]
+  constructor (prefix = [], driver = program) {
+    const [command, ...words] = [...prefix, driver]
     this.child = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'] })
     this.waiting = []
     this.exited = new Promise(resolve => this.child.once('close', (code, signal) => {
