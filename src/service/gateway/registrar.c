@@ -242,12 +242,16 @@ void hf_registrar_register(struct hf_registrar *g, struct hf_slice text, const u
 
 int hf_registrar_describe(const struct hf_registrar *g, struct hf_buffer *out)
 {
-	char key[65] = {0};
+	char key[65] = {0}, signer[65] = {0};
 	hf_hex_encode(key, g->gateway_key, 32);
-	return hf_buffer_printf(out,
-		"{\"gateway\":\"%s\",\"registration\":{\"open\":%s,\"secret\":%s,\"allow\":%s},\"tokens\":%s,\"compatible\":%s}", key,
+	int r = hf_buffer_printf(out, "{\"gateway\":\"%s\",\"registration\":{\"open\":%s,\"secret\":%s,\"allow\":%s},\"tokens\":%s,", key,
 		g->is_open ? "true" : "false", g->door.secret.length > 0 ? "true" : "false", g->allow_count > 0 ? "true" : "false",
-		g->tokens ? "true" : "false", g->door.is_compatible ? "true" : "false");
+		g->tokens ? "true" : "false");
+	if (r == HF_OK && g->tokens) {
+		hf_hex_encode(signer, hf_tokens_signer(g->tokens), 32);
+		r = hf_buffer_printf(out, "\"signingKey\":\"%s\",", signer);
+	}
+	return r == HF_OK ? hf_buffer_printf(out, "\"compatible\":%s}", g->door.is_compatible ? "true" : "false") : r;
 }
 
 /* ---- The desk ---- */

@@ -183,6 +183,8 @@ static void state_changed(void *context, enum hf_state_space space, struct hf_sl
 		forget_record(context, key);
 }
 
+static void state_closing(void *context) { hf_registry_end_merges(context); }
+
 /* ---- Reading ---- */
 
 struct hf_registry_record *hf_registry_at(const struct hf_registry *g, struct hf_slice key)
@@ -290,7 +292,7 @@ int hf_registry_new(struct hf_registry **out, const struct hf_registry_options *
 	hf_map_init(&g->records, seed);
 	hf_map_init(&g->names, seed);
 	hf_map_init(&g->unreachable, seed);
-	int r = hf_state_listen(g->state, &(struct hf_state_events){.changed = state_changed, .context = g});
+	int r = hf_state_listen(g->state, &(struct hf_state_events){.changed = state_changed, .closing = state_closing, .context = g});
 	hf_gauge_register(g->metrics, &g->records_gauge, "holdfast_registry_records", "", "Relays that are registered");
 	hf_counter_register(g->metrics, &g->merged, "holdfast_registry_merges_total", "", "Registrations of a relay that were taken");
 	hf_counter_register(g->metrics, &g->refused, "holdfast_registry_refused_total", "", "Registrations of a relay that were refused");
@@ -309,7 +311,6 @@ void hf_registry_free(struct hf_registry *g)
 	void *item;
 	if (!g)
 		return;
-	hf_registry_end_merges(g);
 	hf_metric_unregister(g->metrics, &g->records_gauge.link);
 	hf_metric_unregister(g->metrics, &g->merged.link);
 	hf_metric_unregister(g->metrics, &g->refused.link);

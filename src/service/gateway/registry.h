@@ -67,7 +67,7 @@ struct hf_registry_options {
 	uint64_t records_per_peer_max; /* 0: HF_REGISTRATION_RELAY_COUNT_MAX */
 };
 int hf_registry_new(struct hf_registry **out, const struct hf_registry_options *options);
-/* After the state was closed; merges that waited to be tried again end with HF_ECLOSED. NULL is fine. */
+/* After the state was closed, which ends merges that wait. NULL is fine. */
 void hf_registry_free(struct hf_registry *registry);
 int hf_registry_listen(struct hf_registry *registry, const struct hf_registry_events *events); /* several may; HF_ENOMEM */
 

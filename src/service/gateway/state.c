@@ -337,6 +337,9 @@ void hf_state_close(struct hf_state *s)
 	if (!s)
 		return;
 	s->is_closing = true;
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (s->listeners[i].closing)
+			s->listeners[i].closing(s->listeners[i].context);
 	hf_loop_timer_cancel(s->loop, &s->sweep_timer);
 	while (s->pending_count > 0)
 		hf_loop_poll(s->loop, true);

@@ -36,6 +36,8 @@ struct hf_state;
 struct hf_state_events {
 	/* An entry is new, other or (value.data NULL) gone; also by another gateway. Never inside a call of the user's. */
 	void (*changed)(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value);
+	/* It is being closed: who waits to change something ends that now. May be NULL. */
+	void (*closing)(void *context);
 	void *context;
 };
 

@@ -238,6 +238,8 @@ bool hf_tokens_next(struct hf_tokens *g, size_t *cursor, struct hf_token_claims 
 	return true;
 }
 
+const uint8_t *hf_tokens_signer(const struct hf_tokens *g) { return hf_sign_public_key(g->signing_key); }
+
 /* ---- The whole ---- */
 
 int hf_tokens_listen(struct hf_tokens *g, const struct hf_token_events *events)

@@ -67,6 +67,9 @@ int hf_tokens_listen(struct hf_tokens *tokens, const struct hf_token_events *eve
 int hf_tokens_verify(struct hf_tokens *tokens, struct hf_slice relay_key, struct hf_slice text, struct hf_token_claims *claims,
 	const char **refusal);
 
+/* By whose secret key control frames are signed. */
+const uint8_t *hf_tokens_signer(const struct hf_tokens *tokens);
+
 struct hf_token_answer {
 	struct hf_slice token;   /* the text; borrowed for the callback */
 	uint64_t expires_ms, refresh_after_ms, sequence;
