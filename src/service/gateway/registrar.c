@@ -185,8 +185,24 @@ static void merge_all(struct registering *q)
 		answer_registering(q);
 }
 
+/* The refusal of a body as a whole, by somebody who proved who they are. */
+static void audit_refusal(const struct registering *q, const char *refusal)
+{
+	struct hf_buffer fields = {0};
+	struct hf_registry_principal by = {.has_peer = q->body.has_peer, .knows_secret = q->body.knows_secret};
+	char name[HF_REGISTRAR_NAME_BYTES];
+	if (!refusal || (!by.has_peer && !by.knows_secret))
+		return;
+	memcpy(by.peer, q->body.peer, sizeof by.peer);
+	hf_registrar_name(&by, name);
+	if (hf_buffer_printf(&fields, "{\"by\":\"%s\",\"refusal\":\"%s\"}", name, refusal) == HF_OK)
+		hf_audit_write(q->registrar->audit, "registration.refused", hf_buffer_slice(&fields));
+	hf_buffer_free(&fields);
+}
+
 static void refuse_registering(struct registering *q, const char *refusal)
 {
+	audit_refusal(q, refusal);
 	hf_registrar_refuse(q->registrar, q->answer, q->context, refusal);
 	free_registering(q);
 }

@@ -30,9 +30,11 @@ static void free_asking(struct asking *q)
 	free(q);
 }
 
-/* Who asked for what, and what became of it. */
+/* Who asked for what, and what became of it. Those who did not prove who they are fill no log. */
 static void audit(const struct asking *q, const char *refusal, const struct hf_token_answer *answer)
 {
+	if (!q->by.has_peer && !q->by.knows_secret)
+		return;
 	struct hf_buffer fields = {0};
 	struct hf_slice relay, reason;
 	char name[HF_REGISTRAR_NAME_BYTES], id[2 * HF_TOKEN_ID_BYTES + 1] = {0};
