@@ -135,6 +135,8 @@ static void on_writable(void *context)
 	while (at < s->outbox.length && !s->is_blocked) {
 		size_t length = hf_load_le32(s->outbox.data + at);
 		int status = send_to_worker(s, hf_slice(s->outbox.data + at + 4, length));
+		if (status == HF_ECLOSED)
+			return; /* `ended` is to come, and another worker gets all of it */
 		if (status < 0 && status != HF_EBUSY) {
 			hf_front_session_move(s, true);
 			return;
@@ -161,7 +163,8 @@ void hf_front_session_post(struct hf_front_session *s, struct hf_slice message)
 		}
 		hf_front_session_read_or_pause(s);
 	}
-	if (status < 0)
+	/* Of a stream that is closed `ended` is to come, and another worker gets what lies in items. */
+	if (status < 0 && status != HF_ECLOSED)
 		hf_front_session_close(s, 1011, "Internal error");
 }
 
@@ -211,7 +214,7 @@ void hf_front_session_open(struct hf_front_session *s, const uint8_t peer[static
 	hf_buffer_clear(&front->scratch);
 	if (status < 0) {
 		s->stream = NULL;
-		hf_front_session_move(s, status != HF_ECLOSED && status != HF_ENOMEM);
+		hf_front_session_move(s, status != HF_ECLOSED && status != HF_EBUSY && status != HF_ENOMEM);
 		return;
 	}
 	s->state = HF_FRONT_OPENED;

@@ -32,7 +32,7 @@ struct hf_worker_stream {
 	char path[256], method[8], relay_key[80], auth_token[80], range[64];
 	struct hf_buffer sent;
 	size_t consumed, room;
-	bool is_closed, is_full;
+	bool is_closed, is_full, is_going;
 	uint32_t close_code;
 };
 
@@ -84,6 +84,8 @@ int hf_worker_open(struct hf_worker *worker, const struct hf_worker_request *req
 int hf_worker_stream_send(struct hf_worker_stream *s, struct hf_slice bytes, bool is_end_of_message)
 {
 	assert_false(s->is_closed);
+	if (s->is_going)
+		return HF_ECLOSED;
 	if (s->is_full)
 		return HF_EBUSY;
 	hf_buffer_append(&s->sent, bytes.data, bytes.length);

@@ -342,6 +342,22 @@ static void test_a_subscription_moves_without_a_miss_or_a_repeat(void **state)
 	close_door(&d);
 }
 
+static void test_what_is_said_to_a_worker_that_is_going_goes_to_the_next(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	begin_stream(first);
+	first->is_going = true;
+	say_message(&d, fd, "[\"REQ\",\"s\",{}]");
+	assert_int_equal(first->sent.length, 0);
+	go(&d, first->worker == &workers[0] ? 0 : 1);
+	assert_true(was_sent(last_stream(), "[\"REQ\",\"s\",{}]"));
+	close(fd);
+	close_door(&d);
+}
+
 static void test_a_session_waits_for_its_only_worker_to_come_back(void **state)
 {
 	struct door d;
@@ -617,6 +633,7 @@ int main(void)
 		cmocka_unit_test(test_a_client_that_does_not_read_gives_no_credit),
 		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
 		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
+		cmocka_unit_test(test_what_is_said_to_a_worker_that_is_going_goes_to_the_next),
 		cmocka_unit_test(test_a_session_waits_for_its_only_worker_to_come_back),
 		cmocka_unit_test(test_without_any_worker_subscriptions_are_closed_and_the_socket_stays),
 		cmocka_unit_test(test_what_a_relay_decides_is_passed_on),
