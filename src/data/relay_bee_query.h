@@ -38,7 +38,8 @@ struct hf_relay_bee_query_options {
 /* The options are copied. HF_ENOMEM. */
 int hf_relay_bee_query_open(struct hf_relay_bee_query **out, const struct hf_relay_bee_query_options *options);
 /* Works until done (HF_OK), until `visits_max` rows and events were looked at (HF_EBUSY: call again), until a block is missing (HF_EWAIT:
- * as of the bee; hf_bee_wait), or until emit refuses. HF_EMALFORMED: it is no bee; HF_ENOMEM may be tried again; and what hf_core_get gives. */
+ * as of the bee; hf_bee_wait), or until emit refuses. HF_EMALFORMED: it is no bee; HF_ENOMEM may be tried again; and what hf_core_get
+ * gives. */
 int hf_relay_bee_query_step(struct hf_relay_bee_query *query, uint32_t visits_max);
 uint64_t hf_relay_bee_query_count(const struct hf_relay_bee_query *query); /* emitted so far */
 size_t hf_relay_bee_query_bytes(const struct hf_relay_bee_query *query);   /* of memory, about */

@@ -1,4 +1,4 @@
-/* exchange: an HTTP request of a gateway's client, by a stream: a file, what a relay says of itself, or what of a worker everybody may know. */
+/* exchange: an HTTP request of a gateway's client, by a stream: a file, or what a relay says of itself. */
 #include "service/worker/internal.h"
 
 #include <stdio.h>
@@ -22,7 +22,8 @@ static void free_exchange(struct hf_worker_exchange *x)
 
 /* ---- Out ---- */
 
-static void sink_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *given, size_t given_count)
+static void sink_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *given,
+	size_t given_count)
 {
 	struct hf_worker_exchange *x = link;
 	struct hf_http_field fields[FIELD_COUNT_MAX];

@@ -375,7 +375,8 @@ static void add_field(struct whole_file *f, struct hf_slice name, struct hf_slic
 	f->fields[f->field_count++] = (struct hf_http_field){name, hf_slice_text(text)};
 }
 
-static void file_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *fields, size_t field_count)
+static void file_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *fields,
+	size_t field_count)
 {
 	struct whole_file *f = link;
 	f->status = length > HF_RELAY_CHANNEL_BODY_BYTES_MAX ? 413 : status;

@@ -1,5 +1,6 @@
 /* link: a connection with a gateway. The channel is opened at once where the peer is a gateway that is configured. With
- * compatibility.hypertuna it is opened when the peer has opened it, and it stays if the peer says that it is a gateway. Nobody else gets one.
+ * compatibility.hypertuna it is opened when the peer has opened it, and it stays if the peer says that it is a gateway. Nobody else gets
+ * one.
  *
  * A link ends when its channel does. It is freed in the deferred round, as what ends it may be in the middle of it. */
 #include "service/worker/internal.h"
@@ -63,7 +64,8 @@ void hf_worker_link_free(struct hf_worker_link *link)
 
 /* ---- Streams ---- */
 
-static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
+static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+	const struct hf_relay_stream_open *open)
 {
 	struct hf_worker_link *link = context;
 	if (link->is_dead || link->node->is_ending)

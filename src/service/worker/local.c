@@ -28,7 +28,8 @@ static void on_gone(void *context, struct hf_http_exchange *exchange)
 
 static const struct hf_http_pieces pieces = {.writable = on_writable, .gone = on_gone};
 
-static void sink_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *fields, size_t field_count)
+static void sink_head(void *link, int status, const char *content_type, uint64_t length, const struct hf_http_field *fields,
+	size_t field_count)
 {
 	struct local_file *f = link;
 	char head[HEAD_BYTES] = "";

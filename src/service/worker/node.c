@@ -1,5 +1,5 @@
-/* node: the worker as a whole. What is due by the clock is looked at twice a second; what ends is freed in a deferred round, so that nothing
- * goes from under the feet of a callback. */
+/* node: the worker as a whole. What is due by the clock is looked at twice a second; what ends is freed in a deferred round, so that
+ * nothing goes from under the feet of a callback. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* replica: the bee of a gateway's relay, by its key, as far as it was asked for. Its length is kept up with while somebody has it; blocks come
- * when a reader wants them. It is read here and never written: nobody has the key.
+/* replica: the bee of a gateway's relay, by its key, as far as it was asked for. Its length is kept up with while somebody has it; blocks
+ * come when a reader wants them. It is read here and never written: nobody has the key.
  *
  * While somebody is live the follower reads what is new, one block for each event. A bee that is truncated (its gateway makes it anew) ends
  * all requests with a reason; they are asked again by who wants. */

@@ -1,5 +1,5 @@
-/* session: a client of a gateway. Its messages come by a stream, and what is answered goes out by it; at the other end is one of our relays,
- * or a replica.
+/* session: a client of a gateway. Its messages come by a stream, and what is answered goes out by it; at the other end is one of our
+ * relays, or a replica.
  *
  * What the stream does not take at once waits here, each message by its reference where it is shared. `room` is about that queue alone: who
  * is told that there is none has something in it, so the stream's `writable` is sure to come. A session ends in the deferred round, never

@@ -47,7 +47,8 @@ void hf_worker_node_end(struct hf_worker_node *node);
 /* Releases cores; ended, and before the cores' host goes. NULL is fine. */
 void hf_worker_node_free(struct hf_worker_node *node);
 
-/* What the configuration of a worker is beyond what is written: its relays have bees, and it is in the swarm. HF_EINVAL with the sentence. */
+/* What the configuration of a worker is beyond what is written: its relays have bees, and it is in the swarm. HF_EINVAL with the
+ * sentence. */
 int hf_worker_config_prepare(struct hf_config *config, struct hf_failure *failure);
 
 /* From the owner of the swarm's sockets: after the replicator was attached, and before it is detached. */
