@@ -1,6 +1,6 @@
 /* tokens: for each user that a relay names, each gateway issues a token; it is refreshed in its last minutes, as the gateway says, and
- * lies in worker-tokens.json for who hands it to the user. One that the gateway has revoked is not asked for again before the worker is restarted:
- * who revoked it meant it. What fails is tried again later, each time later. */
+ * lies in worker-tokens.json for who hands it to the user. One that the gateway has revoked is not asked for again before the worker is
+ * restarted: who revoked it meant it. What fails is tried again later, each time later. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
