@@ -171,6 +171,8 @@ void hf_cli_dht_end(struct hf_cli_dht *dht, int code, const char *format, ...)
 {
 	va_list arguments;
 
+	if (dht->code != HF_ECANCELED) /* it has ended already, and something comes late */
+		return;
 	dht->code = dht->failure.code = code;
 	va_start(arguments, format);
 	vsnprintf(dht->failure.text, sizeof dht->failure.text, format, arguments);

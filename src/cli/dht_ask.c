@@ -384,9 +384,12 @@ int hf_cli_dht_ping(struct hf_cli *cli)
 static void on_joined(void *context, struct hf_dht_node *node)
 {
 	struct hf_cli_dht *dht = context;
-	json_t *facts = hf_cli_dht_describe(node), *value;
+	json_t *facts, *value;
 	const char *key;
 
+	if (dht->code != HF_ECANCELED) /* it has ended already */
+		return;
+	facts = hf_cli_dht_describe(node);
 	if (dht->cli->json) {
 		hf_cli_dht_print(facts);
 	} else {

@@ -17,6 +17,10 @@
  * again when a direct way is found later. A server is announced at the three nodes nearest to the hash of its key, which know the way to
  * it, and stays so.
  *
+ * Streams of one's own beside a connection, unencrypted, are UDX streams (wire/udx/udx.h) of the same session: both sides make one
+ * (hf_udx_stream_new on hf_udx_net_session(hf_dht_node_net(node))), tell each other their ids over the connection, and connect them by its
+ * way: hf_udx_stream_path(hf_peer_socket_udx_stream(socket)). They end with ECLOSED when the connection's own socket goes.
+ *
  * Everything belongs to the node's loop. Calls start things; callbacks come from the loop, never from inside the call that started it. In
  * any callback anything may be started, cancelled and freed.
  */
@@ -126,10 +130,17 @@ HF_API const uint8_t *hf_dht_dial_public_key(const struct hf_dht_dial *dial);
 
 /* ---- Servers ---- */
 
+/* Two sides that are about to punch a hole: what NATs they are behind, and where. */
+struct hf_dht_punch_sides {
+	uint64_t remote_firewall, own_firewall; /* enum hf_dht_firewall */
+	const struct hf_dht_addresses *remote, *own;
+};
 struct hf_dht_server_events {
 	/* True: ignores who knocks, without a word. NULL: all are welcome. The key is proved only once the socket opens. */
 	bool (*firewall)(void *context, struct hf_dht_server *server, const uint8_t remote_key[static HF_SIGN_PUBLIC_BYTES],
 		const struct hf_address *from);
+	/* False: no hole is punched for this client, who is told so. NULL: all that ask for one get it. The server is not freed in it. */
+	bool (*holepunch)(void *context, struct hf_dht_server *server, const struct hf_dht_punch_sides *sides);
 	/* A socket, before it is opened: its remote key is known (hf_peer_socket_remote_key), and proved when it opens. May be NULL. */
 	void (*connection)(void *context, struct hf_dht_server *server, struct hf_peer_socket *socket);
 	/* The first announce is done: at `relay_count` nodes, or at none. Again after resume. May be NULL. */

@@ -63,12 +63,26 @@ static void probe_at_once(struct hf_server_handshake *handshake, const struct hf
 		hf_puncher_probe(handshake->puncher, &asked->route.peer);
 }
 
+static bool may_punch(struct hf_server_handshake *handshake, const struct hf_server_waiting *asked)
+{
+	struct hf_dht_server *server = handshake->server;
+	const struct hf_dht_nat *nat = hf_puncher_nat(handshake->puncher);
+	struct hf_dht_punch_sides sides = {.remote_firewall = hf_puncher_remote_firewall(handshake->puncher), .own_firewall = nat->firewall,
+		.remote = &asked->punch.addresses, .own = &nat->addresses};
+
+	return server->options.events->holepunch == NULL || server->options.events->holepunch(server->options.context, server, &sides);
+}
+
 /* False when it was answered here. */
 static bool punch(struct hf_server_handshake *handshake, const struct hf_server_waiting *asked)
 {
 	struct hf_dht_connector *connector = handshake->server->connector;
 
 	hf_udp_timer_cancel(connector->host, &handshake->timer);
+	if (!may_punch(handshake, asked)) {
+		abort_with(handshake, &asked->route, HF_DHT_PEER_ABORTED);
+		return false;
+	}
 	if (hf_puncher_is_random(handshake->puncher) && !hf_puncher_is_punching(handshake->puncher) &&
 		!hf_dht_may_punch_randomly(connector)) {
 		connector->stats.punches_later++;

@@ -50,13 +50,14 @@ static void end_round(struct hf_swarm_resolver *r)
 		hf_loop_timer_set(r->loop, &r->timer, r->retry_ms);
 		r->retry_ms = 2 * r->retry_ms < HF_SWARM_RESOLVE_RETRY_MS_MAX ? 2 * r->retry_ms : HF_SWARM_RESOLVE_RETRY_MS_MAX;
 	}
-	if (has_news || !r->is_first_round_over)
-		hf_dht_node_set_bootstrap(r->dht, known, count);
+	bool is_news = has_news || !r->is_first_round_over;
 	r->has_news = false;
 	r->is_first_round_over = true;
 	if (count == 0 && r->events->failed)
-		r->events->failed(r->context, r->sentence);
-	else if (has_news && r->events->found)
+		r->events->failed(r->context, r->sentence); /* before queries that have waited end, with nobody to ask */
+	if (is_news)
+		hf_dht_node_set_bootstrap(r->dht, known, count);
+	if (has_news && r->events->found)
 		r->events->found(r->context);
 }
 
