@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/options.h"
-#include "net/interfaces.h"
 #include "peer/dial_private.h"
 
 struct hf_dht_relay_memory {
@@ -59,68 +58,6 @@ size_t hf_dht_relays_recall(struct hf_dht_connector *connector, const uint8_t ke
 	return memory->count;
 }
 
-/* ---- Addresses of our own ---- */
-
-static size_t interfaces(struct hf_dht_connector *connector, struct hf_address *out)
-{
-	uint64_t now_ms = hf_dht_connector_now_ms(connector);
-
-	if (connector->interfaces_ms == 0 || now_ms >= connector->interfaces_ms + HF_DHT_INTERFACES_MS) {
-		connector->interface_count = hf_interfaces_ipv4(connector->interfaces, HF_DHT_LOCAL_ADDRESSES_MAX);
-		connector->interfaces_ms = now_ms;
-	}
-	memcpy(out, connector->interfaces, connector->interface_count * sizeof *out);
-	return connector->interface_count;
-}
-
-void hf_dht_local_addresses(struct hf_dht_connector *connector, struct hf_dht_addresses *out)
-{
-	static const uint8_t any[4], loopback[4] = {127, 0, 0, 1};
-	struct hf_dht_node_state state;
-
-	hf_dht_node_read_state(connector->node, &state);
-	out->count = 0;
-	if (hf_address_class(&state.server) == HF_ADDRESS_LOOPBACK) {
-		out->list[out->count++] = state.server;
-		return;
-	}
-	if (connector->local_address_count > 0 || memcmp(hf_dht_ipv4(&state.server), any, sizeof any) != 0) {
-		out->count = connector->local_address_count > 0 ? connector->local_address_count : 1;
-		memcpy(out->list, connector->local_address_count > 0 ? connector->local_addresses : &state.server,
-			out->count * sizeof *out->list);
-	} else {
-		out->count = interfaces(connector, out->list);
-	}
-	if (out->count == 0)
-		out->list[out->count++] = hf_dht_address(loopback, 0);
-	for (size_t i = 0; i < out->count; i++)
-		out->list[i].port = state.server.port;
-}
-
-static unsigned octets_alike(const struct hf_address *a, const struct hf_address *b)
-{
-	unsigned count = 0;
-
-	while (count < 3 && hf_dht_ipv4(a)[count] == hf_dht_ipv4(b)[count])
-		count++;
-	return count;
-}
-
-bool hf_dht_match_address(const struct hf_dht_addresses *ours, const struct hf_dht_addresses *theirs, struct hf_address *out)
-{
-	unsigned best = 0;
-
-	for (size_t i = 0; i < ours->count; i++)
-		for (size_t j = 0; j < theirs->count; j++) {
-			unsigned alike = octets_alike(&ours->list[i], &theirs->list[j]);
-			if (alike <= best)
-				continue;
-			best = alike;
-			*out = theirs->list[j];
-		}
-	return best > 0;
-}
-
 /* ---- Limits ---- */
 
 uint64_t hf_dht_random(struct hf_dht_connector *connector, uint64_t below)
@@ -171,6 +108,7 @@ int hf_dht_connector_new(
 		memcpy(connector->local_addresses, o->local_addresses, connector->local_address_count * sizeof *o->local_addresses);
 	connector->host->env->random(connector->host->env, &seed, sizeof seed);
 	hf_map_init(&connector->relay_memories, seed);
+	hf_dht_local_check(connector);
 	*out = connector;
 	return HF_OK;
 }
@@ -188,6 +126,7 @@ void hf_dht_connector_free(struct hf_dht_connector *connector)
 	while (connector->sockets != NULL)
 		hf_punch_socket_close(connector->sockets);
 	hf_dht_way_forget_socket(connector, NULL);
+	hf_dht_local_forget(connector);
 	while (connector->newest != NULL)
 		forget(connector, connector->newest);
 	hf_map_free(&connector->relay_memories);

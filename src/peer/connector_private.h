@@ -11,6 +11,17 @@
 #define HF_DHT_INTERFACES_MS 2000u /* how long what the system says of them is taken for true */
 #define HF_DHT_WAYS_MAX 256u /* kept open; the oldest is forgotten */
 
+#define HF_DHT_OWN_ADDRESS_MS 500u /* for a byte to ourselves */
+
+/* One of this machine's; a byte is on its way to it while it has a socket. */
+struct hf_dht_own_address {
+	struct hf_dht_connector *connector;
+	struct hf_address address;
+	struct hf_udx_socket *socket;
+	struct hf_timer timer;
+	bool is_reached;
+};
+
 struct hf_dht_relay_memory;
 struct hf_dht_kept_way;
 
@@ -31,6 +42,8 @@ struct hf_dht_connector {
 	struct hf_address interfaces[HF_DHT_LOCAL_ADDRESSES_MAX]; /* as of interfaces_ms */
 	size_t interface_count;
 	uint64_t interfaces_ms;
+	struct hf_dht_own_address *own[HF_DHT_LOCAL_ADDRESSES_MAX];
+	size_t own_count;
 	uint64_t random_punched_ms; /* when the last one ended; 0: never */
 	unsigned random_punches;    /* under way */
 	struct hf_dht_connector_stats stats;
@@ -60,6 +73,10 @@ void hf_dht_way_forget_socket(struct hf_dht_connector *connector, const void *ud
 
 /* Those of the interfaces, with the port of the node's server socket; only loopback when it is bound to that. */
 void hf_dht_local_addresses(struct hf_dht_connector *connector, struct hf_dht_addresses *out);
+/* Those of them at which we reach ourselves. It is found out when an address is new, and takes a moment. */
+void hf_dht_reached_addresses(struct hf_dht_connector *connector, struct hf_dht_addresses *out);
+void hf_dht_local_check(struct hf_dht_connector *connector); /* begins to find it out */
+void hf_dht_local_forget(struct hf_dht_connector *connector);
 /* The remote's address on a network that we are on, too: the one with most leading octets alike. False: there is none. */
 bool hf_dht_match_address(const struct hf_dht_addresses *ours, const struct hf_dht_addresses *theirs, struct hf_address *out);
 

@@ -239,7 +239,7 @@ static void describe(struct knock *knock, struct hf_dht_noise_payload *ours)
 		.firewall = knock->is_open ? HF_DHT_FIREWALL_OPEN : HF_DHT_FIREWALL_UNKNOWN, .has_holepunch = !knock->is_open};
 	if (knock->is_open)
 		hf_dht_addresses_add(&ours->addresses4, &knock->own);
-	hf_dht_local_addresses(server->connector, &local);
+	hf_dht_reached_addresses(server->connector, &local);
 	for (size_t i = 0; i < local.count && !server->options.no_local; i++)
 		hf_dht_addresses_add(&ours->addresses4, &local.list[i]);
 	if (ours->has_holepunch) {
@@ -307,7 +307,7 @@ static bool is_near(const struct knock *knock)
 	for (size_t i = 0; i < knock->theirs.addresses4.count; i++)
 		if (hf_dht_address_is_private(&knock->theirs.addresses4.list[i]))
 			hf_dht_addresses_add(&theirs, &knock->theirs.addresses4.list[i]);
-	hf_dht_local_addresses(server->connector, &ours);
+	hf_dht_reached_addresses(server->connector, &ours);
 	return hf_dht_match_address(&ours, &theirs, &best);
 }
 

@@ -3,6 +3,7 @@
 #include "dht_fixture.h"
 
 #include "peer/connection_pool.h"
+#include "peer/connector_private.h"
 
 #define SIDES_MAX 8
 
@@ -269,6 +270,33 @@ static void test_a_server_has_a_say_in_whether_a_hole_is_punched(void **state)
 	}
 }
 
+/* ---- Addresses of our own ---- */
+
+static void test_addresses_that_do_not_reach_us_are_kept_to_ourselves(void **state)
+{
+	struct hf_address own[2] = {{{0}}};
+	struct hf_dht_connector *connector;
+	struct hf_dht_addresses addresses;
+
+	begin(true);
+	unsigned at = add_node(&f, HF_DHT_EPHEMERAL);
+	own[0] = address_of(&f, at);
+	assert_int_equal(hf_address_parse("20.0.9.9:1", &own[1], NULL), HF_OK); /* nothing comes back from there */
+	struct hf_dht_connector_options options = {.size = sizeof options, .node = f.nodes[at], .secret_stream_pool = secrets,
+		.local_addresses = own, .local_address_count = 2};
+	assert_int_equal(hf_dht_connector_new(&connector, &options, NULL), HF_OK);
+	hf_dht_reached_addresses(connector, &addresses);
+	assert_int_equal(addresses.count, 0); /* not known yet */
+	run_for(&f, SECOND);
+	hf_dht_local_addresses(connector, &addresses);
+	assert_int_equal(addresses.count, 2);
+	hf_dht_reached_addresses(connector, &addresses);
+	assert_int_equal(addresses.count, 1);
+	assert_true(hf_address_equal(&addresses.list[0], &own[0]));
+	hf_dht_connector_free(connector);
+	end();
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -276,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_of_two_that_dial_at_once_the_smaller_key_s_stays),
 		cmocka_unit_test(test_who_is_not_there_leaves_the_pool),
 		cmocka_unit_test(test_streams_of_one_s_own_go_beside_a_connection),
+		cmocka_unit_test(test_addresses_that_do_not_reach_us_are_kept_to_ourselves),
 		cmocka_unit_test(test_a_server_has_a_say_in_whether_a_hole_is_punched),
 	};
 
