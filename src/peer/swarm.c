@@ -11,7 +11,7 @@
 
 #define EXPLICIT_ATTEMPT_COUNT_MAX 5 /* of a peer asked for by its key, between two waits of the longest kind */
 
-static uint32_t draw(struct hf_swarm *swarm)
+uint32_t hf_swarm_random(struct hf_swarm *swarm)
 {
 	uint32_t random;
 	swarm->host->env->random(swarm->host->env, &random, sizeof random);
@@ -51,7 +51,7 @@ static void retry_later(struct hf_swarm_peer *peer)
 	struct hf_swarm *swarm = peer->swarm;
 	if (swarm->is_suspended || swarm->is_closing || peer->connection || (!peer->is_explicit && !hf_swarm_peer_has_live_topic(peer)))
 		return;
-	uint64_t delay_ms = hf_swarm_peer_retry_ms(peer, swarm->backoff_ms, draw(swarm));
+	uint64_t delay_ms = hf_swarm_peer_retry_ms(peer, swarm->backoff_ms, hf_swarm_random(swarm));
 	peer->is_waiting = delay_ms > 0 && hf_udp_timer_set(swarm->host, &peer->retry, delay_ms) == HF_OK;
 }
 
@@ -221,7 +221,7 @@ void hf_swarm_attempt(struct hf_swarm *swarm)
 		}
 	}
 	while (swarm->queue.count > 0 && swarm->stats.connecting < swarm->options.parallel_count_max && hf_swarm_has_room(swarm))
-		dial(hf_swarm_queue_take(&swarm->queue, draw(swarm)), true);
+		dial(hf_swarm_queue_take(&swarm->queue, hf_swarm_random(swarm)), true);
 	swarm->is_draining = false;
 	hf_swarm_finish_if_full(swarm);
 }
@@ -499,9 +499,9 @@ int hf_swarm_new(struct hf_swarm **out, const struct hf_swarm_options *given, st
 	memcpy(swarm->public_key, hf_sign_public_key(swarm->secret), sizeof swarm->public_key);
 	swarm->deferred.run = hf_swarm_run_deferred;
 	for (int i = 0; i < 4; i++)
-		swarm->backoff_ms[i] = base_ms[i] + draw(swarm) % spread_ms[i] + draw(swarm) % 500;
-	hf_map_init(&swarm->peers, (uint64_t)draw(swarm) << 32 | draw(swarm));
-	hf_map_init(&swarm->topics, (uint64_t)draw(swarm) << 32 | draw(swarm));
+		swarm->backoff_ms[i] = base_ms[i] + hf_swarm_random(swarm) % spread_ms[i] + hf_swarm_random(swarm) % 500;
+	hf_map_init(&swarm->peers, (uint64_t)hf_swarm_random(swarm) << 32 | hf_swarm_random(swarm));
+	hf_map_init(&swarm->topics, (uint64_t)hf_swarm_random(swarm) << 32 | hf_swarm_random(swarm));
 	*out = swarm;
 	return HF_OK;
 }

@@ -90,6 +90,7 @@ struct hf_swarm {
 	struct hf_map peers;  /* by public key */
 	struct hf_map topics; /* by id, those that are joined */
 	struct hf_swarm_topic *left;
+	size_t busy_joined, busy_left; /* topics that are looked at, or wait for that */
 	struct hf_swarm_peer *explicit_peers;
 	struct hf_swarm_queue queue;
 	struct hf_swarm_connection *connections;
@@ -147,6 +148,7 @@ void hf_swarm_topics_server_ready(struct hf_swarm *swarm);
 /* A peer was found for a topic. */
 void hf_swarm_found(struct hf_swarm *swarm, struct hf_swarm_topic *topic, const struct hf_dht_peer *found);
 void hf_swarm_attempt(struct hf_swarm *swarm); /* as many connections as may be begun */
+uint32_t hf_swarm_random(struct hf_swarm *swarm);
 bool hf_swarm_listen(struct hf_swarm *swarm);  /* whether the server can be announced by now */
 
 /* ---- Waiting (swarm_wait.c) ---- */

@@ -7,11 +7,34 @@
 
 #define OVERDUE_MS 30000 /* a timer that is so late means that the machine slept: all wake at once then, and are spread anew */
 
-static uint32_t draw(struct hf_swarm *swarm, uint32_t below)
+/* ---- What is under way: counted, so that nobody has to look for it ---- */
+
+static void count_if_busy(struct hf_swarm_topic *topic, int by)
 {
-	uint32_t random;
-	swarm->host->env->random(swarm->host->env, &random, sizeof random);
-	return random % below;
+	struct hf_swarm *swarm = topic->swarm;
+	if (topic->is_looking || topic->waits_for_server)
+		*(topic->is_joined ? &swarm->busy_joined : &swarm->busy_left) += (size_t)by;
+}
+
+static void set_looking(struct hf_swarm_topic *topic, bool is_looking)
+{
+	count_if_busy(topic, -1);
+	topic->is_looking = is_looking;
+	count_if_busy(topic, 1);
+}
+
+static void set_waiting(struct hf_swarm_topic *topic, bool waits_for_server)
+{
+	count_if_busy(topic, -1);
+	topic->waits_for_server = waits_for_server;
+	count_if_busy(topic, 1);
+}
+
+static void set_joined(struct hf_swarm_topic *topic, bool is_joined)
+{
+	count_if_busy(topic, -1);
+	topic->is_joined = is_joined;
+	count_if_busy(topic, 1);
 }
 
 static unsigned roles_of(const struct hf_swarm_topic *topic)
@@ -47,7 +70,7 @@ static void tell_waits(struct hf_swarm_topic *topic, int code)
 static void look_later(struct hf_swarm_topic *topic, bool spread)
 {
 	struct hf_swarm *swarm = topic->swarm;
-	uint64_t delay_ms = draw(swarm, HF_SWARM_REFRESH_JITTER_MS) + (spread ? 0 : HF_SWARM_REFRESH_MS);
+	uint64_t delay_ms = hf_swarm_random(swarm) % HF_SWARM_REFRESH_JITTER_MS + (spread ? 0 : HF_SWARM_REFRESH_MS);
 	topic->timer_due_ms = hf_udp_now_ms(swarm->host) + delay_ms;
 	hf_udp_timer_set(swarm->host, &topic->timer, delay_ms);
 }
@@ -92,14 +115,15 @@ static void stop_looking(struct hf_swarm_topic *topic)
 		keep_closest(topic);
 	hf_dht_lookup_cancel(&topic->lookup);
 	hf_udp_timer_cancel(topic->swarm->host, &topic->timer);
-	topic->is_looking = topic->waits_for_server = false;
+	set_looking(topic, false);
+	set_waiting(topic, false);
 }
 
 static void on_done(struct hf_dht_lookup *lookup, int code)
 {
 	struct hf_swarm_topic *topic = HF_CONTAINER_OF(lookup, struct hf_swarm_topic, lookup);
 	struct hf_swarm *swarm = topic->swarm;
-	topic->is_looking = false;
+	set_looking(topic, false);
 	keep_closest(topic);
 	if (lookup->kind != HF_DHT_ADD)
 		topic->needs_unannounce = false;
@@ -130,7 +154,7 @@ static void start(struct hf_swarm_topic *topic)
 	struct hf_swarm *swarm = topic->swarm;
 	struct hf_dht_lookup *lookup = &topic->lookup;
 	bool is_server = topic->roles & HF_SWARM_SERVER;
-	topic->waits_for_server = is_server && !hf_swarm_listen(swarm);
+	set_waiting(topic, is_server && !hf_swarm_listen(swarm));
 	if (topic->waits_for_server)
 		return;
 	memset(lookup, 0, sizeof *lookup);
@@ -150,10 +174,10 @@ static void start(struct hf_swarm_topic *topic)
 		uint32_t connected = connected_count(topic);
 		topic->left = topic->limit > connected ? topic->limit - connected : 0;
 	}
-	topic->is_looking = true;
+	set_looking(topic, true);
 	int r = hf_dht_lookup_start(swarm->node, lookup);
 	if (r < 0) {
-		topic->is_looking = false;
+		set_looking(topic, false);
 		look_later(topic, false);
 		tell_waits(topic, r);
 	}
@@ -206,7 +230,8 @@ void hf_swarm_topic_take_back(struct hf_swarm_topic *topic)
 	lookup->start_count = topic->closest_count;
 	lookup->only_closest = lookup->force = true;
 	lookup->done = on_done;
-	topic->is_taken_back = topic->is_looking = hf_dht_lookup_start(topic->swarm->node, lookup) == HF_OK;
+	topic->is_taken_back = hf_dht_lookup_start(topic->swarm->node, lookup) == HF_OK;
+	set_looking(topic, topic->is_taken_back);
 }
 
 static void leave(struct hf_swarm_topic *topic)
@@ -214,7 +239,7 @@ static void leave(struct hf_swarm_topic *topic)
 	struct hf_swarm *swarm = topic->swarm;
 	hf_map_remove(&swarm->topics, hf_slice(topic->id, sizeof topic->id));
 	HF_LIST_PUSH(swarm->left, topic);
-	topic->is_joined = false;
+	set_joined(topic, false);
 	tell_waits(topic, HF_ECLOSED);
 	hf_swarm_topic_take_back(topic);
 	free_if_unheld(topic);
@@ -292,7 +317,7 @@ static int take_topic(struct hf_swarm *swarm, const uint8_t id[static 32], struc
 	topic->next = topic->previous = NULL;
 	topic->swarm = swarm;
 	topic->timer.fire = on_timer;
-	topic->is_joined = true;
+	set_joined(topic, true);
 	*out = topic;
 	return HF_OK;
 }

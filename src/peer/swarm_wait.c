@@ -24,16 +24,6 @@ void hf_swarm_wait_finish(struct hf_swarm *swarm, struct hf_swarm_wait *wait, in
 	hf_udp_defer(swarm->host, &swarm->deferred);
 }
 
-static bool is_looking(const struct hf_swarm *swarm)
-{
-	size_t cursor = 0;
-	const struct hf_swarm_topic *topic;
-	while ((topic = hf_map_next(&swarm->topics, &cursor)))
-		if (topic->is_looking || topic->waits_for_server)
-			return true;
-	return false;
-}
-
 bool hf_swarm_has_room(const struct hf_swarm *swarm)
 {
 	uint32_t count = swarm->explicit_count, factor = count == 0 ? 1 : count < 2 ? 2 : count < 4 ? 3 : 4;
@@ -94,17 +84,12 @@ void hf_swarm_tried(struct hf_swarm *swarm, const struct hf_swarm_peer *peer)
 
 static bool is_at_rest(const struct hf_swarm *swarm)
 {
-	if (swarm->connections || is_looking(swarm) || (swarm->is_closing && swarm->server))
-		return false;
-	for (const struct hf_swarm_topic *topic = swarm->left; topic; topic = topic->next)
-		if (topic->is_looking)
-			return false;
-	return true;
+	return !swarm->connections && swarm->busy_joined + swarm->busy_left == 0 && !(swarm->is_closing && swarm->server);
 }
 
 void hf_swarm_settle(struct hf_swarm *swarm)
 {
-	while (swarm->looking && !is_looking(swarm))
+	while (swarm->looking && swarm->busy_joined == 0)
 		begin_trying(swarm, swarm->looking);
 	hf_swarm_finish_if_full(swarm);
 	if (swarm->rested && is_at_rest(swarm))
