@@ -319,16 +319,17 @@ static uint32_t try_birthday(struct hf_puncher *puncher)
 		puncher->near_rounds = 0;
 	}
 	hf_punch_socket_probe(puncher->sockets[puncher->at++], &puncher->target, puncher->near_rounds == 0);
-	return HF_PUNCHER_RANDOM_MS;
+	return HF_PUNCHER_BIRTHDAY_MS;
 }
 
 static void on_turn(struct hf_timer *timer)
 {
 	struct hf_puncher *puncher = HF_CONTAINER_OF(timer, struct hf_puncher, timer);
-	unsigned tries_max = puncher->strategy == CONSISTENT ? HF_PUNCHER_CONSISTENT_TRIES : HF_PUNCHER_RANDOM_TRIES;
+	static const unsigned tries_max[] = {
+		[CONSISTENT] = HF_PUNCHER_CONSISTENT_TRIES, [RANDOM_PORTS] = HF_PUNCHER_RANDOM_TRIES, [BIRTHDAY] = HF_PUNCHER_BIRTHDAY_TRIES};
 	uint32_t pause_ms = 0;
 
-	if (puncher->tries == tries_max) {
+	if (puncher->tries == tries_max[puncher->strategy]) {
 		give_up(puncher);
 		return;
 	}

@@ -13,8 +13,10 @@
 #define HF_PUNCHER_REOPENS_MAX 3u
 #define HF_PUNCHER_CONSISTENT_TRIES 10u
 #define HF_PUNCHER_CONSISTENT_MS 1000u
-#define HF_PUNCHER_RANDOM_TRIES 1750u
-#define HF_PUNCHER_RANDOM_MS 20u
+#define HF_PUNCHER_RANDOM_TRIES 3500u /* of ports; half of the package's pause, as each is as likely to hit, and as long */
+#define HF_PUNCHER_RANDOM_MS 10u
+#define HF_PUNCHER_BIRTHDAY_TRIES 1750u
+#define HF_PUNCHER_BIRTHDAY_MS 20u
 #define HF_PUNCHER_BIRTHDAY_PAUSE_MS 100u
 
 struct hf_puncher;

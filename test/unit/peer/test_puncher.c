@@ -222,7 +222,7 @@ static void test_a_birthday_has_256_sockets_and_the_next_comes_later(void **stat
 	assert_int_equal(scene.connector->stats.socket_count, HF_PUNCHER_BIRTHDAY_SOCKETS);
 	run_for(&scene.f, 60 * SECOND);
 	assert_int_equal(scene.aborted, 1);
-	assert_true(scene.probes >= HF_PUNCHER_RANDOM_TRIES);
+	assert_true(scene.probes >= HF_PUNCHER_BIRTHDAY_TRIES);
 	hf_puncher_free(scene.puncher);
 	scene.puncher = NULL;
 	assert_int_equal(scene.connector->stats.socket_count, 0);
