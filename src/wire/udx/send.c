@@ -4,7 +4,9 @@
 
 #define PACING_BURST_US 500 /* what may leave at once after a pause: less than the queue of a fast link holds */
 #define PACING_BURST_PACKETS 10
+#define PACING_WAIT_PACKETS 8 /* are let come together, within these bounds: waking up costs, too */
 #define PACING_WAIT_US_MIN 250
+#define PACING_WAIT_US_LONG 1000
 #define PACING_WAIT_US_MAX 100000
 
 static const uint8_t padding_bytes[HF_UDX_DATA_OFFSET_MAX];
@@ -99,12 +101,20 @@ static void refill(struct hf_udx_stream *stream)
 	stream->tokens_bytes = tokens < most ? tokens : most;
 }
 
+static double clamp(double value, double least, double most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
 static bool may_pace(struct hf_udx_stream *stream)
 {
 	if (stream->tokens_bytes > 0)
 		return true;
-	double rate = pacing_rate(stream), wait_us = rate > 0 ? -stream->tokens_bytes / rate : PACING_WAIT_US_MAX;
-	wait_us = wait_us < PACING_WAIT_US_MIN ? PACING_WAIT_US_MIN : wait_us > PACING_WAIT_US_MAX ? PACING_WAIT_US_MAX : wait_us;
+	double rate = pacing_rate(stream), wait_us = PACING_WAIT_US_MAX;
+	if (rate > 0) {
+		double together_us = PACING_WAIT_PACKETS * (double)stream->mtu.packet_bytes / rate;
+		wait_us = clamp(-stream->tokens_bytes / rate, clamp(together_us, PACING_WAIT_US_MIN, PACING_WAIT_US_LONG), PACING_WAIT_US_MAX);
+	}
 	hf_udx_deadline_set(stream, HF_UDX_PACING, stream->udx->now_us + (uint64_t)wait_us);
 	return false;
 }
