@@ -77,7 +77,7 @@ void hf_corestore_close(struct hf_corestore *store)
 	pthread_cond_destroy(&store->finished);
 	free(store->cold);
 	hf_buffer_free(&store->scratch);
-	for (unsigned i = 0; i < HF_CORE_SPARE_COUNT; i++)
+	for (size_t i = 0; i < store->spare_count; i++)
 		hf_buffer_free(&store->spares[i]);
 	free(store->nodes);
 	free(store->pages);

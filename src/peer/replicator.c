@@ -130,8 +130,6 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 {
 	replicator->now_ms = now_ms;
 	hf_replicator_reap(replicator);
-	if (replicator->held.count == 0)
-		hf_buffer_free(&replicator->held.bytes);
 	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
 		next = shared->next;
 		hf_shared_core_check_search(shared);
@@ -544,7 +542,7 @@ void hf_replicator_free(struct hf_replicator *replicator)
 	}
 	hf_replicator_reap(replicator);
 	hf_map_free(&replicator->by_discovery_key);
-	hf_buffer_free(&replicator->held.bytes);
+	hf_core_chunk_unref(replicator->held.chunk);
 	hf_buffer_free(&replicator->scratch);
 	hf_buffer_free(&replicator->node_scratch);
 	free(replicator);

@@ -16,6 +16,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "data/hypercore/chunk.h"
 #include "peer/replicator.h"
 
 #define HF_PEER_PATIENCE_MS 3000 /* an idle peer is asked for what another has owed for so long */
@@ -148,7 +149,7 @@ struct hf_replicator_stream {
 /* Data messages of one channel that have come and are still to be looked at. */
 struct hf_held_data {
 	struct hf_core_peer *peer;
-	struct hf_buffer bytes; /* their bodies, one behind the other */
+	struct hf_core_chunk *chunk; /* their bodies, one behind the other; NULL: there are none */
 	size_t lengths[HF_LEAVES_TOGETHER], count;
 };
 

@@ -15,24 +15,47 @@ static void free_pages(struct hf_batch *batch)
 	hf_u64_map_free(&batch->pages);
 }
 
+/* The one that was used last. */
 static void take_spare(struct hf_corestore *store, struct hf_buffer *data)
 {
-	for (unsigned i = 0; i < HF_CORE_SPARE_COUNT && data->data == NULL; i++) {
-		*data = store->spares[i];
-		store->spares[i] = (struct hf_buffer){.data = NULL};
-	}
+	if (store->spare_count == 0)
+		return;
+	*data = store->spares[--store->spare_count];
+	store->spare_bytes -= data->capacity;
 }
 
 static void keep_spare(struct hf_corestore *store, struct hf_buffer *data)
 {
-	for (unsigned i = 0; i < HF_CORE_SPARE_COUNT && data->data != NULL && data->capacity <= HF_CORE_SPARE_BYTES_MAX; i++) {
-		if (store->spares[i].data != NULL)
-			continue;
-		store->spares[i] = *data;
-		hf_buffer_clear(&store->spares[i]);
-		*data = (struct hf_buffer){.data = NULL};
+	if (store->spare_count == HF_CORE_SPARE_COUNT || data->capacity > HF_CORE_SPARE_BYTES_MAX ||
+		store->spare_bytes + data->capacity > HF_CORE_SPARES_BYTES_MAX || data->capacity == 0) {
+		hf_buffer_free(data);
+		return;
 	}
-	hf_buffer_free(data);
+	hf_buffer_clear(data);
+	store->spare_bytes += data->capacity;
+	store->spares[store->spare_count++] = *data;
+	*data = (struct hf_buffer){.data = NULL};
+}
+
+int hf_core_chunk_new(struct hf_corestore *store, struct hf_core_chunk **out)
+{
+	struct hf_core_chunk *chunk = calloc(1, sizeof *chunk);
+
+	*out = chunk;
+	if (chunk == NULL)
+		return HF_ENOMEM;
+	chunk->store = store;
+	chunk->references = 1;
+	take_spare(store, &chunk->bytes);
+	return HF_OK;
+}
+
+void hf_core_chunk_unref(struct hf_core_chunk *chunk)
+{
+	if (chunk == NULL || --chunk->references > 0)
+		return;
+	keep_spare(chunk->store, &chunk->bytes);
+	free(chunk);
 }
 
 void hf_batch_free(struct hf_batch *batch)
@@ -42,15 +65,23 @@ void hf_batch_free(struct hf_batch *batch)
 	free_pages(batch);
 	hf_u64_map_free(&batch->block_ops);
 	keep_spare(batch->core->store, &batch->data);
+	for (size_t i = 0; i < batch->chunk_count; i++)
+		hf_core_chunk_unref(batch->chunks[i]);
+	free(batch->chunks);
 	hf_buffer_free(&batch->signature);
 	free(batch->ops);
 	free(batch->dones);
 	free(batch);
 }
 
+static size_t batch_bytes(const struct hf_batch *batch)
+{
+	return batch->data.length + batch->outside_bytes;
+}
+
 size_t hf_core_staged_bytes(const struct hf_core *core)
 {
-	return core->staged == NULL ? 0 : core->staged->data.length;
+	return core->staged == NULL ? 0 : batch_bytes(core->staged);
 }
 
 size_t hf_core_uncommitted_bytes(const struct hf_core *core)
@@ -81,15 +112,11 @@ int hf_core_stage(struct hf_core *core, struct hf_batch **out)
 	return core->staged == NULL ? new_batch(core, out) : HF_OK;
 }
 
-int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count)
+/* The last thing of adding one that can fail. */
+static int add_op(struct hf_batch *batch, const struct hf_batch_op *op)
 {
-	size_t start = batch->data.length, length = 0;
 	int status = hf_array_reserve(&batch->ops, &batch->op_capacity, batch->op_count + 1, sizeof *batch->ops);
 
-	for (int i = 0; i < part_count; i++)
-		length += parts[i].iov_len;
-	if (status == HF_OK)
-		status = hf_buffer_reserve(&batch->data, length);
 	if (status == HF_OK && op->kind == HF_BATCH_PUT && op->log == HF_LAYOUT_BLOCKS) {
 		uint64_t *place = hf_u64_map_put(&batch->block_ops, op->index);
 
@@ -97,22 +124,59 @@ int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const str
 			return HF_ENOMEM;
 		*place = batch->op_count + 1;
 	}
-	if (status != HF_OK)
-		return status;
+	if (status == HF_OK)
+		batch->ops[batch->op_count++] = *op;
+	return status;
+}
+
+int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count)
+{
+	struct hf_batch_op added = *op;
+	int status;
+
+	added.offset = batch->data.length;
+	added.length = 0;
 	for (int i = 0; i < part_count; i++)
+		added.length += parts[i].iov_len;
+	status = hf_buffer_reserve(&batch->data, added.length);
+	if (status == HF_OK)
+		status = add_op(batch, &added);
+	for (int i = 0; i < part_count && status == HF_OK; i++)
 		if (parts[i].iov_len > 0)
 			hf_buffer_append(&batch->data, parts[i].iov_base, parts[i].iov_len);
-	struct hf_batch_op *added = &batch->ops[batch->op_count++];
+	return status;
+}
 
-	*added = *op;
-	added->offset = start;
-	added->length = length;
+int hf_batch_add_outside(struct hf_batch *batch, const struct hf_batch_op *op, struct hf_slice bytes, struct hf_core_chunk *chunk)
+{
+	bool is_new = batch->chunk_count == 0 || batch->chunks[batch->chunk_count - 1] != chunk;
+	struct hf_batch_op added = *op;
+	int status = hf_array_reserve(&batch->chunks, &batch->chunk_capacity, batch->chunk_count + 1, sizeof *batch->chunks);
+
+	added.outside = bytes.data;
+	added.length = bytes.length;
+	if (status == HF_OK)
+		status = add_op(batch, &added);
+	if (status != HF_OK)
+		return status;
+	batch->outside_bytes += bytes.length;
+	if (is_new) {
+		chunk->references++;
+		batch->chunks[batch->chunk_count++] = chunk;
+	}
 	return HF_OK;
+}
+
+struct hf_slice hf_batch_bytes(const struct hf_batch *batch, const struct hf_batch_op *op)
+{
+	if (op->length == 0)
+		return hf_slice(NULL, 0);
+	return hf_slice(op->outside != NULL ? op->outside : batch->data.data + op->offset, op->length);
 }
 
 struct hf_batch_mark hf_batch_mark(const struct hf_batch *batch)
 {
-	return (struct hf_batch_mark){batch->op_count, batch->data.length};
+	return (struct hf_batch_mark){batch->op_count, batch->data.length, batch->outside_bytes};
 }
 
 void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_batch_mark mark)
@@ -125,6 +189,7 @@ void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_
 			hf_u64_map_remove(&batch->block_ops, batch->ops[i].index);
 	batch->op_count = mark.op_count;
 	batch->data.length = mark.data_length;
+	batch->outside_bytes = mark.outside_bytes;
 	while ((slot = hf_u64_map_next(&batch->pages, &cursor)) != NULL)
 		hf_layout_page_cut((struct hf_layout_page *)(uintptr_t)slot->value, core->tree.length);
 }
@@ -140,7 +205,7 @@ static int unless_absent(int status)
 static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struct hf_batch_op *op)
 {
 	static const char next[] = "next";
-	const uint8_t *data = op->length > 0 ? batch->data.data + op->offset : NULL;
+	const uint8_t *data = hf_batch_bytes(batch, op).data;
 	uint64_t log = hf_layout_log(batch->core->number, op->log);
 	struct hf_doc_key key = {.rank = batch->core->number};
 	struct iovec body = {(void *)(uintptr_t)data, op->length};
@@ -300,7 +365,7 @@ static void deliver(struct hf_core_mail *mail)
 	if (core->in_flight == NULL)
 		core->in_flight_last = NULL;
 	core->store->in_flight_count--;
-	core->in_flight_bytes -= batch->data.length;
+	core->in_flight_bytes -= batch_bytes(batch);
 	/* Those behind it were given up for its sake. */
 	if (batch->status != HF_OK && (batch->status != HF_ECANCELED || core->failed_status == HF_OK))
 		core->failed_status = batch->status;
@@ -437,7 +502,7 @@ static int prepare(struct hf_core *core, enum hf_durability durability, struct h
 		core->in_flight = batch;
 	core->in_flight_last = batch;
 	core->store->in_flight_count++;
-	core->in_flight_bytes += batch->data.length;
+	core->in_flight_bytes += batch_bytes(batch);
 	*out = batch;
 	return HF_OK;
 }

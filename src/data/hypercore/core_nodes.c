@@ -59,7 +59,7 @@ static bool record_in(const struct hf_batch *batch, uint64_t index, struct hf_sl
 
 	if (op == NULL)
 		return false;
-	*record = hf_slice(batch->data.data + batch->ops[*op - 1].offset, batch->ops[*op - 1].length);
+	*record = hf_batch_bytes(batch, &batch->ops[*op - 1]);
 	return true;
 }
 

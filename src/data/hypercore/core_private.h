@@ -21,14 +21,16 @@
 #include "crypto/secret.h"
 #include "crypto/sign.h"
 #include "data/corestore.h"
+#include "data/hypercore/chunk.h"
 #include "data/hypercore/layout.h"
 #include "data/hypercore/signature.h"
 
 #define HF_CORE_NO_CUT UINT64_MAX
 #define HF_CORE_NODE_CACHE_COUNT 16384 /* of a corestore; a power of two */
 #define HF_CORE_PAGE_CACHE_COUNT 256
-#define HF_CORE_SPARE_COUNT 4
-#define HF_CORE_SPARE_BYTES_MAX (2u << 20)
+#define HF_CORE_SPARE_COUNT 32
+#define HF_CORE_SPARE_BYTES_MAX (2u << 20)   /* of one */
+#define HF_CORE_SPARES_BYTES_MAX (12u << 20) /* of all: what a fast peer has on its way to the disk */
 
 /* ---- Batches ---- */
 
@@ -39,6 +41,7 @@ struct hf_batch_op {
 	unsigned log;          /* HF_LAYOUT_BLOCKS …; collection of a document */
 	uint64_t index, to;    /* PUT, TRUNCATE: index; CLEAR: from and to */
 	size_t offset, length; /* bytes in data: PUT; DOCUMENT: its id and then itself; TABLE: the value of "next" */
+	const uint8_t *outside; /* where they are instead of in data; NULL: they are there */
 };
 
 struct hf_batch_done {
@@ -59,6 +62,8 @@ struct hf_batch {
 	struct hf_batch *next;
 	struct hf_batch *together; /* of another core, in the same commit; the first of them is submitted */
 	struct hf_buffer data;
+	struct hf_core_chunk **chunks; /* what lies outside, a reference each */
+	size_t chunk_count, chunk_capacity, outside_bytes;
 	struct hf_batch_op *ops;
 	size_t op_count, op_capacity;
 	struct hf_u64_map block_ops; /* block to the number of its op, plus one */
@@ -165,6 +170,7 @@ struct hf_corestore {
 	struct hf_key_chunk *key_chunks;
 	bool has_ready; /* some core has waiters to call */
 	struct hf_buffer spares[HF_CORE_SPARE_COUNT]; /* for the bytes of batches: memory that is new costs more than what goes into it */
+	size_t spare_count, spare_bytes;
 };
 
 /* core.c */
@@ -180,10 +186,13 @@ int hf_core_decrypt(const struct hf_core *core, uint64_t index, struct hf_buffer
 /* the staged one, made if need be. HF_EBUSY, HF_EDENIED (frozen), HF_ENOMEM */
 int hf_core_stage(struct hf_core *core, struct hf_batch **batch);
 int hf_batch_add(struct hf_batch *batch, const struct hf_batch_op *op, const struct iovec *parts, int part_count);
+/* Bytes that stay where they are, in a chunk. */
+int hf_batch_add_outside(struct hf_batch *batch, const struct hf_batch_op *op, struct hf_slice bytes, struct hf_core_chunk *chunk);
+struct hf_slice hf_batch_bytes(const struct hf_batch *batch, const struct hf_batch_op *op);
 /* What a batch held before a change that failed halfway. The nodes that its pages gained below the core's length are true ones; those
  * above are taken out. */
 struct hf_batch_mark {
-	size_t op_count, data_length;
+	size_t op_count, data_length, outside_bytes;
 };
 struct hf_batch_mark hf_batch_mark(const struct hf_batch *batch);
 void hf_batch_take_back(struct hf_core *core, struct hf_batch *batch, struct hf_batch_mark mark);
@@ -203,8 +212,9 @@ void hf_core_cache_page(struct hf_core *core, const struct hf_layout_page *page)
 void hf_core_forget_cached(struct hf_core *core);
 
 /* core_write.c */
+/* A value of chunk (NULL: of none) stays where it is when it is a large one; the byte before it is then the core's. */
 int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t index, const struct hf_tree_node *nodes, unsigned count,
-	struct hf_slice value);
+	struct hf_slice value, struct hf_core_chunk *chunk);
 int hf_core_cut(struct hf_core *core, struct hf_batch *batch, const struct hf_tree *tree); /* truncates to tree, of another fork */
 void hf_core_use_signature(struct hf_core *core, struct hf_slice signature);
 int hf_core_keep_nodes(struct hf_core *core, struct hf_batch *batch, uint64_t from, uint64_t to);

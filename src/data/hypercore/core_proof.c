@@ -186,7 +186,7 @@ static int store_block(struct hf_core *core, struct hf_batch *batch, const struc
 		*own_count = own_nodes(&core->check, block, own);
 	else
 		own[0].size = proof->block.value.length;
-	return hf_core_put_block(core, batch, block, own, *own_count, proof->block.value);
+	return hf_core_put_block(core, batch, block, own, *own_count, proof->block.value, proof->block.chunk);
 }
 
 /* All others are loose. */

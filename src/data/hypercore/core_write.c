@@ -1,13 +1,14 @@
 /* Changes that the writer makes. Each either stages all of itself or leaves the core as it was. */
 #include "data/hypercore/core_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* ---- Appending ---- */
 
 /* Blocks up to HF_LAYOUT_INLINE_BYTES_MAX take the nodes that they complete with them; larger ones leave them to the pages. */
 int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t index, const struct hf_tree_node *nodes, unsigned count,
-	struct hf_slice value)
+	struct hf_slice value, struct hf_core_chunk *chunk)
 {
 	uint8_t head[HF_LAYOUT_BLOCK_HEAD_BYTES_MAX];
 	bool is_inline = nodes[0].size <= HF_LAYOUT_INLINE_BYTES_MAX;
@@ -18,9 +19,15 @@ int hf_core_put_block(struct hf_core *core, struct hf_batch *batch, uint64_t ind
 
 	for (unsigned i = 0; i < count && !is_inline && status == HF_OK; i++)
 		status = hf_core_store_node(core, batch, &nodes[i]);
-	if (status == HF_OK)
-		status = hf_batch_add(batch, &op, parts, 2);
-	return status;
+	if (status != HF_OK)
+		return status;
+	if (is_inline || chunk == NULL)
+		return hf_batch_add(batch, &op, parts, 2);
+	uint8_t *record = chunk->bytes.data + (value.data - chunk->bytes.data) - 1;
+
+	assert(parts[0].iov_len == 1 && record >= chunk->bytes.data);
+	*record = head[0];
+	return hf_batch_add_outside(batch, &op, hf_slice(record, 1 + value.length), chunk);
 }
 
 /* As it will be read, onto the tree and into the batch. */
@@ -32,7 +39,7 @@ static int append_value(struct hf_core *core, struct hf_batch *batch, struct hf_
 	uint32_t count;
 	int status = hf_tree_append(tree, value.length, hash, nodes, &count);
 
-	return status == HF_OK ? hf_core_put_block(core, batch, index, nodes, count, value) : status;
+	return status == HF_OK ? hf_core_put_block(core, batch, index, nodes, count, value, NULL) : status;
 }
 
 /* Sealed in the store's scratch, now that its place is known. */

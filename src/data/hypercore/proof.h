@@ -8,6 +8,8 @@
 #include "data/hypercore/manifest.h"
 #include "data/hypercore/tree.h"
 
+struct hf_core_chunk;
+
 struct hf_proof_request {
 	bool has_block, has_hash, has_seek, has_upgrade, wants_manifest;
 	struct { uint64_t index, nodes; } block; /* index: block */
@@ -23,6 +25,7 @@ struct hf_proof {
 		uint64_t index;
 		struct hf_slice value;
 		const uint8_t *hash; /* the value's hf_leaf_hash, where whoever verifies has computed it before; else NULL */
+		struct hf_core_chunk *chunk; /* that the value lies in, not at its beginning: the byte before is used, too; NULL: in none */
 		struct hf_node_list nodes;
 	} block;
 	struct { uint64_t index; struct hf_node_list nodes; } hash;

@@ -170,7 +170,7 @@ static bool in_batch(const struct hf_batch *batch, uint64_t index, struct hf_sli
 
 		if (op->kind != HF_BATCH_PUT || op->log != HF_LAYOUT_SHELF || op->index != index)
 			continue;
-		*value = hf_slice(batch->data.data + op->offset, op->length);
+		*value = hf_batch_bytes(batch, op);
 		return true;
 	}
 	return false;

@@ -79,6 +79,19 @@ static uint64_t blocks_of_reader(void)
 	return hf_bitfield_next_clear(hf_core_blocks(reader->core), 0, BLOCKS);
 }
 
+/* It is read although it is on no disk yet. */
+static void expect_staged(uint64_t block)
+{
+	struct hf_buffer bytes = {0};
+
+	assert_true(hf_core_uncommitted_bytes(reader->core) > 9 * BLOCK_BYTES);
+	assert_int_equal(hf_core_get(reader->core, block, &bytes), HF_OK);
+	assert_int_equal(bytes.length, BLOCK_BYTES - block);
+	assert_int_equal(bytes.data[0], block);
+	assert_int_equal(bytes.data[bytes.length - 1], block);
+	hf_buffer_free(&bytes);
+}
+
 static void test_large_blocks_wait_for_eight_or_the_end_of_the_round(void **state)
 {
 	(void)state;
@@ -89,6 +102,8 @@ static void test_large_blocks_wait_for_eight_or_the_end_of_the_round(void **stat
 	assert_true(reader->pending);
 	hf_replicator_flush(reader->replicator, now_ms);
 	assert_int_equal(blocks_of_reader(), 10);
+	expect_staged(3);
+	expect_staged(9);
 	settle();
 	assert_same_cores(writer->core, reader->core);
 }
