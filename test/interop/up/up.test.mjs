@@ -131,7 +131,7 @@ test('killed, it takes its parts with it; started again, it is who it was; a sec
   const part = await first.process('gateway')
   const other = await run(['up', '--data', up.data, '--listen', '127.0.0.1:0'])
   assert.equal(other.code, 4)
-  assert.match(other.err, /gateway \| holdfast: .*in use/)
+  assert.match(other.err, /is in use by process/)
   first.child.kill('SIGKILL')
   await until(() => { try { return !process.kill(part, 0) } catch { return true } }, 20000)
 })
