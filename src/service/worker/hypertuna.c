@@ -176,7 +176,7 @@ static struct hf_worker_hypertuna *open_session(struct hf_worker_link *link, str
 	node->session_count++;
 	hf_gauge_add(&node->stats.sessions, 1);
 	hf_counter_add(&node->stats.sessions_opened, 1);
-	struct hf_relay_client client = {.transport = &transport, .link = s, .url = link->gateway->url, .source = HF_SOURCE_PUBLIC};
+	struct hf_relay_client client = {.transport = &transport, .link = s, .url = hf_worker_url(link->gateway), .source = HF_SOURCE_PUBLIC};
 	struct hf_worker_reader_options reader = {.transport = &transport, .link = s};
 	int r = relay ? hf_relay_connect(relay->relay, &client, &s->client.connection) : hf_worker_reader_new(replica, &reader, &s->client.reader);
 	if (r < 0) {

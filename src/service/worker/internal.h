@@ -85,6 +85,12 @@ struct hf_worker_gateway {
 	struct hf_worker_publisher *publisher;  /* NULL: nothing was published */
 };
 
+/* What an AUTH of its clients has to name, or NULL. What clients say that they came by is not believed: it could be another relay's. */
+static inline const char *hf_worker_url(const struct hf_worker_gateway *gateway)
+{
+	return gateway->url[0] ? gateway->url : NULL;
+}
+
 /* A connection with a gateway. */
 struct hf_worker_link {
 	struct hf_worker_link *next, *previous;

@@ -56,6 +56,8 @@ void hf_worker_link_free(struct hf_worker_link *link)
 	hf_worker_hypertuna_forget(link);
 	hf_worker_whole_files_forget(link);
 	free_bee_channel(link);
+	if (link->socket) /* where it was asked for */
+		hf_protomux_unpair(hf_peer_socket_mux(link->socket), HF_SLICE_LITERAL(HF_RELAY_CHANNEL_PROTOCOL), (struct hf_slice){0});
 	hf_relay_streams_free(link->streams);
 	hf_relay_channel_free(link->channel);
 	HF_LIST_REMOVE(link->node->links, link);
@@ -132,7 +134,7 @@ static void learn_bee(struct hf_worker_link *link, const struct hf_relay_bee_inf
 	int r = gateway->replica ? HF_OK : hf_worker_replica_new(gateway, link->node, bee->key);
 	if (r < 0)
 		hf_log_warn(&log_module, "a gateway's bee cannot be opened", "reason=\"%s\"", hf_error_text(r));
-	else
+	else if (bee->length > gateway->replica->remote_length)
 		gateway->replica->remote_length = bee->length;
 }
 

@@ -1,6 +1,6 @@
 /* publish: events for a gateway's relay, which only the gateway can write: over a WebSocket to it, one for all that publish here. It is
  * opened with the first event and closed after a while without one. An event waits for the gateway's OK, which goes to who sent it; when
- * the connection ends before, that is what he is told. After a connection that failed the next is tried no sooner than a wait that grows. */
+ * the connection ends before, he is told so. After a connection that failed the next is tried no sooner than a wait that grows. */
 #include <jansson.h>
 #include <stdlib.h>
 

@@ -310,7 +310,7 @@ static int join_client(struct hf_worker_session *s, struct hf_slice name, struct
 	if (relay && !hf_worker_relay_admits(node, relay, auth_token))
 		return HF_EDENIED;
 	if (relay) {
-		struct hf_relay_client client = {.transport = &transport, .link = s, .url = s->link->gateway->url, .source = HF_SOURCE_PUBLIC};
+		struct hf_relay_client client = {.transport = &transport, .link = s, .url = hf_worker_url(s->link->gateway), .source = HF_SOURCE_PUBLIC};
 		return hf_relay_connect(relay->relay, &client, &s->client.connection);
 	}
 	struct hf_worker_replica *replica = hf_worker_find_replica(node, name);
