@@ -327,6 +327,8 @@ void hf_worker_session_open(struct hf_worker_link *link, struct hf_relay_stream 
 		return;
 	}
 	int r = hf_relay_stream_send_head(stream, 101, NULL, 0);
+	if (s->is_dead) /* the channel has ended meanwhile */
+		return;
 	if (r == HF_OK)
 		r = join_client(s, name.length > 0 ? name : hf_worker_without_query(open->path), token);
 	if (r == HF_OK)
