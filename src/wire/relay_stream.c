@@ -234,7 +234,8 @@ static void pump(struct hf_relay_stream *stream)
 	if (stream->is_over)
 		return;
 	if (stream->is_pending) {
-		struct hf_slice left = part(hf_buffer_slice(&stream->pending), stream->pending_at, stream->pending.length - stream->pending_at);
+		struct hf_slice left = part(hf_buffer_slice(&stream->pending), stream->pending_at,
+			stream->pending.length - stream->pending_at);
 		int status = put_pieces(stream, left, stream->pending_ends_message, &done);
 
 		if (!stream->is_over) {

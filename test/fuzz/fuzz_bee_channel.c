@@ -199,8 +199,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hf_sign_keypair_from_seed(public_key, secret, seed);
 	if (hf_secret_stream_pool_new(&pool) != HF_OK || hf_protomux_new(&mux_events, &h, 1, NULL, &h.mux) != HF_OK)
 		abort();
-	const struct hf_bee_channel_options options = {.is_initiator = data[0] & 1, .is_upload = data[0] & 2,
-		.bee_key = data[0] & 4 ? bee_key : NULL, .env = &env, .pool = pool, .static_secret = secret, .events = &events, .context = &h};
+	const struct hf_bee_channel_options options = {.is_initiator = data[0] & 1,
+		.is_upload = data[0] & 2,
+		.bee_key = data[0] & 4 ? bee_key : NULL,
+		.env = &env,
+		.pool = pool,
+		.static_secret = secret,
+		.events = &events,
+		.context = &h};
 	const struct hf_secret_stream_options remote = {.is_initiator = !(data[0] & 1), .static_secret = secret, .env = &env, .pool = pool,
 		.events = &remote_events, .context = &h};
 	if (hf_bee_channel_new(h.mux, &options, &h.channel) != HF_OK || hf_secret_stream_new(&h.remote, &remote, 0) != HF_OK)

@@ -126,7 +126,8 @@ static uint64_t wall_ms(void *context)
 
 static void ask(struct host *h, uint8_t choice)
 {
-	const struct hf_relay_request request = {.method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/"), .body = HF_SLICE_LITERAL("b")};
+	const struct hf_relay_request request = {
+		.method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/"), .body = HF_SLICE_LITERAL("b")};
 	struct asked *asked = &h->asked[h->asked_count];
 	uint64_t deadline_us = choice & 1 ? h->now_us + choice : HF_RELAY_CHANNEL_NEVER;
 
@@ -195,7 +196,8 @@ static void open_remote(struct host *h, const uint8_t *data, size_t length)
 	hf_buffer_free(&message);
 }
 
-/* The handshake up to the first line break; then acts, each two bytes, and messages: 'A' to 'F' by type, and the text up to a line break. */
+/* The handshake up to the first line break; then acts, each two bytes, and messages: 'A' to 'F' by type, and the text
+ * up to a line break. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct hf_relay_channel_events events = {

@@ -106,7 +106,8 @@ static struct slot *free_slot(struct host *h)
 	return NULL;
 }
 
-static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
+static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+	const struct hf_relay_stream_open *open)
 {
 	struct host *h = context;
 	struct slot *slot = free_slot(h);
@@ -125,7 +126,8 @@ static const struct hf_relay_streams_events events = {.stream = on_stream};
 
 static void open_one(struct host *h)
 {
-	const struct hf_relay_stream_open open = {.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
+	const struct hf_relay_stream_open open = {
+		.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
 	struct slot *slot = free_slot(h);
 
 	if (slot != NULL)
@@ -135,7 +137,8 @@ static void open_one(struct host *h)
 static void send_some(struct slot *slot, uint8_t choice)
 {
 	static uint8_t bytes[HF_RELAY_STREAM_SEND_BYTES_MAX + 1];
-	static const size_t lengths[] = {0, 1, 1000, 70000, HF_RELAY_STREAM_WINDOW_BYTES, 300000, HF_RELAY_STREAM_SEND_BYTES_MAX, sizeof bytes};
+	static const size_t lengths[] = {
+		0, 1, 1000, 70000, HF_RELAY_STREAM_WINDOW_BYTES, 300000, HF_RELAY_STREAM_SEND_BYTES_MAX, sizeof bytes};
 	size_t room = hf_relay_stream_room(slot->stream), length = lengths[choice & 7];
 	struct hf_relay_stream *stream = slot->stream;
 	int status = hf_relay_stream_send(stream, hf_slice(bytes, length), choice & 8);
@@ -172,7 +175,9 @@ static void act(struct host *h, unsigned what, uint8_t choice)
 			hf_protomux_drained(h->mux);
 		break;
 	case 8: h->fails = choice == 255; break;
-	default: FUZZ_CHECK(hf_relay_streams_pending_bytes(h->streams) <= HF_RELAY_STREAM_PENDING_BYTES_MAX + HF_RELAY_STREAM_SEND_BYTES_MAX);
+	default:
+		FUZZ_CHECK(hf_relay_streams_pending_bytes(h->streams) <=
+			   HF_RELAY_STREAM_PENDING_BYTES_MAX + HF_RELAY_STREAM_SEND_BYTES_MAX);
 	}
 }
 

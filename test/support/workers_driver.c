@@ -185,7 +185,8 @@ static int open_host(const json_t *command)
 {
 	static const uint8_t primary_key[32] = {7};
 	const char *data = json_string_value(json_object_get(command, "data"));
-	struct hf_store_options options = {.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}, .directory = data};
+	struct hf_store_options options = {
+		.size = sizeof options, .env = &env, .schema = {.describe = hf_corestore_describe}, .directory = data};
 	struct hf_core_host_options with = {.size = sizeof with, .loop = loop, .primary_key = hf_slice(primary_key, 32),
 		.opened = on_socket_opened, .closed = on_socket_closed};
 	struct hf_failure failure = {0};
@@ -242,8 +243,11 @@ static int do_open(const json_t *command, json_t *answer)
 	struct hf_worker *worker = worker_of(command);
 	struct stream *s = streams;
 	const struct hf_worker_request request = {
-		.kind = json_is_true(json_object_get(command, "http")) ? HF_WORKER_HTTP : HF_WORKER_WEBSOCKET, .method = slice_of(command, "method"),
-		.path = slice_of(command, "path"), .relay_key = slice_of(command, "relay"), .auth_token = slice_of(command, "token"),
+		.kind = json_is_true(json_object_get(command, "http")) ? HF_WORKER_HTTP : HF_WORKER_WEBSOCKET,
+		.method = slice_of(command, "method"),
+		.path = slice_of(command, "path"),
+		.relay_key = slice_of(command, "relay"),
+		.auth_token = slice_of(command, "token"),
 		.body = slice_of(command, "body")};
 	while (s < streams + STREAMS_MAX && s->stream)
 		s++;

@@ -23,7 +23,8 @@ static void log_worker(const struct hf_worker *worker, const char *message, cons
 {
 	char key[65] = "";
 	hf_hex_encode(key, worker->key, 32);
-	hf_log_info(&log_module, message, "peer=%s hypertuna=%s%s%s", key, worker->is_hypertuna ? "yes" : "no", why[0] ? " reason=" : "", why);
+	hf_log_info(&log_module, message, "peer=%s hypertuna=%s%s%s", key, worker->is_hypertuna ? "yes" : "no",
+		why[0] ? " reason=" : "", why);
 }
 
 /* ---- The bee, for Hypertuna's workers: nested in a channel. Ours replicate it as any core. ---- */
@@ -60,8 +61,13 @@ static int open_bee(struct hf_worker *worker)
 {
 	static const struct hf_bee_channel_events events = {.opened = on_bee_opened, .closed = on_bee_closed};
 	struct hf_workers *pool = worker->pool;
-	const struct hf_bee_channel_options options = {.is_initiator = hf_peer_socket_is_initiator(worker->socket), .is_upload = true,
-		.bee_key = pool->options.bee_key, .env = env_of(worker), .pool = pool->pool, .static_secret = pool->secret, .events = &events,
+	const struct hf_bee_channel_options options = {.is_initiator = hf_peer_socket_is_initiator(worker->socket),
+		.is_upload = true,
+		.bee_key = pool->options.bee_key,
+		.env = env_of(worker),
+		.pool = pool->pool,
+		.static_secret = pool->secret,
+		.events = &events,
 		.context = worker};
 	return hf_bee_channel_new(hf_peer_socket_mux(worker->socket), &options, &worker->bee);
 }
@@ -104,7 +110,8 @@ static int identify(struct hf_worker *worker)
 	if (r == HF_OK)
 		r = hf_relay_handshake_write(&handshake, &body);
 	if (r == HF_OK)
-		r = hf_buffer_printf(&body, ",\"peer\":\"%s\",\"timestamp\":%llu}", key, (unsigned long long)hf_env_wall_ms(env_of(worker)));
+		r = hf_buffer_printf(&body, ",\"peer\":\"%s\",\"timestamp\":%llu}", key,
+			(unsigned long long)hf_env_wall_ms(env_of(worker)));
 	if (r == HF_OK) {
 		const struct hf_http_field type = {HF_SLICE_LITERAL("content-type"), HF_SLICE_LITERAL("application/json")};
 		const struct hf_relay_request request = {.method = HF_SLICE_LITERAL("POST"), .path = HF_SLICE_LITERAL("/identify-gateway"),
@@ -121,7 +128,8 @@ static void on_streams_closed(void *context, struct hf_relay_streams *streams, e
 }
 
 /* Workers open none; what they do is refused. */
-static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
+static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+	const struct hf_relay_stream_open *open)
 {
 }
 
@@ -297,8 +305,11 @@ static void leave_pool(struct hf_worker *worker)
 
 void hf_worker_finish(struct hf_worker *worker)
 {
-	static const char *const whys[] = {[HF_WORKER_GONE] = "gone", [HF_WORKER_UNHEALTHY] = "health-check-failed",
-		[HF_WORKER_REPLACED] = "duplicate-replacement", [HF_WORKER_DISMISSED] = "manual-destroy", [HF_WORKER_PROTOCOL] = "protocol"};
+	static const char *const whys[] = {[HF_WORKER_GONE] = "gone",
+		[HF_WORKER_UNHEALTHY] = "health-check-failed",
+		[HF_WORKER_REPLACED] = "duplicate-replacement",
+		[HF_WORKER_DISMISSED] = "manual-destroy",
+		[HF_WORKER_PROTOCOL] = "protocol"};
 	struct hf_workers *pool = worker->pool;
 	leave_pool(worker);
 	hf_relay_streams_free(worker->relay_streams);

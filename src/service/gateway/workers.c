@@ -189,7 +189,8 @@ static void register_metrics(struct hf_workers *pool)
 	hf_gauge_register(m, &pool->streams_now, "gateway_worker_streams", "", "WebSockets and HTTP exchanges with workers");
 	hf_counter_register(m, &pool->connected, "gateway_workers_connected_total", "", "Workers that have connected");
 	hf_counter_register(m, &pool->refused, "gateway_workers_refused_total", "", "Workers that were turned away");
-	hf_counter_register(m, &pool->replaced, "gateway_workers_replaced_total", "", "Workers whose newer connection took the older's place");
+	hf_counter_register(m, &pool->replaced, "gateway_workers_replaced_total", "",
+		"Workers whose newer connection took the older's place");
 	hf_counter_register(m, &pool->unhealthy, "gateway_workers_unhealthy_total", "", "Workers that failed a health check");
 	hf_counter_register(m, &pool->requests, "gateway_worker_requests_total", "", "Requests of workers");
 	hf_counter_register(m, &pool->polls, "gateway_worker_polls_total", "", "Questions for events to workers that cannot push");
@@ -198,9 +199,9 @@ static void register_metrics(struct hf_workers *pool)
 
 static void unregister_metrics(struct hf_workers *pool)
 {
-	struct hf_metric_link *links[] = {&pool->connected_now.link, &pool->hypertuna_now.link, &pool->streams_now.link, &pool->connected.link,
-		&pool->refused.link, &pool->replaced.link, &pool->unhealthy.link, &pool->requests.link, &pool->polls.link,
-		&pool->telemetry_refused.link};
+	struct hf_metric_link *links[] = {&pool->connected_now.link, &pool->hypertuna_now.link, &pool->streams_now.link,
+		&pool->connected.link, &pool->refused.link, &pool->replaced.link, &pool->unhealthy.link,
+		&pool->requests.link, &pool->polls.link, &pool->telemetry_refused.link};
 	for (size_t i = 0; pool->options.metrics && i < sizeof links / sizeof *links; i++)
 		hf_metric_unregister(pool->options.metrics, links[i]);
 }

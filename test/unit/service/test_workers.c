@@ -120,7 +120,8 @@ static void on_stream_ended(void *context, struct hf_relay_stream *stream, int c
 	note(&worker.log, "ended %s %u %.*s", hf_error_name(code), reset_code, (int)reason.length, (const char *)reason.data);
 }
 
-static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
+static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+	const struct hf_relay_stream_open *open)
 {
 	static const struct hf_relay_stream_events events = {
 		.data = on_stream_data, .finished = on_stream_finished, .ended = on_stream_ended};
@@ -252,7 +253,8 @@ static void on_head(void *context, int status, const struct hf_http_field *field
 
 static void on_data(void *context, struct hf_slice bytes, bool is_end_of_message)
 {
-	note(&gateway.log, "data %.*s%s", bytes.length < 200 ? (int)bytes.length : 0, (const char *)bytes.data, is_end_of_message ? "." : "");
+	note(&gateway.log, "data %.*s%s", bytes.length < 200 ? (int)bytes.length : 0, (const char *)bytes.data,
+		is_end_of_message ? "." : "");
 	if (gateway.consumes)
 		hf_worker_stream_consumed(gateway.stream, bytes.length);
 	if (gateway.closes_on_data)
@@ -353,8 +355,13 @@ static void open_stream(enum hf_worker_stream_kind kind, const char *method, con
 {
 	const struct hf_http_field fields[] = {{HF_SLICE_LITERAL("x-relay-key"), HF_SLICE_LITERAL("forged")},
 		{HF_SLICE_LITERAL("accept"), HF_SLICE_LITERAL("*/*")}};
-	const struct hf_worker_request request = {.kind = kind, .method = hf_slice_text(method), .path = hf_slice_text(path),
-		.relay_key = HF_SLICE_LITERAL("relay"), .auth_token = HF_SLICE_LITERAL("secret"), .body = hf_slice_text(body), .fields = fields,
+	const struct hf_worker_request request = {.kind = kind,
+		.method = hf_slice_text(method),
+		.path = hf_slice_text(path),
+		.relay_key = HF_SLICE_LITERAL("relay"),
+		.auth_token = HF_SLICE_LITERAL("secret"),
+		.body = hf_slice_text(body),
+		.fields = fields,
 		.field_count = 2};
 
 	assert_int_equal(hf_worker_open(gateway.worker, &request, &stream_events, NULL, &gateway.stream), HF_OK);

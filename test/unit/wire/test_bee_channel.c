@@ -84,8 +84,14 @@ static const struct hf_bee_channel_events events = {.opened = on_opened, .closed
 
 static int start(struct peer *p, bool is_initiator, const uint8_t *bee_key)
 {
-	const struct hf_bee_channel_options options = {.is_initiator = is_initiator, .is_upload = !is_initiator, .bee_key = bee_key, .env = &env,
-		.pool = p->pool, .static_secret = p->secret, .events = &events, .context = p};
+	const struct hf_bee_channel_options options = {.is_initiator = is_initiator,
+		.is_upload = !is_initiator,
+		.bee_key = bee_key,
+		.env = &env,
+		.pool = p->pool,
+		.static_secret = p->secret,
+		.events = &events,
+		.context = p};
 
 	return hf_bee_channel_new(p->side.mux, &options, &p->channel);
 }

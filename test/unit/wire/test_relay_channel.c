@@ -154,7 +154,8 @@ static void test_a_request_comes_back_with_every_byte(void **state)
 
 static void test_the_text_is_what_hypertuna_reads(void **state)
 {
-	static const char text[] = "{\"id\":0,\"method\":\"POST\",\"path\":\"/p\",\"headers\":{\"x-auth-token\":\"t\\\"oken\"},\"body\":[0,9,10,99,100,255]}";
+	static const char text[] = "{\"id\":0,\"method\":\"POST\",\"path\":\"/"
+				   "p\",\"headers\":{\"x-auth-token\":\"t\\\"oken\"},\"body\":[0,9,10,99,100,255]}";
 	static const uint8_t body[] = {0, 9, 10, 99, 100, 255};
 	struct peer a, b;
 
@@ -196,14 +197,27 @@ static void test_what_breaks_the_protocol_ends_the_mux(void **state)
 		uint8_t type;
 		const char *json;
 	} cases[] = {
-		{0, ""}, {0, "[]"}, {0, "{\"method\":\"GET\",\"path\":\"/\"}"}, {0, "{\"id\":-1,\"method\":\"GET\",\"path\":\"/\"}"},
-		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[256]}"}, {0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[1"},
-		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[1 2]}"}, {0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[,]}"},
-		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":true}"}, {0, "{\"id\":1,\"method\":\"GET\",\"path\":\"x\"}"},
-		{0, "{\"id\":1,\"method\":\"G T\",\"path\":\"/\"}"}, {0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/a b\"}"},
-		{0, "{\"id\":1,\"method\":\"GET\"}"}, {0, "{\"id\":1,\"method\":\"GET\",\"path\":7.5}"},
-		{1, "{\"statusCode\":200}"}, {1, "{\"id\":0,\"statusCode\":7}"}, {1, "{\"id\":0,\"statusCode\":\"x\"}"},
-		{2, "{"}, {2, "1 2"}, {3, "{}"}, {4, "{\"status\":\"healthy\"}"},
+		{0, ""},
+		{0, "[]"},
+		{0, "{\"method\":\"GET\",\"path\":\"/\"}"},
+		{0, "{\"id\":-1,\"method\":\"GET\",\"path\":\"/\"}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[256]}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[1"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[1 2]}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":[,]}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"body\":true}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"x\"}"},
+		{0, "{\"id\":1,\"method\":\"G T\",\"path\":\"/\"}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/a b\"}"},
+		{0, "{\"id\":1,\"method\":\"GET\"}"},
+		{0, "{\"id\":1,\"method\":\"GET\",\"path\":7.5}"},
+		{1, "{\"statusCode\":200}"},
+		{1, "{\"id\":0,\"statusCode\":7}"},
+		{1, "{\"id\":0,\"statusCode\":\"x\"}"},
+		{2, "{"},
+		{2, "1 2"},
+		{3, "{}"},
+		{4, "{\"status\":\"healthy\"}"},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -222,7 +236,10 @@ static void test_fields_that_could_split_a_head_are_left_out(void **state)
 	struct peer a, b;
 
 	begin(&a, &b, 0);
-	assert_int_equal(hear(&a, 0, "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"headers\":{\"a\":\"b\\r\\nc: d\",\"e f\":\"g\",\"n\":12}}"), HF_OK);
+	assert_int_equal(hear(&a, 0,
+				 "{\"id\":1,\"method\":\"GET\",\"path\":\"/\",\"headers\":{\"a\":\"b\\r\\nc: d\",\"e "
+				 "f\":\"g\",\"n\":12}}"),
+		HF_OK);
 	side_expect(&a.side, "GET / 1 fields 0 bytes\n");
 	end(&a, &b);
 }
@@ -379,7 +396,8 @@ static void test_requests_that_cannot_be_said_are_refused(void **state)
 {
 	const struct hf_http_field fields[HF_RELAY_CHANNEL_FIELDS_MAX + 1] = {{HF_SLICE_LITERAL("a\xff"), HF_SLICE_LITERAL("b")}};
 	static char path[HF_RELAY_CHANNEL_PATH_BYTES_MAX + 2];
-	struct hf_relay_request request = {.method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/"), .fields = fields, .field_count = 1};
+	struct hf_relay_request request = {
+		.method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/"), .fields = fields, .field_count = 1};
 	struct peer a, b;
 
 	begin(&a, &b, 0);

@@ -64,14 +64,15 @@ static void on_opened(void *context, struct hf_relay_streams *streams)
 	assert_true(hf_relay_streams_is_open(streams));
 }
 
-static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
+static void on_stream(void *context, struct hf_relay_streams *streams, struct hf_relay_stream *stream,
+	const struct hf_relay_stream_open *open)
 {
 	struct peer *p = context;
 
 	if (!p->is_quiet)
-		side_log(&p->side, "stream %llu %d %.*s %.*s %zu", (unsigned long long)hf_relay_stream_id(stream), hf_relay_stream_kind(stream),
-			(int)open->method.length, (const char *)open->method.data, (int)open->path.length, (const char *)open->path.data,
-			open->field_count);
+		side_log(&p->side, "stream %llu %d %.*s %.*s %zu", (unsigned long long)hf_relay_stream_id(stream),
+			hf_relay_stream_kind(stream), (int)open->method.length, (const char *)open->method.data,
+			(int)open->path.length, (const char *)open->path.data, open->field_count);
 	if (p->refuses)
 		return;
 	p->stream = stream;
@@ -280,8 +281,9 @@ static void test_a_reset_ends_it_at_the_other_side_alone(void **state)
 	side_expect(&a.side, "head 101 1\nended HF_ECANCELED 4001 enough\n");
 	assert_int_equal(b.received.length, 1); /* the second came for a stream that is over */
 	stream = open_stream(&a);
-	hf_relay_stream_reset(stream, HF_RELAY_STREAM_REASSIGNED, hf_slice_text("a reason that is longer than what a close frame takes is cut off "
-		"where that ends, and that is after one hundred and twenty-three bytes"));
+	hf_relay_stream_reset(stream, HF_RELAY_STREAM_REASSIGNED,
+		hf_slice_text("a reason that is longer than what a close frame takes is cut off "
+			      "where that ends, and that is after one hundred and twenty-three bytes"));
 	exchange(&a, &b);
 	side_expect(&a.side, "");
 	assert_non_null(memmem(b.side.log.data, b.side.log.length, "ended HF_ECANCELED 2 a reason", 29));
@@ -291,7 +293,8 @@ static void test_a_reset_ends_it_at_the_other_side_alone(void **state)
 
 static void test_streams_are_refused_and_limited(void **state)
 {
-	const struct hf_relay_stream_open open = {.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
+	const struct hf_relay_stream_open open = {
+		.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
 	struct hf_relay_stream *stream;
 	struct peer a, b;
 
@@ -475,7 +478,8 @@ static void test_a_full_channel_makes_all_wait_and_tells_all(void **state)
 static void test_without_memory_nothing_is_lost(void **state)
 {
 	static uint8_t bytes[300000];
-	const struct hf_relay_stream_open open = {.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
+	const struct hf_relay_stream_open open = {
+		.kind = HF_RELAY_STREAM_HTTP, .method = HF_SLICE_LITERAL("GET"), .path = HF_SLICE_LITERAL("/")};
 
 	for (uint64_t n = 1, failures = 0;; n++) {
 		struct hf_relay_stream *stream = NULL;

@@ -77,10 +77,26 @@ static void test_telemetry_that_is_wrong_is_refused(void **state)
 
 static void test_what_is_written_is_read_again(void **state)
 {
-	struct hf_telemetry t = {.latency_ms = 1, .in_flight_jobs = 2, .queue_depth = 3, .failure_rate = 0.125, .has_bee_key = true,
-		.bee_key = {1}, .bee_discovery_key = {2}, .bee_length = 4, .bee_contiguous_length = 5, .bee_lag = 6, .bee_version = 7,
-		.bee_updated_at_ms = 8, .bee_served = 9, .bee_served_events = 10, .bee_fallbacks = 11, .bee_errors = 12, .reported_at_ms = 13,
-		.token_expires_at_ms = 14, .delegates_requests = true}, again;
+	struct hf_telemetry t = {.latency_ms = 1,
+				    .in_flight_jobs = 2,
+				    .queue_depth = 3,
+				    .failure_rate = 0.125,
+				    .has_bee_key = true,
+				    .bee_key = {1},
+				    .bee_discovery_key = {2},
+				    .bee_length = 4,
+				    .bee_contiguous_length = 5,
+				    .bee_lag = 6,
+				    .bee_version = 7,
+				    .bee_updated_at_ms = 8,
+				    .bee_served = 9,
+				    .bee_served_events = 10,
+				    .bee_fallbacks = 11,
+				    .bee_errors = 12,
+				    .reported_at_ms = 13,
+				    .token_expires_at_ms = 14,
+				    .delegates_requests = true},
+			    again;
 	struct hf_buffer text = {0};
 	static const uint8_t peer[32] = {0xab};
 
@@ -146,8 +162,8 @@ static void test_a_handshake_that_is_written_is_read_again(void **state)
 	h = (struct hf_relay_handshake){0};
 	assert_int_equal(hf_relay_handshake_write(&h, &text), HF_OK);
 	assert_int_equal(hf_buffer_append(&text, "", 1), HF_OK);
-	assert_string_equal((char *)text.data,
-		"{\"version\":\"2.0\",\"isServer\":false,\"capabilities\":[],\"isGateway\":false,\"gatewayReplica\":false,\"role\":\"client\"}");
+	assert_string_equal((char *)text.data, "{\"version\":\"2.0\",\"isServer\":false,\"capabilities\":[],"
+					       "\"isGateway\":false,\"gatewayReplica\":false,\"role\":\"client\"}");
 	hf_buffer_free(&text);
 }
 
