@@ -21,7 +21,7 @@ struct hf_interfaces_watch {
 	struct hf_address known[HF_INTERFACES_WATCHED_MAX];
 	size_t known_count;
 };
-HF_API void hf_interfaces_watch_start(struct hf_interfaces_watch *watch, struct hf_udp_host *host);
-HF_API void hf_interfaces_watch_stop(struct hf_interfaces_watch *watch); /* not started is fine */
+void hf_interfaces_watch_start(struct hf_interfaces_watch *watch, struct hf_udp_host *host);
+void hf_interfaces_watch_stop(struct hf_interfaces_watch *watch); /* not started is fine */
 
 #endif

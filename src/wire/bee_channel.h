@@ -20,7 +20,7 @@ struct hf_bee_channel;
 struct hf_bee_channel_events {
 	/* The nested mux is there: attach to it. */
 	void (*opened)(void *context, struct hf_bee_channel *channel, struct hf_protomux *mux,
-		const uint8_t handshake_hash[HF_STATIC HF_HANDSHAKE_HASH_BYTES]);
+		const uint8_t handshake_hash[static HF_HANDSHAKE_HASH_BYTES]);
 	/* Once and last. The nested mux has failed, and exists until hf_bee_channel_free; see hf_replicator_detach for when that may be.
 	 * code: HF_ECLOSED, HF_EDENIED (the remote has another bee), or what ended the nested stream. */
 	void (*closed)(void *context, struct hf_bee_channel *channel, int code, const char *why);
@@ -38,12 +38,12 @@ struct hf_bee_channel_options {
 };
 
 /* As hf_protomux_open, also in its errors, but HF_OK where `closed` was called already. *out is set before the first callback. */
-HF_API int hf_bee_channel_new(struct hf_protomux *mux, const struct hf_bee_channel_options *options, struct hf_bee_channel **out);
+int hf_bee_channel_new(struct hf_protomux *mux, const struct hf_bee_channel_options *options, struct hf_bee_channel **out);
 /* What was attached is detached before. Not from within the events. NULL is fine. */
-HF_API void hf_bee_channel_free(struct hf_bee_channel *channel);
+void hf_bee_channel_free(struct hf_bee_channel *channel);
 /* The remote's bee, once both sides have opened, or NULL. */
-HF_API const uint8_t *hf_bee_channel_remote_key(const struct hf_bee_channel *channel);
-HF_API uint64_t hf_bee_channel_deadline_ms(const struct hf_bee_channel *channel); /* monotonic; UINT64_MAX: none */
-HF_API void hf_bee_channel_tick(struct hf_bee_channel *channel);
+const uint8_t *hf_bee_channel_remote_key(const struct hf_bee_channel *channel);
+uint64_t hf_bee_channel_deadline_ms(const struct hf_bee_channel *channel); /* monotonic; UINT64_MAX: none */
+void hf_bee_channel_tick(struct hf_bee_channel *channel);
 
 #endif

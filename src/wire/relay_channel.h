@@ -61,9 +61,9 @@ struct hf_relay_handshake {
 };
 
 /* Appends the JSON text without its length. HF_ENOMEM. */
-HF_API int hf_relay_handshake_write(const struct hf_relay_handshake *handshake, struct hf_buffer *out);
+int hf_relay_handshake_write(const struct hf_relay_handshake *handshake, struct hf_buffer *out);
 /* Unknown members are skipped; what has another type than it should counts as absent. HF_EMALFORMED: not a JSON object. */
-HF_API int hf_relay_handshake_parse(struct hf_slice json, struct hf_relay_handshake *handshake);
+int hf_relay_handshake_parse(struct hf_slice json, struct hf_relay_handshake *handshake);
 
 /* ---- Requests and answers ---- */
 
@@ -107,37 +107,37 @@ struct hf_relay_channel_options {
 
 /* As hf_protomux_open, also in its errors; with one, there is no channel. It stays until it is freed, also when it has closed. *out is set
  * before the first callback. */
-HF_API int hf_relay_channel_new(struct hf_protomux *mux, const struct hf_relay_channel_options *options, struct hf_relay_channel **out);
+int hf_relay_channel_new(struct hf_protomux *mux, const struct hf_relay_channel_options *options, struct hf_relay_channel **out);
 /* Closes it if it is not: outstanding requests end with HF_ECLOSED in this call. NULL is fine. */
-HF_API void hf_relay_channel_free(struct hf_relay_channel *channel);
-HF_API bool hf_relay_channel_is_open(const struct hf_relay_channel *channel);
+void hf_relay_channel_free(struct hf_relay_channel *channel);
+bool hf_relay_channel_is_open(const struct hf_relay_channel *channel);
 
 /* Sends a request. deadline_us: monotonic, or HF_RELAY_CHANNEL_NEVER. *id (may be NULL) is for cancelling. HF_EBUSY: too many are
  * outstanding; HF_EINVAL: a method, path or field is not UTF-8; HF_ETOOBIG, HF_ECLOSED, HF_ENOMEM. Unless HF_OK, reply is not called. */
-HF_API int hf_relay_channel_request(struct hf_relay_channel *channel, const struct hf_relay_request *request, uint64_t deadline_us,
+int hf_relay_channel_request(struct hf_relay_channel *channel, const struct hf_relay_request *request, uint64_t deadline_us,
 	hf_relay_channel_reply *reply, void *context, uint64_t *id);
 /* Forgets it: reply is not called any more. The remote is not told, for want of a message that says so. */
-HF_API void hf_relay_channel_cancel(struct hf_relay_channel *channel, uint64_t id);
+void hf_relay_channel_cancel(struct hf_relay_channel *channel, uint64_t id);
 /* HF_ENOTFOUND: answered before; HF_EINVAL (a status or field); HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. With ETOOBIG and ENOMEM it may be
  * answered again. */
-HF_API int hf_relay_channel_answer(struct hf_relay_channel *channel, uint64_t call, const struct hf_relay_response *response);
+int hf_relay_channel_answer(struct hf_relay_channel *channel, uint64_t call, const struct hf_relay_response *response);
 
 /* A health check; reply as above, its response NULL also with HF_OK. HF_EDENIED: the remote answered that it is not healthy. */
-HF_API int hf_relay_channel_check_health(struct hf_relay_channel *channel, uint64_t deadline_us, hf_relay_channel_reply *reply,
+int hf_relay_channel_check_health(struct hf_relay_channel *channel, uint64_t deadline_us, hf_relay_channel_reply *reply,
 	void *context);
 /* json: what hf_telemetry_write wrote. HF_ECLOSED, HF_ETOOBIG, HF_ENOMEM. */
-HF_API int hf_relay_channel_send_telemetry(struct hf_relay_channel *channel, struct hf_slice json);
-HF_API int hf_relay_channel_send_frame(struct hf_relay_channel *channel, struct hf_slice json);
+int hf_relay_channel_send_telemetry(struct hf_relay_channel *channel, struct hf_slice json);
+int hf_relay_channel_send_frame(struct hf_relay_channel *channel, struct hf_slice json);
 
 /* When tick is due: the earliest deadline, or HF_RELAY_CHANNEL_NEVER. tick ends the requests whose deadline has come. */
-HF_API uint64_t hf_relay_channel_deadline(const struct hf_relay_channel *channel);
-HF_API void hf_relay_channel_tick(struct hf_relay_channel *channel, uint64_t now_us);
+uint64_t hf_relay_channel_deadline(const struct hf_relay_channel *channel);
+void hf_relay_channel_tick(struct hf_relay_channel *channel, uint64_t now_us);
 
 struct hf_relay_channel_stats {
 	uint64_t requests_sent, requests_received;
 	uint64_t timeouts, calls_refused, bodies_refused, telemetry_refused;
 	uint32_t outstanding, calls; /* now */
 };
-HF_API void hf_relay_channel_stats(const struct hf_relay_channel *channel, struct hf_relay_channel_stats *stats);
+void hf_relay_channel_stats(const struct hf_relay_channel *channel, struct hf_relay_channel_stats *stats);
 
 #endif

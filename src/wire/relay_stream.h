@@ -91,36 +91,36 @@ struct hf_relay_streams_options {
 };
 
 /* As hf_protomux_open, also in its errors. Stays until it is freed, also when it has closed. *out is set before the first callback. */
-HF_API int hf_relay_streams_new(struct hf_protomux *mux, const struct hf_relay_streams_options *options, struct hf_relay_streams **out);
+int hf_relay_streams_new(struct hf_protomux *mux, const struct hf_relay_streams_options *options, struct hf_relay_streams **out);
 /* Ends all streams (HF_ECLOSED) in this call and closes the channel. NULL is fine. */
-HF_API void hf_relay_streams_free(struct hf_relay_streams *streams);
-HF_API bool hf_relay_streams_is_open(const struct hf_relay_streams *streams);
-HF_API uint32_t hf_relay_streams_count(const struct hf_relay_streams *streams);
-HF_API size_t hf_relay_streams_pending_bytes(const struct hf_relay_streams *streams);
+void hf_relay_streams_free(struct hf_relay_streams *streams);
+bool hf_relay_streams_is_open(const struct hf_relay_streams *streams);
+uint32_t hf_relay_streams_count(const struct hf_relay_streams *streams);
+size_t hf_relay_streams_pending_bytes(const struct hf_relay_streams *streams);
 
 /* Opens a stream; may be used before the remote has opened its side of the channel. HF_EBUSY: stream_count_max; HF_ETOOBIG: more than
  * HEAD_BYTES_MAX or FIELDS_MAX; HF_EINVAL: something that could not stand in an HTTP message; HF_ECLOSED, HF_ENOMEM. */
-HF_API int hf_relay_stream_new(struct hf_relay_streams *streams, const struct hf_relay_stream_open *open,
+int hf_relay_stream_new(struct hf_relay_streams *streams, const struct hf_relay_stream_open *open,
 	const struct hf_relay_stream_events *events, void *context, struct hf_relay_stream **out);
-HF_API void hf_relay_stream_accept(struct hf_relay_stream *stream, const struct hf_relay_stream_events *events, void *context);
-HF_API uint64_t hf_relay_stream_id(const struct hf_relay_stream *stream);
-HF_API enum hf_relay_stream_kind hf_relay_stream_kind(const struct hf_relay_stream *stream);
-HF_API struct hf_relay_streams *hf_relay_stream_channel(const struct hf_relay_stream *stream);
+void hf_relay_stream_accept(struct hf_relay_stream *stream, const struct hf_relay_stream_events *events, void *context);
+uint64_t hf_relay_stream_id(const struct hf_relay_stream *stream);
+enum hf_relay_stream_kind hf_relay_stream_kind(const struct hf_relay_stream *stream);
+struct hf_relay_streams *hf_relay_stream_channel(const struct hf_relay_stream *stream);
 
 /* The answer's head, before any data; once, from the side that accepted. HF_EINVAL: not its turn, or as above; HF_ETOOBIG, HF_ECLOSED,
  * HF_ENOMEM. */
-HF_API int hf_relay_stream_send_head(struct hf_relay_stream *stream, int status, const struct hf_http_field *fields, size_t field_count);
+int hf_relay_stream_send_head(struct hf_relay_stream *stream, int status, const struct hf_http_field *fields, size_t field_count);
 /* Takes all of bytes (copied as far as it must wait for credit) or nothing: HF_EBUSY while anything of before waits, or the channel is
  * full: `writable` comes; HF_ETOOBIG: SEND_BYTES_MAX; HF_ECLOSED: hf_relay_stream_end was called; HF_ENOMEM. A WebSocket message is one
  * call or several, the last with is_end_of_message. */
-HF_API int hf_relay_stream_send(struct hf_relay_stream *stream, struct hf_slice bytes, bool is_end_of_message);
+int hf_relay_stream_send(struct hf_relay_stream *stream, struct hf_slice bytes, bool is_end_of_message);
 /* Bytes that would go out at once; 0 while something waits. */
-HF_API size_t hf_relay_stream_room(const struct hf_relay_stream *stream);
+size_t hf_relay_stream_room(const struct hf_relay_stream *stream);
 /* So many bytes of what `data` gave are done with. */
-HF_API void hf_relay_stream_consumed(struct hf_relay_stream *stream, size_t bytes);
+void hf_relay_stream_consumed(struct hf_relay_stream *stream, size_t bytes);
 /* All is sent: tells the remote behind what waits. If the remote has ended before, `ended` comes from in here or later. */
-HF_API void hf_relay_stream_end(struct hf_relay_stream *stream);
+void hf_relay_stream_end(struct hf_relay_stream *stream);
 /* Over at once, `ended` is not called. */
-HF_API void hf_relay_stream_reset(struct hf_relay_stream *stream, uint32_t code, struct hf_slice reason);
+void hf_relay_stream_reset(struct hf_relay_stream *stream, uint32_t code, struct hf_slice reason);
 
 #endif

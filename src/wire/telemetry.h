@@ -28,8 +28,8 @@ struct hf_telemetry {
 
 /* Unknown members are skipped, numbers above the bounds cut to them. HF_EMALFORMED: not an object, or a member that is not what it should
  * be (a number below 0, a rate above 1, a key that is no hex); HF_ETOOBIG: more than HF_TELEMETRY_BYTES_MAX. */
-HF_API int hf_telemetry_parse(struct hf_slice json, struct hf_telemetry *telemetry);
+int hf_telemetry_parse(struct hf_slice json, struct hf_telemetry *telemetry);
 /* Appends the JSON text. HF_ENOMEM. */
-HF_API int hf_telemetry_write(const struct hf_telemetry *telemetry, const uint8_t peer_key[HF_STATIC 32], struct hf_buffer *out);
+int hf_telemetry_write(const struct hf_telemetry *telemetry, const uint8_t peer_key[static 32], struct hf_buffer *out);
 
 #endif

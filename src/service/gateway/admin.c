@@ -147,9 +147,10 @@ static void handle_relay_info(void *context, struct hf_http_exchange *exchange)
 	struct hf_relay_bee_facts facts;
 	if (!relay)
 		return;
-	if (hf_relay_bee(relay))
+	bool has_bee = hf_relay_bee(relay) != NULL;
+	if (has_bee)
 		hf_relay_bee_facts(hf_relay_bee(relay), &facts);
-	hf_gateway_respond_json(exchange, hf_action_relay_facts(hf_relay_instance(relay), hf_relay_identity(relay), hf_relay_bee(relay) ? &facts : NULL,
+	hf_gateway_respond_json(exchange, hf_action_relay_facts(hf_relay_instance(relay), hf_relay_identity(relay), has_bee ? &facts : NULL,
 		true));
 }
 

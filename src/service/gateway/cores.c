@@ -64,7 +64,8 @@ int hf_gateway_open_cores(struct hf_gateway *g, struct hf_failure *failure)
 	if (!is_wanted)
 		return HF_OK;
 	struct hf_core_host_options options = {.size = sizeof options, .loop = g->loop, .store = g->store, .may_serve = may_serve,
-		.opened = on_opened, .closed = on_closed, .context = g, .primary_key = hf_secret_slice(&hf_keys_active(g->keys, HF_KEY_STORE_PRIMARY)->secret)};
+		.opened = on_opened, .closed = on_closed, .context = g,
+		.primary_key = hf_secret_slice(&hf_keys_active(g->keys, HF_KEY_STORE_PRIMARY)->secret)};
 	g->env.executor = g->query; /* reads what is cold */
 	int r = hf_core_host_new(&g->cores, &options, failure);
 	if (r == HF_OK && hf_core_metrics_new(&g->core_metrics, g->metrics, g->cores) < 0)

@@ -83,7 +83,7 @@ static void on_request(void *context, struct hf_worker *worker, uint64_t number,
 	}
 	call = g->state ? malloc(sizeof *call) : NULL;
 	if (!call) {
-		answer_call(member, number, 503, g->state ? HF_SLICE_LITERAL("{\"error\":\"out-of-memory\"}") : HF_SLICE_LITERAL("{\"error\":\"ending\"}"));
+		answer_call(member, number, 503, hf_slice_text(g->state ? "{\"error\":\"out-of-memory\"}" : "{\"error\":\"ending\"}"));
 		return;
 	}
 	*call = (struct call){member, number};
