@@ -118,7 +118,7 @@ static void on_gone(void *context, struct hf_worker *worker, enum hf_worker_end 
 		return;
 	member->worker = NULL;
 	member_unref(member);
-	if (why == HF_WORKER_REPLACED)
+	if (why == HF_WORKER_REPLACED || !g->front) /* the latter: all of it is ending */
 		return;
 	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), false);
 	hf_front_worker_gone(g->front, hf_worker_key(worker), why == HF_WORKER_DISMISSED);
@@ -355,11 +355,11 @@ void hf_gateway_settle_members(struct hf_gateway *g)
 void hf_gateway_close_members(struct hf_gateway *g)
 {
 	hf_front_free(g->front);
+	g->front = NULL;
 	hf_workers_free(g->workers);
 	hf_registrar_free(g->registrar);
 	hf_tokens_free(g->tokens);
 	hf_registry_free(g->registry);
-	g->front = NULL;
 	g->workers = NULL;
 	g->registrar = NULL;
 	g->tokens = NULL;
