@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "crypto/hash.h"
+#include "crypto/namespace.h"
 #include "crypto/secret.h"
 #include "service/gateway/workers_private.h"
 
@@ -206,6 +207,26 @@ static void unregister_metrics(struct hf_workers *pool)
 		hf_metric_unregister(pool->options.metrics, links[i]);
 }
 
+static void on_look(struct hf_timer *timer)
+{
+	struct hf_workers *pool = HF_CONTAINER_OF(timer, struct hf_workers, look);
+	hf_swarm_session_refresh(pool->session, HF_SWARM_CLIENT, 0);
+	hf_loop_timer_set(pool->options.loop, timer, HF_WORKERS_LOOK_MS);
+}
+
+static int join(struct hf_workers *pool)
+{
+	uint8_t topic[32], own[32];
+	if (!pool->options.swarm)
+		return HF_OK;
+	hf_blake2b(topic, sizeof topic, hf_slice(NULL, 0), HF_SLICE_LITERAL(HF_RELAY_CHANNEL_TOPIC));
+	hf_discovery_key(own, pool->public_key);
+	int r = hf_swarm_join(pool->options.swarm, topic, HF_SWARM_CLIENT, 0, &pool->session);
+	if (r == HF_OK)
+		r = hf_swarm_join(pool->options.swarm, own, HF_SWARM_SERVER, 0, &pool->own);
+	return r == HF_OK ? hf_loop_timer_set(pool->options.loop, &pool->look, HF_WORKERS_LOOK_MS) : r;
+}
+
 static void set_default(uint32_t *value, uint32_t other)
 {
 	*value = *value > 0 ? *value : other;
@@ -232,13 +253,13 @@ static void take_options(struct hf_workers *pool)
 	env->random(env, &map_seed, sizeof map_seed);
 	hf_map_init(&pool->by_key, map_seed);
 	pool->tick.fire = on_tick;
+	pool->look.fire = on_look;
 	pool->sweep.run = sweep;
 }
 
 int hf_workers_new(struct hf_workers **out, const struct hf_workers_options *given, struct hf_failure *failure)
 {
 	struct hf_workers *pool = calloc(1, sizeof *pool);
-	uint8_t topic[32];
 	*out = NULL;
 	int r = pool ? hf_options_take(&pool->options, sizeof pool->options, given) : HF_ENOMEM;
 	if (r < 0) {
@@ -247,10 +268,9 @@ int hf_workers_new(struct hf_workers **out, const struct hf_workers_options *giv
 	}
 	take_options(pool);
 	register_metrics(pool);
-	hf_blake2b(topic, sizeof topic, hf_slice(NULL, 0), HF_SLICE_LITERAL(HF_RELAY_CHANNEL_TOPIC));
 	r = hf_secret_stream_pool_new(&pool->pool);
-	if (r == HF_OK && pool->options.swarm)
-		r = hf_swarm_join(pool->options.swarm, topic, HF_SWARM_CLIENT, 0, &pool->session);
+	if (r == HF_OK)
+		r = join(pool);
 	if (r < 0) {
 		hf_workers_free(pool);
 		return hf_fail(failure, r, "Workers cannot be looked for: %s.", hf_error_text(r));
@@ -267,6 +287,9 @@ void hf_workers_free(struct hf_workers *pool)
 	pool->is_closing = true;
 	if (pool->session)
 		hf_swarm_leave(pool->session);
+	if (pool->own)
+		hf_swarm_leave(pool->own);
+	hf_loop_timer_cancel(pool->options.loop, &pool->look);
 	while (pool->workers) {
 		if (!pool->workers->has_ended)
 			pool->workers->why = HF_WORKER_DISMISSED;

@@ -17,6 +17,7 @@
 #define HF_WORKERS_COUNT_MAX 256u             /* where options say 0 */
 #define HF_WORKERS_STREAM_COUNT_MAX 4096u     /* of one worker */
 #define HF_WORKERS_HEALTH_INTERVAL_MS 30000u
+#define HF_WORKERS_LOOK_MS 20000u             /* between looks for workers that came to the topic meanwhile */
 #define HF_WORKERS_OPEN_TIMEOUT_MS 15000u     /* from a connection to the open channel */
 #define HF_WORKERS_POLL_MS 1000u              /* Hypertuna's workers cannot push */
 #define HF_WORKERS_HYPERTUNA_QUEUE_BYTES_MAX (1u << 20) /* a client's messages that wait for such a worker, and one message put together */
@@ -65,7 +66,7 @@ struct hf_workers_options {
 	const struct hf_workers_events *events;
 	void *context;
 };
-/* Joins the topic. HF_ENOMEM, HF_EINVAL. */
+/* Joins the topic, and lets itself be found by its key: a worker that knows it need not wait to be found. HF_ENOMEM, HF_EINVAL. */
 int hf_workers_new(struct hf_workers **out, const struct hf_workers_options *options, struct hf_failure *failure);
 /* Leaves the topic; streams end with HF_ECLOSED, workers are told `gone`. NULL is fine. */
 void hf_workers_free(struct hf_workers *workers);

@@ -15,7 +15,8 @@ struct hf_workers {
 	struct hf_workers_options options;
 	uint8_t public_key[32], bee_key[32], secret[HF_SIGN_SECRET_BYTES]; /* the last: a key pair for nested handshakes, of this run */
 	struct hf_secret_stream_pool *pool;
-	struct hf_swarm_session *session;
+	struct hf_swarm_session *session, *own; /* where workers wait; by our own key */
+	struct hf_timer look;
 	struct hf_worker *workers;      /* every socket that may become one */
 	struct hf_map by_key;           /* those that are connected */
 	struct hf_timer tick;

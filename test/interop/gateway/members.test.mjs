@@ -1,0 +1,153 @@
+// A gateway of ours with workers of ours: sessions go on when a worker dies, nothing is missed and nothing comes twice; a revoked token ends what is
+// open; and what is off is not there.
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { cp, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { nip19 } from 'nostr-tools'
+import { Author, Client, sleep } from '../lib/client.mjs'
+import { run, until } from '../lib/command.mjs'
+import { Gateway } from '../lib/gateway.mjs'
+import { Members, Program } from '../lib/members.mjs'
+
+const timeout = 120000
+const author = new Author()
+
+// Everything that one subscription got, and what it should not have got.
+function watch (client, id, filter) {
+  const seen = { ids: [], ends: 0, closed: [] }
+  client.socket.on('message', data => {
+    const [type, subscription, value] = JSON.parse(data)
+    if (subscription !== id) return
+    if (type === 'EVENT') seen.ids.push(value.id)
+    if (type === 'EOSE') seen.ends++
+    if (type === 'CLOSED') seen.closed.push(value)
+  })
+  client.send(['REQ', id, filter])
+  return seen
+}
+
+test('a subscription outlives its worker: nothing is missed, nothing comes twice', { timeout }, async () => {
+  const members = await Members.start()
+  try {
+    // One relay, copied to a second machine: the same core signs for both.
+    const alone = await members.keep(Program.start(['gateway', '--data', members.path('first'), '--listen', '127.0.0.1:0', '--relay-bee'], /relay at (ws:\S+),/))
+    const writer = await Client.connect(alone.out.match(/relay at (ws:\S+),/)[1])
+    const before = Array.from({ length: 20 }, (_, i) => author.event({ content: `before ${i}`, created_at: 1700000000 + i }))
+    for (const event of before) assert.deepEqual(await writer.publish(event), [true, ''])
+    writer.close()
+    await alone.end()
+    await cp(members.path('first'), members.path('second'), { recursive: true })
+    for (const name of await readdir(members.path('second/keys'))) if (name.startsWith('swarm')) await rm(members.path(join('second/keys', name)))
+
+    const workers = [await members.worker('first', ['--relay-gateway-path', 'notes']), await members.worker('second', ['--relay-gateway-path', 'notes'])]
+    assert.notEqual(workers[0].key, workers[1].key)
+    await members.registered('notes', 2)
+
+    const client = await Client.connect(`${members.url}/notes`)
+    const seen = watch(client, 'live', { authors: [author.pubkey] })
+    await until(() => seen.ends === 1)
+    assert.deepEqual(new Set(seen.ids), new Set(before.map(event => event.id)))
+
+    const serving = async () => (await members.admin('dispatcher')).peers.find(peer => peer.sessions > 0)?.peer
+    const publish = async content => {
+      const event = author.event({ content })
+      assert.deepEqual(await client.publish(event), [true, ''], content)
+      await until(() => seen.ids.includes(event.id))
+      return event.id
+    }
+    const live = [await publish('while both are there')]
+    const first = await until(serving)
+    await workers.find(worker => worker.key === first).end('SIGKILL')
+    await until(async () => { const now = await serving(); return now && now !== first }, 30000)
+    live.push(await publish('from the other one'))
+    await sleep(300)
+    assert.equal(seen.ids.length, new Set(seen.ids).size, 'nothing came twice')
+    assert.ok(live.every(id => seen.ids.includes(id)))
+    assert.deepEqual([seen.ends, seen.closed], [1, []])
+
+    // The last one: subscriptions end, publishers are told, and the socket serves again when a worker is back.
+    const last = workers.find(worker => worker.key !== first)
+    await last.end('SIGKILL')
+    await until(() => seen.closed.length === 1, 30000)
+    const lost = author.event({ content: 'to nobody' })
+    const [accepted, reason] = await client.publish(lost)
+    assert.equal(accepted, false)
+    assert.match(reason, /^error: /)
+    await members.worker(last === workers[1] ? 'second' : 'first', ['--relay-gateway-path', 'notes'])
+    await until(async () => {
+      try { return (await client.query({ authors: [author.pubkey], limit: 1 }, { timeoutMs: 1000 })).length === 1 } catch { return false }
+    }, 30000)
+    client.close()
+  } finally {
+    await members.stop()
+  }
+})
+
+test('a token lets in, is refused everywhere else, and when it is revoked ends what is open within a second', { timeout }, async () => {
+  const members = await Members.start(['--tokens-enabled'])
+  try {
+    const worker = await members.worker('worker', ['--relay-gateway-path', 'club', '--relay-token', '--relay-token-users', nip19.npubEncode(author.pubkey)])
+    await members.registered('club', 1)
+    const tokens = await until(async () => {
+      const text = await readFile(members.path('worker/worker-tokens.json'), 'utf8').catch(() => '')
+      return text.match(/[A-Za-z0-9_-]{40,}\.[0-9a-f]{64}/g)
+    }, 20000)
+    const [token] = tokens
+    const refused = await Client.connect(`${members.url}/club`).then(client => client.closed)
+    assert.equal(refused, 4403)
+    assert.equal(await Client.connect(`${members.url}/club?token=${token.slice(0, -1)}0`).then(client => client.closed), 4403)
+
+    const clients = [await Client.connect(`${members.url}/club?token=${token}`),
+      await Client.connect(`${members.url}/club`, { headers: { authorization: `Bearer ${token}` } })]
+    for (const client of clients) assert.deepEqual(await client.query({ kinds: [1] }), [])
+    const note = author.event({ content: 'for the club' })
+    assert.deepEqual(await clients[0].publish(note), [true, ''])
+
+    const [{ relay }] = (await members.admin('tokens')).tokens
+    const began = Date.now()
+    await members.admin('revoke', relay)
+    assert.deepEqual(await Promise.all(clients.map(client => client.closed)), [4403, 4403])
+    assert.ok(Date.now() - began < 5000)
+    for (const client of clients) {
+      const frame = client.messages.find(message => message[0] === 'TOKEN')
+      assert.equal(frame[1], 'REVOKED')
+      assert.equal(frame[2].gateway, members.key)
+      assert.match(frame[2].signature, /^[0-9a-f]{128}$/)
+    }
+    assert.equal(await Client.connect(`${members.url}/club?token=${token}`).then(client => client.closed), 4403)
+    const kinds = (await run(['audit', 'export', '--data', members.path('gateway')])).out.split('\n').filter(Boolean).map(line => JSON.parse(line).kind)
+    for (const kind of ['registration.merged', 'token.issued', 'operator.revoked']) assert.ok(kinds.includes(kind), `${kind} in ${kinds}`)
+    const remembered = await until(async () => JSON.parse(await readFile(members.path('worker/worker-sequences.json'), 'utf8').catch(() => 'null')))
+    assert.ok(JSON.stringify(remembered).includes(String(Math.max(...clients.map(client => client.messages.find(message => message[0] === 'TOKEN')[2].sequence)))))
+    assert.equal(worker.child.exitCode, null)
+  } finally {
+    await members.stop()
+  }
+})
+
+// What a process has open, by /proc.
+async function descriptors (pid) {
+  const { readlink } = await import('node:fs/promises')
+  const names = await readdir(`/proc/${pid}/fd`)
+  return (await Promise.all(names.map(name => readlink(`/proc/${pid}/fd/${name}`).catch(() => '')))).filter(Boolean)
+}
+const threads = async pid => (await Promise.all((await readdir(`/proc/${pid}/task`)).map(task => readFile(`/proc/${pid}/task/${task}/comm`, 'utf8')))).map(name => name.trim()).sort()
+
+test('what is off has no socket, no thread, no file and no route', { timeout }, async () => {
+  const bare = await Gateway.start({ args: [] })
+  try {
+    const sockets = (await descriptors(bare.child.pid)).filter(name => name.startsWith('socket:'))
+    const inodes = new Set(sockets.map(name => name.match(/\d+/)[0]))
+    const udp = (await Promise.all(['udp', 'udp6'].map(name => readFile(`/proc/${bare.child.pid}/net/${name}`, 'utf8')))).join('\n').split('\n')
+      .filter(line => inodes.has(line.trim().split(/\s+/)[9]))
+    assert.deepEqual(udp, [], 'no UDP')
+    assert.ok((await threads(bare.child.pid)).every(name => !/swarm|worker|redis|front|token/.test(name.replace(/^hf-/, ''))))
+    assert.deepEqual((await readdir(join(bare.directory, 'data'))).sort(), ['FORMAT', 'LOCK', 'admin.sock', 'keys', 'store'])
+    const routes = JSON.parse((await run(['admin', 'routes', '--json', '--data', join(bare.directory, 'data')])).out).routes
+    assert.deepEqual(routes.filter(route => route.server === 'clients').map(route => route.path), ['/health', '/'])
+    for (const path of ['/drive/a/b', '/pfp/a', '/api/relays', '/api/gateway', '/some/relay']) assert.equal((await fetch(bare.http + path)).status, 404)
+  } finally {
+    await bare.stop()
+  }
+})
