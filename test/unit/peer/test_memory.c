@@ -16,6 +16,13 @@ static uint64_t after(uint64_t n)
 	return n + 1 + n / 60;
 }
 
+static size_t memory_in_use(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
+}
+
 static unsigned values_done, lookups_done, peers_found;
 
 static void on_value(struct hf_dht_value *value, int code)
@@ -68,8 +75,11 @@ static void test_a_node_survives_any_allocation_that_fails(void **state)
 	uint64_t n = 1;
 	bool failed = true;
 	unsigned runs = 0;
+	size_t memory = 0;
 
 	for (; failed; n = after(n), runs++) {
+		if (runs == 1) /* what is made once has been made */
+			memory = memory_in_use();
 		struct dht_fixture f;
 		struct hf_dht_node_options options = {.size = sizeof options, .role = HF_DHT_PERSISTENT, .is_open = true, .bootstrap_count = 1};
 		begin_network(&f, 3);
@@ -95,6 +105,7 @@ static void test_a_node_survives_any_allocation_that_fails(void **state)
 		end_network(&f);
 	}
 	print_message("%u runs, with up to %llu allocations\n", runs, (unsigned long long)n);
+	assert_int_equal(memory_in_use(), memory); /* nothing is left of any of them */
 	assert_true(n > 50);
 }
 
@@ -162,10 +173,13 @@ static void test_a_stream_survives_any_allocation_that_fails(void **state)
 	uint64_t n = 1;
 	bool failed = true;
 	unsigned runs = 0, whole = 0;
+	size_t memory = 0;
 
 	for (size_t i = 0; i < BYTES; i++)
 		bytes[i] = (uint8_t)(i % 251);
 	for (; failed; n = after(n), runs++) {
+		if (runs == 1)
+			memory = memory_in_use();
 		struct sim_net *net = sim_net_new(11);
 		struct end a, b;
 		open_end(net, &a, "10.0.0.1");
@@ -196,18 +210,12 @@ static void test_a_stream_survives_any_allocation_that_fails(void **state)
 		close_end(&b);
 		sim_net_free(net);
 	}
+	assert_int_equal(memory_in_use(), memory);
 	print_message("%u runs, %u of them whole, with up to %llu allocations\n", runs, whole, (unsigned long long)n);
 	assert_true(n > 50 && whole == runs); /* as after a packet that was lost */
 }
 
 /* ---- Floods ---- */
-
-static size_t memory_in_use(void)
-{
-	struct mallinfo2 info = mallinfo2();
-
-	return info.uordblks + info.hblkhd;
-}
 
 static uint64_t all_served(const struct hf_dht_node_stats *stats)
 {
