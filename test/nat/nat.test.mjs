@@ -111,14 +111,14 @@ for (const names of upgraded) {
 }
 
 if (isWhole) {
-  // Through random ports it is luck how long it takes.
+  // Through random ports it is luck how long it takes; elsewhere the machine may be slow once, and once is enough to see what can be.
   test('ours is as fast as the package', () => {
     for (const [server, client] of all.map(pair => pair.split('-'))) {
       if ([server, client].includes('symmetric')) continue
-      const time = names => median(of(server, client, names).filter(outcome => !isFailed(outcome)).map(({ ms }) => ms))
+      const time = names => Math.min(...of(server, client, names).filter(outcome => !isFailed(outcome)).map(({ ms }) => ms))
       const reference = time('js-js')
       for (const names of whos.slice(1)) {
-        if (reference !== undefined) assert.ok(time(names) <= reference * 1.5 + 250, `${server}-${client} ${names}: ${time(names)} ms, ${reference} ms`)
+        if (reference < Infinity) assert.ok(time(names) <= reference * 1.5 + 250, `${server}-${client} ${names}: ${time(names)} ms, ${reference} ms`)
       }
     }
   })
