@@ -55,5 +55,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	fast.liar_waits_ms = 0;
+	fast.node_count = nodes / 2;
 	return !finds_enough(run("whole", &options)) || !finds_enough(run("liars that are known first", &fast));
 }
