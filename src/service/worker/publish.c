@@ -158,8 +158,9 @@ static const char *take(struct hf_worker_publisher *p, struct hf_worker_reader *
 	if (p->ws)
 		send_event(p, e);
 	else if (!p->is_connecting) {
+		static const struct hf_websocket_limits limits = {0}; /* the defaults */
 		p->is_connecting = true;
-		int r = hf_websocket_connect(node->loop, gateway->url, NULL, NULL, &handler, p, on_opened);
+		int r = hf_websocket_connect(node->loop, gateway->url, NULL, &limits, &handler, p, on_opened);
 		if (r < 0) {
 			p->is_connecting = false;
 			try_later(p);
