@@ -112,7 +112,7 @@ test('a token lets in, is refused everywhere else, and when it is revoked ends w
     for (const client of clients) {
       const frame = client.messages.find(message => message[0] === 'TOKEN')
       assert.equal(frame[1], 'REVOKED')
-      assert.equal(frame[2].gateway, members.key)
+      assert.equal(frame[2].gateway, members.signingKey)
       assert.match(frame[2].signature, /^[0-9a-f]{128}$/)
     }
     assert.equal(await Client.connect(`${members.url}/club?token=${token}`).then(client => client.closed), 4403)

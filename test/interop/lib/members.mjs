@@ -55,7 +55,7 @@ export class Members {
     this.gateway = await this.keep(Program.start(['gateway', '--data', this.path('gateway'), '--listen', '127.0.0.1:0', '--gateway-swarm',
       '--swarm-bootstrap', this.bootstrap, '--workers-enabled', '--registration-open', ...this.settings], /relay at (ws:\S+),/))
     this.url = this.gateway.out.match(/relay at (ws:\S+),/)[1]
-    this.key = (await (await fetch(`${this.url.replace('ws', 'http')}/api/gateway`)).json()).gateway
+    ;({ gateway: this.key, signingKey: this.signingKey } = await (await fetch(`${this.url.replace('ws', 'http')}/api/gateway`)).json())
   }
 
   async worker (name, args = []) {
