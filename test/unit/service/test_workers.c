@@ -240,7 +240,8 @@ static void on_gateway_socket_opened(void *context, struct hf_peer_socket *socke
 
 static void on_gateway_socket_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
 {
-	hf_workers_socket_closed(gateway.pool, socket);
+	if (gateway.pool != NULL)
+		hf_workers_socket_closed(gateway.pool, socket);
 }
 
 static const struct hf_peer_socket_events gateway_socket_events = {
@@ -339,6 +340,7 @@ static int tear_down(void **state)
 	hf_replicator_detach(worker.replication);
 	hf_bee_channel_free(worker.bee);
 	hf_workers_free(gateway.pool);
+	gateway.pool = NULL;
 	hf_peer_listener_free(listener);
 	hf_relay_channel_free(worker.channel);
 	hf_relay_streams_free(worker.streams);
