@@ -124,7 +124,7 @@ static int identify(struct hf_worker *worker)
 
 static void on_streams_closed(void *context, struct hf_relay_streams *streams, enum hf_channel_end end)
 {
-	hf_worker_note_end(context, end == HF_CHANNEL_REMOTE ? HF_WORKER_PROTOCOL : HF_WORKER_GONE);
+	hf_worker_note_end(context, HF_WORKER_GONE);
 }
 
 /* Workers open none; what they do is refused. */
@@ -226,7 +226,7 @@ static void on_telemetry(void *context, struct hf_relay_channel *channel, const 
 static void on_channel_closed(void *context, struct hf_relay_channel *channel, enum hf_channel_end end)
 {
 	struct hf_worker *worker = context;
-	hf_worker_note_end(worker, end == HF_CHANNEL_DESTROYED ? HF_WORKER_GONE : HF_WORKER_PROTOCOL);
+	hf_worker_note_end(worker, end == HF_CHANNEL_DESTROYED || worker->is_connected ? HF_WORKER_GONE : HF_WORKER_PROTOCOL);
 }
 
 static uint64_t wall_ms(void *context)

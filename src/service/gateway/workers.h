@@ -29,11 +29,11 @@ struct hf_worker_stream;
 /* ---- The pool ---- */
 
 enum hf_worker_end {
-	HF_WORKER_GONE,            /* the connection has ended */
+	HF_WORKER_GONE,            /* the connection has ended, or the worker has closed its channel */
 	HF_WORKER_UNHEALTHY,       /* a health check failed */
 	HF_WORKER_REPLACED,        /* a newer connection took its place: the worker is not unreachable */
 	HF_WORKER_DISMISSED,       /* hf_worker_dismiss, or the pool was freed */
-	HF_WORKER_PROTOCOL,        /* it broke the protocol, or did not open it */
+	HF_WORKER_PROTOCOL,        /* it did not open the channel, or is not taken */
 };
 
 struct hf_workers_events {

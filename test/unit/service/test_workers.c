@@ -423,6 +423,17 @@ static void test_streams_end_before_their_worker_is_gone(void **state)
 	assert_int_equal(gateway.why, HF_WORKER_GONE);
 }
 
+static void test_who_closes_its_channel_is_gone(void **state)
+{
+	worker.has_streams = true;
+	start(&(struct hf_workers_options){0});
+	UNTIL(gateway.connected == 1);
+	hf_relay_channel_free(worker.channel);
+	worker.channel = NULL;
+	UNTIL(gateway.gone == 1);
+	assert_int_equal(gateway.why, HF_WORKER_GONE);
+}
+
 static void test_the_channel_carries_requests_telemetry_and_frames(void **state)
 {
 	static const uint8_t peer[32];
@@ -594,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_worker_of_ours_has_streams, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_exchange_over_a_stream_is_whole, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_streams_end_before_their_worker_is_gone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_who_closes_its_channel_is_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_channel_carries_requests_telemetry_and_frames, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_hypertuna_s_workers_are_taken_only_when_that_is_wanted, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_another_gateway_is_no_worker, set_up, tear_down),
