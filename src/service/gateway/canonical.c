@@ -143,6 +143,8 @@ static int take_member(struct walk *w, const struct hf_json_token *name, struct 
 static int sort_members(struct walk *w, size_t first, size_t from)
 {
 	size_t count = w->count - first;
+	if (count == 0)
+		return HF_OK;
 	struct member *members = w->members + first;
 	for (size_t i = 0; i < count; i++)
 		members[i].names = w->names.data;
