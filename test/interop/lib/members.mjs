@@ -31,15 +31,22 @@ export class Program {
 }
 
 export class Members {
-  // settings: flags of the gateway beside those that make it one with workers.
+  // A network and a gateway. settings: flags of the gateway beside those that make it one with workers.
   static async start (settings = []) {
+    const members = await Members.prepare()
+    members.settings = settings
+    await members.startGateway()
+    return members
+  }
+
+  // The network alone.
+  static async prepare () {
     const members = new Members()
     members.directory = await mkdtemp(join(tmpdir(), 'holdfast-'))
     members.programs = []
-    members.settings = settings
+    members.settings = []
     const network = await members.keep(Program.start(['dht', 'testnet', '--nodes', '3'], /--bootstrap (\S+)/))
     members.bootstrap = network.out.match(/--bootstrap (\S+)/)[1]
-    await members.startGateway()
     return members
   }
 
@@ -51,8 +58,8 @@ export class Members {
 
   path (name) { return join(this.directory, name) }
 
-  async startGateway () {
-    this.gateway = await this.keep(Program.start(['gateway', '--data', this.path('gateway'), '--listen', '127.0.0.1:0', '--gateway-swarm',
+  async startGateway (name = 'gateway') {
+    this.gateway = await this.keep(Program.start(['gateway', '--data', this.path(name), '--listen', '127.0.0.1:0', '--gateway-swarm',
       '--swarm-bootstrap', this.bootstrap, '--workers-enabled', '--registration-open', ...this.settings], /relay at (ws:\S+),/))
     this.url = this.gateway.out.match(/relay at (ws:\S+),/)[1]
     ;({ gateway: this.key, signingKey: this.signingKey } = await (await fetch(`${this.url.replace('ws', 'http')}/api/gateway`)).json())
