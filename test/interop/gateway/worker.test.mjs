@@ -3,7 +3,7 @@
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client, now, sleep } from '../lib/client.mjs'
@@ -13,6 +13,11 @@ import { Worker } from '../lib/worker.mjs'
 import { HypertunaGateway } from '../lib/hypertuna_gateway.mjs'
 
 const author = new Author(), connection = () => randomBytes(16).toString('hex'), picture = randomBytes(300000)
+async function swarmKey ({ directory }) {
+  const { out } = await run(['key', 'show', '--json', '--data', join(directory, 'data')])
+  return out.trim().split('\n').map(line => JSON.parse(line)).find(({ purpose, state }) => purpose === 'swarm' && state === 'active').public
+}
+
 let scene, gateway, worker, peer, relay, identifier
 before(async () => {
   const ends = []
@@ -131,9 +136,7 @@ test('behind a gateway of ours clients publish, read and fetch by streams', { ti
   const bootstrap = scene.bootstrap.map(({ host, port }) => `${host}:${port}`).join(',')
   const ours = await Gateway.start({ args: ['--workers-enabled', '--registration-open', '--relay-bee', '--gateway-swarm', '--swarm-bootstrap', bootstrap] })
   t.after(() => ours.stop())
-  const keys = (await run(['key', 'show', '--json', '--data', join(ours.directory, 'data')])).out.trim().split('\n').map(line => JSON.parse(line))
-  const { public: key } = keys.find(({ purpose, state }) => purpose === 'swarm' && state === 'active')
-  const home = await Worker.start({ bootstrap, args: ['--worker-gateways', `${key}@${ours.url}`, '--relay-gateway-path', 'club', '--relay-drive', 'files'] })
+  const home = await Worker.start({ bootstrap, args: ['--worker-gateways', `${await swarmKey(ours)}@${ours.url}`, '--relay-gateway-path', 'club', '--relay-drive', 'files'] })
   t.after(() => home.stop())
   await until(async () => (await home.facts()).gateways[0].registered, 60000)
   const writer = await Client.connect(`${ours.url.replace(/\/$/, '')}/club`), reader = await Client.connect(`${ours.url.replace(/\/$/, '')}/club`)
@@ -154,6 +157,23 @@ test('behind a gateway of ours clients publish, read and fetch by streams', { ti
   assert.deepEqual(await copy.publish(note), [true, ''])
   await until(async () => (await copy.ids({ kinds: [5000] })).includes(note.id), 20000)
   for (const client of [writer, reader, copy]) client.close()
+})
+
+test('a relay with tokens lets in who has one, which is fresh before it ends', { timeout: 120000 }, async t => {
+  const bootstrap = scene.bootstrap.map(({ host, port }) => `${host}:${port}`).join(',')
+  const ours = await Gateway.start({ args: ['--workers-enabled', '--registration-open', '--tokens-enabled', '--tokens-ttl', '20s', '--tokens-refresh-window', '15s', '--gateway-swarm', '--swarm-bootstrap', bootstrap] })
+  t.after(() => ours.stop())
+  const home = await Worker.start({ bootstrap, args: ['--worker-gateways', await swarmKey(ours), '--relay-gateway-path', 'club', '--relay-token', '--relay-token-users', author.pubkey] })
+  t.after(() => home.stop())
+  const tokens = async () => JSON.parse(await readFile(join(home.directory, 'data', 'worker-tokens.json'), 'utf8').catch(() => '[]'))
+  const [{ token, sequence, pubkey }] = await until(async () => { const all = await tokens(); return all.length > 0 && all }, 60000)
+  assert.equal(pubkey, author.pubkey)
+  const url = `${ours.url.replace(/\/$/, '')}/club`
+  const client = await Client.connect(`${url}?token=${encodeURIComponent(token)}`)
+  assert.deepEqual(await client.publish(author.event({ content: 'with a token' })), [true, ''])
+  assert.equal(await (await Client.connect(`${url}?token=nonsense`)).closed, 4403)
+  await until(async () => (await tokens())[0]?.sequence > sequence, 60000)
+  client.close()
 })
 
 test('who is no gateway of its configuration is not served', { timeout: 60000 }, async () => {
