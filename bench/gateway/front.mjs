@@ -1,5 +1,5 @@
 // What a gateway between a client and a worker's relay adds: the same worker is asked directly and by way of a gateway on a private network on
-// loopback, in turns. REQ by id until its EOSE, and EVENT until its OK, one at a time; then as many REQs as are answered with 64 under way.
+// loopback, in turns. REQ by id until its EOSE, and EVENT until its OK, one at a time; then as many REQs as are answered with 32 under way.
 // Fails when a way answers wrong; the target is at most 1 ms added to a REQ at p50.
 // Usage: node bench/gateway/front.mjs build/holdfast [--count N] [--json]
 import { execFileSync, spawn } from 'node:child_process'
@@ -11,7 +11,7 @@ import { finalizeEvent, generateSecretKey } from 'nostr-tools/pure'
 
 const program = process.argv[2] ?? new URL('../../build/holdfast', import.meta.url).pathname
 const option = (name, otherwise) => { const at = process.argv.indexOf(name); return at < 0 ? otherwise : Number(process.argv[at + 1]) }
-const count = option('--count', 2000), round = 100, underWay = 64
+const count = option('--count', 2000), round = 100, underWay = 32
 const directory = mkdtempSync(join(tmpdir(), 'holdfast-front-'))
 const children = []
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))

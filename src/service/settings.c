@@ -111,7 +111,7 @@ const struct hf_setting hf_settings[] = {
 
 	{"front", "sessions_max", HF_SETTING_NUMBER, "20000", 1, 1000000, RELOADS, IN_CONFIG(front_sessions_max),
 		"clients of workers' relays at a time"},
-	{"front", "subscriptions_max", HF_SETTING_NUMBER, "32", 1, 1024, RELOADS, IN_CONFIG(front_subscriptions_max),
+	{"front", "subscriptions_max", HF_SETTING_NUMBER, "64", 1, 1024, RELOADS, IN_CONFIG(front_subscriptions_max),
 		"subscriptions of one such client"},
 	{"front", "overlap", HF_SETTING_DURATION, "5m", SECOND_MS, DAY_MS, RELOADS, IN_CONFIG(front_overlap_ms),
 		"how far back a subscription is asked for when it moves to another worker; what was delivered is not delivered again"},
