@@ -93,7 +93,7 @@ struct shared {
 	uint64_t failed_us;            /* when connecting failed last */
 	struct hf_executor *changer, *listener;
 	struct hf_work listening;
-	HF_ATOMIC(bool) is_ending;
+	HF_ATOMIC(bool) is_ending, is_back; /* is_back: the listener reached Redis, so changes may try again at once */
 	HF_ATOMIC(uint32_t) mail_count; /* posted by the listener, not delivered yet */
 };
 
@@ -226,6 +226,8 @@ static int connect_changes(struct shared *h, struct hf_failure *failure)
 	uint64_t now = hf_env_monotonic_us(h->state->env);
 	if (h->changes)
 		return HF_OK;
+	if (atomic_exchange(&h->is_back, false))
+		h->failed_us = 0;
 	if (h->failed_us != 0 && now - h->failed_us < FAIL_FAST_MS * 1000u)
 		return HF_EADDR;
 	int r = hf_redis_connect(&h->changes, &h->address, failure);
@@ -386,6 +388,7 @@ static bool send_all(struct shared *h)
 		return false;
 	redisReply *reply = read_all(h, redis);
 	bool is_sent = is_whole(reply);
+	atomic_store(&h->is_back, is_sent);
 	if (is_sent)
 		is_sent = post(h, NEWS_ALL, redis, reply);
 	else

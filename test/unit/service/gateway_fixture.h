@@ -19,7 +19,7 @@
 #include "support/quiet.h"
 #include "support/scratch.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 60000
 
 static uint64_t clock_ahead_ms;
 static uint64_t (*real_wall_ms)(struct hf_env *env);
@@ -42,7 +42,7 @@ static inline void redis_start(struct redis_server *r)
 			(char *)NULL);
 		_exit(1);
 	}
-	for (int i = 0; i < 500 && access(r->socket, R_OK | W_OK) != 0; i++)
+	for (int i = 0; i < 3000 && access(r->socket, R_OK | W_OK) != 0; i++)
 		usleep(10000);
 	assert_int_equal(access(r->socket, R_OK | W_OK), 0);
 }
