@@ -19,7 +19,7 @@ struct changing {
 	struct hf_buffer expected, batch; /* batch: keys and values that are not committed yet */
 	struct hf_cli_input input;
 	bool is_del, is_jsonl, has_expected;
-	uint64_t batch_count, line_count;
+	uint64_t batch_count, line_count, bad_line; /* bad_line: which cannot be taken; those before it are */
 	json_int_t put, deleted, refused, missing, same, version;
 };
 
@@ -98,14 +98,19 @@ static int add_line(struct changing *c, struct hf_slice text, struct hf_failure 
 {
 	struct hf_cli_bee_line line;
 	unsigned long long number = ++c->line_count;
+	c->bad_line = number; /* until it is seen to be a good one */
 	if (text.length > LINE_BYTES_MAX)
 		return hf_fail(failure, HF_ETOOBIG, "Line %llu is longer than a key and a value can be.", number);
 	int r = c->batch.length + text.length > BATCH_BYTES_MAX ? commit(c, failure) : HF_OK;
+	size_t start = c->batch.length;
 	if (r < 0)
 		return r;
 	r = c->is_jsonl ? hf_cli_bee_parse_line(&c->bee, text, c->is_del, &c->batch, &line) : parse_plain(c, text, &line);
+	if (r < 0)
+		c->batch.length = start;
 	switch (r) {
 	case HF_OK:
+		c->bad_line = 0;
 		r = add(c, line.key_bytes, line.value_bytes, failure);
 		return r == HF_OK && is_full(c) ? commit(c, failure) : r;
 	case HF_EINVAL: return hf_fail(failure, r, "Line %llu has no tab, which stands between a key and its value (--jsonl reads JSON).", number);
@@ -143,7 +148,12 @@ static int change_lines(struct changing *c, struct hf_failure *failure)
 		if (r == HF_OK)
 			r = add_lines(c, failure);
 	}
-	return r == HF_OK ? commit(c, failure) : r;
+	if (r == HF_OK)
+		return commit(c, failure);
+	struct hf_failure other = {0};
+	if (c->bad_line && json_array_size(c->sizes) > 0 && commit(c, &other) < 0)
+		*failure = other;
+	return failure->code;
 }
 
 /* ---- One ---- */

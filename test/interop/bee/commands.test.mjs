@@ -85,7 +85,7 @@ test('what cannot be is refused with a sentence, and changes nothing', { timeout
     [['get', key, 'nothing'], /no such key/], [['get', key, 'x', '--at', '5'], /no version 5/], [['get', key, 'key 000001', '--at', '3'], /middle of a batch/],
     [['put', bee.core.id, 'a', 'b'], /secret key/], [['del', bee.core.id, entry(1)[0]], /secret key/],
     [['put', core, 'a', 'b'], /is no bee/], [['list', core], /is no bee/], [['diff', key, '9'], /no version 9/],
-    [['put', key], /[Ll]ine 2 has no tab/, 'a\tb\nc\n'], [['put', key, '--jsonl'], /Line 1/, '{"key":1,"value":"x"}\n'],
+    [['put', key], /[Ll]ine 1 has no tab/, 'c\na\tb\n'], [['put', key, '--jsonl'], /Line 1/, '{"key":1,"value":"x"}\n'],
     [['put', key, '--jsonl'], /Line 1/, '{"key":"a"}\n'], [['put', key, '--jsonl'], /Line 1/, '["key"]\n'],
     [['put', key], /Line 1/, Buffer.from([0xff, 9, 0x31, 10])], [['put', key, 'k', '--file', '/nothing/here'], /cannot be opened/]
   ]) {
@@ -104,6 +104,18 @@ test('what cannot be is refused with a sentence, and changes nothing', { timeout
     assert.equal(code, 2, `${words.join(' ')} ended with ${code}: ${err}`)
   }
   assert.deepEqual([await ours.info(key), await ours.info(bee.core.id), await ours.core.info(core)], before)
+})
+
+test('a line that cannot be taken is named, and those before it are taken', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const ours = await bees(scene)
+  const { key } = await ours.create()
+  const { code, err } = await ours.fails(['put', key], { input: 'a\tb\nb\tc\nd\ne\tf\n' })
+  assert.equal(code, 1)
+  assert.match(err, /Line 3 has no tab/)
+  assert.deepEqual((await ours.list(key)).map(entry => entry.key), ['a', 'b'])
+  assert.equal((await ours.fails(['put', key, '--jsonl'], { input: '{"key":"c","value":"x"}\n{"key":"d"}\n' })).code, 1)
+  assert.deepEqual((await ours.list(key)).map(entry => entry.key), ['a', 'b', 'c'])
 })
 
 test('every command does the same through a gateway as on a free directory', { timeout }, async t => {
