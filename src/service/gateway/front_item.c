@@ -132,7 +132,8 @@ void hf_front_item_send(struct hf_front_item *item)
 	}
 	if (item->type == HF_NOSTR_FRAME_REQ && item->has_eose) {
 		uint64_t now_s = hf_env_wall_s(front->env);
-		if (hf_nostr_frame_append_since(&since, message, now_s > front->options.overlap_s ? now_s - front->options.overlap_s : 0) == HF_OK)
+		item->since_s = now_s > front->options.overlap_s ? now_s - front->options.overlap_s : 0;
+		if (hf_nostr_frame_append_since(&since, message, item->since_s) == HF_OK)
 			message = hf_buffer_slice(&since);
 	}
 	item->is_sent = true;
@@ -354,7 +355,8 @@ static void deliver(struct hf_front_session *s, const struct hf_nostr_frame *fra
 	uint64_t now_s = hf_env_wall_s(front->env), back_s = (uint64_t)front->options.overlap_s + SEEN_MARGIN_S;
 	if (!item || !frame->has_event)
 		return;
-	if (hf_front_seen_knows(&item->seen, frame->event_id)) {
+	/* What was not asked for again was delivered, whatever the worker thinks of "since". */
+	if (hf_front_seen_knows(&item->seen, frame->event_id) || (item->seen.is_checking && frame->created_at_s < item->since_s)) {
 		hf_counter_add(&front->repeated, 1);
 		return;
 	}

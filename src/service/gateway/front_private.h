@@ -51,6 +51,7 @@ struct hf_front_item {
 	bool is_sent, has_eose;
 	uint32_t round;                        /* of the session's, in which it was last given out */
 	struct hf_front_seen seen;             /* of a REQ */
+	uint64_t since_s;                      /* that a REQ which has moved was asked for again; else 0 */
 	uint16_t id_length;                    /* of a subscription's id; an event's is 32 */
 	uint32_t message_length;
 	uint8_t bytes[];                       /* the id, and the message as it came */

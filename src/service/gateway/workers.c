@@ -211,7 +211,8 @@ static void on_look(struct hf_timer *timer)
 {
 	struct hf_workers *pool = HF_CONTAINER_OF(timer, struct hf_workers, look);
 	hf_swarm_session_refresh(pool->session, HF_SWARM_CLIENT, 0);
-	hf_loop_timer_set(pool->options.loop, timer, HF_WORKERS_LOOK_MS);
+	pool->look_ms = pool->look_ms < HF_WORKERS_LOOK_MS_MAX / 2 ? 2 * pool->look_ms : HF_WORKERS_LOOK_MS_MAX;
+	hf_loop_timer_set(pool->options.loop, timer, pool->look_ms);
 }
 
 static int join(struct hf_workers *pool)
@@ -224,7 +225,7 @@ static int join(struct hf_workers *pool)
 	int r = hf_swarm_join(pool->options.swarm, topic, HF_SWARM_CLIENT, 0, &pool->session);
 	if (r == HF_OK)
 		r = hf_swarm_join(pool->options.swarm, own, HF_SWARM_SERVER, 0, &pool->own);
-	return r == HF_OK ? hf_loop_timer_set(pool->options.loop, &pool->look, HF_WORKERS_LOOK_MS) : r;
+	return r == HF_OK ? hf_loop_timer_set(pool->options.loop, &pool->look, pool->look_ms) : r;
 }
 
 static void set_default(uint32_t *value, uint32_t other)
@@ -254,6 +255,7 @@ static void take_options(struct hf_workers *pool)
 	hf_map_init(&pool->by_key, map_seed);
 	pool->tick.fire = on_tick;
 	pool->look.fire = on_look;
+	pool->look_ms = HF_WORKERS_LOOK_MS_MIN;
 	pool->sweep.run = sweep;
 }
 

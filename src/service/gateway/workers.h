@@ -17,7 +17,8 @@
 #define HF_WORKERS_COUNT_MAX 256u             /* where options say 0 */
 #define HF_WORKERS_STREAM_COUNT_MAX 4096u     /* of one worker */
 #define HF_WORKERS_HEALTH_INTERVAL_MS 30000u
-#define HF_WORKERS_LOOK_MS 20000u             /* between looks for workers that came to the topic meanwhile */
+#define HF_WORKERS_LOOK_MS_MIN 1000u          /* between looks for workers that came to the topic meanwhile, doubled each time up to */
+#define HF_WORKERS_LOOK_MS_MAX 20000u
 #define HF_WORKERS_OPEN_TIMEOUT_MS 15000u     /* from a connection to the open channel */
 #define HF_WORKERS_POLL_MS 1000u              /* Hypertuna's workers cannot push */
 #define HF_WORKERS_HYPERTUNA_QUEUE_BYTES_MAX (1u << 20) /* a client's messages that wait for such a worker, and one message put together */

@@ -17,6 +17,7 @@ struct hf_workers {
 	struct hf_secret_stream_pool *pool;
 	struct hf_swarm_session *session, *own; /* where workers wait; by our own key */
 	struct hf_timer look;
+	uint32_t look_ms;
 	struct hf_worker *workers;      /* every socket that may become one */
 	struct hf_map by_key;           /* those that are connected */
 	struct hf_timer tick;
