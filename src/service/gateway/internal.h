@@ -15,6 +15,13 @@
 #define HF_GATEWAY_PROXY_COUNT_MAX 64
 #define HF_GATEWAY_LISTEN_COUNT_MAX 16
 
+/* What the audit log has been told of so far. */
+struct hf_tally {
+	struct hf_timer timer;
+	uint64_t refused[HF_CONFIG_RELAY_COUNT_MAX][HF_RELAY_REFUSAL_COUNT];
+	uint64_t proofs_false, peers_failed;
+};
+
 struct hf_gateway {
 	const struct hf_gateway_options *options;
 	struct hf_config *config;
@@ -42,6 +49,7 @@ struct hf_gateway {
 	struct hf_workers *workers;
 	struct hf_front *front;
 	struct hf_audit *audit;
+	struct hf_tally tally;
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
@@ -106,6 +114,10 @@ void hf_gateway_drain(struct hf_gateway *gateway);
 /* Each setting that is another in config than when the gateway started, and changes only with a restart. relay: NULL outside "relay". */
 void hf_gateway_each_restart(const struct hf_gateway *gateway, const struct hf_config *config,
 	void (*each)(void *context, const char *setting, const char *relay), void *context);
+
+/* ---- tally.c ---- */
+int hf_gateway_start_tally(struct hf_gateway *gateway);
+void hf_gateway_tally(struct hf_gateway *gateway); /* now */
 
 /* ---- health.c ---- */
 #define HF_HEALTH_REASON_COUNT_MAX 16

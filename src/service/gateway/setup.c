@@ -347,6 +347,8 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = open_servers(g, failure);
 	if (r == HF_OK)
 		r = hf_gateway_listen_cores(g, failure);
+	if (r == HF_OK && (r = hf_gateway_start_tally(g)) < 0)
+		hf_fail(failure, r, "The event loop cannot start.");
 	return r == HF_OK ? hf_gateway_open_worker(g, failure) : r;
 }
 
@@ -378,6 +380,9 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_http_server_free(g->admin_server);
 	if (g->metrics_server)
 		hf_http_server_free(g->metrics_server);
+	hf_gateway_tally(g);
+	if (g->loop)
+		hf_loop_timer_cancel(g->loop, &g->tally.timer);
 	hf_gateway_close_cores(g);
 	if (g->admin_path[0] && g->directory.lock_descriptor >= 0)
 		unlink(g->admin_path);

@@ -24,12 +24,17 @@ static const char *label(struct labels *l, const char *name, const char *value)
 	return text;
 }
 
+const char *hf_relay_refusal_name(size_t index)
+{
+	static const char *const names[HF_RELAY_REFUSAL_COUNT] = {
+		"invalid", "blocked", "duplicate", "restricted", "auth-required", "rate-limited", "unsupported", "error"};
+	return names[index];
+}
+
 static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 {
 	static const char *const types[] = {"EVENT", "REQ", "COUNT", "CLOSE", "AUTH"};
 	static const char *const stages[] = {"decode", "verify", "commit", "total"};
-	static const char *const refusals[] = {
-		"invalid", "blocked", "duplicate", "restricted", "auth-required", "rate-limited", "unsupported", "error"};
 	static const char messages[] = "holdfast_relay_messages_total", messages_help[] = "Messages from clients";
 	static const char events[] = "holdfast_relay_events_total", events_help[] = "Events that were accepted, by what became of them";
 	struct hf_metrics *r = m->registry;
@@ -40,7 +45,7 @@ static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 	hf_counter_register(r, &m->duplicates, events, label(l, "result", "duplicate"), events_help);
 	hf_counter_register(r, &m->ephemeral, events, label(l, "result", "ephemeral"), events_help);
 	for (size_t i = 0; i < HF_REFUSED_COUNT; i++)
-		hf_counter_register(r, &m->refused[i], "holdfast_relay_refused_total", label(l, "reason", refusals[i]),
+		hf_counter_register(r, &m->refused[i], "holdfast_relay_refused_total", label(l, "reason", hf_relay_refusal_name(i)),
 			"Refusals of events, requests and messages, by their prefix");
 	for (size_t i = 0; i < HF_STAGE_COUNT; i++)
 		hf_histogram_register(r, &m->stages[i], "holdfast_relay_ingest_seconds", label(l, "stage", stages[i]),

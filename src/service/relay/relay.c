@@ -324,5 +324,5 @@ void hf_relay_stats(const struct hf_relay *relay, struct hf_relay_stats *stats)
 		.query_count = value(&m->on_loop) + value(&m->on_worker),
 	};
 	for (size_t i = 0; i < HF_REFUSED_COUNT; i++)
-		stats->refused_count += value(&m->refused[i]);
+		stats->refused_count += stats->refused[i] = value(&m->refused[i]);
 }

@@ -87,9 +87,13 @@ struct hf_relay_bee *hf_relay_bee(const struct hf_relay *relay); /* NULL: it is 
 /* Appends the NIP-11 document as it is now: what the bee is changes all the time. HF_ENOMEM. */
 int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out);
 
+#define HF_RELAY_REFUSAL_COUNT 8
+const char *hf_relay_refusal_name(size_t index); /* "invalid", "blocked" …: the prefixes of reasons */
+
 struct hf_relay_stats {
 	uint64_t connection_count, subscription_count, in_flight_count;
 	uint64_t stored_count, duplicate_count, ephemeral_count, refused_count, delivered_count, query_count;
+	uint64_t refused[HF_RELAY_REFUSAL_COUNT]; /* refused_count by its reasons */
 };
 void hf_relay_stats(const struct hf_relay *relay, struct hf_relay_stats *stats);
 

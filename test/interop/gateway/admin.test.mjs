@@ -108,3 +108,20 @@ test('a drained gateway says so while clients leave, and ends', async () => {
   slow.close()
   assert.deepEqual(await gateway.exited, { code: 0, signal: null })
 })
+
+test('what operators did and how often publishers were refused is in the audit log, whose chain holds', async () => {
+  await writeFile(config, '[relay]\nbee = yes\n')
+  await gateway.up()
+  const client = await Client.connect(gateway.url)
+  const forged = { ...author.event(), content: 'another' }
+  assert.equal((await client.publish(forged))[0], false)
+  client.close()
+  await gateway.down()
+  const audit = verb => run(['audit', verb, '--data', join(directory, 'data')])
+  const records = (await audit('export')).out.split('\n').filter(Boolean).map(line => JSON.parse(line))
+  assert.deepEqual(records.map(record => record.kind).filter(kind => kind.startsWith('admin.')),
+    ['admin.pause', 'admin.resume', 'admin.reload', 'admin.reload-refused', 'admin.drain'])
+  const refused = records.filter(record => record.kind === 'publish.refused')
+  assert.deepEqual(refused.map(record => record.fields), [{ reasons: { invalid: 1 }, relay: 'main' }])
+  assert.equal((await audit('verify')).code, 0)
+})
