@@ -185,12 +185,12 @@ void hf_dispatcher_free(struct hf_dispatcher *d)
 		if (job->is_over)
 			free(job);
 	}
+	hf_timers_free(&d->timers); /* it looks at those that are set, which are in peers */
 	for (size_t cursor = 0; (peer = hf_map_next(&d->peers, &cursor));)
 		free(peer);
 	hf_map_free(&d->peers);
 	hf_u64_map_free(&d->jobs);
 	hf_u64_map_free(&d->flows);
-	hf_timers_free(&d->timers);
 	free(d);
 }
 

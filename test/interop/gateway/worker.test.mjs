@@ -19,10 +19,9 @@ async function swarmKey ({ directory }) {
 }
 
 let scene, gateway, worker, peer, relay, identifier
+const ends = []
 before(async () => {
-  const ends = []
   scene = await Scene.of({ after: end => ends.push(end) })
-  scene.ends = ends
   gateway = await HypertunaGateway.start(await scene.peer())
   await gateway.put(author.event({ content: 'old', created_at: now() - 100, tags: [['t', 'x']] }))
   const bootstrap = scene.bootstrap.map(({ host, port }) => `${host}:${port}`).join(',')
@@ -34,7 +33,7 @@ before(async () => {
 })
 after(async () => {
   const ended = await worker?.stop()
-  for (const end of scene.ends) await end()
+  for (const end of ends.reverse()) await end()
   assert.deepEqual(ended, { code: 0, signal: null }, worker?.log)
 })
 
