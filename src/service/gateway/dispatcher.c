@@ -177,6 +177,7 @@ void hf_dispatcher_free(struct hf_dispatcher *d)
 		return;
 	if (d->options.metrics)
 		unregister(d);
+	hf_timers_free(&d->timers); /* it looks at those that are set, which are in jobs */
 	for (size_t cursor = 0; (slot = hf_u64_map_next(&d->jobs, &cursor));)
 		free((void *)(uintptr_t)slot->value);
 	while (d->told) {
@@ -185,7 +186,6 @@ void hf_dispatcher_free(struct hf_dispatcher *d)
 		if (job->is_over)
 			free(job);
 	}
-	hf_timers_free(&d->timers); /* it looks at those that are set, which are in peers */
 	for (size_t cursor = 0; (peer = hf_map_next(&d->peers, &cursor));)
 		free(peer);
 	hf_map_free(&d->peers);
