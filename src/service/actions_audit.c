@@ -23,7 +23,7 @@ static int export_one(void *context, uint64_t number, struct hf_slice record, co
 static json_t *facts(const struct hf_audit_check *check)
 {
 	json_t *all = json_pack("{s:b, s:I, s:I, s:o}", "sound", check->is_sound, "from", (json_int_t)check->from, "records",
-		(json_int_t)check->count, "head", hf_action_hex(hf_slice(check->head, 32)));
+		(json_int_t)check->count, "head", hf_json_hex(check->head, 32));
 	if (all && !check->is_sound)
 		json_object_set_new(all, "fault", json_integer((json_int_t)check->fault));
 	return all;

@@ -136,7 +136,7 @@ int hf_action_bee_info(struct hf_action_run *run)
 		bool has_header = hf_bee_get_header(bee, &header) == HF_OK;
 		json_object_set_new(facts, "version", json_integer((json_int_t)hf_bee_version(bee)));
 		if (has_header && header.has_content_feed)
-			json_object_set_new(facts, "content_feed", hf_action_hex(header.content_feed));
+			json_object_set_new(facts, "content_feed", hf_json_hex(header.content_feed.data, header.content_feed.length));
 		if (has_header && header.has_user_data)
 			json_object_set_new(facts, "user_data", header_text(header.user_data));
 	}

@@ -349,29 +349,13 @@ int hf_action_core_create(struct hf_action_run *run)
 
 /* ---- What it is ---- */
 
-json_t *hf_action_hex(struct hf_slice bytes)
-{
-	char *text = malloc(2 * bytes.length + 1);
-	if (!text)
-		return NULL;
-	hf_hex_encode(text, bytes.data, bytes.length);
-	json_t *value = json_stringn(text, 2 * bytes.length);
-	free(text);
-	return value;
-}
-
-static json_t *hex_text(const uint8_t *bytes, size_t length)
-{
-	return hf_action_hex(hf_slice(bytes, length));
-}
-
 static json_t *signers_of(const struct hf_manifest *manifest)
 {
 	json_t *list = json_array();
 	struct hf_manifest_signer signer;
 	for (uint64_t i = 0; hf_manifest_signer(manifest, i, &signer); i++)
-		json_array_append_new(list, json_pack("{s:o, s:o}", "public_key", hex_text(signer.public_key, 32),
-			"namespace", hex_text(signer.signer_namespace, 32)));
+		json_array_append_new(list, json_pack("{s:o, s:o}", "public_key", hf_json_hex(signer.public_key, 32),
+			"namespace", hf_json_hex(signer.signer_namespace, 32)));
 	return list;
 }
 
@@ -382,7 +366,7 @@ static void add_name(const struct hf_core *core, json_t *facts)
 	struct hf_core_entry entry;
 	if (hf_corestore_entry(hf_core_store(core), hf_core_discovery_key(core), &bytes, &entry) == HF_OK && entry.name.length > 0) {
 		json_object_set_new(facts, "name", json_stringn((const char *)entry.name.data, entry.name.length));
-		json_object_set_new(facts, "namespace", hex_text(entry.name_space, HF_NAMESPACE_BYTES));
+		json_object_set_new(facts, "namespace", hf_json_hex(entry.name_space, HF_NAMESPACE_BYTES));
 	}
 	hf_buffer_free(&bytes);
 }
@@ -397,9 +381,9 @@ json_t *hf_action_core_facts(struct hf_action_run *run, struct hf_core *core)
 	hf_core_key_encode(id, hf_core_key(core));
 	hf_tree_hash(tree, hash);
 	json_t *facts = json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:b, s:b, s:b}", "key", id, "discovery_key",
-		hex_text(hf_core_discovery_key(core), 32), "length", (json_int_t)tree->length, "byte_length", (json_int_t)tree->byte_length,
+		hf_json_hex(hf_core_discovery_key(core), 32), "length", (json_int_t)tree->length, "byte_length", (json_int_t)tree->byte_length,
 		"fork", (json_int_t)tree->fork, "contiguous_length", (json_int_t)blocks->contiguous,
-		"blocks_held", (json_int_t)hf_bitfield_count(blocks), "tree_hash", hex_text(hash, sizeof hash), "writable",
+		"blocks_held", (json_int_t)hf_bitfield_count(blocks), "tree_hash", hf_json_hex(hash, sizeof hash), "writable",
 		hf_core_is_writable(core), "encrypted", hf_core_is_encrypted(core) || hf_action_core_is_sealed(core), "compat", hf_core_is_compat(core));
 	if (!facts)
 		return NULL;

@@ -71,7 +71,7 @@ static int name_core(struct hf_action_run *run)
 		return r;
 	if (name)
 		hf_corestore_namespace(name_space, name_space, hf_slice_text(name));
-	json_object_set_new(run->arguments, "namespace", hf_action_hex(hf_slice(name_space, sizeof name_space)));
+	json_object_set_new(run->arguments, "namespace", hf_json_hex(name_space, sizeof name_space));
 	json_object_set_new(run->arguments, "name", json_string("db"));
 	return HF_OK;
 }
@@ -161,7 +161,7 @@ static void add_blobs(struct hf_drive *drive, json_t *facts)
 		return;
 	hf_core_key_encode(id, hf_core_key(blobs));
 	json_object_set_new(facts, "blobs_key", json_string(id));
-	json_object_set_new(facts, "blobs_discovery_key", hf_action_hex(hf_slice(hf_core_discovery_key(blobs), 32)));
+	json_object_set_new(facts, "blobs_discovery_key", hf_json_hex(hf_core_discovery_key(blobs), 32));
 	json_object_set_new(facts, "blobs_length", json_integer((json_int_t)hf_core_length(blobs)));
 	json_object_set_new(facts, "blobs_blocks_held", json_integer((json_int_t)hf_bitfield_count(hf_core_blocks(blobs))));
 	json_object_set_new(facts, "blobs_byte_length", json_integer((json_int_t)hf_core_tree(blobs)->byte_length));

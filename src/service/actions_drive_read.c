@@ -67,7 +67,7 @@ static json_t *path_text(struct hf_slice name, const char **member)
 {
 	bool is_text = hf_utf8_valid(name.data, name.length);
 	*member = is_text ? "path" : "path_hex";
-	return is_text ? json_stringn((const char *)name.data, name.length) : hf_action_hex(name);
+	return is_text ? json_stringn((const char *)name.data, name.length) : hf_json_hex(name.data, name.length);
 }
 
 static json_t *entry_facts(const struct hf_drive_entry *entry)
@@ -135,7 +135,7 @@ static int read_after(struct hf_action_run *run, struct hf_buffer *last)
 
 static int end_page(struct hf_action_run *run, bool is_full, const struct hf_buffer *last)
 {
-	return hf_action_append(&run->call->out, json_pack("{s:o}", "next", is_full ? hf_action_hex(hf_buffer_slice(last)) : json_null()));
+	return hf_action_append(&run->call->out, json_pack("{s:o}", "next", is_full ? hf_json_hex(last->data, last->length) : json_null()));
 }
 
 /* What does not come behind the page before would lead in a circle. */

@@ -7,6 +7,7 @@
 #include "data/hyperbee/bee.h"
 #include "data/hyperdrive/drive.h"
 #include "service/actions.h"
+#include "service/json_hex.h"
 
 #define HF_ACTION_PAGE_BYTES (4u << 20)  /* of blocks or entries in an answer; one of them may be longer */
 #define HF_ACTION_PAGE_COUNT_MAX 4096    /* of them in an answer */
@@ -47,7 +48,6 @@ int hf_action_open_core(struct hf_action_run *run, struct hf_core **out);
 bool hf_action_core_is_sealed(struct hf_core *core);
 /* core/create. fill (may be NULL) puts into the core, new or not, what belongs to its kind; it is committed with the core. */
 int hf_action_make_core(struct hf_action_run *run, int (*fill)(struct hf_action_run *run, struct hf_core *core));
-json_t *hf_action_hex(struct hf_slice bytes); /* NULL: no memory */
 /* What it is, an object. */
 json_t *hf_action_core_facts(struct hf_action_run *run, struct hf_core *core);
 

@@ -28,7 +28,7 @@ json_t *hf_action_relay_facts(const char *relay, const uint8_t *identity, const 
 {
 	json_t *facts = json_pack("{s:s, s:o}", "relay", relay, "bee", bee ? bee_facts(bee, is_running) : json_null());
 	if (facts && identity)
-		json_object_set_new(facts, "identity", hf_action_hex(hf_slice(identity, 32)));
+		json_object_set_new(facts, "identity", hf_json_hex(identity, 32));
 	return facts;
 }
 

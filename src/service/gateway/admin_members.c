@@ -8,13 +8,7 @@
 #include "service/gateway/internal.h"
 #include "service/gateway/registry.h"
 #include "service/gateway/workers.h"
-
-static json_t *hex_text(const uint8_t *bytes, size_t length)
-{
-	char text[65] = {0};
-	hf_hex_encode(text, bytes, length);
-	return json_string(text);
-}
+#include "service/json_hex.h"
 
 /* Answers when there are no workers here. */
 static bool has_members(const struct hf_gateway *g, struct hf_http_exchange *exchange)
@@ -59,7 +53,7 @@ void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
 		return;
 	json_t *list = json_array();
 	while ((worker = hf_workers_next(g->workers, &cursor)))
-		json_array_append_new(list, json_pack("{s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "peer", hex_text(hf_worker_key(worker), 32),
+		json_array_append_new(list, json_pack("{s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "peer", hf_json_hex(hf_worker_key(worker), 32),
 			"hypertuna", hf_worker_is_hypertuna(worker), "healthy", hf_worker_is_healthy(worker),
 			"connected_at", (json_int_t)hf_worker_connected_at_ms(worker), "streams", (json_int_t)hf_worker_stream_count(worker),
 			"relays", relays_of(g, hf_worker_key(worker)), "telemetry", telemetry_of(worker)));
@@ -71,7 +65,7 @@ void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
 static json_t *describe_peer(const struct hf_dispatch_facts *f, uint64_t now_us)
 {
 	uint64_t rest_us = f->breaker == HF_DISPATCH_OPEN && f->retry_us > now_us ? f->retry_us - now_us : 0;
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "peer", hex_text(f->peer, 32),
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "peer", hf_json_hex(f->peer, 32),
 		"breaker", hf_dispatch_breaker_name(f->breaker), "rests_ms", (json_int_t)(rest_us / 1000), "score", (json_int_t)f->score,
 		"p50_us", (json_int_t)f->view.latency_p50_us, "p95_us", (json_int_t)f->view.latency_p95_us,
 		"in_flight", (json_int_t)f->view.in_flight, "sessions", (json_int_t)f->view.session_count,

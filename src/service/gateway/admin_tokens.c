@@ -8,19 +8,13 @@
 #include "service/action_http.h"
 #include "service/gateway/internal.h"
 #include "service/gateway/registrar.h"
+#include "service/json_hex.h"
 
 static void fail(struct hf_http_exchange *x, int code, const char *sentence)
 {
 	struct hf_failure failure = {0};
 	hf_fail(&failure, code, "%s", sentence);
 	hf_action_http_fail(x, &failure);
-}
-
-static json_t *hex_of(const uint8_t *bytes, size_t length)
-{
-	char text[129] = {0};
-	hf_hex_encode(text, bytes, length);
-	return json_string(text);
 }
 
 /* ---- Routes ---- */
@@ -63,11 +57,11 @@ static json_t *token_facts(const struct hf_token_claims *c, const char *state)
 {
 	json_t *facts = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "relay", c->relay_key, "state", state, "scope", c->scope, "sequence",
 		(json_int_t)c->sequence, "issued_at", (json_int_t)c->issued_ms, "expires_at", (json_int_t)c->expires_ms, "id",
-		hex_of(c->id, sizeof c->id));
+		hf_json_hex(c->id, sizeof c->id));
 	if (facts && c->has_peer)
-		json_object_set_new(facts, "peer", hex_of(c->peer, 32));
+		json_object_set_new(facts, "peer", hf_json_hex(c->peer, 32));
 	if (facts && c->has_pubkey)
-		json_object_set_new(facts, "pubkey", hex_of(c->pubkey, 32));
+		json_object_set_new(facts, "pubkey", hf_json_hex(c->pubkey, 32));
 	return facts;
 }
 
@@ -130,7 +124,7 @@ static json_t *record_facts(const struct hf_registration *r)
 		r->is_public, "requires_auth", r->requires_auth, "peers", (json_int_t)r->peer_count, "principal", r->principal, "updated_at",
 		(json_int_t)r->updated_ms, "expires_at", (json_int_t)r->expires_ms);
 	if (facts && r->has_owner)
-		json_object_set_new(facts, "owner", hex_of(r->owner, 32));
+		json_object_set_new(facts, "owner", hf_json_hex(r->owner, 32));
 	return facts;
 }
 

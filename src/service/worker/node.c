@@ -12,6 +12,7 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "service/worker/internal.h"
+#include "service/json_hex.h"
 
 #define SEQUENCES_FILE "worker-sequences.json"
 #define SEQUENCES_BYTES_MAX (1u << 20)
@@ -492,23 +493,17 @@ void hf_worker_node_free(struct hf_worker_node *node)
 
 /* ---- Asking ---- */
 
-static json_t *hex_text(const uint8_t key[static 32])
-{
-	char text[65] = {0};
-	hf_hex_encode(text, key, 32);
-	return json_string(text);
-}
-
 static json_t *describe_replica(const struct hf_worker_replica *r)
 {
-	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "key", hex_text(r->key), "length", (json_int_t)hf_core_length(r->core), "lag",
+	return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "key", hf_json_hex(r->key, 32),
+		"length", (json_int_t)hf_core_length(r->core), "lag",
 		(json_int_t)hf_worker_replica_lag(r), "served", (json_int_t)r->served, "events", (json_int_t)r->served_events, "errors",
 		(json_int_t)r->errors, "peers", (json_int_t)hf_replication_peer_count(r->replication));
 }
 
 static json_t *describe_gateway(const struct hf_worker_gateway *g)
 {
-	json_t *facts = json_pack("{s:o, s:s, s:b, s:b, s:b, s:b, s:I, s:s}", "key", hex_text(g->key), "url", g->url, "configured",
+	json_t *facts = json_pack("{s:o, s:s, s:b, s:b, s:b, s:b, s:I, s:s}", "key", hf_json_hex(g->key, 32), "url", g->url, "configured",
 		g->is_configured, "connected", g->link != NULL, "hypertuna", g->is_hypertuna, "registered", g->is_registered, "registered_at",
 		(json_int_t)g->registered_ms, "refusal", g->refusal);
 	if (facts && g->replica)
@@ -518,10 +513,10 @@ static json_t *describe_gateway(const struct hf_worker_gateway *g)
 
 static json_t *describe_relay(const struct hf_worker_relay *relay)
 {
-	json_t *facts = json_pack("{s:s, s:o, s:s, s:b}", "relay", relay->settings->instance, "key", hex_text(relay->key), "identifier",
+	json_t *facts = json_pack("{s:s, s:o, s:s, s:b}", "relay", relay->settings->instance, "key", hf_json_hex(relay->key, 32), "identifier",
 		relay->identifier, "token", relay->settings->token);
 	if (facts && relay->drive)
-		json_object_set_new(facts, "drive", hex_text(hf_core_key(hf_drive_core(relay->drive))));
+		json_object_set_new(facts, "drive", hf_json_hex(hf_core_key(hf_drive_core(relay->drive)), 32));
 	return facts;
 }
 
@@ -532,10 +527,10 @@ int hf_worker_node_describe(struct hf_worker_node *node, struct hf_buffer *out)
 		json_array_append_new(gateways, describe_gateway(&node->gateways[i]));
 	for (size_t i = 0; i < node->relay_count; i++)
 		json_array_append_new(relays, describe_relay(&node->relays[i]));
-	json_t *facts = json_pack("{s:o, s:o, s:o, s:I, s:I}", "key", hex_text(node->public_key), "gateways", gateways, "relays", relays,
+	json_t *facts = json_pack("{s:o, s:o, s:o, s:I, s:I}", "key", hf_json_hex(node->public_key, 32), "gateways", gateways, "relays", relays,
 		"sessions", (json_int_t)node->session_count, "queued_bytes", (json_int_t)node->queued_bytes);
 	if (facts && node->avatars)
-		json_object_set_new(facts, "avatars", hex_text(hf_core_key(hf_drive_core(node->avatars))));
+		json_object_set_new(facts, "avatars", hf_json_hex(hf_core_key(hf_drive_core(node->avatars)), 32));
 	char *text = facts ? json_dumps(facts, JSON_COMPACT) : NULL;
 	json_decref(facts);
 	int r = text ? hf_buffer_append_text(out, text) : HF_ENOMEM;

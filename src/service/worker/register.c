@@ -9,15 +9,9 @@
 #include "service/gateway/registration.h"
 #include "service/gateway/tokens.h"
 #include "service/worker/internal.h"
+#include "service/json_hex.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("worker");
-
-static json_t *hex_of(const uint8_t *bytes, size_t length)
-{
-	char text[2 * 64 + 1] = {0};
-	hf_hex_encode(text, bytes, length);
-	return json_string(text);
-}
 
 static int append_json(struct hf_buffer *out, json_t *value)
 {
@@ -33,8 +27,9 @@ static int append_json(struct hf_buffer *out, json_t *value)
 int hf_worker_handshake_members(struct hf_worker_node *node, struct hf_buffer *out)
 {
 	struct hf_buffer object = {0};
-	json_t *members = json_pack("{s:b, s:o, s:o, s:I, s:b}", "gatewayReplica", true, "relayPublicKey", hex_of(node->public_key, 32), "peerId",
-		hex_of(node->public_key, 32), "relayCount", (json_int_t)node->relay_count, "delegateReqToPeers", true);
+	json_t *members = json_pack("{s:b, s:o, s:o, s:I, s:b}", "gatewayReplica", true,
+		"relayPublicKey", hf_json_hex(node->public_key, 32), "peerId",
+		hf_json_hex(node->public_key, 32), "relayCount", (json_int_t)node->relay_count, "delegateReqToPeers", true);
 	int r = append_json(&object, members);
 	if (r == HF_OK)
 		r = hf_buffer_append(out, object.data + 1, object.length - 2);
@@ -59,8 +54,8 @@ void hf_worker_bee_info(const struct hf_worker_gateway *gateway, struct hf_relay
 
 static json_t *describe_bee(const struct hf_relay_bee_info *info)
 {
-	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b}", "hyperbeeKey", hex_of(info->key, 32), "discoveryKey",
-		hex_of(info->discovery_key, 32), "length", (json_int_t)info->length, "contiguousLength", (json_int_t)info->contiguous_length,
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b}", "hyperbeeKey", hf_json_hex(info->key, 32), "discoveryKey",
+		hf_json_hex(info->discovery_key, 32), "length", (json_int_t)info->length, "contiguousLength", (json_int_t)info->contiguous_length,
 		"lag", (json_int_t)info->lag, "version", (json_int_t)info->version, "updatedAt", (json_int_t)info->updated_at_ms,
 		"delegateReqToPeers", true);
 }
@@ -83,7 +78,7 @@ static json_t *prove(struct hf_worker_node *node, const struct hf_worker_relay *
 static json_t *describe_relay(struct hf_worker_node *node, const struct hf_worker_relay *relay, bool is_hypertuna)
 {
 	const struct hf_config_relay *s = relay->settings;
-	json_t *entry = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I}", "relayKey", hex_of(relay->key, 32), "identifier", relay->identifier,
+	json_t *entry = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I}", "relayKey", hf_json_hex(relay->key, 32), "identifier", relay->identifier,
 		"name", s->name, "description", s->description, "isPublic", !s->token, "requiresAuth", s->token, "metadataUpdatedAt",
 		(json_int_t)(hf_env_wall_ms(node->env) - (hf_env_monotonic_us(node->env) - node->started_us) / 1000));
 	if (!entry)
@@ -114,7 +109,7 @@ static json_t *describe_rest(struct hf_worker_link *link)
 	struct hf_relay_bee_info bee;
 	json_t *more = json_pack("{s:s}", "mode", "hyperswarm");
 	if (more && node->avatars)
-		json_object_set_new(more, "pfpDriveKey", hex_of(hf_core_key(hf_drive_core(node->avatars)), 32));
+		json_object_set_new(more, "pfpDriveKey", hf_json_hex(hf_core_key(hf_drive_core(node->avatars)), 32));
 	hf_worker_bee_info(link->gateway, &bee);
 	if (more && bee.has_key)
 		json_object_set_new(more, "gatewayReplica", describe_bee(&bee));
@@ -128,11 +123,11 @@ static int make_unsigned(struct hf_worker_link *link, struct hf_buffer *out)
 	json_t *body = describe_rest(link);
 	if (!body)
 		return HF_ENOMEM;
-	json_object_set_new(body, "publicKey", hex_of(node->public_key, 32));
+	json_object_set_new(body, "publicKey", hf_json_hex(node->public_key, 32));
 	json_object_set_new(body, "relays", describe_relays(node, true));
 	json_object_set_new(body, "timestamp", json_integer((json_int_t)hf_env_wall_ms(node->env)));
 	if (node->relay_count > 0)
-		json_object_set_new(body, "nostrPubkeyHex", hex_of(hf_relay_identity(node->relays[0].relay), 32));
+		json_object_set_new(body, "nostrPubkeyHex", hf_json_hex(hf_relay_identity(node->relays[0].relay), 32));
 	return append_json(out, body);
 }
 

@@ -10,6 +10,7 @@
 #include "codec/hex.h"
 #include "service/gateway/signature.h"
 #include "service/worker/internal.h"
+#include "service/json_hex.h"
 
 #define TOKENS_FILE "worker-tokens.json"
 #define NONCE_BYTES 12
@@ -95,13 +96,6 @@ void hf_worker_grants_free(struct hf_worker_gateway *gateway)
 
 /* ---- The file ---- */
 
-static json_t *hex_text(const uint8_t key[static 32])
-{
-	char text[65] = {0};
-	hf_hex_encode(text, key, 32);
-	return json_string(text);
-}
-
 static void save(struct hf_worker_node *node)
 {
 	char path[HF_PATH_BYTES_MAX];
@@ -109,8 +103,8 @@ static void save(struct hf_worker_node *node)
 	for (size_t i = 0; all && i < node->gateway_count; i++)
 		for (const struct hf_worker_grant *g = node->gateways[i].grants; g; g = g->next)
 			if (g->token[0])
-				json_array_append_new(all, json_pack("{s:o, s:o, s:s, s:o, s:s, s:I, s:I}", "gateway", hex_text(node->gateways[i].key), "relay",
-					hex_text(g->relay->key), "identifier", g->relay->identifier, "pubkey", hex_text(g->user), "token", g->token, "expiresAt",
+				json_array_append_new(all, json_pack("{s:o, s:o, s:s, s:o, s:s, s:I, s:I}", "gateway", hf_json_hex(node->gateways[i].key, 32), "relay",
+					hf_json_hex(g->relay->key, 32), "identifier", g->relay->identifier, "pubkey", hf_json_hex(g->user, 32), "token", g->token, "expiresAt",
 					(json_int_t)g->expires_ms, "sequence", (json_int_t)g->sequence));
 	char *text = all ? json_dumps(all, JSON_INDENT(1)) : NULL;
 	json_decref(all);
@@ -132,13 +126,14 @@ static json_t *make_payload(struct hf_worker_grant *g, bool is_refresh)
 	node->env->random(node->env, nonce, sizeof nonce);
 	hf_hex_encode(nonce_text, nonce, sizeof nonce);
 	hf_worker_relay_token(node, g->relay, relay_token);
-	json_t *payload = json_pack("{s:s, s:o, s:s, s:I, s:o}", "action", is_refresh ? "refresh" : "issue", "relayKey", hex_text(g->relay->key),
-		"nonce", nonce_text, "issuedAt", (json_int_t)hf_env_wall_ms(node->env), "peerKey", hex_text(node->public_key));
+	json_t *payload = json_pack("{s:s, s:o, s:s, s:I, s:o}", "action", is_refresh ? "refresh" : "issue",
+		"relayKey", hf_json_hex(g->relay->key, 32),
+		"nonce", nonce_text, "issuedAt", (json_int_t)hf_env_wall_ms(node->env), "peerKey", hf_json_hex(node->public_key, 32));
 	if (payload && is_refresh)
 		json_object_set_new(payload, "token", json_string(g->token));
 	if (payload && !is_refresh) {
 		json_object_set_new(payload, "relayAuthToken", json_string(relay_token));
-		json_object_set_new(payload, "pubkey", hex_text(g->user));
+		json_object_set_new(payload, "pubkey", hf_json_hex(g->user, 32));
 	}
 	return payload;
 }
