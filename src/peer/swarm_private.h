@@ -73,6 +73,7 @@ struct hf_swarm_topic {
 	uint32_t limit, left; /* of peers to take up: at each look, at this one */
 	uint8_t id[32];
 	unsigned roles;         /* as of the look under way or the last */
+	uint8_t second_looks;   /* made so far: see swarm_topic.c */
 	bool is_joined;
 	bool is_looking;        /* lookup is under way: a look, or it is_taken_back */
 	bool is_taken_back;

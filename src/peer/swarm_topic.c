@@ -5,6 +5,10 @@
 #include "base/list.h"
 #include "peer/swarm_private.h"
 
+/* After the first announce at a topic the nodes nearest to it are asked again: who announced at the same time as we was not there to be
+ * found, nor we for them, and it would be ten minutes until either looks again. */
+static const uint32_t second_looks_ms[] = {1000, 10000};
+
 #define OVERDUE_MS 30000 /* a timer that is so late means that the machine slept: all wake at once then, and are spread anew */
 
 /* ---- What is under way: counted, so that nobody has to look for it ---- */
@@ -67,19 +71,32 @@ static void tell_waits(struct hf_swarm_topic *topic, int code)
 
 /* ---- Looking ---- */
 
+static void set_timer(struct hf_swarm_topic *topic, uint64_t delay_ms)
+{
+	struct hf_udp_host *host = topic->swarm->host;
+	topic->timer_due_ms = hf_udp_now_ms(host) + delay_ms;
+	hf_udp_timer_set(host, &topic->timer, delay_ms);
+}
+
 static void look_later(struct hf_swarm_topic *topic, bool spread)
 {
-	struct hf_swarm *swarm = topic->swarm;
-	uint64_t delay_ms = hf_swarm_random(swarm) % HF_SWARM_REFRESH_JITTER_MS + (spread ? 0 : HF_SWARM_REFRESH_MS);
-	topic->timer_due_ms = hf_udp_now_ms(swarm->host) + delay_ms;
-	hf_udp_timer_set(swarm->host, &topic->timer, delay_ms);
+	set_timer(topic, hf_swarm_random(topic->swarm) % HF_SWARM_REFRESH_JITTER_MS + (spread ? 0 : HF_SWARM_REFRESH_MS));
 }
+
+static bool second_look_is_due(const struct hf_swarm_topic *topic)
+{
+	return topic->roles == (HF_SWARM_CLIENT | HF_SWARM_SERVER) && topic->second_looks < sizeof second_looks_ms / sizeof *second_looks_ms;
+}
+
+static void look_at_closest(struct hf_swarm_topic *topic);
 
 static void on_timer(struct hf_timer *timer)
 {
 	struct hf_swarm_topic *topic = HF_CONTAINER_OF(timer, struct hf_swarm_topic, timer);
 	if (hf_udp_now_ms(topic->swarm->host) > topic->timer_due_ms + OVERDUE_MS)
 		look_later(topic, true);
+	else if (second_look_is_due(topic))
+		look_at_closest(topic);
 	else
 		hf_swarm_topic_refresh(topic);
 }
@@ -125,7 +142,7 @@ static void on_done(struct hf_dht_lookup *lookup, int code)
 	struct hf_swarm *swarm = topic->swarm;
 	set_looking(topic, false);
 	keep_closest(topic);
-	if (lookup->kind != HF_DHT_ADD)
+	if (lookup->kind == HF_DHT_REMOVE)
 		topic->needs_unannounce = false;
 	if (topic->is_joined && topic->is_taken_back && !swarm->is_suspended) {
 		/* Joined again while it was being taken back. */
@@ -133,8 +150,12 @@ static void on_done(struct hf_dht_lookup *lookup, int code)
 		hf_swarm_topic_refresh(topic);
 		return;
 	}
-	if (topic->is_joined && !swarm->is_suspended)
-		look_later(topic, false);
+	if (topic->is_joined && !swarm->is_suspended) {
+		if (second_look_is_due(topic))
+			set_timer(topic, second_looks_ms[topic->second_looks]);
+		else
+			look_later(topic, false);
+	}
 	tell_waits(topic, code < 0 ? HF_EIO : HF_OK);
 	free_if_unheld(topic);
 	hf_swarm_settle(swarm);
@@ -149,38 +170,57 @@ static uint32_t connected_count(const struct hf_swarm_topic *topic)
 	return count;
 }
 
-static void start(struct hf_swarm_topic *topic)
+/* A lookup that begins at the nodes that were nearest the last time. */
+static void prepare(struct hf_swarm_topic *topic, enum hf_dht_lookup_kind kind)
 {
-	struct hf_swarm *swarm = topic->swarm;
 	struct hf_dht_lookup *lookup = &topic->lookup;
-	bool is_server = topic->roles & HF_SWARM_SERVER;
-	set_waiting(topic, is_server && !hf_swarm_listen(swarm));
-	if (topic->waits_for_server)
-		return;
 	memset(lookup, 0, sizeof *lookup);
 	memcpy(lookup->target, topic->id, sizeof lookup->target);
-	lookup->kind = is_server ? HF_DHT_ADD : topic->needs_unannounce ? HF_DHT_REMOVE : HF_DHT_LOOK_UP;
-	lookup->secret_key = swarm->secret;
+	lookup->kind = kind;
+	lookup->secret_key = topic->swarm->secret;
 	lookup->start = topic->closest;
 	lookup->start_count = topic->closest_count;
-	lookup->peers = on_peers;
 	lookup->done = on_done;
-	if (is_server) {
-		lookup->relay_count = hf_dht_server_relays(swarm->server, lookup->relays);
-		lookup->clear = !topic->is_announced_once;
-		topic->is_announced_once = topic->needs_unannounce = true;
-	}
+}
+
+static void look(struct hf_swarm_topic *topic)
+{
 	if (topic->limit > 0) {
 		uint32_t connected = connected_count(topic);
 		topic->left = topic->limit > connected ? topic->limit - connected : 0;
 	}
+	topic->lookup.peers = on_peers;
 	set_looking(topic, true);
-	int r = hf_dht_lookup_start(swarm->node, lookup);
+	int r = hf_dht_lookup_start(topic->swarm->node, &topic->lookup);
 	if (r < 0) {
 		set_looking(topic, false);
 		look_later(topic, false);
 		tell_waits(topic, r);
 	}
+}
+
+static void start(struct hf_swarm_topic *topic)
+{
+	struct hf_swarm *swarm = topic->swarm;
+	bool is_server = topic->roles & HF_SWARM_SERVER;
+	set_waiting(topic, is_server && !hf_swarm_listen(swarm));
+	if (topic->waits_for_server)
+		return;
+	prepare(topic, is_server ? HF_DHT_ADD : topic->needs_unannounce ? HF_DHT_REMOVE : HF_DHT_LOOK_UP);
+	if (is_server) {
+		topic->lookup.relay_count = hf_dht_server_relays(swarm->server, topic->lookup.relays);
+		topic->lookup.clear = !topic->is_announced_once;
+		topic->is_announced_once = topic->needs_unannounce = true;
+	}
+	look(topic);
+}
+
+static void look_at_closest(struct hf_swarm_topic *topic)
+{
+	topic->second_looks++;
+	prepare(topic, HF_DHT_LOOK_UP);
+	topic->lookup.only_closest = true;
+	look(topic);
 }
 
 void hf_swarm_topic_refresh(struct hf_swarm_topic *topic)
@@ -215,22 +255,15 @@ void hf_swarm_topics_server_ready(struct hf_swarm *swarm)
 
 void hf_swarm_topic_take_back(struct hf_swarm_topic *topic)
 {
-	struct hf_dht_lookup *lookup = &topic->lookup;
 	if (topic->is_taken_back)
 		return;
 	stop_looking(topic);
 	topic->roles = 0;
 	if (!topic->needs_unannounce || topic->closest_count == 0)
 		return;
-	memset(lookup, 0, sizeof *lookup);
-	memcpy(lookup->target, topic->id, sizeof lookup->target);
-	lookup->kind = HF_DHT_REMOVE;
-	lookup->secret_key = topic->swarm->secret;
-	lookup->start = topic->closest;
-	lookup->start_count = topic->closest_count;
-	lookup->only_closest = lookup->force = true;
-	lookup->done = on_done;
-	topic->is_taken_back = hf_dht_lookup_start(topic->swarm->node, lookup) == HF_OK;
+	prepare(topic, HF_DHT_REMOVE);
+	topic->lookup.only_closest = topic->lookup.force = true;
+	topic->is_taken_back = hf_dht_lookup_start(topic->swarm->node, &topic->lookup) == HF_OK;
 	set_looking(topic, topic->is_taken_back);
 }
 

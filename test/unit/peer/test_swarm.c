@@ -165,6 +165,19 @@ static void test_a_client_finds_a_server_by_their_topic(void **state)
 	end(&w);
 }
 
+static void test_two_that_join_at_the_same_moment_find_each_other(void **state)
+{
+	struct world w;
+
+	begin(&w);
+	struct peer *a = add_peer(&w), *b = add_peer(&w);
+	join(a, HF_SWARM_CLIENT | HF_SWARM_SERVER);
+	join(b, HF_SWARM_CLIENT | HF_SWARM_SERVER);
+	run_for(&w.f, 15 * SECOND);
+	expect_connected(a, b);
+	end(&w);
+}
+
 static void test_clients_alone_and_servers_alone_do_not_meet(void **state)
 {
 	for (unsigned role = HF_SWARM_SERVER; role <= HF_SWARM_CLIENT; role++) {
@@ -524,6 +537,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_client_finds_a_server_by_their_topic),
+		cmocka_unit_test(test_two_that_join_at_the_same_moment_find_each_other),
 		cmocka_unit_test(test_clients_alone_and_servers_alone_do_not_meet),
 		cmocka_unit_test(test_of_two_connections_the_one_that_the_greater_key_began_stays),
 		cmocka_unit_test(test_a_connection_in_use_gives_way_to_a_newer_one),
