@@ -18,6 +18,7 @@ export async function load (file, count) {
   for await (const line of createInterface({ input: createReadStream(file) })) {
     if (frames.push(`["EVENT",${line}]`) === count) break
   }
+  if (frames.length < count) throw new Error(`${file} has ${frames.length} events, ${count} are needed`)
   return frames
 }
 

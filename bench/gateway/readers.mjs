@@ -4,13 +4,14 @@
 // event in hand, the reader's round trips included. follower: 500 events a second while a reader fetches every block: how far it is behind
 // when the last OK comes. The client publishes from a process of its own.
 import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Relay, load, publish, sleep } from './lib.mjs'
 
-const SPARSE = { rate: 2000, lookups: 20, targetMs: 150 }
+const SPARSE = { rate: 2000, lookups: 20, targetMs: 150, warmUpMs: 3000 } // the reader's code is compiled as it goes
 const FOLLOWER = { rate: 500 }
 const MISSED_MS = 30000
 
@@ -40,6 +41,7 @@ async function open (relay) {
   const store = new Corestore(directory)
   const core = store.get((await relay.bee()).key)
   await core.ready()
+  core.setMaxListeners(0) // a look-up each
   const socket = connect(Number(relay.out.match(/cores at 127\.0\.0\.1:(\d+)/)[1]), '127.0.0.1')
   const stream = store.replicate(true)
   stream.on('error', () => {})
@@ -59,11 +61,12 @@ async function open (relay) {
 async function see ({ core, bee }, { id, atMs }) {
   const key = Buffer.from(id, 'hex')
   const passedMs = () => performance.timeOrigin + performance.now() - atMs
-  for (;;) {
-    const { length } = core
+  const ends = AbortSignal.timeout(MISSED_MS)
+  for (let seen = core.length; ;) { // what is accepted now is not in a version that the reader has already
+    if (core.length === seen) await once(core, 'append', { signal: ends })
+    seen = core.length
     if (await bee.get(key)) return passedMs()
-    if (passedMs() > MISSED_MS) throw new Error(`${id} was not seen within ${MISSED_MS} ms`)
-    while (core.length === length && passedMs() <= MISSED_MS) await sleep(1)
+    if (ends.aborted) throw new Error(`${id} was not seen within ${MISSED_MS} ms`)
   }
 }
 
@@ -81,14 +84,21 @@ async function sparse (binary, file, seconds) {
   const relay = await Relay.start(binary, ['--relay-bee', '--gateway-cores-listen', '127.0.0.1:0'])
   const reader = await open(relay)
   const lookups = []
-  const { ms, count, refused } = await publishing(relay, file, SPARSE.rate, seconds, SPARSE.lookups, message => lookups.push(see(reader, message)))
-  const latencies = (await Promise.all(lookups)).sort((a, b) => a - b)
+  let beganMs
+  const { ms, count, refused } = await publishing(relay, file, SPARSE.rate, seconds, SPARSE.lookups, message => {
+    beganMs ??= message.atMs
+    lookups.push(see(reader, message).then(tookMs => ({ tookMs, isWarm: message.atMs >= beganMs + SPARSE.warmUpMs })))
+  })
+  const seen = await Promise.all(lookups)
+  const sorted = isWarm => seen.filter(look => look.isWarm === isWarm).map(look => look.tookMs).sort((a, b) => a - b)
+  const [first, latencies] = [sorted(false), sorted(true)]
   const { version } = await relay.bee()
   await reader.close()
   await relay.stop()
-  const [p50, p99] = [at(latencies, 0.5), at(latencies, 0.99)]
-  console.log(`sparse    ${(count / ms * 1000).toFixed(0)} /s published (${refused} refused), ${latencies.length} looked up: p50 ${p50.toFixed(0)} ms, p99 ${p99.toFixed(0)} ms ` +
-    `(target ${SPARSE.targetMs}), most ${latencies.at(-1).toFixed(0)} ms; ${reader.fetched} of ${version} blocks fetched`)
+  const p99 = at(latencies, 0.99)
+  const say = sorted => `p50 ${at(sorted, 0.5).toFixed(0)} ms, p99 ${at(sorted, 0.99).toFixed(0)} ms, most ${sorted.at(-1).toFixed(0)} ms`
+  console.log(`sparse    ${(count / ms * 1000).toFixed(0)} /s published (${refused} refused), ${latencies.length} looked up: ${say(latencies)} (target p99 ${SPARSE.targetMs}); ` +
+    `the first ${first.length}: ${say(first)}; ${reader.fetched} of ${version} blocks fetched`)
   return p99 <= SPARSE.targetMs
 }
 

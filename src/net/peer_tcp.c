@@ -8,6 +8,8 @@
 #include "net/peer_socket_private.h"
 #include "net/peer_transport.h"
 
+#define SMALL_READ_BYTES 16384 /* past it there is a crowd of packets, which the kernel acknowledges by itself */
+
 /* ---- The transport ---- */
 
 static int tcp_send(void *wire, const struct hf_secret_stream_slice *slices, size_t count, size_t *taken)
@@ -79,8 +81,17 @@ static void cancel_connect(void *wire)
 
 static const struct hf_peer_transport connecting = {.close = cancel_connect};
 
+static void on_read(void *owner, uint8_t *data, size_t length)
+{
+	struct hf_peer_socket *socket = owner;
+	struct hf_stream *stream = socket->wire;
+	if (length < SMALL_READ_BYTES)
+		hf_stream_acknowledge(stream);
+	hf_peer_socket_on_read(socket, data, length);
+}
+
 static const struct hf_stream_events stream_events = {
-	.read = hf_peer_socket_on_read,
+	.read = on_read,
 	.end = hf_peer_socket_on_end,
 	.timeout = hf_peer_socket_on_timeout,
 	.progress = hf_peer_socket_on_progress,

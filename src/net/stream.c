@@ -253,6 +253,13 @@ void hf_stream_stop_reading(struct hf_stream *s)
 	s->is_reading = false;
 }
 
+void hf_stream_acknowledge(struct hf_stream *s)
+{
+	uv_os_fd_t fd;
+	if (!s->is_unix && uv_fileno(&s->uv.handle, &fd) == 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int)); /* holds for a while only: the kernel turns it off again */
+}
+
 /* ---- Sending ---- */
 
 static int open_queue(struct hf_stream *s)

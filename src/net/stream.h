@@ -76,6 +76,9 @@ const char *hf_stream_tls_error(const struct hf_stream *stream); /* why it faile
 void hf_stream_own(struct hf_stream *stream, const struct hf_stream_events *events, void *owner);
 void hf_stream_start_reading(struct hf_stream *stream);
 void hf_stream_stop_reading(struct hf_stream *stream);
+/* Tells the peer now that what was read has come, rather than with our next bytes or in 40 ms: for protocols of small messages, whose
+ * senders may hold back the next one until then (Nagle's algorithm, which Node leaves on). */
+void hf_stream_acknowledge(struct hf_stream *stream);
 
 /* Queue for the next flush. HF_ENOMEM queues nothing. */
 int hf_stream_send_copy(struct hf_stream *stream, struct hf_slice bytes);
