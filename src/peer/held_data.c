@@ -5,7 +5,7 @@
 
 #define BODY_BYTES_MIN 1024u         /* hashing shorter ones together gains nothing */
 #define BODY_BYTES_MAX (128u << 10)  /* what all of them may take is bounded so */
-#define MORE_BYTES 64u               /* that the next one's proof may take on top */
+#define MORE_BYTES 1024u             /* that the next one's proof may take on top: growing would copy all */
 
 /* Those that can be read. */
 static void prepare_blocks(struct hf_replication_data *messages, const int *statuses, size_t count, struct hf_core_chunk *chunk,
