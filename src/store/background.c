@@ -1,5 +1,5 @@
-/* Two threads: one seals memtables, so that a full one never waits for a merge; the other merges, collects log
- * garbage and checkpoints. Whoever changed a set of segments writes the manifest. */
+/* Two threads: one seals memtables, so that a full one never waits for a merge, and syncs ahead; the other merges, collects
+ * log garbage and checkpoints. Whoever changed a set of segments writes the manifest. */
 #include "store/collect.h"
 #include "store/writer.h"
 
@@ -78,10 +78,19 @@ static bool checkpoint_if_wanted(struct hf_store *store)
 	return hf_store_checkpoint(store, false) == HF_OK;
 }
 
+static void sync_if_wanted(struct hf_store *store)
+{
+	if (!atomic_exchange(&store->sync_wanted, false))
+		return;
+	hf_log_sync(store->log); /* when it fails, the next group does, too */
+	atomic_fetch_add_explicit(&store->sync_count, 1, memory_order_relaxed);
+}
+
 static bool seal_round(struct hf_store *store)
 {
 	bool more = work_all(store, HF_INDEX_SEAL);
 
+	sync_if_wanted(store);
 	checkpoint_if_wanted(store);
 	if (store->background != NULL) {
 		pthread_mutex_lock(&store->background->lock);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #define FROZEN_WAITS_MAX 100
+/* As much unsynced is synced beside the writer, which else would wait long for it where a segment ends. */
+#define SYNC_AHEAD_BYTES (32u << 20)
 #define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
 
 /* ---- Staging ---- */
@@ -315,6 +317,9 @@ void hf_writer_run_group(struct hf_writer *writer)
 	hf_snapshot_clear(&tx->snapshot);
 	tx->commit_kill = tx->kill_count;
 	write_group(writer, tx->buffer.length);
+	if (hf_log_end(writer->store->log) - hf_log_synced(writer->store->log) >= SYNC_AHEAD_BYTES &&
+	    !atomic_exchange(&writer->store->sync_wanted, true))
+		hf_background_wake(writer->store);
 	if (hf_blocks_memory_bytes(writer->store->blocks) >= HF_BLOCKS_MEMORY_BYTES &&
 	    !atomic_exchange(&writer->store->manifest_wanted, true))
 		hf_background_wake(writer->store);

@@ -99,6 +99,7 @@ struct hf_store {
 	_Atomic uint64_t index_bytes, index_segment_count;
 	_Atomic int write_status;      /* of the last group that was written, or commit that the quota refused */
 	_Atomic bool manifest_wanted;  /* a set of index segments changed */
+	_Atomic bool sync_wanted;      /* much was written that nobody has synced */
 	_Atomic bool incomplete;       /* memory lacks a committed change: only a replay mends it, so no manifest may pass it */
 	bool rebuild_wanted[HF_STORE_COLLECTION_COUNT_MAX]; /* at open: the index was damaged */
 	uint64_t replayed_records, replay_us;
