@@ -47,6 +47,7 @@ struct hf_gateway {
 	struct hf_tokens *tokens;
 	struct hf_registrar *registrar;
 	struct hf_workers *workers;
+	struct hf_dials *dials;
 	struct hf_front *front;
 	struct hf_audit *audit;
 	struct hf_tally tally;

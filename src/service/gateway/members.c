@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec/hex.h"
+#include "service/gateway/dials.h"
 #include "service/gateway/internal.h"
 #include "service/gateway/front.h"
 #include "service/gateway/registrar.h"
@@ -137,13 +138,34 @@ static const struct hf_workers_events worker_events = {
 
 /* ---- Records, tokens ---- */
 
-/* Who is named in a record is dialled: it may have registered over HTTP. */
-static void on_record(void *context, const struct hf_registration *record)
+static bool knows(void *context, const struct hf_registration *record)
 {
-	struct hf_gateway *g = context;
-	for (size_t i = 0; i < record->peer_count; i++)
-		if (!hf_workers_find(g->workers, record->peers[i].key))
-			hf_workers_want(g->workers, record->peers[i].key);
+	return hf_registrar_knows(((struct hf_gateway *)context)->registrar, record);
+}
+
+static bool is_here(void *context, const uint8_t peer[static 32])
+{
+	return hf_workers_find(((struct hf_gateway *)context)->workers, peer) != NULL;
+}
+
+static int want(void *context, const uint8_t peer[static 32])
+{
+	return hf_workers_want(((struct hf_gateway *)context)->workers, peer);
+}
+
+static void unwant(void *context, const uint8_t peer[static 32])
+{
+	hf_workers_unwant(((struct hf_gateway *)context)->workers, peer);
+}
+
+/* Who is named in a record is called: it may have registered over HTTP. */
+static int open_dials(struct hf_gateway *g)
+{
+	struct hf_dials_options options = {.size = sizeof options, .metrics = g->metrics, .knows = knows, .is_here = is_here, .want = want,
+		.unwant = unwant, .context = g};
+	g->env.random(&g->env, &options.seed, sizeof options.seed);
+	int r = hf_dials_new(&g->dials, &options);
+	return r == HF_OK ? hf_dials_follow(g->dials, g->registry) : r;
 }
 
 static void tell_workers(struct hf_gateway *g, const char *relay_key, struct hf_slice frame)
@@ -297,21 +319,6 @@ static int open_workers(struct hf_gateway *g, struct hf_failure *failure)
 	return hf_workers_new(&g->workers, &workers, failure);
 }
 
-/* Those that were known before are dialled. */
-static int listen_all(struct hf_gateway *g)
-{
-	const struct hf_registry_events records = {.changed = on_record, .context = g};
-	const struct hf_token_events tokens = {.revoked = on_revoked, .context = g};
-	const struct hf_registration *record;
-	size_t cursor = 0;
-	int r = hf_registry_listen(g->registry, &records);
-	if (r == HF_OK && g->tokens)
-		r = hf_tokens_listen(g->tokens, &tokens);
-	while (r == HF_OK && (record = hf_registry_next(g->registry, &cursor)))
-		on_record(g, record);
-	return r;
-}
-
 int hf_gateway_open_members(struct hf_gateway *g, struct hf_failure *failure)
 {
 	if (!g->config->workers)
@@ -326,7 +333,9 @@ int hf_gateway_open_members(struct hf_gateway *g, struct hf_failure *failure)
 	struct hf_front_options front = front_options(g, g->config);
 	r = hf_front_new(&g->front, &front);
 	if (r == HF_OK)
-		r = listen_all(g);
+		r = open_dials(g);
+	if (r == HF_OK && g->tokens)
+		r = hf_tokens_listen(g->tokens, &(struct hf_token_events){.revoked = on_revoked, .context = g});
 	return r < 0 ? hf_fail(failure, r, "The front door cannot be opened: %s.", hf_error_text(r)) : r;
 }
 
@@ -360,7 +369,9 @@ void hf_gateway_close_members(struct hf_gateway *g)
 	hf_registrar_free(g->registrar);
 	hf_tokens_free(g->tokens);
 	hf_registry_free(g->registry);
+	hf_dials_free(g->dials);
 	g->workers = NULL;
+	g->dials = NULL;
 	g->registrar = NULL;
 	g->tokens = NULL;
 	g->registry = NULL;

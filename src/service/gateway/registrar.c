@@ -112,6 +112,15 @@ static bool is_admitted(const struct hf_registrar *g, const struct hf_registrati
 	return g->is_open || b->knows_secret || (b->has_peer && is_listed(g, b->peer)) || (b->has_owner && is_listed(g, b->owner));
 }
 
+bool hf_registrar_knows(const struct hf_registrar *g, const struct hf_registration *record)
+{
+	if (strcmp(record->principal, "channel") == 0)
+		return false;
+	if (!g->is_open || strcmp(record->principal, "secret") == 0)
+		return true;
+	return (record->has_owner_peer && is_listed(g, record->owner_peer)) || (record->has_owner && is_listed(g, record->owner));
+}
+
 static void audit_merge(const struct registering *q, const struct hf_registration_relay *relay, const char *refusal)
 {
 	struct hf_buffer fields = {0};

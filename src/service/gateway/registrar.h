@@ -37,6 +37,9 @@ void hf_registrar_free(struct hf_registrar *registrar); /* NULL is fine; request
 /* The answer to one request, called once, at once or later. body is JSON. */
 typedef void hf_registrar_answer(void *context, int status, struct hf_slice body);
 
+/* Is somebody behind the record whom the operator lets in by name or by the secret? Where registration is open, others can have one. */
+bool hf_registrar_knows(const struct hf_registrar *registrar, const struct hf_registration *record);
+
 /* Appends who the gateway is and what it takes, as JSON. HF_ENOMEM. */
 int hf_registrar_describe(const struct hf_registrar *registrar, struct hf_buffer *out);
 
