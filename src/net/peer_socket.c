@@ -288,6 +288,14 @@ static int on_mux_send(void *owner, const struct iovec *parts, int count)
 	return HF_OK;
 }
 
+int hf_peer_socket_write(struct hf_peer_socket *socket, struct hf_slice message)
+{
+	struct iovec part = {(void *)(uintptr_t)message.data, message.length};
+	if (!socket->mux)
+		return HF_EWAIT;
+	return socket->is_ending ? HF_ECLOSED : on_mux_send(socket, &part, 1);
+}
+
 static bool on_mux_is_congested(void *owner)
 {
 	return ((struct hf_peer_socket *)owner)->is_congested;
@@ -341,7 +349,11 @@ static void on_header(void *context)
 static void on_message(void *context, uint8_t *data, size_t length)
 {
 	struct hf_peer_socket *socket = context;
-	if (!socket->is_ending)
+	if (socket->is_ending)
+		return;
+	if (socket->options.events->message)
+		socket->options.events->message(socket->options.context, socket, hf_slice(data, length));
+	else
 		hf_protomux_recv(socket->mux, hf_slice(data, length));
 }
 

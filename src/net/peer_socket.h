@@ -40,6 +40,8 @@ struct hf_peer_socket_events {
 	void (*closed)(void *context, struct hf_peer_socket *socket, int code, const char *why);
 	/* hf_peer_socket_send_datagram of the remote; borrowed. Nothing keeps one from coming twice. May be NULL. */
 	void (*datagram)(void *context, struct hf_peer_socket *socket, struct hf_slice datagram);
+	/* Not NULL: the connection is a bare secret stream. What the remote writes comes here, borrowed, and nothing is for a mux. */
+	void (*message)(void *context, struct hf_peer_socket *socket, struct hf_slice message);
 };
 
 /* Watches a socket that somebody else owns; embedded in what the watcher keeps. Told before the owner. It may free the socket. */
@@ -111,6 +113,9 @@ HF_API void hf_peer_socket_send_keep_alive(struct hf_peer_socket *socket);
  * HF_ETOOBIG: more than hf_peer_socket_datagram_bytes_max; HF_ECLOSED, HF_ENOMEM. */
 HF_API int hf_peer_socket_send_datagram(struct hf_peer_socket *socket, struct hf_slice datagram);
 HF_API size_t hf_peer_socket_datagram_bytes_max(const struct hf_peer_socket *socket); /* 0: none can be sent */
+
+/* A message of a bare secret stream. HF_EWAIT: not open; HF_ECLOSED; HF_EBUSY: HF_PEER_SOCKET_PENDING_BYTES_MAX; HF_ETOOBIG, HF_ENOMEM. */
+HF_API int hf_peer_socket_write(struct hf_peer_socket *socket, struct hf_slice message);
 
 /* From opened to the end of closed. The mux belongs to the socket. */
 HF_API struct hf_protomux *hf_peer_socket_mux(const struct hf_peer_socket *socket);

@@ -120,6 +120,70 @@ static void test_what_is_sent_when_settled_leaves_in_the_same_iteration(void **s
 	done(f, &client);
 }
 
+/* ---- Bare secret streams ---- */
+
+struct bare {
+	struct hf_buffer heard;
+	unsigned closed;
+	int code;
+};
+
+static void bare_on_opened_and_says(void *context, struct hf_peer_socket *socket)
+{
+	assert_int_equal(hf_peer_socket_write(socket, hf_slice_text("all there ")), HF_OK);
+	assert_int_equal(hf_peer_socket_write(socket, hf_slice_text("is to say")), HF_OK);
+	hf_peer_socket_close(socket);
+	assert_int_equal(hf_peer_socket_write(socket, hf_slice_text("and more")), HF_ECLOSED);
+}
+
+static void bare_on_opened(void *context, struct hf_peer_socket *socket)
+{
+}
+
+static void bare_on_message(void *context, struct hf_peer_socket *socket, struct hf_slice message)
+{
+	assert_int_equal(hf_buffer_append(&((struct bare *)context)->heard, message.data, message.length), HF_OK);
+}
+
+static void bare_on_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
+{
+	struct bare *bare = context;
+	bare->code = code;
+	bare->closed++;
+}
+
+static const struct hf_peer_socket_events bare_speaker = {.opened = bare_on_opened_and_says, .message = bare_on_message, .closed = bare_on_closed},
+	bare_hearer = {.opened = bare_on_opened, .message = bare_on_message, .closed = bare_on_closed};
+
+static void test_a_bare_stream_has_messages_and_no_mux(void **state)
+{
+	struct fixture *f = fixture();
+	struct bare here = {0}, there = {0};
+	struct hf_peer_listener *listener;
+	struct hf_peer_socket *socket;
+	struct hf_address bound;
+	char where[HF_ADDRESS_TEXT_BYTES];
+	fixture_open(f);
+	struct hf_peer_socket_options options = f->options;
+	options.events = &bare_speaker;
+	options.context = &here;
+	assert_int_equal(hf_peer_listener_new(&listener, &options, "127.0.0.1:0", &bound, NULL), HF_OK);
+	options = dial_options(f, NULL);
+	options.events = &bare_hearer;
+	options.context = &there;
+	assert_int_equal(hf_peer_socket_connect(&socket, &options, hf_address_text(&bound, true, where), NULL), HF_OK);
+	assert_int_equal(hf_peer_socket_write(socket, hf_slice_text("too early")), HF_EWAIT);
+	turn_until(f, &there.closed, 1);
+	assert_int_equal(there.code, HF_ECLOSED);
+	assert_int_equal(here.closed, 1);
+	assert_int_equal(here.code, HF_OK);
+	assert_true(hf_slice_equal(hf_buffer_slice(&there.heard), hf_slice_text("all there is to say")));
+	assert_int_equal(here.heard.length, 0);
+	hf_buffer_free(&there.heard);
+	hf_peer_listener_free(listener);
+	done(f, NULL);
+}
+
 static void test_keep_alive_holds_a_silent_connection(void **state)
 {
 	struct fixture *f = fixture();
@@ -641,6 +705,7 @@ int main(void)
 		cmocka_unit_test(test_the_dialler_initiates_and_messages_pass_both_ways),
 		cmocka_unit_test(test_the_listener_may_initiate),
 		cmocka_unit_test(test_what_is_sent_when_settled_leaves_in_the_same_iteration),
+		cmocka_unit_test(test_a_bare_stream_has_messages_and_no_mux),
 		cmocka_unit_test(test_keep_alive_holds_a_silent_connection),
 		cmocka_unit_test(test_a_bulk_of_64_mib_passes_with_little_pending),
 		cmocka_unit_test(test_who_sends_on_while_congested_is_cut_off),
