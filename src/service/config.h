@@ -73,6 +73,9 @@ struct hf_config {
 	uint64_t dispatcher_in_flight_max, dispatcher_waiting_max, dispatcher_wait_ms, dispatcher_failures_max, dispatcher_open_ms,
 		dispatcher_reassign_lag;
 	char *worker_gateways, *worker_secret, *worker_avatars;
+	char *discovery_public_url, *discovery_display_name, *discovery_region, *discovery_trusted;
+	bool discovery_announce, discovery_share_secret, worker_discover;
+	uint64_t discovery_ttl_ms, discovery_refresh_ms, worker_discover_interval_ms, worker_gateway_forget_ms;
 	bool hypertuna;
 	char *log_level;
 	bool log_json;

@@ -160,6 +160,12 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	if (r == HF_OK && config->workers && !config->swarm)
 		r = hf_fail(failure, HF_EINVAL, "%s: workers.enabled needs gateway.swarm, where workers are met.",
 			where(config, NULL, "workers", "enabled"));
+	if (r == HF_OK && config->discovery_announce && !config->swarm)
+		r = hf_fail(failure, HF_EINVAL, "%s: discovery.announce needs gateway.swarm, where it is heard.",
+			where(config, NULL, "discovery", "announce"));
+	if (r == HF_OK && config->discovery_share_secret && !config->hypertuna)
+		r = hf_fail(failure, HF_EINVAL, "%s: discovery.share_secret gives the secret to everybody, which only Hypertuna's peers need: it goes "
+			"with compatibility.hypertuna.", where(config, NULL, "discovery", "share_secret"));
 	if (r == HF_OK)
 		r = check_addresses(config, "trusted_proxies", config->trusted_proxies, failure);
 	if (r < 0)

@@ -179,3 +179,8 @@ struct hf_dht_node *hf_swarm_node_dht(struct hf_swarm_node *node)
 {
 	return node->dht;
 }
+
+struct hf_dht_connector *hf_swarm_node_connector(struct hf_swarm_node *node)
+{
+	return node->connector;
+}

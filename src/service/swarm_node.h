@@ -35,5 +35,6 @@ void hf_swarm_node_leave(struct hf_swarm_node *node);
 void hf_swarm_node_free(struct hf_swarm_node *node);
 struct hf_swarm *hf_swarm_node_swarm(struct hf_swarm_node *node);
 struct hf_dht_node *hf_swarm_node_dht(struct hf_swarm_node *node);
+struct hf_dht_connector *hf_swarm_node_connector(struct hf_swarm_node *node);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "service/core_metrics.h"
+#include "service/gateway/advertise.h"
 #include "service/gateway/workers.h"
 #include "service/swarm_node.h"
 #include "service/worker/worker.h"
@@ -132,7 +133,10 @@ int hf_gateway_join_swarm(struct hf_gateway *g, struct hf_failure *failure)
 void hf_gateway_close_peers(struct hf_gateway *g)
 {
 	hf_worker_node_end(g->worker);
+	hf_advertiser_close(g->advertiser);
 	hf_swarm_node_leave(g->swarm);
+	hf_advertiser_free(g->advertiser);
+	g->advertiser = NULL;
 	while (g->core_listener_count > 0)
 		hf_peer_listener_free(g->core_listeners[--g->core_listener_count]);
 	if (g->cores)

@@ -41,6 +41,7 @@ struct hf_gateway {
 	size_t core_listener_count;
 	struct hf_worker_node *worker; /* NULL: it is none */
 	struct hf_swarm_node *swarm;   /* where peers find them; NULL: nowhere */
+	struct hf_advertiser *advertiser; /* NULL: it is not announced */
 	/* Relays on members' machines; NULL when workers.enabled is not set, tokens also without tokens.enabled. */
 	struct hf_state *state;        /* shared with other gateways, where Redis is configured */
 	struct hf_registry *registry;
@@ -90,6 +91,13 @@ void hf_gateway_close_peers(struct hf_gateway *gateway);
 void hf_gateway_close_cores(struct hf_gateway *gateway);
 /* The cores that are to be found by others: of each relay its bee. *cursor starts at 0; NULL at the end. */
 const uint8_t *hf_gateway_next_public_core(const struct hf_gateway *gateway, size_t *cursor, uint8_t discovery_key[static 32]);
+
+/* ---- announce.c ---- */
+#define HF_GATEWAY_SECRET_PATH "/.well-known/hypertuna-gateway-secret"
+/* If it is configured; when all that is announced is there. */
+int hf_gateway_start_announcing(struct hf_gateway *gateway, struct hf_failure *failure);
+/* The route at which the secret of registrations is given to everybody; NULL: it is not. */
+const struct hf_http_route *hf_gateway_secret_route(const struct hf_gateway *gateway);
 
 /* ---- members.c ---- */
 /* After the swarm was joined. */

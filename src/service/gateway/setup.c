@@ -40,11 +40,14 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 static int make_routes(struct hf_gateway *g)
 {
 	size_t api_count = g->registrar ? hf_gateway_api_route_count : 0, member_count = g->front ? hf_gateway_member_route_count : 0;
-	g->routes = calloc(1 + g->config->relay_count + api_count + HF_GATEWAY_WORKER_ROUTE_COUNT + member_count,
+	const struct hf_http_route *secret = hf_gateway_secret_route(g);
+	g->routes = calloc(2 + g->config->relay_count + api_count + HF_GATEWAY_WORKER_ROUTE_COUNT + member_count,
 		sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
+	if (secret)
+		g->routes[g->route_count++] = *secret;
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	for (size_t i = 0; i < api_count; i++)
@@ -347,6 +350,8 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = open_servers(g, failure);
 	if (r == HF_OK)
 		r = hf_gateway_listen_cores(g, failure);
+	if (r == HF_OK)
+		r = hf_gateway_start_announcing(g, failure);
 	if (r == HF_OK && (r = hf_gateway_start_tally(g)) < 0)
 		hf_fail(failure, r, "The event loop cannot start.");
 	return r == HF_OK ? hf_gateway_open_worker(g, failure) : r;
