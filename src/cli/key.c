@@ -95,6 +95,81 @@ int hf_cli_key_new(struct hf_cli *cli)
 	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
 }
 
+/* Keys that can be changed without anything being lost that they made: others find the new one by the old one's word. */
+static const enum hf_key_purpose rotatable[] = {HF_KEY_SWARM, HF_KEY_GATEWAY_SIGNING};
+
+static int find_rotatable(const struct hf_cli *cli, enum hf_key_purpose *purpose, struct hf_failure *failure)
+{
+	const char *name = cli->argument_count > 0 ? cli->arguments[0] : hf_key_purpose_name(HF_KEY_SWARM);
+	for (size_t i = 0; i < sizeof rotatable / sizeof *rotatable; i++)
+		if (strcmp(name, hf_key_purpose_name(rotatable[i])) == 0) {
+			*purpose = rotatable[i];
+			return HF_OK;
+		}
+	return hf_fail(failure, HF_EINVAL, "\"%.40s\" is no key that can be rotated: swarm (the key by which peers know this process), or "
+		"gateway-signing.", name);
+}
+
+int hf_cli_key_rotate(struct hf_cli *cli)
+{
+	struct hf_datadir directory;
+	struct hf_keys *keys = NULL;
+	struct hf_failure failure = {0};
+	enum hf_key_purpose purpose = HF_KEY_SWARM;
+	int r = find_rotatable(cli, &purpose, &failure);
+	if (r == HF_OK)
+		r = hf_crypto_init();
+	if (r == HF_OK)
+		r = open_ring(cli, &directory, &keys, &failure);
+	if (r == HF_OK && !hf_keys_active(keys, purpose))
+		r = hf_fail(&failure, HF_ENOTFOUND, "There is no %s key yet that could be put aside.", hf_key_purpose_name(purpose));
+	if (r == HF_OK)
+		r = hf_keys_generate(keys, &cli->env, purpose, NULL);
+	if (r == HF_OK)
+		r = hf_keys_rotate(keys, purpose, hf_env_wall_ms(&cli->env));
+	if (r == HF_OK)
+		r = hf_keyring_save(keys, &directory, "keys", &failure);
+	if (r == HF_OK) {
+		print_key(cli, hf_keys_active(keys, purpose));
+		fprintf(stderr, "holdfast: it is in use from the next start on. The old key is kept, and can be ended with `holdfast key revoke ID`.\n");
+	}
+	hf_keys_free(keys);
+	if (r < 0 && !failure.text[0])
+		hf_fail(&failure, r, "The key was not rotated: %s.", r == HF_ETOOBIG ? "the key ring is full" : hf_error_text(r));
+	failure.code = r;
+	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+}
+
+int hf_cli_key_revoke(struct hf_cli *cli)
+{
+	struct hf_datadir directory;
+	struct hf_keys *keys = NULL;
+	struct hf_failure failure = {0};
+	uint8_t id[HF_KEY_ID_BYTES];
+	if (cli->argument_count == 0 || strlen(cli->arguments[0]) != 2 * sizeof id || !hf_hex_decode(id, cli->arguments[0], sizeof id)) {
+		fprintf(stderr, "holdfast: give the ID of a key, 32 characters of hexadecimal, as `holdfast key show` prints it.\n");
+		return HF_CLI_USAGE;
+	}
+	int r = hf_crypto_init();
+	if (r == HF_OK)
+		r = open_ring(cli, &directory, &keys, &failure);
+	const struct hf_key *key = r == HF_OK ? hf_keys_find(keys, id) : NULL;
+	if (r == HF_OK && !key)
+		r = hf_fail(&failure, HF_ENOTFOUND, "There is no key with that ID.");
+	if (r == HF_OK && key->state != HF_KEY_RETIRING && key->state != HF_KEY_NEXT)
+		r = hf_fail(&failure, HF_EINVAL, "That key is %s; only one that was put aside is ended here. `holdfast key rotate` makes another one "
+			"active.", hf_key_state_name(key->state));
+	if (r == HF_OK)
+		r = hf_keys_revoke(keys, id, hf_env_wall_ms(&cli->env));
+	if (r == HF_OK)
+		r = hf_keyring_save(keys, &directory, "keys", &failure);
+	if (r == HF_OK)
+		print_key(cli, key);
+	hf_keys_free(keys);
+	failure.code = r;
+	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+}
+
 int hf_cli_key_convert(struct hf_cli *cli)
 {
 	uint8_t key[32], discovery_key[32];

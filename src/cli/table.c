@@ -148,6 +148,11 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"data directory when it first started there, gateway.conf and worker.conf above all, is yours to change.\n\n"
 		"  holdfast up\n"
 		"  holdfast up --data /var/lib/holdfast --listen 0.0.0.0:7777"},
+	{"gateways list", hf_cli_gateways_list, "", 0, dht_options, true, "Print which gateways announce themselves in a network",
+		"Each that can be heard: its name, address, key and region, how old its word is and whether it holds; those that are not believed with\n"
+		"the reason. Exit code 1 when there is none. With --compatibility-hypertuna signatures of another key than the gateway's are taken.\n\n"
+		"  holdfast gateways list --bootstrap 127.0.0.1:49737\n"
+		"  holdfast gateways list --bootstrap public --json"},
 	{"admin status", hf_cli_admin_status, "", 0, NULL, true, "What a running gateway has done since it started, relay by relay",
 		"  holdfast admin status --data data\n"
 		"  holdfast admin status --data data --json"},
@@ -419,6 +424,14 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast key new --data data --json"},
 	{"key convert", hf_cli_key_convert, "KEY", 1, NULL, false, "Print a core's key in z-base-32 and hexadecimal, and its discovery key",
 		"  holdfast key convert i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
+	{"key rotate", hf_cli_key_rotate, "[PURPOSE]", 1, NULL, true, "Make a new key, and put the old one aside",
+		"PURPOSE is swarm, the key by which workers and gateways know this process, or gateway-signing, what a gateway signs tokens with.\n"
+		"The new key is in use from the next start on. A gateway that announces itself says with each old key which one is now in its place,\n"
+		"so that workers with worker.discover follow; others are configured anew. See docs/discovery.md.\n\n"
+		"  holdfast key rotate --data data"},
+	{"key revoke", hf_cli_key_revoke, "ID", 1, NULL, true, "End a key that was put aside, and wipe its secret",
+		"Nobody is told by it any more which key came in its place.\n\n"
+		"  holdfast key revoke --data data 0123456789abcdef0123456789abcdef"},
 	{"key show", hf_cli_key_show, "", 0, NULL, true, "List the keys: purpose, state, id and public part",
 		"  holdfast key show --data data"},
 	{"config show", hf_cli_config_show, "", 0, NULL, true, "Print every setting with its value and where that came from",
