@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "net/tls_private.h"
 
@@ -116,6 +117,16 @@ int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure)
 	SSL_CTX_free(tls->context);
 	tls->context = context;
 	return HF_OK;
+}
+
+uint64_t hf_tls_certificate_end_s(const struct hf_tls *tls)
+{
+	const X509 *certificate = SSL_CTX_get0_certificate(tls->context);
+	struct tm end = {0};
+	if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &end) != 1)
+		return 0;
+	time_t seconds = timegm(&end);
+	return seconds > 0 ? (uint64_t)seconds : 0;
 }
 
 int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failure *failure)

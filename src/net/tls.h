@@ -2,6 +2,8 @@
 #ifndef HF_NET_TLS_H
 #define HF_NET_TLS_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 struct hf_tls;
@@ -10,6 +12,8 @@ int hf_tls_server_new(
 	struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure);
 /* On failure the old certificate stays in use. */
 int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure);
+/* Unix time at which a server's certificate expires; 0 when it cannot be told. */
+uint64_t hf_tls_certificate_end_s(const struct hf_tls *tls);
 /* ca_path NULL: the system's. */
 int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failure *failure);
 void hf_tls_free(struct hf_tls *tls);

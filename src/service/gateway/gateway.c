@@ -97,7 +97,7 @@ static void warn_of_restart(void *context, const char *setting, const char *rela
 	hf_log_warn(&log_module, "a setting changes only with a restart", "setting=%s relay=%s", setting, relay ? relay : "");
 }
 
-int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
+static int reload(struct hf_gateway *g, struct hf_failure *failure)
 {
 	struct hf_config *config = NULL;
 	const char *bad;
@@ -125,6 +125,13 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 		hf_log_error(&log_module, "the old certificate stays in use", "reason=\"%s\"", failure->text);
 	else
 		hf_log_info(&log_module, "reloaded", NULL);
+	return r;
+}
+
+int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
+{
+	int r = reload(g, failure);
+	hf_gateway_note_reload(g, r);
 	return r;
 }
 

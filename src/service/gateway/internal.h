@@ -22,6 +22,14 @@ struct hf_tally {
 	uint64_t proofs_false, peers_failed;
 };
 
+/* What vitals.c keeps between readings. */
+struct hf_vitals {
+	struct hf_metric_table *table;
+	uint64_t started_ms, clock_steps, reload_failures;
+	int64_t clock_ahead_ms; /* of the monotonic clock */
+	bool has_reload_failed; /* the last one */
+};
+
 struct hf_gateway {
 	const struct hf_gateway_options *options;
 	struct hf_config *config;
@@ -52,6 +60,7 @@ struct hf_gateway {
 	struct hf_front *front;
 	struct hf_audit *audit;
 	struct hf_tally tally;
+	struct hf_vitals vitals;
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
@@ -127,6 +136,12 @@ void hf_gateway_each_restart(const struct hf_gateway *gateway, const struct hf_c
 /* ---- tally.c ---- */
 int hf_gateway_start_tally(struct hf_gateway *gateway);
 void hf_gateway_tally(struct hf_gateway *gateway); /* now */
+
+/* ---- vitals.c ---- */
+int hf_gateway_open_vitals(struct hf_gateway *gateway); /* after all that it looks at; HF_ENOMEM */
+void hf_gateway_close_vitals(struct hf_gateway *gateway);
+void hf_gateway_watch_clock(struct hf_gateway *gateway); /* from time to time */
+void hf_gateway_note_reload(struct hf_gateway *gateway, int status);
 
 /* ---- health.c ---- */
 #define HF_HEALTH_REASON_COUNT_MAX 16

@@ -352,7 +352,7 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_gateway_listen_cores(g, failure);
 	if (r == HF_OK)
 		r = hf_gateway_start_announcing(g, failure);
-	if (r == HF_OK && (r = hf_gateway_start_tally(g)) < 0)
+	if (r == HF_OK && ((r = hf_gateway_start_tally(g)) < 0 || (r = hf_gateway_open_vitals(g)) < 0))
 		hf_fail(failure, r, "The event loop cannot start.");
 	return r == HF_OK ? hf_gateway_open_worker(g, failure) : r;
 }
@@ -367,6 +367,7 @@ static bool is_idle(const struct hf_gateway *g)
 
 void hf_gateway_close(struct hf_gateway *g)
 {
+	hf_gateway_close_vitals(g);
 	if (g->loop) {
 		hf_memory_limit(hf_loop_memory(g->loop), 0, NULL, NULL);
 		hf_memory_unregister(hf_loop_memory(g->loop));

@@ -58,6 +58,7 @@ static void on_minute(struct hf_timer *timer)
 {
 	struct hf_gateway *g = HF_CONTAINER_OF(timer, struct hf_gateway, tally.timer);
 	hf_gateway_tally(g);
+	hf_gateway_watch_clock(g);
 	hf_loop_timer_set(g->loop, timer, TALLY_MS);
 }
 

@@ -282,6 +282,8 @@ static void register_metrics(struct hf_tokens *g)
 	hf_counter_register(g->metrics, &g->refreshed, "holdfast_tokens_refreshed_total", "", "Client tokens refreshed here");
 	hf_counter_register(g->metrics, &g->revoked, "holdfast_tokens_revoked_total", "", "Client tokens that were revoked, here or elsewhere");
 	hf_counter_register(g->metrics, &g->refused, "holdfast_tokens_refused_total", "", "Client tokens that did not let in");
+	hf_counter_register(g->metrics, &g->refresh_refused, "holdfast_tokens_refresh_failures_total", "",
+		"Refreshes that were refused for the token or for who asked");
 	hf_counter_register(g->metrics, &g->quarantined, "holdfast_tokens_quarantines_total", "",
 		"Quarantines after refreshes that failed again and again");
 }
@@ -327,7 +329,7 @@ void hf_tokens_free(struct hf_tokens *g)
 	if (!g)
 		return;
 	struct hf_metric_link *links[] = {&g->tokens_gauge.link, &g->issued.link, &g->refreshed.link, &g->revoked.link, &g->refused.link,
-		&g->quarantined.link};
+		&g->refresh_refused.link, &g->quarantined.link};
 	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
 		hf_metric_unregister(g->metrics, links[i]);
 	while ((item = hf_map_next(&g->tokens, &cursor)) != NULL)

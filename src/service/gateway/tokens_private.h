@@ -45,7 +45,7 @@ struct hf_tokens {
 	struct hf_token_events listeners[HF_TOKENS_LISTENERS_MAX];
 	size_t listener_count;
 	struct hf_gauge tokens_gauge;
-	struct hf_counter issued, refreshed, revoked, refused, quarantined;
+	struct hf_counter issued, refreshed, revoked, refused, refresh_refused, quarantined;
 };
 
 struct hf_token *hf_tokens_at(const struct hf_tokens *tokens, struct hf_slice id_text);

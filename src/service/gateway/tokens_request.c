@@ -110,6 +110,7 @@ static void note_failure(struct hf_tokens *g, const struct hf_registry_principal
 	struct hf_slice name = failure_key(by, relay_key, key);
 	if (hf_state_get(g->state, HF_STATE_FAILURES, name, &entry) == HF_OK && hf_json_u64(entry.value, &count) < 0)
 		count = 0;
+	hf_counter_add(&g->refresh_refused, 1);
 	if (++count == g->refresh_failures_max)
 		hf_counter_add(&g->quarantined, 1);
 	const struct hf_state_op op = {.kind = HF_STATE_PUT, .space = HF_STATE_FAILURES, .key = name,
