@@ -1,6 +1,6 @@
-/* vitals: what an operator must be told of that no part counts by itself: health by reason, room on the disk, bounds that other metrics run
- * up to, the certificate's end, steps of the clock, relays that nobody serves. Read when metrics are asked for; the clock also once a minute,
- * so that a step is noticed when nobody asks. */
+/* vitals: what an operator must be told of that no part counts by itself: health by reason, room on the disk, bounds that other metrics
+ * run up to, the certificate's end, steps of the clock, relays that nobody serves. Read when metrics are asked for; the clock also once a
+ * minute, so that a step is noticed when nobody asks. */
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
@@ -64,8 +64,8 @@ static const struct hf_metric_row tls_rows[] = {
 
 static const struct hf_metric_row member_rows[] = {
 	GAUGE("dispatcher_waiting_max", "", "dispatcher.waiting_max, the bound of the jobs that wait", waiting_max),
-	GAUGE("registered_relays", "workers=\"some\"", "Registered relays, by whether a worker of theirs is connected and healthy", relays_served),
-	GAUGE("registered_relays", "workers=\"none\"", "Registered relays, by whether a worker of theirs is connected and healthy", relays_unserved),
+	GAUGE("registered_relays", "workers=\"some\"", "Registered relays, by whether a worker of theirs is here and healthy", relays_served),
+	GAUGE("registered_relays", "workers=\"none\"", "Registered relays, by whether a worker of theirs is here and healthy", relays_unserved),
 };
 
 /* ---- The clock ---- */
@@ -73,7 +73,8 @@ static const struct hf_metric_row member_rows[] = {
 void hf_gateway_watch_clock(struct hf_gateway *g)
 {
 	struct hf_vitals *v = &g->vitals;
-	int64_t ahead_ms = (int64_t)hf_env_wall_ms(&g->env) - (int64_t)hf_env_monotonic_ms(&g->env), step_ms = ahead_ms - v->clock_ahead_ms;
+	int64_t ahead_ms = (int64_t)hf_env_wall_ms(&g->env) - (int64_t)hf_env_monotonic_ms(&g->env);
+	int64_t step_ms = ahead_ms - v->clock_ahead_ms;
 	v->clock_ahead_ms = ahead_ms;
 	if (llabs(step_ms) < CLOCK_STEP_MS_MIN)
 		return;
