@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "cli/spec.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -32,19 +33,23 @@ static void print_general_help(FILE *out)
 		"Exit codes: 0 done, 1 failed, 2 wrong use, 3 wrong configuration, 4 data directory not usable, 5 corruption found.\n", out);
 }
 
+static void print_option_help(void *context, const struct hf_cli_option_spec *option)
+{
+	char both[HF_CONFIG_FLAG_BYTES + HF_CLI_VALUE_BYTES + 1];
+	snprintf(both, sizeof both, "%s%s%s", option->name, option->value[0] ? "=" : "", option->value);
+	fprintf(context, "  --%-22s %s\n", both, option->text);
+}
+
 static void print_command_help(const struct hf_cli_command *command, FILE *out)
 {
 	fprintf(out, "holdfast %s%s%s [options]\n\n%s.\n", command->words, command->arguments[0] ? " " : "", command->arguments, command->summary);
 	if (command->details)
 		fprintf(out, "\n%s\n", command->details);
 	fputs("\nOptions:\n", out);
-	for (const char *const *option = command->options; option && *option; option++)
-		fprintf(out, "  --%-22s %s\n", *option, *option + strlen(*option) + 1);
+	hf_cli_each_option(command, print_option_help, out);
 	if (command->wants_config)
-		fputs("  --config=FILE            the configuration file\n"
-			"  --data=DIR               the data directory\n"
+		fputs("  --data=DIR               the data directory\n"
 			"  --SECTION-NAME=VALUE     any setting; `holdfast config explain` lists them\n", out);
-	fputs("  --json                   print JSON\n  --help                   print this\n", out);
 }
 
 /* ---- Failing ---- */

@@ -440,8 +440,17 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"config check", hf_cli_config_check, "", 0, NULL, true, "Say whether the configuration is right",
 		"Exit code 3 and the place of the first fault when it is not.\n\n"
 		"  holdfast config check --config /etc/holdfast.conf"},
-	{"config explain", hf_cli_config_explain, "[NAME]", 1, NULL, false, "Tell what the settings are for",
+	{"config explain", hf_cli_config_explain, "[SETTING]", 1, NULL, false, "Tell what the settings are for",
 		"  holdfast config explain\n  holdfast config explain store\n  holdfast config explain relay.limit_max"},
+	{"completion", hf_cli_completion, "bash|zsh|fish", 1, NULL, false, "Print what a shell needs to complete commands, options and files",
+		"An installed holdfast has it where the shells look for it.\n\n"
+		"  source <(holdfast completion bash)\n"
+		"  holdfast completion zsh > ~/.zsh/completions/_holdfast\n"
+		"  holdfast completion fish > ~/.config/fish/completions/holdfast.fish"},
+	{"manual", hf_cli_manual, "[PAGE]", 1, NULL, false, "Print a manual page, or the names of them all",
+		"An installed holdfast has them where man looks for them.\n\n"
+		"  holdfast manual holdfast-core.1 | man -l -\n"
+		"  holdfast manual"},
 	{"version", print_version, "", 0, NULL, false, "Print the version", NULL},
 };
 const size_t hf_cli_command_count = sizeof hf_cli_commands / sizeof *hf_cli_commands;

@@ -51,6 +51,15 @@ static const char *written(const struct hf_setting *s, uint64_t number, char out
 	return out;
 }
 
+char *hf_config_range_text(const struct hf_setting *s, char out[static HF_CONFIG_RANGE_BYTES])
+{
+	char least[48], most[48];
+	bool is_bound = s->type != HF_SETTING_BOOL && !is_text(s) && s->max != UINT64_MAX;
+	snprintf(out, HF_CONFIG_RANGE_BYTES, "%s%s%s", is_bound ? written(s, s->min, least) : "", is_bound ? " to " : "",
+		is_bound ? written(s, s->max, most) : "");
+	return out;
+}
+
 static int fail_value(const struct hf_setting *s, const char *value, const char *origin, struct hf_failure *failure)
 {
 	char least[48], most[48];

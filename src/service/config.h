@@ -109,6 +109,16 @@ const char *hf_config_value_text(const struct hf_config *config, const struct hf
 /* Where it came from: "default", "holdfast.conf:12", "HOLDFAST_LOG_LEVEL", "--listen". */
 const char *hf_config_origin(const struct hf_config *config, const struct hf_config_relay *relay, const struct hf_setting *setting);
 
+/* What a setting is called as a flag ("--store-quota") and in the environment ("HOLDFAST_STORE_QUOTA"), into out, which is returned; and what
+ * kind of value it takes, in words. */
+#define HF_CONFIG_FLAG_BYTES 96
+char *hf_config_flag_text(const struct hf_setting *setting, char out[static HF_CONFIG_FLAG_BYTES]);
+char *hf_config_variable_text(const struct hf_setting *setting, char out[static HF_CONFIG_FLAG_BYTES]);
+const char *hf_config_kind_text(const struct hf_setting *setting);
+/* "16MiB to 1TiB"; empty for what has no bounds. */
+#define HF_CONFIG_RANGE_BYTES 128
+char *hf_config_range_text(const struct hf_setting *setting, char out[static HF_CONFIG_RANGE_BYTES]);
+
 /* Every value with its origin, and what every setting (or the one called name: "store.quota" or "quota") is for.
  * HF_ENOTFOUND with the nearest name; HF_ENOMEM. */
 int hf_config_show(const struct hf_config *config, bool json, struct hf_buffer *out);

@@ -271,42 +271,44 @@ int hf_config_show(const struct hf_config *config, bool json, struct hf_buffer *
 
 /* ---- Explaining ---- */
 
-static const char *kind_of(const struct hf_setting *s)
+const char *hf_config_kind_text(const struct hf_setting *s)
 {
 	static const char *const kinds[] = {"text", "text, not shown", "a number", "a size (64k, 1 GiB)", "a time (250ms, 10s, 15m)", "yes or no"};
 	return kinds[s->type];
 }
 
-static void variable_of(const struct hf_setting *s, char out[static 96])
+char *hf_config_variable_text(const struct hf_setting *s, char out[static HF_CONFIG_FLAG_BYTES])
 {
-	snprintf(out, 96, "HOLDFAST_%s_%s", s->section, s->name);
+	snprintf(out, HF_CONFIG_FLAG_BYTES, "HOLDFAST_%s_%s", s->section, s->name);
 	for (char *c = out; *c; c++)
 		*c = (char)toupper((unsigned char)*c);
+	return out;
 }
 
-static void flag_of(const struct hf_setting *s, char out[static 96])
+char *hf_config_flag_text(const struct hf_setting *s, char out[static HF_CONFIG_FLAG_BYTES])
 {
 	bool is_short = strcmp(s->section, "gateway") == 0 && (strcmp(s->name, "data") == 0 || strcmp(s->name, "listen") == 0);
-	snprintf(out, 96, "--%s%s%s", is_short ? "" : s->section, is_short ? "" : "-", s->name);
+	snprintf(out, HF_CONFIG_FLAG_BYTES, "--%s%s%s", is_short ? "" : s->section, is_short ? "" : "-", s->name);
 	for (char *c = out; *c; c++)
 		*c = *c == '_' ? '-' : *c;
+	return out;
 }
 
 static int explain_text(const struct hf_setting *s, struct hf_buffer *out)
 {
-	char variable[96], flag[96];
-	variable_of(s, variable);
-	flag_of(s, flag);
-	return hf_buffer_printf(out, "%s.%s\n  %s\n  %s; default: %s\n  %s, %s%s\n\n", s->section, s->name, s->reason, kind_of(s),
+	char variable[HF_CONFIG_FLAG_BYTES], flag[HF_CONFIG_FLAG_BYTES];
+	hf_config_variable_text(s, variable);
+	hf_config_flag_text(s, flag);
+	return hf_buffer_printf(out, "%s.%s\n  %s\n  %s; default: %s\n  %s, %s%s\n\n", s->section, s->name, s->reason, hf_config_kind_text(s),
 		s->default_text[0] ? s->default_text : "(empty)", flag, variable, s->reloadable ? "; SIGHUP applies a change" : "");
 }
 
 static json_t *explain_json(const struct hf_setting *s)
 {
-	char variable[96], flag[96];
-	variable_of(s, variable);
-	flag_of(s, flag);
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "section", s->section, "name", s->name, "kind", kind_of(s),
+	char variable[HF_CONFIG_FLAG_BYTES], flag[HF_CONFIG_FLAG_BYTES];
+	hf_config_variable_text(s, variable);
+	hf_config_flag_text(s, flag);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "section", s->section, "name", s->name, "kind", hf_config_kind_text(s),
 		"default", s->default_text, "reason", s->reason, "environment", variable, "flag", flag, "reloadable", s->reloadable);
 	if (s->max) {
 		json_object_set_new(object, "min", json_integer((json_int_t)s->min));
