@@ -68,12 +68,9 @@ static bool route_has_method(const struct hf_http_route *route, struct hf_slice 
 	       (hf_http_name_equal(method, "HEAD") && strcmp(route->method, "GET") == 0);
 }
 
-/* A page elsewhere can make a browser ask 127.0.0.1 under a name of its own (DNS rebinding): what is local answers
- * only to addresses and to "localhost". */
-static bool host_is_local(struct hf_slice host)
+bool hf_http_host_address(struct hf_slice host, struct hf_address *address)
 {
 	char text[HF_ADDRESS_TEXT_BYTES + 8];
-	struct hf_address address;
 	if (host.length == 0 || host.length + 6 >= sizeof text || memchr(host.data, 0, host.length))
 		return false;
 	memcpy(text, host.data, host.length);
@@ -81,41 +78,49 @@ static bool host_is_local(struct hf_slice host)
 	const char *bracket = strrchr(text, ']'), *colon = strrchr(text, ':');
 	if (!colon || (bracket && colon < bracket))
 		memcpy(text + host.length, ":80", 4);
-	return text[0] != ':' && hf_address_parse(text, &address, NULL) == HF_OK;
+	return text[0] != ':' && hf_address_parse(text, address, NULL) == HF_OK;
 }
 
+/* A page elsewhere can make a browser ask 127.0.0.1 under a name of its own (DNS rebinding): what is local answers
+ * only to addresses and to "localhost". */
 static bool is_local(struct hf_http_exchange *x)
 {
 	const struct hf_http_message *m = hf_http_exchange_message(x);
+	struct hf_address host;
 	if (x->is_unix)
 		return true;
 	return hf_address_class(&x->stream->peer) == HF_ADDRESS_LOOPBACK &&
 	       !hf_http_message_field(m, "X-Forwarded-For").data && !hf_http_message_field(m, "Forwarded").data &&
-	       host_is_local(hf_http_message_field(m, "Host"));
-}
-
-/* 0, or the status that refuses. */
-static int check_access(struct hf_http_exchange *x, const struct hf_http_route *route)
-{
-	switch (route->access) {
-	case HF_ACCESS_PUBLIC:
-	case HF_ACCESS_SIGNED:
-		return 0;
-	case HF_ACCESS_LOCAL:
-		return is_local(x) ? 0 : 403;
-	case HF_ACCESS_ADMIN:
-		if (x->is_unix)
-			return 0;
-		if (!x->server->options.authorize)
-			return 403;
-		return x->server->options.authorize(x->server->options.context, x) ? 0 : 401;
-	}
-	return 403;
+	       hf_http_host_address(hf_http_message_field(m, "Host"), &host);
 }
 
 static void answer_text(struct hf_http_exchange *x, int status, const char *text, const char *fields)
 {
 	hf_http_respond(x, status, "text/plain; charset=utf-8", hf_slice_text(text), fields);
+}
+
+static bool refuse_access(struct hf_http_exchange *x)
+{
+	answer_text(x, 403, "not allowed from here\n", NULL);
+	return false;
+}
+
+/* False: it has been answered. */
+static bool has_access(struct hf_http_exchange *x, const struct hf_http_route *route)
+{
+	const struct hf_http_server_options *o = &x->server->options;
+	switch (route->access) {
+	case HF_ACCESS_PUBLIC:
+	case HF_ACCESS_SIGNED:
+		return true;
+	case HF_ACCESS_LOCAL:
+		return is_local(x) || refuse_access(x);
+	case HF_ACCESS_ADMIN:
+		return x->is_unix || (o->authorize ? o->authorize(o->context, x) : refuse_access(x));
+	case HF_ACCESS_SOCKET:
+		return x->is_unix || refuse_access(x);
+	}
+	return refuse_access(x);
 }
 
 /* The path is there, the method is not. */
@@ -148,12 +153,7 @@ static void dispatch(struct hf_http_exchange *x)
 		has_path = true;
 		if (!route_has_method(route, m->method))
 			continue;
-		int refusal = check_access(x, route);
-		if (refusal == 401)
-			answer_text(x, 401, "credentials needed\n", "WWW-Authenticate: Bearer realm=\"holdfast\"\r\n");
-		else if (refusal)
-			answer_text(x, refusal, "not allowed from here\n", NULL);
-		else
+		if (has_access(x, route))
 			route->handle(o->context, x);
 		return;
 	}

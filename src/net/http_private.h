@@ -77,6 +77,7 @@ void hf_http_exchange_break(struct hf_http_exchange *x);
 /* The head of an answer whose body has so many bytes (HF_HTTP_LENGTH_UNKNOWN: it is not said). HF_ENOMEM. */
 int hf_http_build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type, uint64_t length,
 	const char *extra_fields);
+bool hf_http_host_address(struct hf_slice host, struct hf_address *address); /* numeric or localhost, with or without a port */
 bool hf_http_answer_has_body(struct hf_http_exchange *x, int status); /* HEAD, 204 and 304 have none */
 
 /* ---- http_pieces.c ---- */

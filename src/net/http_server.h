@@ -21,6 +21,7 @@ enum hf_access {
 	HF_ACCESS_PUBLIC = 1, /* anybody */
 	HF_ACCESS_LOCAL,      /* loopback peers without a forwarding header, and admin.sock */
 	HF_ACCESS_ADMIN,      /* admin.sock, or whom options.authorize lets in */
+	HF_ACCESS_SOCKET,     /* admin.sock alone */
 	HF_ACCESS_SIGNED,     /* whose request is signed: the handler checks that */
 };
 
@@ -43,8 +44,8 @@ struct hf_http_server_options {
 	const struct hf_http_route *routes; /* borrowed */
 	size_t route_count;
 	void *context; /* for handlers */
-	bool (*authorize)(
-		void *context, struct hf_http_exchange *exchange); /* for HF_ACCESS_ADMIN; NULL: only admin.sock */
+	/* For HF_ACCESS_ADMIN: lets in, or has answered that it does not. NULL: only admin.sock. */
+	bool (*authorize)(void *context, struct hf_http_exchange *exchange);
 	const struct hf_address_range *trusted_proxies; /* X-Forwarded-For is believed from these only; borrowed */
 	size_t trusted_proxy_count;
 	uint32_t connection_count_max;        /* 0: 50,000; further ones are refused with 503 and closed */
@@ -79,6 +80,18 @@ struct hf_slice hf_http_header(
 	struct hf_http_exchange *x, const char *name); /* case-insensitive; data NULL when absent */
 struct hf_slice hf_http_body(struct hf_http_exchange *x);
 const struct hf_address *hf_http_client(struct hf_http_exchange *x); /* behind trusted proxies: the real one */
+
+#define HF_HTTP_HOST_BYTES_MAX 262 /* a name, and a port */
+#define HF_HTTP_BASE_URL_BYTES (HF_HTTP_HOST_BYTES_MAX + 9)
+enum hf_http_base {
+	HF_HTTP_BASE_NONE,      /* not known; out is "" */
+	HF_HTTP_BASE_FORWARDED, /* as a trusted proxy has it: X-Forwarded-Proto and -Host, else its Host */
+	HF_HTTP_BASE_LOCAL,     /* of the listener and the Host field, which is localhost or a loopback address */
+	HF_HTTP_BASE_CLAIMED,   /* the same with another Host: any client may claim any */
+};
+/* "https://host:port" by which the client came. */
+enum hf_http_base hf_http_base_url(struct hf_http_exchange *x, char out[static HF_HTTP_BASE_URL_BYTES]);
+
 /* Answers. body is copied. May be called later than the handler returns. extra_headers: "Name: value\r\n"… or NULL. */
 void hf_http_respond(struct hf_http_exchange *x, int status, const char *content_type, struct hf_slice body,
 	const char *extra_headers);

@@ -30,6 +30,8 @@ static const char *access_name(enum hf_access access)
 		return "local";
 	case HF_ACCESS_ADMIN:
 		return "admin";
+	case HF_ACCESS_SOCKET:
+		return "socket";
 	}
 	return "none";
 }

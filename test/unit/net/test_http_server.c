@@ -26,6 +26,14 @@ static void show(void *context, struct hf_http_exchange *x)
 		(int)query.length, (const char *)query.data, hf_address_text(hf_http_client(x), false, text));
 	hf_http_respond(x, 200, "text/plain", hf_slice(line, (size_t)length), NULL);
 }
+static void base(void *context, struct hf_http_exchange *x)
+{
+	static const char *const kinds[] = {"none", "forwarded", "local", "claimed"};
+	char url[HF_HTTP_BASE_URL_BYTES], line[400];
+	enum hf_http_base kind = hf_http_base_url(x, url);
+	int length = snprintf(line, sizeof line, "[%s][%s]", kinds[kind], url);
+	hf_http_respond(x, 200, "text/plain", hf_slice(line, (size_t)length), NULL);
+}
 static void park(void *context, struct hf_http_exchange *x)
 {
 	parked = x;
@@ -54,6 +62,8 @@ static const struct hf_http_route routes[] = {
 	HF_ROUTE("GET", "/large", HF_ACCESS_PUBLIC, large),
 	HF_ROUTE("GET", "/local", HF_ACCESS_LOCAL, hello),
 	HF_ROUTE("GET", "/admin", HF_ACCESS_ADMIN, hello),
+	HF_ROUTE("GET", "/socket", HF_ACCESS_SOCKET, hello),
+	HF_ROUTE("GET", "/base", HF_ACCESS_PUBLIC, base),
 	HF_ROUTE("GET", "/files/*", HF_ACCESS_PUBLIC, file),
 	HF_ROUTE("PUT", "/echo", HF_ACCESS_PUBLIC, echo),
 };
@@ -385,7 +395,10 @@ static void test_files_stay_below_their_directory(void **state)
 
 static bool let_in(void *context, struct hf_http_exchange *x)
 {
-	return hf_slice_equal(hf_http_header(x, "Authorization"), HF_SLICE_LITERAL("Bearer right"));
+	if (hf_slice_equal(hf_http_header(x, "Authorization"), HF_SLICE_LITERAL("Bearer right")))
+		return true;
+	hf_http_respond(x, 401, "text/plain", HF_SLICE_LITERAL("no"), NULL);
+	return false;
 }
 
 static void test_access_classes_hold(void **state)
@@ -404,6 +417,32 @@ static void test_access_classes_hold(void **state)
 	ask(&f, "GET /admin HTTP/1.1\r\n" HOST "\r\n", " 401 ");
 	ask(&f, "GET /admin HTTP/1.1\r\n" HOST "Authorization: Bearer wrong\r\n\r\n", " 401 ");
 	ask(&f, "GET /admin HTTP/1.1\r\n" HOST "Authorization: Bearer right\r\n\r\n", "hello");
+	ask(&f, "GET /socket HTTP/1.1\r\n" HOST "Authorization: Bearer right\r\n\r\n", " 403 ");
+	fixture_close(&f);
+}
+
+static void test_where_a_client_came_is_told_by_proxies_and_not_by_itself(void **state)
+{
+	static const char more[] = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example, relay.example\r\n\r\n";
+	struct hf_address_range trusted;
+	char request[400];
+	assert_int_equal(hf_address_range_parse("127.0.0.0/8", &trusted), HF_OK);
+	struct fixture f = {0};
+	open_server(&f);
+	ask(&f, "GET /base HTTP/1.1\r\nHost: 127.0.0.1:77\r\n\r\n", "[local][http://127.0.0.1:77]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: localhost\r\n\r\n", "[local][http://localhost]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "[local][http://[::1]:80]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: 6.6.6.6:77\r\n\r\n", "[claimed][http://6.6.6.6:77]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: evil.example\r\n\r\n", "[claimed][http://evil.example]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: evil/path\r\n\r\n", "[none][]");
+	snprintf(request, sizeof request, "GET /base HTTP/1.1\r\nHost: 127.0.0.1\r\n%s", more);
+	ask(&f, request, "[local][http://127.0.0.1]");
+	f.options.trusted_proxies = &trusted;
+	f.options.trusted_proxy_count = 1;
+	hf_http_server_reconfigure(f.server, &f.options);
+	ask(&f, request, "[forwarded][https://relay.example]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: relay.example\r\nX-Forwarded-Proto: http\r\n\r\n", "[forwarded][http://relay.example]");
+	ask(&f, "GET /base HTTP/1.1\r\nHost: relay.example:8\r\n\r\n", "[forwarded][http://relay.example:8]");
 	fixture_close(&f);
 }
 
@@ -665,6 +704,7 @@ int main(void)
 		cmocka_unit_test(test_static_content_has_tags_and_ranges),
 		cmocka_unit_test(test_files_stay_below_their_directory),
 		cmocka_unit_test(test_access_classes_hold),
+		cmocka_unit_test(test_where_a_client_came_is_told_by_proxies_and_not_by_itself),
 		cmocka_unit_test(test_forwarded_addresses_are_believed_from_trusted_proxies_only),
 		cmocka_unit_test(test_too_many_connections_are_refused),
 		cmocka_unit_test(test_running_out_of_descriptors_is_survived),
