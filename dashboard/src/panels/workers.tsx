@@ -1,0 +1,79 @@
+// The workers that are here, what they serve, and how they do.
+import type { Board, Finding, Level, Panel } from '../board'
+import { count, latency, plural, share, short, span } from '../format'
+import type { Worker } from '../snapshot'
+import { Command, Empty, Key, State } from '../ui/parts'
+import { Table } from '../ui/table'
+
+function stateOf ({ healthy, dispatch }: Worker): { level: Level, words: string } {
+  if (dispatch?.drained) return { level: 'watch', words: 'gets no more work' }
+  if (dispatch?.breaker === 'open') return { level: 'watch', words: `rests ${span(dispatch.rests_ms)}` }
+  if (dispatch && dispatch.breaker !== 'closed') return { level: 'watch', words: 'is tried again' }
+  if (!healthy) return { level: 'watch', words: 'does not answer' }
+  return { level: 'ok', words: 'works' }
+}
+
+const nameOf = ({ relays, peer }: Worker) => relays.length > 0 ? relays.slice(0, 3).join(', ') + (relays.length > 3 ? ` and ${relays.length - 3} more` : '') : short(peer)
+
+function findings ({ snapshot: { workers, registrations } }: Board): Finding[] {
+  const found: Finding[] = workers.flatMap(worker => {
+    const { level, words } = stateOf(worker)
+    return level === 'ok' ? [] : [{
+      level: 'watch' as const,
+      text: `The worker of ${nameOf(worker)} ${words}${worker.dispatch?.breaker === 'open' ? ': it failed several times in a row' : ''}.`,
+      todo: 'Others that have its relays take over. If it stays, its owner looks at that machine: is it overloaded, or asleep?'
+    }]
+  })
+  if (workers.length === 0 && registrations && registrations.count > 0) {
+    found.push({
+      level: 'bad',
+      text: `${plural(registrations.count, 'relay is', 'relays are')} registered, and no worker that serves ${registrations.count === 1 ? 'it' : 'them'} is here: clients get 1013.`,
+      todo: 'A worker comes back by itself when its machine wakes. If not: does it run, and does the swarm answer?'
+    })
+  }
+  return found
+}
+
+function View ({ board }: { board: Board }) {
+  const { snapshot, history } = board
+  if (!snapshot.dispatcher) {
+    return <Empty><p>Relays on members’ machines are not served. To let workers come, set <Command>workers.enabled = yes</Command> and restart.</p></Empty>
+  }
+  if (snapshot.workers.length === 0) {
+    return <Empty><p>No worker is here. On a member’s machine:</p>
+      <p><Command>holdfast worker --data worker --worker-gateways KEY</Command></p>
+      <p>KEY is this gateway’s key of purpose swarm in <Command>holdfast key show</Command>; the worker prints its own, for <code>registration.allow</code>.</p></Empty>
+  }
+  const assigned = (peer: string) => history.rate(s => s.workers.find(worker => worker.peer === peer)?.dispatch?.assigned ?? 0)
+  return (
+    <Table caption="Workers and their load" rows={snapshot.workers} keyOf={worker => worker.peer}
+      columns={[
+        { name: 'Worker', cell: worker => <><b>{nameOf(worker)}</b><small class="under">
+          <Key value={worker.peer} of={`the key of the worker of ${nameOf(worker)}`} board={board} />{worker.hypertuna && ' Hypertuna'}</small></> },
+        { name: 'State', cell: worker => { const { level, words } = stateOf(worker); return <State level={level}>{words}</State> } },
+        { name: 'Sessions', isNumber: true, cell: ({ dispatch, streams }) => count(dispatch?.sessions ?? streams) },
+        { name: 'In work', isNumber: true, cell: ({ dispatch, peer }) => dispatch
+          ? <>{count(dispatch.in_flight)}<small class="under">{rateOf(assigned(peer))}</small></> : '–' },
+        { name: 'Answers in', isNumber: true, cell: ({ dispatch }) => dispatch
+          ? <>{latency(dispatch.p50_us)}<small class="under">95 %: {latency(dispatch.p95_us)}</small></> : '–' },
+        { name: 'Failed', isNumber: true, cell: ({ dispatch }) => dispatch
+          ? <>{share(dispatch.failure_permille / 1000)}<small class="under">{count(dispatch.failed)} of {count(dispatch.assigned)}</small></> : '–' },
+        { name: 'Its copy is behind', isNumber: true, cell: ({ dispatch, telemetry }) => {
+          const lag = dispatch?.lag_blocks ?? telemetry?.lag_blocks
+          return lag === undefined ? '–' : lag === 0 ? 'nothing' : plural(lag, 'block')
+        } },
+        { name: 'Here for', isNumber: true, cell: worker => span(Math.max(0, snapshot.at - worker.connected_at)) }
+      ]} />
+  )
+}
+
+const rateOf = (value: number) => value > 0 ? `${value < 10 ? value.toFixed(1) : count(value)} jobs/s` : 'no jobs now'
+
+export const workers: Panel = {
+  id: 'workers',
+  title: 'Workers',
+  isWide: true,
+  summary: ({ snapshot: { workers, dispatcher } }) => !dispatcher ? { level: 'off', words: 'not let in' } : { level: workers.length > 0 ? 'ok' : 'off', words: `${count(workers.length)} here` },
+  findings,
+  View
+}

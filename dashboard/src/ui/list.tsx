@@ -1,0 +1,68 @@
+// A list that the gateway gives when it is asked: asked again when `stamp` changes, filtered here, shown in parts.
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import type { Board } from '../board'
+import { count } from '../format'
+import { post, signed } from '../session'
+import { Table, type Column } from './table'
+
+const SHOWN_FIRST = 25
+const SELF_LOADED_MAX = 1000
+const AGAIN_MS = 1000
+
+interface Properties<Row> {
+  board: Board
+  path: string
+  field: string
+  // How many there are, and what changes when they do.
+  size: number
+  stamp: string
+  caption: string
+  columns: Column<Row>[]
+  keyOf: (row: Row) => string
+  // What the filter looks at.
+  words: (row: Row) => string
+  empty: ComponentChildren
+}
+
+export function List<Row> ({ board, path, field, size, stamp, caption, columns, keyOf, words, empty }: Properties<Row>) {
+  const [rows, setRows] = useState<Row[] | null>(null)
+  const [fault, setFault] = useState('')
+  const [filter, setFilter] = useState('')
+  const [shown, setShown] = useState(SHOWN_FIRST)
+  const asked = useRef(0)
+  const isSelfLoaded = size <= SELF_LOADED_MAX && board.live.session !== signed
+  const isLive = board.live.link.phase === 'live'
+
+  async function load (): Promise<void> {
+    const turn = ++asked.current
+    try {
+      const answer = await post<Record<string, Row[]>>(board.live.session, path)
+      if (turn === asked.current) { setRows(answer[field] ?? []); setFault('') }
+    } catch (error) {
+      if (turn === asked.current && error instanceof Error) setFault(error.message)
+    }
+  }
+
+  useEffect(() => {
+    if (!isLive || !(isSelfLoaded || rows)) return
+    const timer = window.setTimeout(load, rows ? AGAIN_MS : 0)
+    return () => window.clearTimeout(timer)
+  }, [stamp, isSelfLoaded, isLive])
+
+  if (fault) return <p class="fault">{fault} <button type="button" onClick={() => void load()}>Ask again</button></p>
+  if (!rows && isSelfLoaded) return <p class="quiet">Asking the gateway…</p>
+  if (!rows) return <button type="button" onClick={() => void load()}>Show all {count(size)}</button>
+  if (rows.length === 0) return <>{empty}</>
+  const found = filter ? rows.filter(row => words(row).toLowerCase().includes(filter.toLowerCase())) : rows
+  return (
+    <>
+      {rows.length > 5 && <div class="list-bar">
+        <label>Find <input type="search" value={filter} onInput={event => setFilter(event.currentTarget.value)} /></label>
+        <span class="quiet" role="status">{filter ? `${count(found.length)} of ${count(rows.length)}` : `${count(rows.length)} in all`}</span>
+      </div>}
+      {found.length > 0 && <Table caption={caption} columns={columns} rows={found.slice(0, shown)} keyOf={keyOf} />}
+      {found.length > shown && <button type="button" onClick={() => setShown(shown * 4)}>Show more</button>}
+    </>
+  )
+}
