@@ -9,6 +9,7 @@
  *   files.c      drives and avatars; file_answer.c one answer from a drive
  *   hypertuna.c  what Hypertuna's gateways ask for in JSON
  *   local.c      clients of our own listener
+ *   discover.c   gateways by what they announce
  *   publish.c    events on their way to a gateway's relay, over a WebSocket
  */
 #ifndef HF_SERVICE_WORKER_INTERNAL_H
@@ -17,6 +18,7 @@
 #include "data/event/subscription.h"
 #include "data/hyperdrive/drive.h"
 #include "data/relay_bee_query.h"
+#include "service/discovery.h"
 #include "service/worker/worker.h"
 #include "wire/bee_channel.h"
 #include "wire/nostr.h"
@@ -34,6 +36,7 @@
 #define HF_WORKER_FILTER_BYTES_MAX (8u << 20)     /* of one request */
 #define HF_WORKER_HYPERTUNA_SESSION_COUNT_MAX 1024u
 #define HF_WORKER_HYPERTUNA_IDLE_MS 90000u        /* without a question */
+#define HF_WORKER_TRUSTED_COUNT_MAX 64u
 #define HF_WORKER_PUBLISH_COUNT_MAX 1024u         /* events that wait for a gateway's OK */
 
 /* ---- A client's other end: one of our relays, or a replica ---- */
@@ -70,6 +73,18 @@ struct hf_worker_gateway {
 	uint8_t key[32];
 	char url[HF_WORKER_URL_BYTES_MAX];      /* of its relay, ws:// or wss://; empty: not known */
 	bool is_configured, is_hypertuna;
+	bool is_free;                           /* given up: the place is for another one */
+	bool is_discovered;                     /* it was heard of, and trusted */
+	bool is_by_bee;                         /* announced by the first generation: key is none at which it can be dialled */
+	bool has_own_url;                       /* url is configured; else it is base_url, and what path the gateway says */
+	char base_url[HF_WORKER_URL_BYTES_MAX], name[HF_ANNOUNCEMENT_NAME_BYTES_MAX + 1], region[HF_ANNOUNCEMENT_NAME_BYTES_MAX + 1];
+	uint64_t announced_ms, expiry_us;       /* the last announcement's own time; until when it counts */
+	uint64_t away_since_us;                 /* neither connected nor announced since then */
+	uint8_t predecessors[HF_ANNOUNCEMENT_PREDECESSOR_COUNT_MAX][32]; /* keys it had before, the first first */
+	size_t predecessor_count;
+	uint64_t succession_ms;                 /* since when it has this key, as an earlier one said; 0: from the beginning */
+	bool has_stored_bee;
+	uint8_t stored_bee[32];                 /* as it was when the worker ended */
 	struct hf_worker_link *link;            /* open, or NULL */
 	struct hf_worker_replica *replica;      /* NULL: its bee is not known, or it has none */
 	char aliases[HF_WORKER_ALIAS_COUNT_MAX][HF_WORKER_IDENTIFIER_BYTES_MAX]; /* paths of its relay */
@@ -111,6 +126,7 @@ struct hf_worker_link {
 struct hf_worker_stats {
 	struct hf_counter sessions_opened, sessions_refused, sessions_slow, registrations, registration_failures, files, file_failures, file_bytes;
 	struct hf_counter queries, query_events, query_failures, delivered, published, publish_failures, replays, foreign;
+	struct hf_counter gateways_followed, gateways_dropped, bees_moved;
 	struct hf_gauge sessions, queued_bytes, gateways, readers;
 };
 
@@ -129,6 +145,11 @@ struct hf_worker_node {
 	struct hf_worker_replica *replicas;
 	struct hf_worker_hypertuna *hypertuna;  /* sessions of those that poll */
 	struct hf_swarm_session *topic;
+	struct hf_discovery *discovery;         /* NULL: nobody is listened to */
+	uint8_t trusted[HF_WORKER_TRUSTED_COUNT_MAX][32]; /* keys of gateways that are taken when they are heard of */
+	size_t trusted_count;
+	bool trusts_any;
+	uint64_t sweep_due_us;
 	struct hf_secret_stream_pool *pool;     /* of nested streams */
 	struct hf_timer tick;
 	struct hf_loop_deferred reap;           /* frees dead links and sessions */
@@ -150,6 +171,7 @@ uint64_t hf_worker_retry_ms(struct hf_worker_node *node, uint32_t failures);
 struct hf_worker_gateway *hf_worker_find_gateway(struct hf_worker_node *node, const uint8_t key[static 32]);
 struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32]); /* NULL: too many */
 void hf_worker_reap(struct hf_worker_node *node); /* later */
+void hf_worker_save_sequences(struct hf_worker_node *node);
 /* Notes the sequence of a control frame. False: it is not above the highest; the frame is to be dropped. */
 bool hf_worker_take_sequence(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_slice relay_key, uint64_t sequence);
 
@@ -164,6 +186,8 @@ void hf_worker_link_free(struct hf_worker_link *link);
 void hf_worker_link_reap(struct hf_worker_link *link); /* frees what of it is over */
 /* The gateway has told which bee its relay is. */
 void hf_worker_learn_bee(struct hf_worker_link *link, const uint8_t key[static 32]);
+/* The same of a gateway that need not be here. */
+void hf_worker_gateway_learn_bee(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const uint8_t key[static 32]);
 void hf_worker_link_tick(struct hf_worker_link *link, uint64_t now_us);
 
 /* ---- register.c ---- */
@@ -172,6 +196,16 @@ void hf_worker_bee_info(const struct hf_worker_gateway *gateway, struct hf_relay
 void hf_worker_register(struct hf_worker_link *link);
 void hf_worker_send_telemetry(struct hf_worker_link *link);
 void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json); /* a control frame, verified here */
+
+/* ---- discover.c ---- */
+int hf_worker_discover_configure(struct hf_worker_node *node, struct hf_failure *failure);
+/* What was heard before; after the gateways that are configured. */
+int hf_worker_discover_load(struct hf_worker_node *node, struct hf_failure *failure);
+int hf_worker_discover_start(struct hf_worker_node *node, struct hf_failure *failure);
+void hf_worker_discover_end(struct hf_worker_node *node);
+void hf_worker_discover_tick(struct hf_worker_node *node, uint64_t now_us);
+void hf_worker_discover_aliases(struct hf_worker_gateway *gateway); /* the gateway has told the path of its relay */
+struct hf_worker_gateway *hf_worker_find_by_bee(struct hf_worker_node *node, const struct hf_relay_bee_info *bee);
 
 /* ---- tokens.c ---- */
 int hf_worker_grants_new(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_failure *failure);
@@ -213,6 +247,8 @@ struct hf_worker_replica {
 	uint32_t query_count;                   /* under way */
 };
 int hf_worker_replica_new(struct hf_worker_gateway *gateway, struct hf_worker_node *node, const uint8_t key[static 32]);
+/* It is of another bee from now on; what is asked of it ends with a reason. An error leaves it as it was. */
+int hf_worker_replica_move(struct hf_worker_replica *replica, const uint8_t key[static 32]);
 void hf_worker_replica_leave(struct hf_worker_replica *replica); /* nobody is looked for any more */
 void hf_worker_replica_free(struct hf_worker_replica *replica); /* its readers are gone; NULL is fine */
 void hf_worker_replica_follow(struct hf_worker_replica *replica); /* somebody is live now */

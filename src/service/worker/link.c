@@ -122,27 +122,34 @@ static int open_bee_channel(struct hf_worker_link *link, const struct hf_relay_h
 
 /* ---- The channel ---- */
 
+void hf_worker_gateway_learn_bee(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const uint8_t key[static 32])
+{
+	int r = HF_OK;
+	if (!gateway->replica) {
+		r = hf_worker_replica_new(gateway, node, key);
+	} else if (memcmp(gateway->replica->key, key, 32) != 0) {
+		hf_log_info(&log_module, "a gateway's relay has another bee now", "gateway=%02x%02x%02x%02x… bee=%02x%02x%02x%02x…", gateway->key[0],
+			gateway->key[1], gateway->key[2], gateway->key[3], key[0], key[1], key[2], key[3]);
+		r = hf_worker_replica_move(gateway->replica, key);
+		hf_counter_add(&node->stats.bees_moved, r == HF_OK);
+	}
+	if (r < 0)
+		hf_log_warn(&log_module, "a gateway's bee cannot be opened", "reason=\"%s\"", hf_error_text(r));
+}
+
 static void learn_bee(struct hf_worker_link *link, const struct hf_relay_bee_info *bee)
 {
 	struct hf_worker_gateway *gateway = link->gateway;
 	if (!bee->has_key)
 		return;
-	if (gateway->replica && memcmp(gateway->replica->key, bee->key, sizeof bee->key) != 0) {
-		hf_log_warn(&log_module, "a gateway's relay has another bee now; it is read after a restart", NULL);
-		return;
-	}
-	int r = gateway->replica ? HF_OK : hf_worker_replica_new(gateway, link->node, bee->key);
-	if (r < 0)
-		hf_log_warn(&log_module, "a gateway's bee cannot be opened", "reason=\"%s\"", hf_error_text(r));
-	else if (bee->length > gateway->replica->remote_length)
+	hf_worker_gateway_learn_bee(link->node, gateway, bee->key);
+	if (gateway->replica && bee->length > gateway->replica->remote_length)
 		gateway->replica->remote_length = bee->length;
 }
 
 void hf_worker_learn_bee(struct hf_worker_link *link, const uint8_t key[static 32])
 {
-	struct hf_relay_bee_info bee = {.has_key = true};
-	memcpy(bee.key, key, sizeof bee.key);
-	learn_bee(link, &bee);
+	hf_worker_gateway_learn_bee(link->node, link->gateway, key);
 }
 
 static struct hf_worker_gateway *recognize(struct hf_worker_link *link, const struct hf_relay_handshake *theirs)
@@ -150,6 +157,8 @@ static struct hf_worker_gateway *recognize(struct hf_worker_link *link, const st
 	struct hf_worker_node *node = link->node;
 	struct hf_worker_gateway *gateway = hf_worker_find_gateway(node, link->peer);
 	bool says_so = theirs->role == HF_RELAY_ROLE_GATEWAY;
+	if (!gateway && says_so && node->is_compatible)
+		gateway = hf_worker_find_by_bee(node, &theirs->bee);
 	if (!gateway && says_so && node->is_compatible)
 		gateway = hf_worker_add_gateway(node, link->peer);
 	return gateway;
@@ -170,6 +179,7 @@ static int on_opened(void *context, struct hf_relay_channel *channel, const stru
 	link->is_open = true;
 	gateway->link = link;
 	gateway->is_hypertuna = !has_streams;
+	gateway->has_signing_key = false; /* it may have been rotated while it was away */
 	gateway->register_failures = 0;
 	gateway->register_due_us = hf_loop_now_us(node->loop);
 	link->telemetry_due_us = gateway->register_due_us;
@@ -200,7 +210,7 @@ static void on_channel_closed(void *context, struct hf_relay_channel *channel, e
 {
 	struct hf_worker_link *link = context;
 	/* The socket may be good for cores still; but only a new one brings a new channel. */
-	if (end == HF_CHANNEL_REMOTE && link->gateway && link->gateway->is_configured && link->socket)
+	if (end == HF_CHANNEL_REMOTE && link->gateway && (link->gateway->is_configured || link->gateway->is_discovered) && link->socket)
 		hf_peer_socket_close(link->socket);
 	bury(link);
 }

@@ -59,6 +59,7 @@ static void on_tick(struct hf_timer *timer)
 		hf_worker_link_tick(link, now_us);
 	}
 	hf_worker_hypertuna_tick(node, now_us);
+	hf_worker_discover_tick(node, now_us);
 	hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
 }
 
@@ -177,21 +178,23 @@ static int take_relay(struct hf_worker_node *node, size_t i, struct hf_failure *
 struct hf_worker_gateway *hf_worker_find_gateway(struct hf_worker_node *node, const uint8_t key[static 32])
 {
 	for (size_t i = 0; i < node->gateway_count; i++)
-		if (memcmp(node->gateways[i].key, key, 32) == 0)
+		if (!node->gateways[i].is_free && memcmp(node->gateways[i].key, key, 32) == 0)
 			return &node->gateways[i];
 	return NULL;
 }
 
 struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32])
 {
-	if (node->gateway_count == HF_WORKER_GATEWAY_COUNT_MAX)
+	size_t place = 0;
+	while (place < node->gateway_count && !node->gateways[place].is_free)
+		place++;
+	uint64_t *sequences = place < HF_WORKER_GATEWAY_COUNT_MAX ? calloc(node->relay_count + 1, sizeof *sequences) : NULL;
+	if (!sequences)
 		return NULL;
-	struct hf_worker_gateway *gateway = &node->gateways[node->gateway_count];
-	gateway->sequences = calloc(node->relay_count + 1, sizeof *gateway->sequences);
-	if (!gateway->sequences)
-		return NULL;
+	struct hf_worker_gateway *gateway = &node->gateways[place];
+	*gateway = (struct hf_worker_gateway){.sequences = sequences, .away_since_us = hf_loop_now_us(node->loop)};
 	memcpy(gateway->key, key, sizeof gateway->key);
-	node->gateway_count++;
+	node->gateway_count += place == node->gateway_count;
 	return gateway;
 }
 
@@ -212,9 +215,18 @@ static int add_configured(struct hf_worker_node *node, char *text, struct hf_fai
 	if (!gateway)
 		return hf_fail(failure, HF_ETOOBIG, "worker.gateways has more than %u entries.", HF_WORKER_GATEWAY_COUNT_MAX);
 	gateway->is_configured = true;
+	gateway->has_own_url = at != NULL;
 	if (at)
 		snprintf(gateway->url, sizeof gateway->url, "%s", at + 1);
 	return HF_OK;
+}
+
+static const char needs_gateways[] = "A worker needs to know its gateways: set worker.gateways to their keys, or have it listen to announcements "
+	"with worker.discover and discovery.trusted.";
+
+static bool may_hear_of_gateways(const struct hf_config *config)
+{
+	return config->hypertuna || (config->worker_discover && config->discovery_trusted[0]);
 }
 
 static int add_gateways(struct hf_worker_node *node, struct hf_failure *failure)
@@ -230,8 +242,8 @@ static int add_gateways(struct hf_worker_node *node, struct hf_failure *failure)
 			r = add_configured(node, one, failure);
 		list += length + strspn(list + length, ", ");
 	}
-	if (r == HF_OK && node->gateway_count == 0 && !node->is_compatible)
-		return hf_fail(failure, HF_EINVAL, "A worker needs to know its gateways: set worker.gateways to their keys.");
+	if (r == HF_OK && node->gateway_count == 0 && !may_hear_of_gateways(node->options.config))
+		return hf_fail(failure, HF_EINVAL, needs_gateways);
 	return r;
 }
 
@@ -259,6 +271,8 @@ static int save_sequences(struct hf_worker_node *node)
 	char path[HF_PATH_BYTES_MAX], key[65] = {0};
 	json_t *all = json_object();
 	for (size_t i = 0; all && i < node->gateway_count; i++) {
+		if (node->gateways[i].is_free)
+			continue;
 		hf_hex_encode(key, node->gateways[i].key, 32);
 		json_object_set_new(all, key, sequences_of(node, &node->gateways[i]));
 	}
@@ -269,6 +283,13 @@ static int save_sequences(struct hf_worker_node *node)
 		r = hf_fs_replace(node->env->fs, path, text, strlen(text));
 	free(text);
 	return r;
+}
+
+void hf_worker_save_sequences(struct hf_worker_node *node)
+{
+	int r = save_sequences(node);
+	if (r < 0)
+		hf_log_error(&log_module, "the sequence of a control frame was not saved", "reason=\"%s\"", hf_error_text(r));
 }
 
 static int load_sequences(struct hf_worker_node *node, struct hf_failure *failure)
@@ -305,9 +326,7 @@ bool hf_worker_take_sequence(struct hf_worker_node *node, struct hf_worker_gatew
 		return false;
 	}
 	*highest = sequence;
-	int r = save_sequences(node);
-	if (r < 0)
-		hf_log_error(&log_module, "the sequence of a control frame was not saved", "reason=\"%s\"", hf_error_text(r));
+	hf_worker_save_sequences(node);
 	return true;
 }
 
@@ -340,6 +359,9 @@ static void register_metrics(struct hf_worker_node *node)
 	hf_counter_register(m, &s->publish_failures, events, "result=\"failed\"", events_help);
 	hf_counter_register(m, &s->replays, "holdfast_worker_replays_total", "", "Control frames of gateways that came again, or late");
 	hf_counter_register(m, &s->foreign, "holdfast_worker_foreign_total", "", "Peers that are no gateway of ours");
+	hf_counter_register(m, &s->gateways_followed, "holdfast_worker_gateways_followed_total", "", "Gateways that went on under a new key");
+	hf_counter_register(m, &s->gateways_dropped, "holdfast_worker_gateways_dropped_total", "", "Gateways that were silent and away, and given up");
+	hf_counter_register(m, &s->bees_moved, "holdfast_worker_bees_moved_total", "", "Times a gateway's relay had another bee");
 	hf_gauge_register(m, &s->sessions, "holdfast_worker_sessions", "", "Clients of gateways now");
 	hf_gauge_register(m, &s->queued_bytes, "holdfast_worker_queued_bytes", "", "Bytes that wait for clients of gateways");
 	hf_gauge_register(m, &s->gateways, "holdfast_worker_gateways", "", "Gateways that are connected");
@@ -351,7 +373,7 @@ static void unregister_metrics(struct hf_worker_node *node)
 	struct hf_worker_stats *s = &node->stats;
 	struct hf_counter *counters[] = {&s->sessions_opened, &s->sessions_refused, &s->sessions_slow, &s->registrations,
 		&s->registration_failures, &s->files, &s->file_failures, &s->file_bytes, &s->queries, &s->query_failures, &s->query_events,
-		&s->delivered, &s->published, &s->publish_failures, &s->replays, &s->foreign};
+		&s->delivered, &s->published, &s->publish_failures, &s->replays, &s->foreign, &s->gateways_followed, &s->gateways_dropped, &s->bees_moved};
 	struct hf_gauge *gauges[] = {&s->sessions, &s->queued_bytes, &s->gateways, &s->readers};
 	for (size_t i = 0; node->options.metrics && i < sizeof counters / sizeof *counters; i++)
 		hf_metric_unregister(node->options.metrics, &counters[i]->link);
@@ -366,8 +388,7 @@ int hf_worker_config_prepare(struct hf_config *config, struct hf_failure *failur
 	for (size_t i = 0; i < config->relay_count; i++)
 		config->relays[i]->bee = true;
 	config->swarm = true;
-	return config->worker_gateways[0] || config->hypertuna ? HF_OK
-		: hf_fail(failure, HF_EINVAL, "A worker needs to know its gateways: set worker.gateways to their keys.");
+	return config->worker_gateways[0] || may_hear_of_gateways(config) ? HF_OK : hf_fail(failure, HF_EINVAL, needs_gateways);
 }
 
 static int open_all(struct hf_worker_node *node, struct hf_failure *failure)
@@ -376,7 +397,11 @@ static int open_all(struct hf_worker_node *node, struct hf_failure *failure)
 	for (size_t i = 0; r == HF_OK && i < node->options.relay_count; i++, node->relay_count++)
 		r = take_relay(node, i, failure);
 	if (r == HF_OK)
+		r = hf_worker_discover_configure(node, failure);
+	if (r == HF_OK)
 		r = add_gateways(node, failure);
+	if (r == HF_OK)
+		r = hf_worker_discover_load(node, failure);
 	if (r == HF_OK)
 		r = load_sequences(node, failure);
 	for (size_t i = 0; r == HF_OK && i < node->gateway_count; i++)
@@ -393,7 +418,8 @@ static int join(struct hf_worker_node *node)
 	hf_blake2b(topic, sizeof topic, hf_slice(NULL, 0), HF_SLICE_LITERAL(HF_RELAY_CHANNEL_TOPIC));
 	int r = hf_swarm_join(node->options.swarm, topic, HF_SWARM_SERVER, 0, &node->topic);
 	for (size_t i = 0; r == HF_OK && i < node->gateway_count; i++)
-		r = hf_swarm_join_peer(node->options.swarm, node->gateways[i].key);
+		if (!node->gateways[i].is_by_bee)
+			r = hf_swarm_join_peer(node->options.swarm, node->gateways[i].key);
 	return r;
 }
 
@@ -425,6 +451,8 @@ int hf_worker_node_new(struct hf_worker_node **out, const struct hf_worker_node_
 	if (r == HF_OK)
 		r = join(node);
 	if (r == HF_OK)
+		r = hf_worker_discover_start(node, failure);
+	if (r == HF_OK)
 		r = hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
 	if (r < 0) {
 		if (!failure->text[0])
@@ -448,9 +476,10 @@ void hf_worker_node_end(struct hf_worker_node *node)
 	if (!node || node->is_ending)
 		return;
 	node->is_ending = true;
+	hf_worker_discover_end(node);
 	hf_loop_timer_cancel(node->loop, &node->tick);
 	for (size_t i = 0; i < node->gateway_count; i++)
-		if (node->gateways[i].is_configured && node->topic)
+		if ((node->gateways[i].is_configured || node->gateways[i].is_discovered) && node->topic)
 			hf_swarm_leave_peer(node->options.swarm, node->gateways[i].key);
 	if (node->topic)
 		hf_swarm_leave(node->topic);
@@ -506,6 +535,10 @@ static json_t *describe_gateway(const struct hf_worker_gateway *g)
 	json_t *facts = json_pack("{s:o, s:s, s:b, s:b, s:b, s:b, s:I, s:s}", "key", hf_json_hex(g->key, 32), "url", g->url, "configured",
 		g->is_configured, "connected", g->link != NULL, "hypertuna", g->is_hypertuna, "registered", g->is_registered, "registered_at",
 		(json_int_t)g->registered_ms, "refusal", g->refusal);
+	if (facts && (g->announced_ms > 0 || g->predecessor_count > 0))
+		json_object_set_new(facts, "announced", json_pack("{s:s, s:s, s:s, s:I, s:b, s:o}", "name", g->name, "region", g->region, "url", g->base_url,
+			"at", (json_int_t)g->announced_ms, "only", g->is_discovered && !g->is_configured, "predecessor",
+			g->predecessor_count > 0 ? hf_json_hex(g->predecessors[g->predecessor_count - 1], 32) : json_null()));
 	if (facts && g->replica)
 		json_object_set_new(facts, "replica", describe_replica(g->replica));
 	return facts;
@@ -524,7 +557,8 @@ int hf_worker_node_describe(struct hf_worker_node *node, struct hf_buffer *out)
 {
 	json_t *gateways = json_array(), *relays = json_array();
 	for (size_t i = 0; i < node->gateway_count; i++)
-		json_array_append_new(gateways, describe_gateway(&node->gateways[i]));
+		if (!node->gateways[i].is_free)
+			json_array_append_new(gateways, describe_gateway(&node->gateways[i]));
 	for (size_t i = 0; i < node->relay_count; i++)
 		json_array_append_new(relays, describe_relay(&node->relays[i]));
 	json_t *facts = json_pack("{s:o, s:o, s:o, s:I, s:I}", "key", hf_json_hex(node->public_key, 32), "gateways", gateways, "relays", relays,

@@ -173,6 +173,7 @@ static void learn_from_answer(struct hf_worker_link *link, const json_t *answer)
 	const char *key = json_string_value(json_object_get(hyperbee, "hyperbeeKey"));
 	uint8_t bytes[32];
 	learn_aliases(gateway, hyperbee);
+	hf_worker_discover_aliases(gateway);
 	if (key && strlen(key) == 64 && hf_hex_decode(bytes, key, 32))
 		hf_worker_learn_bee(link, bytes);
 }

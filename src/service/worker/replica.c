@@ -167,6 +167,67 @@ int hf_worker_replica_new(struct hf_worker_gateway *gateway, struct hf_worker_no
 	return r;
 }
 
+/* What of a replica is of its bee. */
+struct bee_parts {
+	struct hf_core *core;
+	struct hf_replication *replication;
+	struct hf_bee_asker *asker;
+	struct hf_bee *bee;
+	struct hf_bee_watch *watch;
+	struct hf_swarm_session *session;
+};
+
+static struct bee_parts take_parts(struct hf_worker_replica *r)
+{
+	struct bee_parts parts = {r->core, r->replication, r->asker, r->bee, r->watch, r->session};
+	r->core = NULL;
+	r->replication = NULL;
+	r->asker = NULL;
+	r->bee = NULL;
+	r->watch = NULL;
+	r->session = NULL;
+	return parts;
+}
+
+static void free_parts(struct bee_parts *parts)
+{
+	if (parts->session)
+		hf_swarm_leave(parts->session);
+	hf_bee_watch_free(parts->watch);
+	hf_bee_close(parts->bee);
+	hf_bee_asker_free(parts->asker);
+	hf_replication_leave(parts->replication);
+	hf_core_unref(parts->core);
+}
+
+int hf_worker_replica_move(struct hf_worker_replica *replica, const uint8_t key[static 32])
+{
+	uint8_t old_key[32];
+	begin_anew(replica);
+	hf_relay_bee_follower_free(&replica->follower);
+	struct bee_parts old = take_parts(replica), failed;
+	memcpy(old_key, replica->key, sizeof old_key);
+	memcpy(replica->key, key, sizeof replica->key);
+	int r = open_bee(replica);
+	if (r == HF_OK && replica->node->options.swarm)
+		r = hf_swarm_join(replica->node->options.swarm, hf_core_discovery_key(replica->core), HF_SWARM_CLIENT, 0, &replica->session);
+	if (r == HF_OK) {
+		free_parts(&old);
+		replica->remote_length = replica->updated_ms = 0;
+		return r;
+	}
+	failed = take_parts(replica);
+	free_parts(&failed);
+	memcpy(replica->key, old_key, sizeof replica->key);
+	replica->core = old.core;
+	replica->replication = old.replication;
+	replica->asker = old.asker;
+	replica->bee = old.bee;
+	replica->watch = old.watch;
+	replica->session = old.session;
+	return r;
+}
+
 void hf_worker_replica_leave(struct hf_worker_replica *replica)
 {
 	if (replica->session)
@@ -182,13 +243,9 @@ void hf_worker_replica_free(struct hf_worker_replica *replica)
 	stop_following(replica);
 	replica->gateway->replica = NULL;
 	HF_LIST_REMOVE(node->replicas, replica);
-	hf_worker_replica_leave(replica);
 	hf_relay_bee_follower_free(&replica->follower);
-	hf_bee_watch_free(replica->watch);
-	hf_bee_close(replica->bee);
-	hf_bee_asker_free(replica->asker);
-	hf_replication_leave(replica->replication);
-	hf_core_unref(replica->core);
+	struct bee_parts parts = take_parts(replica);
+	free_parts(&parts);
 	hf_subscriptions_free(replica->subscriptions);
 	free(replica);
 }

@@ -35,6 +35,7 @@ struct hf_worker_node_options {
 	const char *directory;              /* of the data, for what it has to remember */
 	struct hf_core_host *cores;
 	struct hf_swarm *swarm;             /* NULL: gateways come by sockets that are made otherwise */
+	struct hf_dht_connector *connector; /* of the swarm; NULL: announcements of gateways are not listened to */
 	const uint8_t *static_secret;       /* HF_SIGN_SECRET_BYTES: the worker's own key */
 	struct hf_relay *const *relays;     /* in the order of the configuration */
 	const struct hf_secret *bee_keys;   /* of each relay, what its bee is signed with; empty: it is registered without a proof */
