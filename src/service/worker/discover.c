@@ -263,6 +263,21 @@ static struct hf_worker_gateway *find_predecessor(struct hf_worker_node *node, c
 
 /* ---- Hearing ---- */
 
+/* One of the first generation that has found us before we heard of it, under a key that it has until it ends. */
+static struct hf_worker_gateway *take_connected(struct hf_worker_node *node, const struct hf_announcement *a)
+{
+	for (size_t i = 0; !a->has_extension && a->has_relay_key && i < node->gateway_count; i++) {
+		struct hf_worker_gateway *g = &node->gateways[i];
+		if (g->is_free || g->is_configured || g->is_by_bee || !g->is_hypertuna || !g->link || !g->replica
+			|| memcmp(g->replica->key, a->relay_key, sizeof a->relay_key) != 0)
+			continue;
+		memcpy(g->key, a->gateway_key, sizeof g->key);
+		g->is_by_bee = g->is_discovered = true;
+		return g;
+	}
+	return NULL;
+}
+
 static struct hf_worker_gateway *take_new(struct hf_worker_node *node, const struct hf_announcement *a)
 {
 	const uint8_t *predecessor;
@@ -270,6 +285,9 @@ static struct hf_worker_gateway *take_new(struct hf_worker_node *node, const str
 	uint64_t since_ms = 0;
 	if (!is_trusted(node, a, &predecessor, &since_ms))
 		return NULL;
+	struct hf_worker_gateway *connected = take_connected(node, a);
+	if (connected)
+		return connected;
 	struct hf_worker_gateway *g = hf_worker_add_gateway(node, a->gateway_key);
 	if (!g) {
 		hf_log_warn(&log_module, "a gateway was heard of, and there are as many as there may be", "gateways_max=%u", HF_WORKER_GATEWAY_COUNT_MAX);
