@@ -112,18 +112,23 @@ void hf_histogram_record_us(struct hf_histogram *h, uint64_t us)
 	atomic_fetch_add_explicit(&h->sum_us, us, memory_order_relaxed);
 }
 
+static uint64_t counted(const struct hf_metric_link *link)
+{
+	return atomic_load_explicit(&((const struct hf_counter *)link)->value, memory_order_relaxed);
+}
+
+static int64_t gauged(const struct hf_metric_link *link)
+{
+	const struct hf_gauge *gauge = (const struct hf_gauge *)link;
+	return gauge->read ? gauge->read(gauge->context) : atomic_load_explicit(&gauge->value, memory_order_relaxed);
+}
+
 static int print_sample(struct hf_buffer *out, const struct hf_metric_link *link)
 {
 	const char *open = *link->labels ? "{" : "", *close = *link->labels ? "}" : "";
-	if (link->kind == KIND_COUNTER) {
-		const struct hf_counter *counter = (const struct hf_counter *)link;
-		return hf_buffer_printf(out, "%s%s%s%s %" PRIu64 "\n", link->name, open, link->labels, close,
-					atomic_load_explicit(&counter->value, memory_order_relaxed));
-	}
-	const struct hf_gauge *gauge = (const struct hf_gauge *)link;
-	int64_t value = gauge->read ? gauge->read(gauge->context)
-				    : atomic_load_explicit(&gauge->value, memory_order_relaxed);
-	return hf_buffer_printf(out, "%s%s%s%s %" PRId64 "\n", link->name, open, link->labels, close, value);
+	if (link->kind == KIND_COUNTER)
+		return hf_buffer_printf(out, "%s%s%s%s %" PRIu64 "\n", link->name, open, link->labels, close, counted(link));
+	return hf_buffer_printf(out, "%s%s%s%s %" PRId64 "\n", link->name, open, link->labels, close, gauged(link));
 }
 
 #define US_PER_S 1000000u
@@ -184,11 +189,27 @@ static int print_entries(const struct entry *entries, size_t count, struct hf_bu
 	return error;
 }
 
+static void run_hooks(struct hf_metrics *metrics)
+{
+	for (const struct hf_metrics_hook *hook = metrics->hooks; hook; hook = hook->next)
+		hook->run(hook->context);
+}
+
+void hf_metrics_each(struct hf_metrics *metrics,
+	void (*each)(void *context, const char *name, const char *labels, int64_t value), void *context)
+{
+	pthread_mutex_lock(&metrics->mutex);
+	run_hooks(metrics);
+	for (const struct hf_metric_link *link = metrics->first; link; link = link->next)
+		if (link->kind != KIND_HISTOGRAM)
+			each(context, link->name, link->labels, link->kind == KIND_COUNTER ? (int64_t)counted(link) : gauged(link));
+	pthread_mutex_unlock(&metrics->mutex);
+}
+
 int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out)
 {
 	pthread_mutex_lock(&metrics->mutex);
-	for (const struct hf_metrics_hook *hook = metrics->hooks; hook; hook = hook->next)
-		hook->run(hook->context);
+	run_hooks(metrics);
 	size_t count = 0, length_before = out->length;
 	struct entry *entries = calloc(metrics->count + 1, sizeof *entries);
 	for (const struct hf_metric_link *link = metrics->first; link && entries; link = link->next, count++)

@@ -76,6 +76,10 @@ static inline void hf_gauge_add(struct hf_gauge *g, int64_t n)
 }
 HF_API void hf_histogram_record_us(struct hf_histogram *h, uint64_t us);
 
+/* Calls each for every counter and gauge as it is now, in order of registration; it must not register anything. */
+HF_API void hf_metrics_each(struct hf_metrics *metrics,
+	void (*each)(void *context, const char *name, const char *labels, int64_t value), void *context);
+
 /* Appends the whole registry, grouped by name, HELP and TYPE once each. */
 HF_API int hf_metrics_print(struct hf_metrics *metrics, struct hf_buffer *out);
 
