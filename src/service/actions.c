@@ -188,6 +188,7 @@ static const struct action {
 	{"store/stats", store_stats, OF_STORE},          {"store/verify", store_verify, OF_STORE},
 	{"store/compact", store_compact, OF_STORE},      {"store/backup", store_backup, OF_STORE},
 	{"audit/export", hf_action_audit_export, OF_STORE}, {"audit/verify", hf_action_audit_verify, OF_STORE},
+	{"audit/tail", hf_action_audit_tail, OF_STORE},
 	{"core/create", hf_action_core_create, OF_CORES}, {"core/info", hf_action_core_info, OF_CORES},
 	{"core/list", hf_action_core_list, OF_CORES},    {"core/append", hf_action_core_append, OF_CORES},
 	{"core/get", hf_action_core_get, OF_CORES},      {"core/seek", hf_action_core_seek, OF_CORES},

@@ -16,6 +16,7 @@
  *   store/stats, store/verify, store/compact, store/backup {"directory"}
  *   audit/export   {"from"}              records of the audit log from a number on, a line each; the last line is {"next": NUMBER} when a
  *                                        page was full, else {"next": null} with what audit/verify gives
+ *   audit/tail     {"count"}             the newest records, oldest first, a line each
  *   audit/verify                         {"sound", "from", "records", "head", "fault"}: the first number, how many, the newest one's hash
  *
  * Those on cores name the core by {"key"}, or by {"name", "namespace"}, and take {"encryption_key"} in hexadecimal:

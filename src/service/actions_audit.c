@@ -3,6 +3,9 @@
 #include "service/actions_private.h"
 #include "service/audit.h"
 
+#define TAIL_COUNT 100
+#define TAIL_COUNT_MAX 1000
+
 struct exporting {
 	struct hf_action_call *call;
 	uint64_t next;
@@ -59,4 +62,18 @@ int hf_action_audit_verify(struct hf_action_run *run)
 		return r;
 	return hf_fail(&call->failure, HF_ECORRUPT, "Record %llu of the audit log does not fit the one before it.",
 		(unsigned long long)check.fault);
+}
+
+static int tail_one(void *context, uint64_t number, struct hf_slice record)
+{
+	struct hf_buffer *out = context;
+	int r = hf_buffer_append(out, record.data, record.length);
+	return r == HF_OK ? hf_buffer_append(out, "\n", 1) : r;
+}
+
+int hf_action_audit_tail(struct hf_action_run *run)
+{
+	uint64_t count;
+	int r = hf_action_number(run, "count", TAIL_COUNT, &count);
+	return r < 0 ? r : hf_audit_tail(run->call->store, count < TAIL_COUNT_MAX ? count : TAIL_COUNT_MAX, tail_one, &run->call->out);
 }

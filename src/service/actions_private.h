@@ -30,6 +30,7 @@ int hf_action_append(struct hf_buffer *out, json_t *value);
 
 int hf_action_audit_export(struct hf_action_run *run);
 int hf_action_audit_verify(struct hf_action_run *run);
+int hf_action_audit_tail(struct hf_action_run *run);
 int hf_action_relay_info(struct hf_action_run *run);
 int hf_action_relay_rebuild_bee(struct hf_action_run *run);
 int hf_action_import(struct hf_action_run *run);

@@ -1,6 +1,7 @@
 /* audit: a record gets its number and its predecessor's hash on the store's writer, so the order of commits is the chain's. */
 #include "service/audit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -17,6 +18,9 @@ struct hf_audit {
 	struct hf_metrics *metrics;
 	HF_ATOMIC(uint32_t) queued_count;
 	HF_ATOMIC(uint64_t) lost_count; /* since the last record that said so */
+	pthread_mutex_t mutex;          /* of what follows */
+	void (*written_to)(void *context, uint64_t number, struct hf_slice record);
+	void *listener;
 	struct hf_counter written, lost;
 };
 
@@ -24,7 +28,8 @@ struct entry {
 	struct hf_commit commit;
 	struct hf_audit *audit;
 	uint64_t at_ms, lost;
-	struct hf_buffer fields;
+	struct hf_buffer fields, record; /* as it is written */
+	uint64_t number;
 	char kind[KIND_BYTES_MAX + 1];
 };
 
@@ -58,29 +63,30 @@ static int write_record(const struct entry *e, uint64_t number, const uint8_t pr
 static int stage(struct hf_commit *commit, struct hf_tx *tx)
 {
 	struct entry *e = HF_CONTAINER_OF(commit, struct entry, commit);
-	struct hf_buffer record = {0};
 	uint8_t head[HEAD_BYTES], previous[HF_SHA256_BYTES];
 	uint64_t number;
 	int r = read_head(tx, &number, previous);
+	hf_buffer_clear(&e->record);
+	e->number = number;
 	if (r == HF_OK)
-		r = write_record(e, number, previous, &record);
+		r = write_record(e, number, previous, &e->record);
 	if (r == HF_OK) {
-		const struct iovec block = {record.data, record.length};
+		const struct iovec block = {e->record.data, e->record.length};
 		hf_store_le64(head, number + 1);
-		hf_sha256(head + 8, hf_buffer_slice(&record));
+		hf_sha256(head + 8, hf_buffer_slice(&e->record));
 		r = hf_tx_log_put(tx, HF_AUDIT_LOG, number, &block, 1);
 	}
 	if (r == HF_OK)
 		r = hf_tx_table_put(tx, HF_AUDIT_TABLE, HF_SLICE_LITERAL("head"), hf_slice(head, sizeof head));
 	if (r == HF_OK && number >= HF_AUDIT_KEEP_COUNT)
 		r = hf_tx_log_clear(tx, HF_AUDIT_LOG, number - HF_AUDIT_KEEP_COUNT, number - HF_AUDIT_KEEP_COUNT + 1);
-	hf_buffer_free(&record);
 	return r;
 }
 
 static void free_entry(struct entry *e)
 {
 	hf_buffer_free(&e->fields);
+	hf_buffer_free(&e->record);
 	free(e);
 }
 
@@ -90,12 +96,31 @@ static void note_lost(struct hf_audit *a, uint64_t count)
 	hf_counter_add(&a->lost, 1);
 }
 
+static void tell(struct hf_audit *a, const struct entry *e)
+{
+	hf_counter_add(&a->written, 1);
+	pthread_mutex_lock(&a->mutex);
+	if (a->written_to)
+		a->written_to(a->listener, e->number, hf_buffer_slice(&e->record));
+	pthread_mutex_unlock(&a->mutex);
+}
+
+void hf_audit_listen(struct hf_audit *a, void (*written)(void *context, uint64_t number, struct hf_slice record), void *context)
+{
+	if (!a)
+		return;
+	pthread_mutex_lock(&a->mutex);
+	a->written_to = written;
+	a->listener = context;
+	pthread_mutex_unlock(&a->mutex);
+}
+
 static void done(struct hf_commit *commit, int status)
 {
 	struct entry *e = HF_CONTAINER_OF(commit, struct entry, commit);
 	struct hf_audit *a = e->audit;
 	if (status == HF_OK)
-		hf_counter_add(&a->written, 1);
+		tell(a, e);
 	else
 		note_lost(a, e->lost + 1);
 	free_entry(e);
@@ -142,6 +167,7 @@ int hf_audit_open(struct hf_audit **out, struct hf_store *store, struct hf_env *
 	a->store = store;
 	a->env = env;
 	a->metrics = metrics;
+	pthread_mutex_init(&a->mutex, NULL);
 	hf_counter_register(metrics, &a->written, "holdfast_audit_records_total", "", "Records of the audit log");
 	hf_counter_register(metrics, &a->lost, "holdfast_audit_lost_total", "", "Records of the audit log that could not be written");
 	return HF_OK;
@@ -157,6 +183,7 @@ void hf_audit_close(struct hf_audit *a)
 	hf_store_commit_wait(a->store, HF_DURABLE_DISK, stage_nothing, NULL);
 	hf_metric_unregister(a->metrics, &a->written.link);
 	hf_metric_unregister(a->metrics, &a->lost.link);
+	pthread_mutex_destroy(&a->mutex);
 	free(a);
 }
 
@@ -231,4 +258,27 @@ int hf_audit_read(struct hf_store *store, uint64_t from, int (*each)(void *conte
 		}
 	}
 	return r == HF_OK ? check_head(store, &reading) : r;
+}
+
+struct tail {
+	int (*each)(void *context, uint64_t number, struct hf_slice record);
+	void *context;
+};
+
+static int pass(void *context, uint64_t index, struct hf_slice block)
+{
+	const struct tail *tail = context;
+	return tail->each(tail->context, index, block);
+}
+
+int hf_audit_tail(struct hf_store *store, uint64_t count, int (*each)(void *context, uint64_t number, struct hf_slice record),
+	void *context)
+{
+	struct tail tail = {each, context};
+	uint64_t length = 0;
+	int r = hf_store_log_length(store, HF_AUDIT_LOG, &length);
+	uint64_t at = length > count ? length - count : 0;
+	if (r == HF_OK && at < length)
+		r = hf_store_log_read(store, HF_AUDIT_LOG, &at, length, HF_READ_BLOCKING, pass, &tail);
+	return r == HF_ENOTFOUND ? HF_OK : r;
 }

@@ -25,6 +25,10 @@ void hf_audit_close(struct hf_audit *audit);
 /* kind: "registration.merged", "token.issued"…; fields: a JSON object. NULL as audit does nothing. Any thread. */
 void hf_audit_write(struct hf_audit *audit, const char *kind, struct hf_slice fields);
 
+/* Called with each record's number and text when it is committed, on the store's thread or the caller's; it must not block. NULL ends it:
+ * none comes any more when this has returned. */
+void hf_audit_listen(struct hf_audit *audit, void (*written)(void *context, uint64_t number, struct hf_slice record), void *context);
+
 struct hf_audit_check {
 	uint64_t from, count;   /* the first number, and how many are there */
 	uint8_t head[32];       /* the newest record's hash */
@@ -35,5 +39,8 @@ struct hf_audit_check {
  * and is returned. Blocking. HF_OK, also when it is not sound; HF_EIO, HF_ENOMEM. */
 int hf_audit_read(struct hf_store *store, uint64_t from, int (*each)(void *context, uint64_t number, struct hf_slice record,
 	const uint8_t hash[static 32]), void *context, struct hf_audit_check *check);
+/* The newest records only, oldest first, without checking the chain. */
+int hf_audit_tail(struct hf_store *store, uint64_t count, int (*each)(void *context, uint64_t number, struct hf_slice record),
+	void *context);
 
 #endif
