@@ -6,10 +6,10 @@
 
 void hf_action_http_name(struct hf_http_exchange *exchange, char out[static HF_ACTION_NAME_BYTES])
 {
-	static const char prefix[] = "/admin/";
+	static const char marker[] = "/admin/"; /* over HTTP it is behind /api */
 	struct hf_slice path = hf_http_path(exchange);
-	int length = (int)(path.length - (sizeof prefix - 1));
-	snprintf(out, HF_ACTION_NAME_BYTES, "%.*s", length, (const char *)path.data + sizeof prefix - 1);
+	const uint8_t *name = (const uint8_t *)memmem(path.data, path.length, marker, sizeof marker - 1) + sizeof marker - 1;
+	snprintf(out, HF_ACTION_NAME_BYTES, "%.*s", (int)(path.data + path.length - name), (const char *)name);
 }
 
 void hf_action_http_fail(struct hf_http_exchange *exchange, const struct hf_failure *failure)

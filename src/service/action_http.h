@@ -1,4 +1,5 @@
-/* action_http: actions (actions.h) asked for on admin.sock: POST /admin/<action>, and what is answered. */
+/* action_http: actions (actions.h) asked for over HTTP: POST /admin/<action> on admin.sock, some of them as POST /api/admin/<action> where
+ * clients come in, and what is answered. */
 #ifndef HF_SERVICE_ACTION_HTTP_H
 #define HF_SERVICE_ACTION_HTTP_H
 

@@ -14,7 +14,7 @@
 #define NAME_COUNT_MAX 256 /* well above the number of settings */
 
 static const char *const sections[] = {"gateway", "websocket", "store", "swarm", "workers", "registration", "tokens", "front",
-	"dispatcher", "discovery", "worker", "compatibility", "log", "relay"};
+	"dispatcher", "discovery", "worker", "admin", "compatibility", "log", "relay"};
 #define SECTION_COUNT (sizeof sections / sizeof *sections)
 
 static bool is_of_relay(const struct hf_setting *setting)

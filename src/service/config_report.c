@@ -66,6 +66,18 @@ static int check_metrics_addresses(const struct hf_config *config, struct hf_fai
 	return HF_OK;
 }
 
+/* What stands before the paths of requests, so without one of its own. */
+static int check_admin_url(const struct hf_config *config, struct hf_failure *failure)
+{
+	const char *url = config->admin_public_url, *host = strstr(url, "://");
+	bool is_http = strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+	size_t length = host ? strcspn(host + 3, "/?#") : 0;
+	if (url[0] && (!is_http || length == 0 || (host[3 + length] && strcmp(host + 3 + length, "/") != 0)))
+		return hf_fail(failure, HF_EINVAL, "%s: admin.public_url is \"%s\"; write https:// and the name, without a path.",
+			where(config, NULL, "admin", "public_url"), url);
+	return HF_OK;
+}
+
 static void path_of(const struct hf_config_relay *relay, char out[static HF_CONFIG_VALUE_BYTES])
 {
 	if (relay->path[0])
@@ -88,9 +100,10 @@ static int check_path(const struct hf_config *config, const struct hf_config_rel
 {
 	char path[HF_CONFIG_VALUE_BYTES];
 	path_of(relay, path);
-	if (strcmp(path, "/health") == 0)
-		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at /health, which the gateway answers itself.",
-			where(config, relay, "relay", "path"), relay->instance);
+	bool has_dashboard = config->admin_keys[0] || config->admin_token_file[0];
+	if (strcmp(path, "/health") == 0 || (has_dashboard && strcmp(path, "/dashboard") == 0))
+		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at %s, which the gateway answers itself.",
+			where(config, relay, "relay", "path"), relay->instance, path);
 	if (path[0] != '/' || strpbrk(path, "?#* "))
 		return hf_fail(failure, HF_EINVAL, "%s: relay.path is \"%s\"; it begins with / and has no blank, ?, # or *.",
 			where(config, relay, "relay", "path"), path);
@@ -166,6 +179,8 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	if (r == HF_OK && config->discovery_share_secret && !config->hypertuna)
 		r = hf_fail(failure, HF_EINVAL, "%s: discovery.share_secret gives the secret to everybody, which only Hypertuna's peers need: it goes "
 			"with compatibility.hypertuna.", where(config, NULL, "discovery", "share_secret"));
+	if (r == HF_OK)
+		r = check_admin_url(config, failure);
 	if (r == HF_OK)
 		r = check_addresses(config, "trusted_proxies", config->trusted_proxies, failure);
 	if (r < 0)

@@ -175,6 +175,13 @@ const struct hf_setting hf_settings[] = {
 	{"worker", "avatars", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(worker_avatars),
 		"the drive that avatars are served from, by its key or a name; one that is named and not there is made"},
 
+	{"admin", "keys", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_keys),
+		"Nostr keys (npub1... or hex, separated by commas) that may administer over HTTP with signed requests; see administration.md"},
+	{"admin", "token_file", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_token_file),
+		"file with the token that lets in to administration over HTTP and the dashboard; for its owner alone, read again on SIGHUP"},
+	{"admin", "public_url", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_public_url),
+		"the https:// address that signed requests must name; needed under a name unless a trusted proxy tells it"},
+
 	{"compatibility", "hypertuna", HF_SETTING_BOOL, "no", 0, 0, FIXED, IN_CONFIG(hypertuna),
 		"work with Hypertuna's gateways and workers, too, who prove less: any peer that says it is a gateway is one"},
 

@@ -1,5 +1,6 @@
-/* admin: what a running gateway answers on admin.sock. Short things are answered on the loop; what reads or writes the
- * store is an action that runs on the administration's own thread, one at a time. */
+/* admin: what a running gateway answers who operates it: on admin.sock everything, over HTTP (admin_http.c) what is HF_ACCESS_ADMIN here.
+ * Short things are answered on the loop; what reads or writes the store is an action that runs on the administration's own thread, one at
+ * a time. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,14 +44,17 @@ static void add_name(void *context, const char *setting, const char *relay)
 	json_array_append_new(context, relay ? json_sprintf("%s of relay %s", setting, relay) : json_string(setting));
 }
 
-static json_t *relay_facts(const struct hf_relay *relay)
+json_t *hf_gateway_relay_json(const struct hf_relay *relay)
 {
 	struct hf_relay_stats s;
+	json_t *refusals = json_object();
 	hf_relay_stats(relay, &s);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "connections", (json_int_t)s.connection_count,
+	for (size_t i = 0; i < HF_RELAY_REFUSAL_COUNT; i++)
+		json_object_set_new(refusals, hf_relay_refusal_name(i), json_integer((json_int_t)s.refused[i]));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "connections", (json_int_t)s.connection_count,
 		"subscriptions", (json_int_t)s.subscription_count, "in_flight", (json_int_t)s.in_flight_count, "stored", (json_int_t)s.stored_count,
 		"duplicates", (json_int_t)s.duplicate_count, "ephemeral", (json_int_t)s.ephemeral_count, "refused", (json_int_t)s.refused_count,
-		"delivered", (json_int_t)s.delivered_count, "queries", (json_int_t)s.query_count);
+		"refusals", refusals, "delivered", (json_int_t)s.delivered_count, "queries", (json_int_t)s.query_count);
 }
 
 /* What happened since the start, a relay each. */
@@ -59,7 +63,7 @@ static void handle_stats(void *context, struct hf_http_exchange *exchange)
 	struct hf_gateway *g = context;
 	json_t *relays = json_object();
 	for (size_t i = 0; i < g->relay_count; i++)
-		json_object_set_new(relays, hf_relay_instance(g->relays[i]), relay_facts(g->relays[i]));
+		json_object_set_new(relays, hf_relay_instance(g->relays[i]), hf_gateway_relay_json(g->relays[i]));
 	json_t *body = json_pack("{s:s, s:I, s:b, s:o}", "version", HF_VERSION, "up_ms",
 		(json_int_t)((hf_env_monotonic_us(&g->env) - g->started_us) / 1000), "draining", g->is_draining, "relays", relays);
 	hf_gateway_respond_json(exchange, body);
@@ -76,10 +80,10 @@ static void handle_config(void *context, struct hf_http_exchange *exchange)
 	hf_buffer_free(&out);
 }
 
-/* What an operator did, for the audit log. */
-static void note_act(struct hf_gateway *g, const char *kind, const char *relay)
+void hf_gateway_note_act(struct hf_gateway *g, struct hf_http_exchange *exchange, const char *kind, json_t *fields)
 {
-	json_t *fields = relay ? json_pack("{s:s}", "relay", relay) : json_object();
+	if (fields && exchange)
+		json_object_set_new(fields, "by", json_string(hf_gateway_who(g, exchange)));
 	char *text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
 	hf_audit_write(g->audit, kind, hf_slice_text(text ? text : "{}"));
 	free(text);
@@ -89,8 +93,9 @@ static void note_act(struct hf_gateway *g, const char *kind, const char *relay)
 static void handle_reload(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {0};
+	json_t *fields = json_pack("{s:s}", "by", hf_gateway_who(context, exchange)); /* who may be none of ours after it */
 	bool is_done = hf_gateway_reload(context, &failure) == HF_OK;
-	note_act(context, is_done ? "admin.reload" : "admin.reload-refused", NULL);
+	hf_gateway_note_act(context, NULL, is_done ? "admin.reload" : "admin.reload-refused", fields);
 	if (!is_done)
 		hf_action_http_fail(exchange, &failure);
 	else
@@ -99,8 +104,8 @@ static void handle_reload(void *context, struct hf_http_exchange *exchange)
 
 static void handle_drain(void *context, struct hf_http_exchange *exchange)
 {
+	hf_gateway_note_act(context, exchange, "admin.drain", json_object());
 	hf_http_respond(exchange, 202, "application/json", HF_SLICE_LITERAL("{\"status\":0}\n"), NULL);
-	note_act(context, "admin.drain", NULL);
 	hf_gateway_drain(context);
 }
 
@@ -162,7 +167,7 @@ static struct hf_relay_bee *named_bee(struct hf_gateway *g, struct hf_http_excha
 	if (!relay)
 		return NULL;
 	if (hf_relay_bee(relay)) {
-		note_act(g, act, hf_relay_instance(relay));
+		hf_gateway_note_act(g, exchange, act, json_pack("{s:s}", "relay", hf_relay_instance(relay)));
 		return hf_relay_bee(relay);
 	}
 	hf_fail(&failure, HF_ENOTFOUND, "The relay has no bee; it is made with relay.bee = yes.");
@@ -267,6 +272,9 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("GET", "/admin/workers", HF_ACCESS_ADMIN, hf_gateway_handle_workers),
 	HF_ROUTE("GET", "/admin/dispatcher", HF_ACCESS_ADMIN, hf_gateway_handle_dispatcher),
 	HF_ROUTE("GET", "/admin/worker", HF_ACCESS_ADMIN, hf_gateway_handle_worker),
+	HF_ROUTE("GET", "/admin/snapshot", HF_ACCESS_ADMIN, hf_gateway_handle_snapshot),
+	HF_ROUTE("GET", "/admin/events", HF_ACCESS_ADMIN, hf_gateway_handle_events),
+	HF_ROUTE("GET", "/admin/link", HF_ACCESS_SOCKET, hf_gateway_handle_link),
 	HF_ROUTE("POST", "/admin/check", HF_ACCESS_ADMIN, handle_check),
 	HF_ROUTE("POST", "/admin/reload", HF_ACCESS_ADMIN, handle_reload),
 	HF_ROUTE("POST", "/admin/drain", HF_ACCESS_ADMIN, handle_drain),
@@ -274,12 +282,14 @@ const struct hf_http_route hf_gateway_admin_routes[] = {
 	HF_ROUTE("POST", "/admin/relay/rebuild-bee", HF_ACCESS_ADMIN, handle_rebuild_bee),
 	HF_ROUTE("POST", "/admin/relay/pause", HF_ACCESS_ADMIN, handle_pause),
 	HF_ROUTE("POST", "/admin/relay/resume", HF_ACCESS_ADMIN, handle_resume),
-	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_ADMIN, handle_action),
-	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_ADMIN, handle_action),
+	HF_ROUTE("POST", "/admin/store/stats", HF_ACCESS_ADMIN, handle_action),
 	HF_ROUTE("POST", "/admin/audit/*", HF_ACCESS_ADMIN, handle_action),
-	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_ADMIN, handle_action),
-	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_ADMIN, handle_action),
-	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_ADMIN, handle_action),
+	/* They name files, carry keys and what people keep, or take long: for who is on the machine. */
+	HF_ROUTE("POST", "/admin/relay/*", HF_ACCESS_SOCKET, handle_action),
+	HF_ROUTE("POST", "/admin/store/*", HF_ACCESS_SOCKET, handle_action),
+	HF_ROUTE("POST", "/admin/core/*", HF_ACCESS_SOCKET, handle_action),
+	HF_ROUTE("POST", "/admin/bee/*", HF_ACCESS_SOCKET, handle_action),
+	HF_ROUTE("POST", "/admin/drive/*", HF_ACCESS_SOCKET, handle_action),
 };
 /* Local, though it listens on loopback addresses only: pages elsewhere can make a browser here ask for it, and somebody may put a
  * proxy in front. */

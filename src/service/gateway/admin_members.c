@@ -10,6 +10,8 @@
 #include "service/gateway/workers.h"
 #include "service/json_hex.h"
 
+#define WORKER_RELAYS_MAX 64 /* that are named of one worker */
+
 /* Answers when there are no workers here. */
 static bool has_members(const struct hf_gateway *g, struct hf_http_exchange *exchange)
 {
@@ -23,16 +25,22 @@ static bool has_members(const struct hf_gateway *g, struct hf_http_exchange *exc
 
 /* ---- Workers ---- */
 
-static json_t *relays_of(struct hf_gateway *g, const uint8_t peer[static 32])
+static void key_text(const uint8_t key[static 32], char text[static 65])
 {
-	const struct hf_registration *record;
-	json_t *paths = json_array();
-	size_t cursor = 0;
-	while ((record = hf_registry_next(g->registry, &cursor)))
-		for (size_t i = 0; i < record->peer_count; i++)
-			if (memcmp(record->peers[i].key, peer, 32) == 0)
-				json_array_append_new(paths, json_string(record->path));
-	return paths;
+	hf_hex_encode(text, key, 32);
+	text[64] = '\0';
+}
+
+/* Names the record at each of its peers that is in the list, by key. */
+static void add_record(json_t *by_key, const struct hf_registration *record)
+{
+	char text[65];
+	for (size_t i = 0; i < record->peer_count; i++) {
+		key_text(record->peers[i].key, text);
+		json_t *paths = json_object_get(json_object_get(by_key, text), "relays");
+		if (paths && json_array_size(paths) < WORKER_RELAYS_MAX)
+			json_array_append_new(paths, json_string(record->path));
+	}
 }
 
 static json_t *telemetry_of(const struct hf_worker *worker)
@@ -44,20 +52,45 @@ static json_t *telemetry_of(const struct hf_worker *worker)
 		"errors", (json_int_t)t->bee_errors, "reported_at", (json_int_t)t->reported_at_ms) : json_null();
 }
 
+static json_t *worker_facts(const struct hf_worker *worker, const char *key)
+{
+	return json_pack("{s:s, s:b, s:b, s:I, s:I, s:[], s:o}", "peer", key, "hypertuna", hf_worker_is_hypertuna(worker),
+		"healthy", hf_worker_is_healthy(worker), "connected_at", (json_int_t)hf_worker_connected_at_ms(worker),
+		"streams", (json_int_t)hf_worker_stream_count(worker), "relays", "telemetry", telemetry_of(worker));
+}
+
+/* Workers by their keys, with the relays that they have; one walk over each list. */
+static json_t *workers_by_key(struct hf_gateway *g, size_t count_max)
+{
+	const struct hf_registration *record;
+	struct hf_worker *worker;
+	size_t workers = 0, records = 0;
+	char text[65];
+	json_t *by_key = json_object();
+	while (json_object_size(by_key) < count_max && (worker = hf_workers_next(g->workers, &workers))) {
+		key_text(hf_worker_key(worker), text);
+		json_object_set_new(by_key, text, worker_facts(worker, text));
+	}
+	while (json_object_size(by_key) > 0 && (record = hf_registry_next(g->registry, &records)))
+		add_record(by_key, record);
+	return by_key;
+}
+
+static json_t *values_of(json_t *by_key)
+{
+	const char *key;
+	json_t *value, *list = json_array();
+	json_object_foreach(by_key, key, value)
+		json_array_append(list, value);
+	json_decref(by_key);
+	return list;
+}
+
 void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_gateway *g = context;
-	struct hf_worker *worker;
-	size_t cursor = 0;
-	if (!has_members(g, exchange))
-		return;
-	json_t *list = json_array();
-	while ((worker = hf_workers_next(g->workers, &cursor)))
-		json_array_append_new(list, json_pack("{s:o, s:b, s:b, s:I, s:I, s:o, s:o}", "peer", hf_json_hex(hf_worker_key(worker), 32),
-			"hypertuna", hf_worker_is_hypertuna(worker), "healthy", hf_worker_is_healthy(worker),
-			"connected_at", (json_int_t)hf_worker_connected_at_ms(worker), "streams", (json_int_t)hf_worker_stream_count(worker),
-			"relays", relays_of(g, hf_worker_key(worker)), "telemetry", telemetry_of(worker)));
-	hf_gateway_respond_json(exchange, json_pack("{s:o}", "workers", list));
+	if (has_members(g, exchange))
+		hf_gateway_respond_json(exchange, json_pack("{s:o}", "workers", values_of(workers_by_key(g, SIZE_MAX))));
 }
 
 /* ---- The dispatcher ---- */
@@ -65,8 +98,8 @@ void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange)
 static json_t *describe_peer(const struct hf_dispatch_facts *f, uint64_t now_us)
 {
 	uint64_t rest_us = f->breaker == HF_DISPATCH_OPEN && f->retry_us > now_us ? f->retry_us - now_us : 0;
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "peer", hf_json_hex(f->peer, 32),
-		"breaker", hf_dispatch_breaker_name(f->breaker), "rests_ms", (json_int_t)(rest_us / 1000), "score", (json_int_t)f->score,
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "breaker", hf_dispatch_breaker_name(f->breaker),
+		"rests_ms", (json_int_t)(rest_us / 1000), "score", (json_int_t)f->score,
 		"p50_us", (json_int_t)f->view.latency_p50_us, "p95_us", (json_int_t)f->view.latency_p95_us,
 		"in_flight", (json_int_t)f->view.in_flight, "sessions", (json_int_t)f->view.session_count,
 		"failure_permille", (json_int_t)f->view.failure_permille, "lag_blocks", (json_int_t)f->view.lag_blocks,
@@ -107,8 +140,40 @@ void hf_gateway_handle_dispatcher(void *context, struct hf_http_exchange *exchan
 		return;
 	struct hf_dispatcher *dispatcher = hf_front_dispatcher(g->front);
 	json_t *peers = json_array();
-	while (hf_dispatcher_next_peer(dispatcher, now_us, &cursor, &facts))
-		json_array_append_new(peers, describe_peer(&facts, now_us));
+	while (hf_dispatcher_next_peer(dispatcher, now_us, &cursor, &facts)) {
+		json_t *peer = describe_peer(&facts, now_us);
+		json_object_set_new(peer, "peer", hf_json_hex(facts.peer, 32));
+		json_array_append_new(peers, peer);
+	}
 	hf_gateway_respond_json(exchange, json_pack("{s:o, s:o, s:o}", "jobs", describe_queues(dispatcher),
 		"sessions", describe_sessions(g->front), "peers", peers));
+}
+
+/* ---- Both together, for a snapshot ---- */
+
+json_t *hf_gateway_workers_json(struct hf_gateway *g)
+{
+	struct hf_dispatch_facts facts;
+	uint64_t now_us = hf_env_monotonic_us(&g->env);
+	size_t cursor = 0;
+	char text[65];
+	const char *key;
+	json_t *worker, *by_key;
+	if (!g->front)
+		return json_array();
+	by_key = workers_by_key(g, HF_GATEWAY_SNAPSHOT_WORKERS_MAX);
+	json_object_foreach(by_key, key, worker)
+		json_object_set_new(worker, "dispatch", json_null());
+	while (hf_dispatcher_next_peer(hf_front_dispatcher(g->front), now_us, &cursor, &facts)) {
+		key_text(facts.peer, text);
+		json_object_set_new(json_object_get(by_key, text), "dispatch", describe_peer(&facts, now_us));
+	}
+	return values_of(by_key);
+}
+
+json_t *hf_gateway_dispatcher_json(struct hf_gateway *g)
+{
+	if (!g->front)
+		return json_null();
+	return json_pack("{s:o, s:o}", "jobs", describe_queues(hf_front_dispatcher(g->front)), "sessions", describe_sessions(g->front));
 }

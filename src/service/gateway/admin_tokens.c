@@ -17,6 +17,12 @@ static void fail(struct hf_http_exchange *x, int code, const char *sentence)
 	hf_action_http_fail(x, &failure);
 }
 
+/* What was asked for, and by whom, for the audit log. */
+static void note_request(struct hf_gateway *g, struct hf_http_exchange *x, const char *kind, struct hf_slice payload)
+{
+	hf_gateway_note_act(g, x, kind, json_loadb((const char *)payload.data, payload.length, 0, NULL));
+}
+
 /* ---- Routes ---- */
 
 static const char *access_name(enum hf_access access)
@@ -112,7 +118,7 @@ static void handle_token_revoke(void *context, struct hf_http_exchange *x)
 	else if ((r = hf_tokens_revoke(g->tokens, &operator, hf_buffer_slice(&payload), revoked, x, &refusal)) < 0)
 		fail(x, r == HF_ENOMEM ? r : HF_EINVAL, refusal ? refusal : hf_error_text(r));
 	else {
-		hf_audit_write(g->audit, "operator.revoked", hf_buffer_slice(&payload));
+		note_request(g, x, "operator.revoked", hf_buffer_slice(&payload));
 		dismiss_named_peer(g, hf_buffer_slice(&payload));
 	}
 	hf_buffer_free(&payload);
@@ -165,7 +171,7 @@ static void handle_registry_remove(void *context, struct hf_http_exchange *x)
 	else if ((r = hf_registry_remove(g->registry, key, &operator, removed, x, &refusal)) < 0)
 		fail(x, r == HF_ENOTFOUND ? r : HF_EIO, refusal ? refusal : hf_error_text(r));
 	else
-		hf_audit_write(g->audit, "operator.removed", hf_buffer_slice(&payload));
+		note_request(g, x, "operator.removed", hf_buffer_slice(&payload));
 	hf_buffer_free(&payload);
 }
 

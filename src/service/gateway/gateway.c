@@ -28,6 +28,7 @@ void hf_gateway_drain(struct hf_gateway *g)
 		return;
 	g->is_draining = true;
 	hf_log_info(&log_module, "draining", NULL);
+	hf_gateway_end_events(g, true);
 	hf_http_server_drain(g->server, (uint32_t)g->config->drain_timeout_ms, on_drained, g);
 }
 
@@ -57,6 +58,8 @@ static int apply(struct hf_gateway *g, struct hf_config *config, struct hf_failu
 	}
 	if (r == HF_OK)
 		r = hf_gateway_reconfigure_members(g, config, failure);
+	if (r == HF_OK && (r = hf_gateway_configure_guard(g, config, failure)) < 0)
+		hf_gateway_reconfigure_members(g, g->config, NULL);
 	if (r == HF_OK)
 		return r;
 	hf_gateway_parse_proxies(g, g->config, NULL);
@@ -116,6 +119,8 @@ static int reload(struct hf_gateway *g, struct hf_failure *failure)
 	hf_log_configure(config->log_level, config->log_json, &bad);
 	hf_gateway_each_restart(g, config, warn_of_restart, NULL);
 	struct hf_http_server_options options;
+	if (hf_gateway_make_routes(g) < 0)
+		hf_log_error(&log_module, "out of memory; some routes are gone until the next reload", NULL);
 	hf_gateway_server_options(g, &options);
 	hf_http_server_reconfigure(g->server, &options);
 	hf_gateway_limit_memory(g);

@@ -95,6 +95,13 @@ static json_t *describe(const struct hf_health *health, bool with_sentences)
 		"live", true, "ready", health->is_ready, "reasons", reasons);
 }
 
+json_t *hf_gateway_health_json(const struct hf_gateway *g)
+{
+	struct hf_health health;
+	hf_gateway_health(g, &health);
+	return describe(&health, true);
+}
+
 static void answer(const struct hf_gateway *g, struct hf_http_exchange *exchange, bool with_sentences)
 {
 	struct hf_health health;

@@ -8,18 +8,22 @@
 #include "net/memory.h"
 #include "peer/core_host.h"
 #include "service/datadir.h"
+#include "service/gateway/admin_guard.h"
 #include "service/gateway/gateway.h"
 #include "service/keyring.h"
 #include "service/relay/relay.h"
 
 #define HF_GATEWAY_PROXY_COUNT_MAX 64
 #define HF_GATEWAY_LISTEN_COUNT_MAX 16
+#define HF_GATEWAY_ADMIN_PATH_BYTES 48
+#define HF_GATEWAY_SNAPSHOT_WORKERS_MAX 256
 
 /* What the audit log has been told of so far. */
 struct hf_tally {
 	struct hf_timer timer;
 	uint64_t refused[HF_CONFIG_RELAY_COUNT_MAX][HF_RELAY_REFUSAL_COUNT];
 	uint64_t proofs_false, peers_failed;
+	uint64_t admin_refused[HF_ADMIN_REFUSAL_COUNT];
 };
 
 /* What vitals.c keeps between readings. */
@@ -61,6 +65,11 @@ struct hf_gateway {
 	struct hf_audit *audit;
 	struct hf_tally tally;
 	struct hf_vitals vitals;
+	/* Administration over HTTP. */
+	struct hf_admin_guard *guard;  /* NULL: it is closed */
+	struct hf_admin_events *events;
+	const char *who;               /* whom the guard let in with the request that is being handled */
+	char (*admin_paths)[HF_GATEWAY_ADMIN_PATH_BYTES]; /* of routes */
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
@@ -126,6 +135,9 @@ extern const struct hf_http_route hf_gateway_worker_routes[HF_GATEWAY_WORKER_ROU
 int hf_gateway_open_worker(struct hf_gateway *gateway, struct hf_failure *failure); /* if it is one; last */
 void hf_gateway_handle_worker(void *context, struct hf_http_exchange *exchange);
 
+/* Makes the routes of the server for clients anew, where administration was turned on or off. */
+int hf_gateway_make_routes(struct hf_gateway *gateway);
+
 /* ---- gateway.c ---- */
 int hf_gateway_reload(struct hf_gateway *gateway, struct hf_failure *failure);
 void hf_gateway_drain(struct hf_gateway *gateway);
@@ -158,13 +170,50 @@ void hf_gateway_health(const struct hf_gateway *gateway, struct hf_health *healt
 void hf_gateway_handle_health(void *context, struct hf_http_exchange *exchange);
 void hf_gateway_handle_admin_health(void *context, struct hf_http_exchange *exchange);
 
+json_t *hf_gateway_health_json(const struct hf_gateway *gateway);
+
 /* ---- admin_members.c ---- */
 void hf_gateway_handle_workers(void *context, struct hf_http_exchange *exchange);
 void hf_gateway_handle_dispatcher(void *context, struct hf_http_exchange *exchange);
+json_t *hf_gateway_workers_json(struct hf_gateway *gateway);    /* with what the dispatcher knows of each; at most SNAPSHOT_WORKERS_MAX */
+json_t *hf_gateway_dispatcher_json(struct hf_gateway *gateway); /* null: there is none */
+
+/* ---- admin_snapshot.c ---- */
+json_t *hf_gateway_snapshot(struct hf_gateway *gateway);
+void hf_gateway_handle_snapshot(void *context, struct hf_http_exchange *exchange);
+
+/* ---- admin_events.c ---- */
+int hf_gateway_open_events(struct hf_gateway *gateway);
+void hf_gateway_handle_events(void *context, struct hf_http_exchange *exchange);
+void hf_gateway_end_events(struct hf_gateway *gateway, bool with_snapshot); /* every reader; later ones are taken */
+size_t hf_gateway_event_reader_count(const struct hf_gateway *gateway);
+bool hf_gateway_events_are_idle(const struct hf_gateway *gateway);
+/* No audit record is passed on any more; what is on its way comes with the loop. */
+void hf_gateway_hush_events(struct hf_gateway *gateway);
+void hf_gateway_close_events(struct hf_gateway *gateway); /* after the servers */
+
+/* ---- admin_http.c ---- */
+/* Makes the guard, changes it or takes it away, as the configuration says. */
+int hf_gateway_configure_guard(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
+bool hf_gateway_authorize(void *context, struct hf_http_exchange *exchange);
+const char *hf_gateway_who(const struct hf_gateway *gateway, struct hf_http_exchange *exchange);
+/* Appends the routes of administration and the dashboard; `routes` has room for _admin_http_route_count. HF_ENOMEM. */
+size_t hf_gateway_admin_http_route_count(const struct hf_gateway *gateway);
+int hf_gateway_add_admin_http_routes(struct hf_gateway *gateway, struct hf_http_route *routes, size_t *count);
+/* Answers with an error: what went wrong by number and as a sentence; fields as of hf_http_respond. */
+void hf_gateway_refuse(struct hf_http_exchange *exchange, int status, int code, const char *sentence, const char *fields);
+void hf_gateway_handle_link(void *context, struct hf_http_exchange *exchange);
+
+/* ---- dashboard.c ---- */
+#define HF_GATEWAY_DASHBOARD_ROUTE_COUNT 2
+extern const struct hf_http_route hf_gateway_dashboard_routes[HF_GATEWAY_DASHBOARD_ROUTE_COUNT];
 
 /* ---- admin.c ---- */
 /* Takes value; NULL: there was no memory for it. */
 void hf_gateway_respond_json(struct hf_http_exchange *exchange, json_t *value);
+json_t *hf_gateway_relay_json(const struct hf_relay *relay);
+/* Writes what an operator did into the audit log. Takes fields; exchange NULL: they say already by whom. */
+void hf_gateway_note_act(struct hf_gateway *gateway, struct hf_http_exchange *exchange, const char *kind, json_t *fields);
 extern const struct hf_http_route hf_gateway_admin_routes[];
 extern const size_t hf_gateway_admin_route_count;
 extern const struct hf_http_route hf_gateway_metrics_route; /* of the listeners for metrics */

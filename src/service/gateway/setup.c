@@ -37,17 +37,24 @@ static void handle_relay(void *context, struct hf_http_exchange *exchange)
 		hf_http_respond(exchange, 404, "text/plain", HF_SLICE_LITERAL("not found\n"), NULL);
 }
 
-static int make_routes(struct hf_gateway *g)
+int hf_gateway_make_routes(struct hf_gateway *g)
 {
 	size_t api_count = g->registrar ? hf_gateway_api_route_count : 0, member_count = g->front ? hf_gateway_member_route_count : 0;
 	const struct hf_http_route *secret = hf_gateway_secret_route(g);
-	g->routes = calloc(2 + g->config->relay_count + api_count + HF_GATEWAY_WORKER_ROUTE_COUNT + member_count,
-		sizeof *g->routes);
+	free(g->routes);
+	free(g->admin_paths);
+	g->admin_paths = NULL;
+	g->route_count = 0;
+	g->routes = calloc(2 + hf_gateway_admin_http_route_count(g) + g->config->relay_count + api_count + HF_GATEWAY_WORKER_ROUTE_COUNT +
+		member_count, sizeof *g->routes);
 	if (!g->routes)
 		return HF_ENOMEM;
 	g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", "/health", HF_ACCESS_PUBLIC, hf_gateway_handle_health);
 	if (secret)
 		g->routes[g->route_count++] = *secret;
+	int r = hf_gateway_add_admin_http_routes(g, g->routes, &g->route_count);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < g->relay_count; i++)
 		g->routes[g->route_count++] = (struct hf_http_route)HF_ROUTE("GET", hf_relay_path(g->relays[i]), HF_ACCESS_PUBLIC, handle_relay);
 	for (size_t i = 0; i < api_count; i++)
@@ -102,6 +109,7 @@ void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_optio
 	const struct hf_config *c = g->config;
 	*options = (struct hf_http_server_options){
 		.size = sizeof *options, .loop = g->loop, .metrics = g->metrics, .routes = g->routes, .route_count = g->route_count, .context = g,
+		.authorize = hf_gateway_authorize,
 		.trusted_proxies = g->proxies, .trusted_proxy_count = g->proxy_count,
 		.connection_count_max = (uint32_t)c->connections_max, .connections_per_address_max = (uint32_t)c->connections_per_address_max,
 		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
@@ -192,7 +200,7 @@ void hf_gateway_limit_memory(struct hf_gateway *g)
 static int make_servers(struct hf_gateway *g)
 {
 	struct hf_http_server_options options;
-	int r = make_routes(g);
+	int r = hf_gateway_make_routes(g);
 	if (r == HF_OK)
 		r = make_admin_routes(g);
 	if (r < 0)
@@ -346,6 +354,10 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_gateway_join_swarm(g, failure);
 	if (r == HF_OK)
 		r = hf_gateway_open_members(g, failure);
+	if (r == HF_OK && (r = hf_gateway_open_events(g)) < 0)
+		hf_fail(failure, r, "Out of memory while starting.");
+	if (r == HF_OK)
+		r = hf_gateway_configure_guard(g, g->config, failure);
 	if (r == HF_OK)
 		r = open_servers(g, failure);
 	if (r == HF_OK)
@@ -359,7 +371,7 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 
 static bool is_idle(const struct hf_gateway *g)
 {
-	bool idle = g->admin_job_count == 0;
+	bool idle = g->admin_job_count == 0 && hf_gateway_events_are_idle(g);
 	for (size_t i = 0; i < g->relay_count; i++)
 		idle = idle && hf_relay_is_idle(g->relays[i]);
 	return idle;
@@ -372,6 +384,7 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_memory_limit(hf_loop_memory(g->loop), 0, NULL, NULL);
 		hf_memory_unregister(hf_loop_memory(g->loop));
 	}
+	hf_gateway_hush_events(g);
 	hf_gateway_settle_members(g);
 	if (g->server)
 		hf_http_server_free(g->server);
@@ -386,7 +399,9 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_http_server_free(g->admin_server);
 	if (g->metrics_server)
 		hf_http_server_free(g->metrics_server);
+	hf_gateway_close_events(g);
 	hf_gateway_tally(g);
+	hf_admin_guard_free(g->guard);
 	if (g->loop)
 		hf_loop_timer_cancel(g->loop, &g->tally.timer);
 	hf_gateway_close_cores(g);
@@ -411,6 +426,7 @@ void hf_gateway_close(struct hf_gateway *g)
 	hf_metrics_free(g->metrics);
 	hf_keys_free(g->keys);
 	free(g->routes);
+	free(g->admin_paths);
 	free(g->admin_routes);
 	hf_datadir_close(&g->directory);
 	if (g->config != g->first_config)

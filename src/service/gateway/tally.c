@@ -7,6 +7,7 @@
 #include "service/gateway/internal.h"
 
 #define TALLY_MS 60000
+#define ADDRESSES_MAX 16 /* that are named in a record */
 
 static void write_record(struct hf_gateway *g, const char *kind, json_t *fields)
 {
@@ -47,11 +48,35 @@ static void tally_replication(struct hf_gateway *g)
 	t->peers_failed = stats.peers_failed;
 }
 
+/* Who was not let in to administration over HTTP, and from where lately. */
+static void tally_refused(struct hf_gateway *g)
+{
+	json_t *reasons = json_object(), *addresses = json_object();
+	struct hf_address address;
+	uint32_t failures;
+	size_t cursor = 0;
+	char text[HF_ADDRESS_TEXT_BYTES];
+	for (int i = 0; g->guard && i < HF_ADMIN_REFUSAL_COUNT; i++) {
+		uint64_t count = hf_admin_guard_refused(g->guard, (enum hf_admin_refusal)i), told = g->tally.admin_refused[i];
+		if (count > told)
+			json_object_set_new(reasons, hf_admin_refusal_name((enum hf_admin_refusal)i), json_integer((json_int_t)(count - told)));
+		g->tally.admin_refused[i] = count;
+	}
+	while (json_object_size(reasons) > 0 && json_object_size(addresses) < ADDRESSES_MAX &&
+		hf_admin_guard_next_failing(g->guard, &cursor, &address, &failures))
+		json_object_set_new(addresses, hf_address_text(&address, false, text), json_integer(failures));
+	if (json_object_size(reasons) > 0)
+		write_record(g, "admin.refused", json_pack("{s:O, s:O}", "reasons", reasons, "addresses", addresses));
+	json_decref(reasons);
+	json_decref(addresses);
+}
+
 void hf_gateway_tally(struct hf_gateway *g)
 {
 	for (size_t i = 0; i < g->relay_count; i++)
 		tally_relay(g, i);
 	tally_replication(g);
+	tally_refused(g);
 }
 
 static void on_minute(struct hf_timer *timer)
