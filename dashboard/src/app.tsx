@@ -1,13 +1,13 @@
 // The page: who it is about, how it is, and all panels.
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { judge, type Act, type Board, type Finding, type Judgement, type Level } from './board'
-import { inWords, span } from './format'
+import { clock, inWords, span } from './format'
 import { Live, type Link } from './live'
 import { panels } from './panels'
 import type { Session } from './session'
 import { ThemeChoice } from './theme'
 import { ActDialog } from './ui/dialog'
-import { Mark } from './ui/parts'
+import { Mark, Prose } from './ui/parts'
 import { Toasts, type Toast } from './ui/toasts'
 
 const measures = Object.assign({}, ...panels.map(panel => panel.measures ?? {}))
@@ -50,28 +50,29 @@ export function App ({ session, leave }: { session: Session, leave: (sentence: s
       <a class="skip" href="#panels">Skip to the panels</a>
       <Header board={board} leave={() => leave('')} />
       <LinkBar live={live.current} />
-      <div class={`page${isStale ? ' stale' : ''}`}>
-        <nav aria-label="Panels">
-          <ul>{judgements.map(({ panel, level, words }) => <li key={panel.id}>
-            <a href={`#${panel.id}`}><Mark level={level} /><span class="nav-title">{panel.title}</span><span class="nav-words">{words}</span></a>
-          </li>)}</ul>
-        </nav>
-        <main id="panels" tabIndex={-1}>
-          <Verdict board={board} judgements={judgements} />
-          <div class="panels">{judgements.map(({ panel, level, findings }) =>
-            <section key={panel.id} id={panel.id} class={`panel${panel.isWide ? ' wide' : ''}`} aria-labelledby={`${panel.id}-title`}>
-              <h2 id={`${panel.id}-title`}>{panel.title}{level !== 'ok' && level !== 'off' && <Mark level={level} />}</h2>
-              {findings.length > 0 && <ul class="notes">{findings.map(finding => <Note key={finding.text} finding={finding} />)}</ul>}
-              <panel.View board={board} />
-            </section>)}
-          </div>
-        </main>
-      </div>
+      <main class={`page${isStale ? ' stale' : ''}`}>
+        <Verdict board={board} judgements={judgements} />
+        <Contents judgements={judgements} />
+        <div id="panels" class="panels" tabIndex={-1}>{judgements.map(({ panel, level, findings }) =>
+          <section key={panel.id} id={panel.id} class={`panel${panel.isWide ? ' wide' : ''}`} aria-labelledby={`${panel.id}-title`}>
+            <h2 id={`${panel.id}-title`}>{panel.title}{level !== 'ok' && level !== 'off' && <Mark level={level} />}</h2>
+            {findings.length > 0 && <ul class="notes">{findings.map(finding => <Note key={finding.text} finding={finding} />)}</ul>}
+            <panel.View board={board} />
+          </section>)}
+        </div>
+      </main>
       {act && <ActDialog act={act} close={() => propose(null)} done={done} />}
       <Toasts toasts={toasts} close={id => setToasts(toasts => toasts.filter(toast => toast.id !== id))} />
     </>
   )
 }
+
+const Contents = ({ judgements }: { judgements: Judgement[] }) =>
+  <nav aria-label="Panels">
+    <ul>{judgements.map(({ panel, level, words }) => <li key={panel.id}>
+      <a href={`#${panel.id}`}><Mark level={level} /><span class="nav-title">{panel.title}</span><span class="nav-words">{words}</span></a>
+    </li>)}</ul>
+  </nav>
 
 function Waiting ({ link, leave, tryNow }: { link: Link | undefined, leave: () => void, tryNow: () => void }) {
   return (
@@ -124,30 +125,34 @@ function LinkBar ({ live }: { live: Live }) {
 }
 
 const Note = ({ finding: { level, text, todo } }: { finding: Finding }) =>
-  <li><Mark level={level} /><p>{text} <span class="todo">{todo}</span></p></li>
+  <li><Mark level={level} /><p><Prose>{text}</Prose> <span class="todo"><Prose>{todo}</Prose></span></p></li>
 
 // The answer to the first question: is it well, and if not, what is it?
-function Verdict ({ board: { snapshot }, judgements }: { board: Board, judgements: Judgement[] }) {
+function Verdict ({ board: { live, snapshot }, judgements }: { board: Board, judgements: Judgement[] }) {
   const unclaimed = snapshot.health.reasons.filter(({ name }) => !panels.some(panel => panel.reasons?.[name]))
     .map(({ why }): Finding => ({ level: 'watch', text: why, todo: '' }))
   const told = [...judgements.flatMap(({ panel, findings }) => findings.map(finding => ({ finding, panel }))), ...unclaimed.map(finding => ({ finding, panel: null }))]
     .sort((a, b) => Number(b.finding.level === 'bad') - Number(a.finding.level === 'bad'))
-  const level: Level = told.some(({ finding }) => finding.level === 'bad') ? 'bad' : told.length > 0 ? 'watch' : 'ok'
-  const words = useMemo(() => verdict(snapshot.draining, level, told.length), [snapshot.draining, level, told.length])
+  const bad = told.filter(({ finding }) => finding.level === 'bad').length
+  const level: Level = bad > 0 ? 'bad' : told.length > 0 ? 'watch' : 'ok'
+  const isKnown = live.link.phase === 'live'
+  const words = isKnown ? verdict(snapshot.draining, bad, told.length - bad) : 'How it is now is not known.'
   return (
-    <section class={`verdict ${level}`} aria-labelledby="verdict">
-      <h2 id="verdict" aria-live="polite"><Mark level={level} named={false} />{words}</h2>
+    <section class="verdict" aria-labelledby="verdict">
+      <h2 id="verdict" aria-live={isKnown ? 'polite' : 'off'}><Mark level={isKnown ? level : 'off'} named={false} />{words}</h2>
+      {!isKnown && <p class="quiet">The gateway is not reached; all below is how it was at {clock(snapshot.at)}.</p>}
       {told.length > 0 && <ul>{told.map(({ finding, panel }) => <li key={finding.text}>
         <Mark level={finding.level} />
-        <p>{finding.text}{panel && <> <a href={`#${panel.id}`}>{panel.title}</a></>}<span class="todo">{finding.todo}</span></p>
+        <p><Prose>{finding.text}</Prose>{panel && <> <a href={`#${panel.id}`}>{panel.title}</a></>}<span class="todo"><Prose>{finding.todo}</Prose></span></p>
       </li>)}</ul>}
     </section>
   )
 }
 
-function verdict (draining: boolean, level: Level, things: number): string {
+function verdict (draining: boolean, bad: number, watch: number): string {
+  const notRight = `${bad === 1 ? 'One thing is not as it should be' : `${inWords(bad)} things are not as they should be`}`
   if (draining) return 'The gateway is ending.'
-  if (level === 'ok') return 'All is as it should be.'
-  if (level === 'watch') return `It serves. ${inWords(things)} ${things === 1 ? 'thing wants' : 'things want'} a look.`
-  return `${things === 1 ? 'Something is' : `${inWords(things)} things are`} not as ${things === 1 ? 'it' : 'they'} should be.`
+  if (bad === 0 && watch === 0) return 'All is as it should be.'
+  if (bad === 0) return `It serves; ${inWords(watch).toLowerCase()} ${watch === 1 ? 'thing wants' : 'things want'} a look.`
+  return notRight + (watch > 0 ? `, and ${inWords(watch).toLowerCase()} more ${watch === 1 ? 'wants' : 'want'} a look.` : '.')
 }

@@ -1,5 +1,5 @@
 // What a panel is and what it is given. A panel is one file in panels/, and one line in panels/index.ts.
-import type { ComponentChildren, FunctionComponent } from 'preact'
+import type { FunctionComponent } from 'preact'
 import type { Measures } from './history'
 import type { Live } from './live'
 import type { Snapshot } from './snapshot'
@@ -7,11 +7,11 @@ import type { Snapshot } from './snapshot'
 // off: not turned on, which is no fault.
 export type Level = 'ok' | 'off' | 'watch' | 'bad'
 
-// Something that is not as it should be: what, and what to do about it.
+// Something that is not as it should be: what, and what to do about it. `Backticks` make code.
 export interface Finding {
   level: 'watch' | 'bad'
   text: string
-  todo: ComponentChildren
+  todo: string
 }
 
 export interface Board {

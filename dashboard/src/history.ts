@@ -28,7 +28,7 @@ export class History {
     const seconds = before ? (snapshot.up_ms - before.up_ms) / 1000 : 0
     if (last && snapshot.at - last.at > 3000) this.push(last.at + 1000, () => null)
     this.push(snapshot.at, ({ kind, read }) => kind === 'gauge' ? read(snapshot)
-      : before && seconds < 3 ? Math.max(0, read(snapshot) - read(before)) / seconds : null)
+      : before && seconds > 0.5 && seconds < 3 ? Math.max(0, read(snapshot) - read(before)) / seconds : null)
     this.whole.push(snapshot)
     if (this.whole.length > WHOLE_SECONDS) this.whole.shift()
   }

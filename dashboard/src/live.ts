@@ -6,7 +6,7 @@ import { follow, type Message } from './stream'
 
 const SILENCE_MS = 2600
 const WAIT_FIRST_MS = 500
-const WAIT_MAX_MS = 15000
+const WAIT_MAX_MS = 10000
 const CROWDED_WAIT_MS = 20000
 const AUDIT_MAX = 200
 

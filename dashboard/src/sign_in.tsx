@@ -1,7 +1,7 @@
 // Asks who you are: a token, or a key that a browser extension keeps.
 import { useEffect, useState } from 'preact/hooks'
 import { canSign, keep, signed, type Session } from './session'
-import { Command } from './ui/parts'
+import { Prose } from './ui/parts'
 
 const EXTENSION_WAIT_MS = 2000
 
@@ -27,8 +27,7 @@ export function SignIn ({ why, enter }: { why: string, enter: (session: Session)
           <button type="submit" class="primary">Sign in</button>
         </div>
         {why && <p id="why" class="fault" role="alert">{why}</p>}
-        <p id="token-help" class="quiet">It is in the file of <code>admin.token_file</code>. On the gateway’s machine <Command>holdfast admin link</Command> prints
-          an address that signs in by itself. The token is kept for this tab only.</p>
+        <p id="token-help" class="quiet"><Prose>{'It is in the file of `admin.token_file`. On the gateway’s machine `holdfast admin link` prints an address that signs in by itself. The token is kept for this tab only.'}</Prose></p>
       </form>
       {hasSigner && <>
         <h2>Or with your Nostr key</h2>

@@ -3,10 +3,10 @@ import { useState } from 'preact/hooks'
 import type { Board, Finding, Panel } from '../board'
 import { count, moment, plural, short } from '../format'
 import type { AuditRecord } from '../snapshot'
-import { Command, Empty } from '../ui/parts'
+import { Empty, Prose } from '../ui/parts'
 import { Table } from '../ui/table'
 
-const SHOWN_FIRST = 12
+const SHOWN_FIRST = 8
 
 const sentences: Record<string, string> = {
   'admin.pause': 'Paused replication',
@@ -54,8 +54,8 @@ function findings ({ snapshot: { audit } }: Board): Finding[] {
 
 function View ({ board: { live, snapshot } }: { board: Board }) {
   const [isLong, setLong] = useState(false)
-  if (!snapshot.audit) return <Empty><p>Nothing is audited here.</p></Empty>
-  if (live.audit.length === 0) return <Empty><p>Nothing was done yet. What operators, workers and members do is written here, and kept: <Command>holdfast audit export</Command></p></Empty>
+  if (!snapshot.audit) return <Empty>{'Nothing is audited here.'}</Empty>
+  if (live.audit.length === 0) return <Empty>{'Nothing was done yet. What operators, workers and members do is written here, and kept: `holdfast audit export`'}</Empty>
   return (
     <>
       <Table caption="Audit log, newest first" rows={live.audit.slice(0, isLong ? undefined : SHOWN_FIRST)} keyOf={record => record.seq}
@@ -67,7 +67,7 @@ function View ({ board: { live, snapshot } }: { board: Board }) {
           { name: 'Record', isNumber: true, cell: record => count(record.seq) }
         ]} />
       {live.audit.length > SHOWN_FIRST && <button type="button" onClick={() => setLong(!isLong)}>{isLong ? 'Show fewer' : `Show ${count(live.audit.length)}`}</button>}
-      <p class="quiet">The whole of it: <Command>holdfast audit export</Command> Whether something is missing: <Command>holdfast audit verify</Command></p>
+      <p class="quiet"><Prose>{'The whole of it: `holdfast audit export` Whether something is missing: `holdfast audit verify`'}</Prose></p>
     </>
   )
 }

@@ -29,7 +29,7 @@ function findings ({ snapshot: { dispatcher }, history }: Board): Finding[] {
 }
 
 function View ({ board: { snapshot: { dispatcher }, history } }: { board: Board }) {
-  if (!dispatcher) return <Empty><p>There is nothing to hand out without workers.</p></Empty>
+  if (!dispatcher) return <Empty>{'There is nothing to hand out without workers.'}</Empty>
   const { jobs, sessions } = dispatcher
   const rows = [
     ...Object.entries(jobs.refused).map(([reason, total]) => ({ kind: 'refused', reason, words: refusals[reason]?.[0] ?? reason, total,

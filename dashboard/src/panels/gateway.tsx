@@ -84,6 +84,7 @@ function View ({ board }: { board: Board }) {
 export const gateway: Panel = {
   id: 'gateway',
   title: 'This gateway',
+  isWide: true,
   reasons: { draining: { level: 'bad', todo: ending } },
   summary: ({ snapshot }) => ({ level: 'ok', words: `up ${span(snapshot.up_ms)}` }),
   findings,

@@ -41,7 +41,7 @@ const total = (board: Board) => Object.keys(board.snapshot.refusals).reduce((sum
 export const refusals: Panel = {
   id: 'refusals',
   title: 'Refusals',
-  summary: board => ({ level: 'ok', words: `${count(total(board))} lately` }),
+  summary: board => ({ level: 'ok', words: `${count(total(board))} in a minute` }),
   findings,
   View
 }

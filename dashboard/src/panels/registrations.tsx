@@ -4,7 +4,7 @@ import { count, moment, plural } from '../format'
 import { post } from '../session'
 import type { Registration } from '../snapshot'
 import { List } from '../ui/list'
-import { Command, Empty, Facts, Key, State } from '../ui/parts'
+import { Empty, Facts, Key, State } from '../ui/parts'
 
 const unregistering = ({ live: { session } }: Board, { relay, path, name }: Registration): Act => ({
   title: `Unregister ${name || path}?`,
@@ -22,7 +22,7 @@ const unregistering = ({ live: { session } }: Board, { relay, path, name }: Regi
 
 function View ({ board }: { board: Board }) {
   const { registrations } = board.snapshot
-  if (!registrations) return <Empty><p>Relays can be registered when workers may come: set <Command>workers.enabled = yes</Command> and restart.</p></Empty>
+  if (!registrations) return <Empty>{'Relays can be registered when workers may come: set `workers.enabled = yes` and restart.'}</Empty>
   return (
     <>
       <Facts facts={[
@@ -44,7 +44,7 @@ function View ({ board }: { board: Board }) {
             <button type="button" class="danger-quiet" aria-label={`Unregister ${relay.path}`}
               onClick={() => board.propose(unregistering(board, relay))}>Unregister…</button> }
         ]}
-        empty={<Empty><p>None is registered. A worker does it by itself when it may come: its key stands in <Command>registration.allow</Command>, or it knows <Command>registration.secret</Command>.</p></Empty>} />
+        empty={<Empty>{'None is registered. A worker does it by itself when it may come: its key stands in `registration.allow`, or it knows `registration.secret`.'}</Empty>} />
     </>
   )
 }
@@ -54,7 +54,7 @@ export const registrations: Panel = {
   title: 'Registrations',
   isWide: true,
   reasons: {
-    'registrations-offline': { level: 'bad', todo: <>Is the Redis of <code>registration.redis</code> up? It is tried again all the time; what is known stays in force.</> }
+    'registrations-offline': { level: 'bad', todo: 'Is the Redis of `registration.redis` up? It is tried again all the time; what is known stays in force.' }
   },
   summary: ({ snapshot: { registrations } }) => registrations ? { level: 'ok', words: plural(registrations.count, 'relay') } : { level: 'off', words: 'off' },
   View

@@ -3,7 +3,7 @@ import type { Act, Board, Panel } from '../board'
 import { count, plural, rate, span } from '../format'
 import { post } from '../session'
 import type { Relay } from '../snapshot'
-import { Command, Empty, Key, State } from '../ui/parts'
+import { Empty, Key, State } from '../ui/parts'
 import { Table } from '../ui/table'
 
 const BEHIND_MS = 10000
@@ -43,17 +43,16 @@ function BeeState ({ relay: { bee } }: { relay: Relay }) {
 function View ({ board }: { board: Board }) {
   const { snapshot, history } = board
   const storing = (name: string) => history.rate(s => s.relays.find(relay => relay.name === name)?.stored ?? 0)
-  if (snapshot.relays.length === 0) return <Empty><p>No relay of its own. Each is a section of the configuration: <Command>[relay NAME]</Command></p></Empty>
+  if (snapshot.relays.length === 0) return <Empty>{'No relay of its own. Each is a section of the configuration: `[relay NAME]`'}</Empty>
   return (
     <>
       <Table caption="Relays of this gateway and their bees" rows={snapshot.relays} keyOf={relay => relay.name}
         columns={[
           { name: 'Relay', cell: relay => <><b>{relay.title || relay.name}</b><small class="under">{relay.path} · {relay.policy}</small></> },
-          { name: 'Clients', isNumber: true, cell: relay => count(relay.connections) },
-          { name: 'Subscriptions', isNumber: true, cell: relay => count(relay.subscriptions) },
+          { name: 'Clients', isNumber: true, cell: relay => <>{count(relay.connections)}<small class="under">{plural(relay.subscriptions, 'subscription')}</small></> },
           { name: 'Stored', isNumber: true, cell: relay => <>{count(relay.stored)}<small class="under">{rate(storing(relay.name))}/s</small></> },
-          { name: 'Bee', cell: ({ bee, name }) => bee ? <Key value={bee.key} of={`the key of the bee of ${name}`} board={board} /> : '–' },
-          { name: 'Version', isNumber: true, cell: ({ bee }) => bee ? count(bee.version) : '–' },
+          { name: 'Bee', cell: ({ bee, name }) => bee ? <><Key value={bee.key} of={`the key of the bee of ${name}`} board={board} />
+            <small class="under">version {count(bee.version)}{bee.fork > 0 && `, fork ${bee.fork}`}</small></> : '–' },
           { name: 'Behind', isNumber: true, cell: ({ bee }) => bee ? bee.lag_events === 0 ? 'nothing' : `${plural(bee.lag_events, 'event')}, ${span(bee.lag_ms)}` : '–' },
           { name: 'Peers', isNumber: true, cell: ({ bee }) => bee ? count(bee.peers) : '–' },
           { name: 'State', cell: relay => <BeeState relay={relay} /> },
@@ -61,7 +60,7 @@ function View ({ board }: { board: Board }) {
             <button type="button" onClick={() => board.propose(pausing(board, relay, relay.bee!.paused))}
               aria-label={`${relay.bee.paused ? 'Resume' : 'Pause'} replication of ${relay.name}`}>{relay.bee.paused ? 'Resume…' : 'Pause…'}</button> }
         ]} />
-      {snapshot.relays.every(relay => !relay.bee) && <Empty><p>With a bee a relay can be followed by peers: set <Command>relay.bee = yes</Command> and restart.</p></Empty>}
+      {snapshot.relays.every(relay => !relay.bee) && <Empty>{'With a bee a relay can be followed by peers: set `relay.bee = yes` and restart.'}</Empty>}
     </>
   )
 }

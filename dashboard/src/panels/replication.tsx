@@ -1,7 +1,7 @@
 // Peers: how they find the gateway, and what they take.
 import type { Board, Finding, Panel } from '../board'
 import { bytes, count, plural, rate } from '../format'
-import { Command, Empty, Facts, State } from '../ui/parts'
+import { Empty, Facts, State } from '../ui/parts'
 
 function findings ({ history }: Board): Finding[] {
   const proofs = history.grown(s => s.replication?.false_proofs ?? 0)
@@ -13,7 +13,7 @@ function findings ({ history }: Board): Finding[] {
 }
 
 function Swarm ({ board: { snapshot: { swarm } } }: { board: Board }) {
-  if (!swarm) return <Empty><p>Not in the swarm: peers cannot find its relays by their keys. Set <Command>gateway.swarm = yes</Command> and <Command>swarm.bootstrap</Command>, and restart.</p></Empty>
+  if (!swarm) return <Empty>{'Not in the swarm: peers cannot find its relays by their keys. Set `gateway.swarm = yes` and `swarm.bootstrap`, and restart.'}</Empty>
   const state = !swarm.bootstrapped ? <State level="watch">joining</State> : !swarm.online ? <State level="bad">nothing answers</State>
     : swarm.degraded ? <State level="watch">half of it answers</State> : <State level="ok">found by key</State>
   return <Facts facts={[
@@ -39,7 +39,7 @@ function View ({ board }: { board: Board }) {
             ['Peers that failed', count(replication.peers_failed)],
             ['False proofs', count(replication.false_proofs)]
           ]} />
-        : <Empty><p>Nothing is replicated: no relay has a bee. Set <Command>relay.bee = yes</Command> and restart.</p></Empty>}
+        : <Empty>{'Nothing is replicated: no relay has a bee. Set `relay.bee = yes` and restart.'}</Empty>}
     </>
   )
 }
@@ -48,7 +48,7 @@ export const replication: Panel = {
   id: 'replication',
   title: 'Replication',
   reasons: {
-    'swarm-joining': { level: 'watch', todo: <>Just after the start this passes. If it stays: are the nodes of <code>swarm.bootstrap</code> up, and is UDP let out?</> },
+    'swarm-joining': { level: 'watch', todo: 'Just after the start this passes. If it stays: are the nodes of `swarm.bootstrap` up, and is UDP let out?' },
     'swarm-offline': { level: 'bad', todo: 'Is the machine’s network up, and is UDP let out? Peers that are connected stay.' },
     'swarm-degraded': { level: 'watch', todo: 'The network loses packets, or many nodes went away at once. It mends itself when they are back.' }
   },

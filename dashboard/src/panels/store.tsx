@@ -1,14 +1,14 @@
 // The disk: what is taken, what is left, and whether writing works.
 import type { Board, Finding, Level, Panel } from '../board'
 import { bytes, count, rate, share } from '../format'
-import { Command, Facts, Meter, State } from '../ui/parts'
+import { Facts, Meter, State } from '../ui/parts'
 
 const QUOTA_WATCH = 0.9
 const FREE_WATCH_BYTES = 1024 ** 3
 const COMPACT_LOG_BYTES = 256 * 1024 ** 2
 const COMPACT_LIVE = 0.4
 
-const makeRoom = <>Delete what may go and run <Command>holdfast store compact</Command>, give it more disk, or raise <code>store.quota</code> and restart.</>
+const makeRoom = 'Delete what may go and run `holdfast store compact`, give it more disk, or raise `store.quota` and restart.'
 
 function findings ({ snapshot: { store } }: Board): Finding[] {
   const found: Finding[] = []
@@ -23,7 +23,7 @@ function findings ({ snapshot: { store } }: Board): Finding[] {
     found.push({
       level: 'watch',
       text: `Only ${share(store.log_live_bytes / store.log_bytes)} of the log is still in use; the rest was deleted and not yet collected.`,
-      todo: <>It is collected by itself in time; <Command>holdfast store compact</Command> does it now.</>
+      todo: 'It is collected by itself in time; `holdfast store compact` does it now.'
     })
   }
   return found
@@ -59,8 +59,8 @@ export const store: Panel = {
   title: 'Store',
   reasons: {
     'store-full': { level: 'bad', todo: makeRoom },
-    'store-failing': { level: 'bad', todo: <>Look at the log, at <Command>dmesg</Command> and <Command>smartctl -a</Command>. Nothing that was answered OK is lost.</> },
-    'store-corrupt': { level: 'bad', todo: <><Command>holdfast store verify</Command> names each; indexes make themselves anew, records come from a backup.</> }
+    'store-failing': { level: 'bad', todo: 'Look at the log, at `dmesg` and `smartctl -a`. Nothing that was answered OK is lost.' },
+    'store-corrupt': { level: 'bad', todo: '`holdfast store verify` names each; indexes make themselves anew, records come from a backup.' }
   },
   summary: ({ snapshot: { store } }) => ({ level: 'ok', words: bytes(store.disk_bytes) }),
   findings,

@@ -4,7 +4,7 @@ import { count, moment, plural, short } from '../format'
 import { post } from '../session'
 import type { Token } from '../snapshot'
 import { List } from '../ui/list'
-import { Command, Empty, Facts, Key, State } from '../ui/parts'
+import { Empty, Facts, Key, State } from '../ui/parts'
 
 const holder = (token: Token) => token.pubkey ?? token.peer ?? ''
 
@@ -33,7 +33,7 @@ function findings ({ history }: Board): Finding[] {
 
 function View ({ board }: { board: Board }) {
   const { tokens } = board.snapshot
-  if (!tokens) return <Empty><p>No tokens are issued. For relays that only some may read, set <Command>tokens.enabled = yes</Command> and restart.</p></Empty>
+  if (!tokens) return <Empty>{'No tokens are issued. For relays that only some may read, set `tokens.enabled = yes` and restart.'}</Empty>
   return (
     <>
       <Facts facts={[
@@ -57,7 +57,7 @@ function View ({ board }: { board: Board }) {
             <button type="button" class="danger-quiet" aria-label={`Revoke token ${short(token.id)}`}
               onClick={() => board.propose(revoking(board, token))}>Revoke…</button> }
         ]}
-        empty={<Empty><p>None is good now. A worker asks for them, for each of its relay’s <Command>token_users</Command>.</p></Empty>} />
+        empty={<Empty>{'None is good now. A worker asks for them, for each of its relay’s `token_users`.'}</Empty>} />
     </>
   )
 }

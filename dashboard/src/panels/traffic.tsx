@@ -82,7 +82,7 @@ function View ({ board: { snapshot, history } }: { board: Board }) {
             <input type="radio" name="range" checked={seconds === length} onChange={() => setSeconds(length)} /><span>{name}</span>
           </label>)}
         </fieldset>
-        <span class="quiet" aria-hidden="true">{at === null ? 'means of the last 5 s' : `at ${clock(data[0][at]! * 1000)}`}</span>
+        <span class="quiet point" aria-hidden="true">{at === null ? 'means of the last 5 s' : `at ${clock(data[0][at]! * 1000)}`}</span>
       </div>
       <Chart data={data} lines={lines} seconds={seconds} onPoint={setPoint}
         label={`Events per second over time. Now ${rate(now.in)} in, ${rate(now.delivered)} delivered, ${rate(now.queries)} queries. The numbers are in the table below.`} />

@@ -2,7 +2,7 @@
 import type { Board, Finding, Level, Panel } from '../board'
 import { count, latency, plural, share, short, span } from '../format'
 import type { Worker } from '../snapshot'
-import { Command, Empty, Key, State } from '../ui/parts'
+import { Empty, Key, State } from '../ui/parts'
 import { Table } from '../ui/table'
 
 function stateOf ({ healthy, dispatch }: Worker): { level: Level, words: string } {
@@ -20,7 +20,7 @@ function findings ({ snapshot: { workers, registrations } }: Board): Finding[] {
     const { level, words } = stateOf(worker)
     return level === 'ok' ? [] : [{
       level: 'watch' as const,
-      text: `The worker of ${nameOf(worker)} ${words}${worker.dispatch?.breaker === 'open' ? ': it failed several times in a row' : ''}.`,
+      text: `The worker of ${nameOf(worker)} ${worker.dispatch?.breaker === 'open' ? 'rests: it failed several times in a row' : words}.`,
       todo: 'Others that have its relays take over. If it stays, its owner looks at that machine: is it overloaded, or asleep?'
     }]
   })
@@ -37,12 +37,10 @@ function findings ({ snapshot: { workers, registrations } }: Board): Finding[] {
 function View ({ board }: { board: Board }) {
   const { snapshot, history } = board
   if (!snapshot.dispatcher) {
-    return <Empty><p>Relays on members’ machines are not served. To let workers come, set <Command>workers.enabled = yes</Command> and restart.</p></Empty>
+    return <Empty>{'Relays on members’ machines are not served. To let workers come, set `workers.enabled = yes` and restart.'}</Empty>
   }
   if (snapshot.workers.length === 0) {
-    return <Empty><p>No worker is here. On a member’s machine:</p>
-      <p><Command>holdfast worker --data worker --worker-gateways KEY</Command></p>
-      <p>KEY is this gateway’s key of purpose swarm in <Command>holdfast key show</Command>; the worker prints its own, for <code>registration.allow</code>.</p></Empty>
+    return <Empty>{['No worker is here. On a member’s machine:', '`holdfast worker --data worker --worker-gateways KEY`', 'KEY is this gateway’s key of purpose swarm in `holdfast key show`; the worker prints its own, for `registration.allow`.']}</Empty>
   }
   const assigned = (peer: string) => history.rate(s => s.workers.find(worker => worker.peer === peer)?.dispatch?.assigned ?? 0)
   return (
@@ -58,7 +56,7 @@ function View ({ board }: { board: Board }) {
           ? <>{latency(dispatch.p50_us)}<small class="under">95 %: {latency(dispatch.p95_us)}</small></> : '–' },
         { name: 'Failed', isNumber: true, cell: ({ dispatch }) => dispatch
           ? <>{share(dispatch.failure_permille / 1000)}<small class="under">{count(dispatch.failed)} of {count(dispatch.assigned)}</small></> : '–' },
-        { name: 'Its copy is behind', isNumber: true, cell: ({ dispatch, telemetry }) => {
+        { name: 'Copy behind', isNumber: true, cell: ({ dispatch, telemetry }) => {
           const lag = dispatch?.lag_blocks ?? telemetry?.lag_blocks
           return lag === undefined ? '–' : lag === 0 ? 'nothing' : plural(lag, 'block')
         } },

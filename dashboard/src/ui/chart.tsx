@@ -13,6 +13,7 @@ export interface Line {
 interface Properties {
   data: uPlot.AlignedData
   lines: Line[]
+  // At most; less while there is less.
   seconds: number
   label: string
   // The sample under the pointer, null when there is none.
@@ -38,12 +39,12 @@ function options (element: HTMLElement, { lines, onPoint }: Properties, seconds:
     legend: { show: false },
     cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 6 } },
     scales: {
-      x: { time: true, range: (_, __, max) => [max - seconds(), max] },
+      x: { time: true, range: (_, min, max) => [max - Math.min(seconds(), Math.max(60, max - min)), max] },
       y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] }
     },
     axes: [
       { stroke: c.muted!, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 28, space: 90,
-        values: (_, ticks) => ticks.map(tick => clock(tick * 1000)) },
+        values: (_, ticks, __, ___, step) => ticks.map(tick => clock(tick * 1000).slice(0, step % 60 === 0 ? 5 : 8)) },
       { stroke: c.muted!, font, grid, ticks: { show: false }, size: 44, space: 36, values: (_, ticks) => ticks.map(rate) }
     ],
     series: [{}, ...lines.map(({ name, colour, dash }, index) => ({

@@ -6,7 +6,7 @@ import { count } from '../format'
 import { post, signed } from '../session'
 import { Table, type Column } from './table'
 
-const SHOWN_FIRST = 25
+const SHOWN_FIRST = 10
 const SELF_LOADED_MAX = 1000
 const AGAIN_MS = 1000
 

@@ -27,8 +27,13 @@ export const State = ({ level, children }: { level: Level, children: ComponentCh
 export const Facts = ({ facts }: { facts: [string, ComponentChildren][] }) =>
   <dl class="facts">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
 
-export const Empty = ({ children }: { children: ComponentChildren }) => <div class="empty">{children}</div>
-export const Command = ({ children }: { children: string }) => <code class="command">{children}</code>
+// Text in which what stands between `backticks` is code.
+export const Prose = ({ children }: { children: string }) =>
+  <>{children.split('`').map((part, index) => index % 2 === 1 ? <code class="command" key={index}>{part}</code> : part)}</>
+
+// Why there is nothing, and what to do about it.
+export const Empty = ({ children }: { children: string | string[] }) =>
+  <div class="empty">{[children].flat().map(text => <p key={text}><Prose>{text}</Prose></p>)}</div>
 
 async function copy (text: string): Promise<void> {
   if (navigator.clipboard) return await navigator.clipboard.writeText(text)
