@@ -125,15 +125,30 @@ bool hf_front_has_worker(struct hf_front *front, const struct hf_registration *r
 	return false;
 }
 
+static bool is_heard(struct hf_front *front, const uint8_t *peer)
+{
+	const struct hf_worker *worker = hf_workers_find(front->options.workers, peer);
+	return worker && !hf_worker_is_silent(worker);
+}
+
+static bool has_heard(struct hf_front *front, const struct hf_registration *record, const uint8_t *avoided)
+{
+	for (size_t i = 0; i < record->peer_count; i++)
+		if (may_go_to(front, record->peers[i].key, avoided) && is_heard(front, record->peers[i].key))
+			return true;
+	return false;
+}
+
 static size_t list_peers(struct hf_front *front, const struct hf_registration *record, const uint8_t *only, const uint8_t *avoided,
 	uint8_t peers[static PEERS_MAX][32])
 {
 	size_t count = 0;
 	bool heeds = avoided && hf_front_has_worker(front, record, avoided);
+	bool hears = !only && has_heard(front, record, heeds ? avoided : NULL);
 	for (size_t i = 0; i < record->peer_count && count < PEERS_MAX; i++) {
 		const uint8_t *key = record->peers[i].key;
 		bool is_wanted = only ? memcmp(key, only, 32) == 0 : true;
-		if (is_wanted && may_go_to(front, key, heeds ? avoided : NULL))
+		if (is_wanted && may_go_to(front, key, heeds ? avoided : NULL) && (!hears || is_heard(front, key)))
 			memcpy(peers[count++], key, 32);
 	}
 	return count;
@@ -257,6 +272,23 @@ const struct hf_registration *hf_front_record(struct hf_front *front, const char
 	return hf_registry_find(front->options.registry, hf_slice_text(key));
 }
 
+/* Those that are at the silent peer, or at any when it is NULL, go where somebody speaks. */
+static void leave_silent(struct hf_front *front, const uint8_t *peer)
+{
+	for (struct hf_front_session *s = front->sessions, *next; s; s = next) {
+		next = s->next;
+		const struct hf_registration *record = hf_front_record(front, s->key);
+		bool is_there = s->stream && (peer ? memcmp(s->peer, peer, 32) == 0 : !is_heard(front, s->peer));
+		if (is_there && record && has_heard(front, record, s->peer))
+			hf_front_session_move(s, false);
+	}
+}
+
+void hf_front_worker_silent(struct hf_front *front, const uint8_t peer[static 32])
+{
+	leave_silent(front, peer);
+}
+
 void hf_front_worker_connected(struct hf_front *front, const uint8_t peer[static 32])
 {
 	hf_dispatcher_add(front->dispatcher, hf_front_now_us(front), peer);
@@ -265,6 +297,7 @@ void hf_front_worker_connected(struct hf_front *front, const uint8_t peer[static
 		if (s->state == HF_FRONT_LOST)
 			hf_front_session_seek(s);
 	}
+	leave_silent(front, NULL);
 }
 
 void hf_front_worker_gone(struct hf_front *front, const uint8_t peer[static 32], bool is_revoked)

@@ -60,6 +60,8 @@ void hf_front_answer_avatar(struct hf_front *front, struct hf_http_exchange *exc
 /* ---- What the owner of the workers tells ---- */
 
 void hf_front_worker_connected(struct hf_front *front, const uint8_t peer[static 32]);
+/* Its sessions go to others that have the relay, where there are any that speak. */
+void hf_front_worker_silent(struct hf_front *front, const uint8_t peer[static 32]);
 void hf_front_worker_gone(struct hf_front *front, const uint8_t peer[static 32], bool is_revoked);
 void hf_front_worker_telemetry(struct hf_front *front, const uint8_t peer[static 32], const struct hf_dispatch_claims *claims);
 

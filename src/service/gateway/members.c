@@ -133,8 +133,14 @@ static void on_telemetry(void *context, struct hf_worker *worker, const struct h
 	hf_front_worker_telemetry(g->front, hf_worker_key(worker), &claims);
 }
 
+static void on_silent(void *context, struct hf_worker *worker)
+{
+	struct hf_gateway *g = context;
+	hf_front_worker_silent(g->front, hf_worker_key(worker));
+}
+
 static const struct hf_workers_events worker_events = {
-	.connected = on_connected, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
+	.connected = on_connected, .silent = on_silent, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
 
 /* ---- Records, tokens ---- */
 

@@ -250,16 +250,27 @@ int hf_worker_open_channel(struct hf_worker *worker)
 
 /* ---- Health ---- */
 
-static void on_health(void *context, int result, const struct hf_relay_response *response)
+/* One whose answer waits behind much else that comes of it is there. */
+static bool was_heard(const struct hf_worker *worker)
 {
-	struct hf_worker *worker = context;
-	if (result == HF_ETIMEOUT) {
+	uint64_t now_us = hf_loop_now_us(worker->pool->options.loop);
+	return worker->heard_us > 0 && now_us - worker->heard_us < HF_RELAY_CHANNEL_HEALTH_TIMEOUT_MS * 1000u;
+}
+
+void hf_worker_checked(struct hf_worker *worker, int result)
+{
+	if (result == HF_ETIMEOUT && !was_heard(worker)) {
 		hf_counter_add(&worker->pool->unhealthy, 1);
 		log_worker(worker, "a worker does not answer", "health-check-failed");
 		hf_worker_note_end(worker, HF_WORKER_UNHEALTHY);
-	} else if (result != HF_ECLOSED) {
+	} else if (result != HF_ECLOSED && result != HF_ETIMEOUT) {
 		worker->is_ill = result != HF_OK;
 	}
+}
+
+static void on_health(void *context, int result, const struct hf_relay_response *response)
+{
+	hf_worker_checked(context, result);
 }
 
 static void check_health(struct hf_worker *worker, uint64_t now_us)
@@ -274,6 +285,7 @@ void hf_worker_tick(struct hf_worker *worker, uint64_t now_us)
 {
 	if (worker->has_ended || !worker->channel)
 		return;
+	hf_worker_listen(worker, now_us);
 	if (hf_relay_channel_deadline(worker->channel) <= now_us)
 		hf_relay_channel_tick(worker->channel, now_us);
 	if (!worker->has_ended && !worker->is_connected && now_us - worker->opened_us > (uint64_t)HF_WORKERS_OPEN_TIMEOUT_MS * 1000)

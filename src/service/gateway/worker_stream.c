@@ -195,6 +195,7 @@ int hf_worker_open(struct hf_worker *worker, const struct hf_worker_request *req
 	else
 		*out = s;
 	hf_worker_stream_leave(s);
+	hf_workers_pulse(worker->pool);
 	return r;
 }
 

@@ -60,10 +60,13 @@ static void on_tick(struct hf_timer *timer)
 {
 	struct hf_workers *pool = HF_CONTAINER_OF(timer, struct hf_workers, tick);
 	uint64_t now_us = hf_loop_now_us(pool->options.loop);
-	for (struct hf_worker *worker = pool->workers, *next; worker; worker = next) {
+	/* When we slept, answers that came meanwhile are read before anybody is found late. */
+	bool is_late = pool->ticked_us > 0 && now_us - pool->ticked_us > 3 * HF_WORKERS_TICK_MS * 1000u;
+	for (struct hf_worker *worker = is_late ? NULL : pool->workers, *next; worker; worker = next) {
 		next = worker->next;
 		hf_worker_tick(worker, now_us);
 	}
+	pool->ticked_us = pool->workers ? now_us : 0;
 	if (pool->workers)
 		hf_loop_timer_set(pool->options.loop, &pool->tick, HF_WORKERS_TICK_MS); /* its place was just left: there is memory */
 }
@@ -193,6 +196,7 @@ static void register_metrics(struct hf_workers *pool)
 	hf_counter_register(m, &pool->replaced, "gateway_workers_replaced_total", "",
 		"Workers whose newer connection took the older's place");
 	hf_counter_register(m, &pool->unhealthy, "gateway_workers_unhealthy_total", "", "Workers that failed a health check");
+	hf_counter_register(m, &pool->silent, "gateway_workers_silent_total", "", "Times that a worker with sessions said nothing for a while");
 	hf_counter_register(m, &pool->requests, "gateway_worker_requests_total", "", "Requests of workers");
 	hf_counter_register(m, &pool->polls, "gateway_worker_polls_total", "", "Questions for events to workers that cannot push");
 	hf_counter_register(m, &pool->telemetry_refused, "gateway_worker_telemetry_refused_total", "", "Telemetry that was not valid");
@@ -202,7 +206,7 @@ static void unregister_metrics(struct hf_workers *pool)
 {
 	struct hf_metric_link *links[] = {&pool->connected_now.link, &pool->hypertuna_now.link, &pool->streams_now.link,
 		&pool->connected.link, &pool->refused.link, &pool->replaced.link, &pool->unhealthy.link,
-		&pool->requests.link, &pool->polls.link, &pool->telemetry_refused.link};
+		&pool->requests.link, &pool->polls.link, &pool->telemetry_refused.link, &pool->silent.link};
 	for (size_t i = 0; pool->options.metrics && i < sizeof links / sizeof *links; i++)
 		hf_metric_unregister(pool->options.metrics, links[i]);
 }
@@ -299,6 +303,7 @@ void hf_workers_free(struct hf_workers *pool)
 		hf_worker_finish(pool->workers);
 	}
 	hf_loop_timer_cancel(pool->options.loop, &pool->tick);
+	hf_loop_timer_cancel(pool->options.loop, &pool->pulse);
 	hf_loop_cancel_deferred(pool->options.loop, &pool->sweep);
 	unregister_metrics(pool);
 	hf_map_free(&pool->by_key);

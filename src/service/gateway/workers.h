@@ -40,6 +40,8 @@ enum hf_worker_end {
 struct hf_workers_events {
 	/* The channel is open, and the worker is healthy as far as is known. */
 	void (*connected)(void *context, struct hf_worker *worker);
+	/* It has streams, and nothing has come of it for longer than usual: not gone yet, but another one may be better. May be NULL. */
+	void (*silent)(void *context, struct hf_worker *worker);
 	/* The last of it, after `ended` of its streams. */
 	void (*gone)(void *context, struct hf_worker *worker, enum hf_worker_end why);
 	void (*telemetry)(void *context, struct hf_worker *worker, const struct hf_telemetry *telemetry); /* may be NULL */
@@ -94,6 +96,7 @@ void hf_workers_stats(const struct hf_workers *workers, struct hf_workers_stats 
 
 const uint8_t *hf_worker_key(const struct hf_worker *worker);
 bool hf_worker_is_hypertuna(const struct hf_worker *worker);
+bool hf_worker_is_silent(const struct hf_worker *worker); /* from `silent` until something comes of it */
 bool hf_worker_is_healthy(const struct hf_worker *worker);
 const struct hf_telemetry *hf_worker_telemetry(const struct hf_worker *worker); /* the last; NULL: none yet */
 uint64_t hf_worker_connected_at_ms(const struct hf_worker *worker);             /* Unix time */

@@ -10,6 +10,7 @@
 #include "wire/relay_stream.h"
 
 #define HF_WORKERS_TICK_MS HF_WORKERS_POLL_MS /* deadlines, health, polls: none of them is finer */
+#define HF_WORKERS_PULSE_MS 100u              /* signs of life, while there are streams */
 
 struct hf_workers {
 	struct hf_workers_options options;
@@ -20,10 +21,11 @@ struct hf_workers {
 	uint32_t look_ms;
 	struct hf_worker *workers;      /* every socket that may become one */
 	struct hf_map by_key;           /* those that are connected */
-	struct hf_timer tick;
+	struct hf_timer tick, pulse;
+	uint64_t ticked_us, pulsed_us;  /* the last time; pulsed_us 0: the timer does not run */
 	struct hf_loop_deferred sweep;  /* workers that have ended, streams that something waits for */
 	struct hf_gauge connected_now, hypertuna_now, streams_now;
-	struct hf_counter connected, refused, replaced, unhealthy, requests, polls, telemetry_refused;
+	struct hf_counter connected, refused, replaced, unhealthy, requests, polls, telemetry_refused, silent;
 	bool is_closing;
 };
 
@@ -40,10 +42,12 @@ struct hf_worker {
 	uint32_t stream_count;
 	struct hf_telemetry telemetry;
 	uint64_t opened_us, checked_us, connected_at_ms;
+	uint64_t pulsed_us, asked_us, answer_us; /* of the pulse: last asked; 0: answered; how long that takes */
+	uint64_t heard_us, heard_bytes;
 	void *context;
 	enum hf_worker_end why;
 	bool is_connected; /* the owner was told */
-	bool is_hypertuna, is_ill, has_telemetry, has_ended, bee_has_ended;
+	bool is_hypertuna, is_ill, is_silent, has_telemetry, has_ended, bee_has_ended;
 };
 
 /* A message of the client's, or a part of the answer, that waits. */
@@ -98,6 +102,11 @@ void hf_worker_tick(struct hf_worker *worker, uint64_t now_us);
 /* Ends its streams, frees its channels, tells `gone` if it was connected, and frees it. Not from within its mux. */
 void hf_worker_finish(struct hf_worker *worker);
 void hf_worker_end_bee(struct hf_worker *worker);
+void hf_worker_checked(struct hf_worker *worker, int result); /* a health check's end */
+
+/* ---- worker_pulse.c ---- */
+void hf_worker_listen(struct hf_worker *worker, uint64_t now_us); /* notes whether anything came of late */
+void hf_workers_pulse(struct hf_workers *pool); /* there is a stream */
 
 /* ---- worker_stream.c ---- */
 void hf_worker_stream_enter(struct hf_worker_stream *stream);

@@ -19,7 +19,7 @@
 
 struct hf_worker {
 	uint8_t key[32];
-	bool is_here, refuses;
+	bool is_here, is_silent, refuses;
 	size_t opened_count;
 };
 
@@ -54,6 +54,11 @@ struct hf_worker *hf_workers_find(struct hf_workers *pool, const uint8_t key[sta
 		if (workers[i].is_here && memcmp(workers[i].key, key, 32) == 0)
 			return &workers[i];
 	return NULL;
+}
+
+bool hf_worker_is_silent(const struct hf_worker *worker)
+{
+	return worker->is_silent;
 }
 
 static void copy_text(char *out, size_t bytes, struct hf_slice text)

@@ -358,6 +358,50 @@ static void test_what_is_said_to_a_worker_that_is_going_goes_to_the_next(void **
 	close_door(&d);
 }
 
+static void test_a_session_leaves_a_worker_that_has_fallen_silent_if_another_speaks(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	begin_stream(first);
+	say_message(&d, fd, "[\"REQ\",\"live\",{}]");
+	struct hf_worker *other = first->worker == &workers[0] ? &workers[1] : &workers[0];
+	size_t stream_count_before = stream_count;
+	first->worker->is_silent = other->is_silent = true;
+	hf_front_worker_silent(d.front, first->worker->key);
+	assert_int_equal(stream_count, stream_count_before); /* no better place */
+	other->is_silent = false;
+	hf_front_worker_silent(d.front, first->worker->key);
+	struct hf_worker_stream *second = last_stream();
+	assert_ptr_equal(second->worker, other);
+	assert_true(first->is_closed);
+	begin_stream(second);
+	assert_true(was_sent(second, "[\"REQ\",\"live\",{}]"));
+	int later = dial_websocket(&d.net, RELAY, "");
+	assert_ptr_equal(last_stream()->worker, other);
+	close(later);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_session_at_a_silent_worker_goes_to_one_that_comes(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	go(&d, 1);
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	begin_stream(first);
+	workers[0].is_silent = true;
+	hf_front_worker_silent(d.front, workers[0].key);
+	assert_ptr_equal(last_stream(), first);
+	come(&d, 1);
+	assert_ptr_equal(last_stream()->worker, &workers[1]);
+	close(fd);
+	close_door(&d);
+}
+
 static void test_a_session_waits_for_its_only_worker_to_come_back(void **state)
 {
 	struct door d;
@@ -634,6 +678,8 @@ int main(void)
 		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
 		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
 		cmocka_unit_test(test_what_is_said_to_a_worker_that_is_going_goes_to_the_next),
+		cmocka_unit_test(test_a_session_leaves_a_worker_that_has_fallen_silent_if_another_speaks),
+		cmocka_unit_test(test_a_session_at_a_silent_worker_goes_to_one_that_comes),
 		cmocka_unit_test(test_a_session_waits_for_its_only_worker_to_come_back),
 		cmocka_unit_test(test_without_any_worker_subscriptions_are_closed_and_the_socket_stays),
 		cmocka_unit_test(test_what_a_relay_decides_is_passed_on),

@@ -27,7 +27,7 @@ struct gateway {
 	struct hf_workers *pool;
 	struct hf_worker *worker;
 	struct hf_worker_stream *stream;
-	unsigned connected, gone, telemetry;
+	unsigned connected, gone, silent, telemetry;
 	enum hf_worker_end why;
 	struct hf_buffer log; /* what was heard of the stream */
 	bool consumes, closes_on_data;
@@ -230,8 +230,14 @@ static void on_request(void *context, struct hf_worker *it, uint64_t call, const
 	assert_int_equal(hf_worker_respond(it, call, &response), HF_OK);
 }
 
+static void on_silent(void *context, struct hf_worker *it)
+{
+	assert_true(hf_worker_is_silent(it));
+	gateway.silent++;
+}
+
 static const struct hf_workers_events pool_events = {
-	.connected = on_connected, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
+	.connected = on_connected, .silent = on_silent, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
 
 static void on_gateway_socket_opened(void *context, struct hf_peer_socket *socket)
 {
@@ -572,6 +578,25 @@ static void test_who_is_silent_at_a_health_check_is_let_go(void **state)
 	assert_int_equal(gateway.why, HF_WORKER_UNHEALTHY);
 }
 
+static void test_a_worker_with_a_stream_that_stands_still_is_silent_until_it_speaks(void **state)
+{
+	worker.has_streams = true;
+	start(&(struct hf_workers_options){0});
+	UNTIL(gateway.connected == 1);
+	open_stream(HF_WORKER_WEBSOCKET, "GET", "/r", "");
+	uint64_t until_ms = hf_env_monotonic_ms(&a.node.env) + 1000;
+	UNTIL(hf_env_monotonic_ms(&a.node.env) > until_ms);
+	assert_int_equal(gateway.silent, 0);
+	uint64_t began_ms = hf_env_monotonic_ms(&a.node.env);
+	while (gateway.silent == 0) { /* long before a health check fails */
+		assert_true(hf_env_monotonic_ms(&a.node.env) - began_ms < 4000);
+		hf_loop_poll(a.loop, true);
+	}
+	assert_int_equal(gateway.gone, 0);
+	UNTIL(!hf_worker_is_silent(gateway.worker));
+	assert_int_equal(gateway.gone, 0);
+}
+
 static bool has_bee(uint64_t length)
 {
 	return hf_core_length(b.core) == length && hf_bitfield_next_clear(hf_core_blocks(b.core), 0, length) == length;
@@ -613,6 +638,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_exchange_with_hypertuna_s_is_given_as_it_is_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_worker_that_does_not_answer_ends_the_stream, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_slow_worker_of_hypertuna_s_holds_its_client_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_worker_with_a_stream_that_stands_still_is_silent_until_it_speaks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_who_is_silent_at_a_health_check_is_let_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_bee_goes_to_hypertuna_s_through_a_channel_of_its_own, set_up, tear_down),
 	};
