@@ -65,11 +65,11 @@ async function make ({ kind, variant }, part) {
   }
 }
 
-export async function befall (fault, storm) {
+export async function befall (fault, target, storm) {
   await sleep(fault.delay)
-  const part = storm.world.parts[fault.target]
-  const touched = await storm.servedBy(fault.target)
-  const kind = fault.target === 'three' ? `${fault.kind} (the only one)` : fault.kind
+  const part = storm.world.parts[target]
+  const touched = await storm.servedBy(target)
+  const kind = target === 'three' ? `${fault.kind} (the only one)` : fault.kind
   const times = []
   storm.ledger.await(kind, touched, ms => times.push(Math.round(ms)))
   const began = performance.now()

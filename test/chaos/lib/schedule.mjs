@@ -16,16 +16,17 @@ export class Random {
   pick (list) { return list[Math.floor(this.next() * list.length)] }
 }
 
-const workers = ['one', 'two', 'three'], gateways = ['first', 'second']
+// busier: the one of the shared relay's two workers that serves more subscriptions when it comes to it.
+const workers = ['busier', 'busier', 'other', 'three'], gateways = ['first', 'second']
 const shifts = [-3600, -90, 90, 3600]
 
 // How often in proportion, to whom, for how many milliseconds, which variants, and what the machine must be able to do.
 export const kinds = {
   'worker killed': { weight: 8, of: workers, ms: [300, 4000] },
   'worker restarted': { weight: 2, of: workers, ms: [0, 1000] },
-  'worker frozen': { weight: 3, of: workers, ms: [500, 10000] },
+  'worker frozen': { weight: 3, of: workers, ms: [500, 7000] },
   'worker slowed': { weight: 3, of: workers, ms: [2000, 5000] },
-  'worker partitioned': { weight: 4, of: workers, ms: [1000, 10000], variants: ['both ways', 'outwards', 'inwards'], needs: 'network' },
+  'worker partitioned': { weight: 4, of: workers, ms: [1000, 7000], variants: ['both ways', 'outwards', 'inwards'], needs: 'network' },
   'worker clock shifted': { weight: 2, of: workers, ms: [2500, 5000], variants: shifts, needs: 'clock' },
   'worker store full': { weight: 2, of: workers, ms: [1000, 4000], needs: 'mount' },
   'gateway killed': { weight: 3, of: gateways, ms: [200, 2000] },
@@ -44,7 +45,7 @@ function draw (random, can) {
   const kind = names.find(name => (at -= kinds[name].weight) < 0)
   const { of, ms, variants = [null], needs } = kinds[kind]
   const fault = { kind, target: random.pick(of), ms: random.between(...ms), variant: random.pick(variants) }
-  return !needs || can[needs] ? fault : { ...fault, kind: 'worker frozen', target: workers[fault.ms % 3], variant: `for want of a ${needs}` }
+  return !needs || can[needs] ? fault : { ...fault, kind: 'worker frozen', target: workers[fault.ms % workers.length], variant: `for want of a ${needs}` }
 }
 
 // Waves of one fault or two that overlap, each at another target; a wave ends before the next one begins.
@@ -52,7 +53,7 @@ export function schedule (seed, count, can) {
   const random = new Random(seed), waves = []
   for (let number = 1; number <= count;) {
     const wave = []
-    const width = Math.min(random.next() < 0.25 ? 2 : 1, count - number + 1)
+    const width = Math.min(random.next() < 0.35 ? 2 : 1, count - number + 1)
     while (wave.length < width) {
       const fault = draw(random, can)
       if (!wave.some(other => other.target === fault.target)) wave.push({ number: number++, delay: wave.length ? random.between(100, 1500) : 0, ...fault })

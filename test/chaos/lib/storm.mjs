@@ -84,6 +84,13 @@ export class Storm {
     return this.subscribers.filter(subscriber => subscriber.isSubscribed && subscriber.here.has(id))
   }
 
+  // Who is meant by the schedule's targets for a wave.
+  async rank () {
+    const [one, two] = await Promise.all(['one', 'two'].map(name => this.servedBy(name)))
+    const [busier, other] = one.length >= two.length ? ['one', 'two'] : ['two', 'one']
+    return name => ({ busier, other }[name] ?? name)
+  }
+
   // Every relay takes an event, and every subscription gets it, or says that it is not open; then it opens again, and gets it.
   async settle () {
     const began = performance.now()
@@ -105,11 +112,12 @@ export class Storm {
   }
 
   async wave (faults) {
-    const told = await Promise.all(faults.map(fault => befall(fault, this)))
+    const who = await this.rank()
+    const told = await Promise.all(faults.map(fault => befall(fault, who(fault.target), this)))
     const settledMs = await this.settle()
     for (const [i, { number, kind, target, ms, variant }] of faults.entries()) {
       const { touched, times } = told[i]
-      console.log(`${String(number).padStart(4)} ${kind}${variant === null ? '' : ` (${variant})`}: ${target}, ${ms} ms; ` +
+      console.log(`${String(number).padStart(4)} ${kind}${variant === null ? '' : ` (${variant})`}: ${who(target)}, ${ms} ms; ` +
         `${touched.length} touched, next delivery after ${times.join(' ') || 'nothing'} ms; all well ${settledMs.toFixed(0)} ms after the end`)
     }
     if (faults.length > 1) console.log('     (at the same time)')
