@@ -71,7 +71,8 @@ struct hf_config {
 	uint64_t front_publish_address_max, front_publish_key_max, front_publish_peer_max;
 	uint64_t front_subscribe_address_max, front_subscribe_key_max, front_subscribe_peer_max;
 	uint64_t dispatcher_in_flight_max, dispatcher_waiting_max, dispatcher_wait_ms, dispatcher_failures_max, dispatcher_open_ms,
-		dispatcher_reassign_lag;
+		dispatcher_reassign_lag, dispatcher_delegate_queue;
+	bool dispatcher_delegate;
 	char *admin_keys, *admin_token_file, *admin_public_url;
 	char *worker_gateways, *worker_secret, *worker_avatars;
 	char *discovery_public_url, *discovery_display_name, *discovery_region, *discovery_trusted;

@@ -144,6 +144,10 @@ const struct hf_setting hf_settings[] = {
 		"that while, doubled each time in a row up to ten minutes"},
 	{"dispatcher", "reassign_lag", HF_SETTING_NUMBER, "500", 1, 1000000000, RELOADS, IN_CONFIG(dispatcher_reassign_lag),
 		"blocks that a worker's replica of the gateway's relay may be behind before its sessions go to another"},
+	{"dispatcher", "delegate", HF_SETTING_BOOL, "no", 0, 0, RELOADS, IN_CONFIG(dispatcher_delegate),
+		"have workers look up REQs of the gateway's own relay in their replicas while it is busy; what they find is checked"},
+	{"dispatcher", "delegate_queue", HF_SETTING_NUMBER, "16", 0, 100000, RELOADS, IN_CONFIG(dispatcher_delegate_queue),
+		"queries of that relay under way or waiting, from which on it is busy"},
 
 	{"discovery", "announce", HF_SETTING_BOOL, "no", 0, 0, FIXED, IN_CONFIG(discovery_announce),
 		"tell who looks for a gateway of this one, in the network of swarm.bootstrap; needs gateway.swarm"},

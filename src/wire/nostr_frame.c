@@ -92,8 +92,12 @@ static int read_element(struct hf_json *json, const struct hf_json_token *token,
 	}
 	if (token->type == HF_JSON_TRUE && frame->type == HF_NOSTR_FRAME_OK && index == 1)
 		frame->is_accepted = true;
-	if (token->type == HF_JSON_OBJECT && frame->type == HF_NOSTR_FRAME_EVENT && index < 2)
-		return read_event(json, frame);
+	if (token->type == HF_JSON_OBJECT && frame->type == HF_NOSTR_FRAME_EVENT && index < 2) {
+		const uint8_t *from = json->at - 1; /* the brace */
+		int status = read_event(json, frame);
+		frame->event = hf_slice(from, status == HF_OK ? (size_t)(json->at - from) : 0);
+		return status;
+	}
 	return token->type == HF_JSON_OBJECT || token->type == HF_JSON_ARRAY ? hf_json_leave(json) : HF_OK;
 }
 

@@ -158,9 +158,15 @@ int hf_front_schedule(struct hf_front *front, struct hf_front_job *job, const st
 	const uint8_t *avoided, uint32_t weight, uint64_t flow, uint8_t peer[static 32])
 {
 	uint8_t peers[PEERS_MAX][32];
-	struct hf_dispatch_request request = {.peers = peers, .weight = weight, .flow = flow};
+	size_t count = list_peers(front, record, only, avoided, peers);
+	return hf_front_schedule_among(front, job, peers, count, weight, flow, peer);
+}
+
+int hf_front_schedule_among(struct hf_front *front, struct hf_front_job *job, const uint8_t (*peers)[32], size_t peer_count,
+	uint32_t weight, uint64_t flow, uint8_t peer[static 32])
+{
+	const struct hf_dispatch_request request = {.peers = peers, .peer_count = peer_count, .weight = weight, .flow = flow};
 	enum hf_dispatch_refusal refusal;
-	request.peer_count = list_peers(front, record, only, avoided, peers);
 	int status = hf_dispatcher_schedule(front->dispatcher, hf_front_now_us(front), &request, &job->number, peer, &refusal);
 	if (status != HF_OK && status != HF_EWAIT) {
 		job->number = 0;
@@ -209,7 +215,7 @@ static void on_assigned(void *context, void *owner, uint64_t number, const uint8
 		hf_front_session_open(HF_CONTAINER_OF(job, struct hf_front_session, job), peer);
 	else if (job->kind == HF_FRONT_ASK)
 		hf_front_item_send(HF_CONTAINER_OF(job, struct hf_front_item, job));
-	else
+	else if (job->kind == HF_FRONT_FETCH) /* questions do not wait */
 		hf_front_fetch_open(HF_CONTAINER_OF(job, struct hf_front_fetch, job), peer);
 }
 
@@ -223,7 +229,7 @@ static void on_refused(void *context, void *owner, uint64_t number, enum hf_disp
 		hf_front_session_lose(HF_CONTAINER_OF(job, struct hf_front_session, job));
 	else if (job->kind == HF_FRONT_ASK)
 		hf_front_item_refuse(HF_CONTAINER_OF(job, struct hf_front_item, job), HF_FRONT_BUSY, "error: the relay's workers are busy");
-	else
+	else if (job->kind == HF_FRONT_FETCH)
 		hf_front_fetch_refuse(HF_CONTAINER_OF(job, struct hf_front_fetch, job), 503, "the relay's workers are busy\n", HF_FRONT_BUSY);
 }
 
@@ -233,6 +239,10 @@ static void on_reassign(void *context, void *owner, uint64_t number, enum hf_dis
 	if (!job)
 		return;
 	forget_job(context, job);
+	if (job->kind == HF_FRONT_DELEGATE) {
+		hf_front_question_reassign(job);
+		return;
+	}
 	if (job->kind == HF_FRONT_FETCH) {
 		hf_front_fetch_fail(HF_CONTAINER_OF(job, struct hf_front_fetch, job));
 		return;
@@ -437,6 +447,7 @@ void hf_front_free(struct hf_front *front)
 		hf_front_session_free(front->sessions);
 	while (front->fetches)
 		hf_front_fetch_free(front->fetches);
+	hf_front_questions_free(front);
 	if (front->options.loop)
 		hf_loop_timer_cancel(front->options.loop, &front->timer);
 	if (front->sessions_gauge.context)

@@ -65,6 +65,17 @@ void hf_front_worker_silent(struct hf_front *front, const uint8_t peer[static 32
 void hf_front_worker_gone(struct hf_front *front, const uint8_t peer[static 32], bool is_revoked);
 void hf_front_worker_telemetry(struct hf_front *front, const uint8_t peer[static 32], const struct hf_dispatch_claims *claims);
 
+/* ---- The gateway's own relay ---- */
+
+struct hf_relay;
+struct hf_front_delegation {
+	const uint8_t *bee_key; /* 32 bytes: what workers know the relay by */
+	uint32_t queue_min;     /* queries of the relay under way or waiting, from which on workers are asked */
+};
+/* Workers whose copy of the relay's bee is near look up REQs while the relay is busy (service/relay/delegate.h). relay NULL: none does any
+ * more. The relay outlives the front, or is taken away before. */
+void hf_front_delegate(struct hf_front *front, struct hf_relay *relay, const struct hf_front_delegation *delegation);
+
 /* ---- Administration ---- */
 
 struct hf_dispatcher *hf_front_dispatcher(struct hf_front *front);

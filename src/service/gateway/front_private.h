@@ -1,7 +1,8 @@
 /* front_private: sessions, files being fetched, and the jobs of both, as the parts of the front see them. (Private to service/gateway/.)
  *
  * front.c has life, refusals, jobs and what is told from outside; front_door.c lets in; front_session.c is a client with a worker;
- * front_item.c what the client has asked; front_fetch.c answers over HTTP.
+ * front_item.c what the client has asked; front_fetch.c answers over HTTP;
+ * front_delegate.c has workers look up what the gateway's own relay is asked.
  */
 #ifndef HF_SERVICE_GATEWAY_FRONT_PRIVATE_H
 #define HF_SERVICE_GATEWAY_FRONT_PRIVATE_H
@@ -27,6 +28,8 @@
 #define HF_FRONT_ANSWER_BYTES_MAX (1u << 20)    /* one message of a worker's */
 #define HF_FRONT_REQUEST_WEIGHT 4u         /* of a REQ or COUNT among jobs; an EVENT is 1 */
 #define HF_FRONT_TOKEN_BYTES_MAX 4096u
+#define HF_FRONT_DELEGATE_TIMEOUT_MS 3000u /* for all of an answer; then the relay looks itself */
+#define HF_FRONT_DELEGATE_LAG_MAX 500u     /* blocks, where the dispatcher has no bound of its own */
 
 enum hf_front_refusal {
 	HF_FRONT_NOT_CONFIGURED, HF_FRONT_NO_RELAY, HF_FRONT_TOKEN_REQUIRED, HF_FRONT_TOKEN_INVALID, HF_FRONT_TOKEN_ENDED, HF_FRONT_NO_PEERS,
@@ -34,7 +37,7 @@ enum hf_front_refusal {
 };
 
 /* A job of the dispatcher's, found by its number. */
-enum hf_front_job_kind { HF_FRONT_OPEN, HF_FRONT_ASK, HF_FRONT_FETCH };
+enum hf_front_job_kind { HF_FRONT_OPEN, HF_FRONT_ASK, HF_FRONT_FETCH, HF_FRONT_DELEGATE };
 struct hf_front_job {
 	enum hf_front_job_kind kind;
 	uint64_t number; /* 0: none */
@@ -118,6 +121,9 @@ struct hf_front {
 	struct hf_env *env;
 	struct hf_front_session *sessions;
 	struct hf_front_fetch *fetches;
+	struct hf_front_question *questions;
+	struct hf_relay *relay;          /* whose REQs workers are asked; NULL: none's */
+	char bee_key[65];
 	struct hf_u64_map jobs;          /* by number: struct hf_front_job */
 	uint64_t last_number;
 	struct hf_timer timer;           /* the dispatcher's */
@@ -136,6 +142,9 @@ void hf_front_refuse(struct hf_front *front, enum hf_front_refusal refusal); /* 
  * *peer; HF_EWAIT: the job goes on, or is refused, when the dispatcher says so; else the error of hf_dispatcher_schedule. */
 int hf_front_schedule(struct hf_front *front, struct hf_front_job *job, const struct hf_registration *record, const uint8_t *only,
 	const uint8_t *avoided, uint32_t weight, uint64_t flow, uint8_t peer[static 32]);
+/* The same among the peers given. */
+int hf_front_schedule_among(struct hf_front *front, struct hf_front_job *job, const uint8_t (*peers)[32], size_t peer_count,
+	uint32_t weight, uint64_t flow, uint8_t peer[static 32]);
 void hf_front_job_over(struct hf_front *front, struct hf_front_job *job, enum hf_dispatch_outcome outcome); /* none is fine */
 void hf_front_arm(struct hf_front *front);
 /* Is one of the relay's workers here, another than avoided (may be NULL)? */
@@ -183,5 +192,9 @@ void hf_front_fetch_open(struct hf_front_fetch *f, const uint8_t peer[static 32]
 void hf_front_fetch_fail(struct hf_front_fetch *f); /* this worker did not; another, or a refusal */
 void hf_front_fetch_refuse(struct hf_front_fetch *f, int status, const char *text, enum hf_front_refusal refusal);
 void hf_front_fetch_free(struct hf_front_fetch *f);
+
+/* ---- front_delegate.c ---- */
+void hf_front_question_reassign(struct hf_front_job *job); /* the worker that has it does not do it */
+void hf_front_questions_free(struct hf_front *front);
 
 #endif

@@ -325,6 +325,17 @@ static int open_workers(struct hf_gateway *g, struct hf_failure *failure)
 	return hf_workers_new(&g->workers, &workers, failure);
 }
 
+/* Whether workers look up what the gateway's own relay is asked. */
+static void set_delegation(struct hf_gateway *g, const struct hf_config *c)
+{
+	struct hf_relay_bee_facts facts;
+	bool delegates = c->dispatcher_delegate && hf_relay_bee(g->relays[0]);
+	if (delegates)
+		hf_relay_bee_facts(hf_relay_bee(g->relays[0]), &facts);
+	const struct hf_front_delegation delegation = {.bee_key = facts.key, .queue_min = (uint32_t)c->dispatcher_delegate_queue};
+	hf_front_delegate(g->front, delegates ? g->relays[0] : NULL, &delegation);
+}
+
 int hf_gateway_open_members(struct hf_gateway *g, struct hf_failure *failure)
 {
 	if (!g->config->workers)
@@ -338,6 +349,8 @@ int hf_gateway_open_members(struct hf_gateway *g, struct hf_failure *failure)
 		return r;
 	struct hf_front_options front = front_options(g, g->config);
 	r = hf_front_new(&g->front, &front);
+	if (r == HF_OK)
+		set_delegation(g, g->config);
 	if (r == HF_OK)
 		r = open_dials(g);
 	if (r == HF_OK && g->tokens)
@@ -358,6 +371,7 @@ int hf_gateway_reconfigure_members(struct hf_gateway *g, const struct hf_config 
 	if (g->tokens)
 		hf_tokens_reconfigure(g->tokens, &tokens);
 	hf_front_reconfigure(g->front, &front);
+	set_delegation(g, config);
 	return HF_OK;
 }
 

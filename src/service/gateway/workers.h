@@ -124,7 +124,7 @@ struct hf_worker_request {
 	struct hf_slice relay_key;  /* or identifier, by which the worker knows the relay; of WebSockets */
 	struct hf_slice auth_token; /* the relay's own, out of the client's token; may be empty */
 	struct hf_slice body;       /* HTTP */
-	const struct hf_http_field *fields;
+	const struct hf_http_field *fields; /* further ones */
 	size_t field_count;
 };
 

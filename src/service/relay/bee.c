@@ -276,11 +276,39 @@ static void start(struct hf_relay_bee *bee)
 	collect(bee);
 }
 
+/* Which version has what of the store, as of now. */
+static void mark_version(struct hf_relay_bee *bee)
+{
+	const struct hf_tree *tree = hf_core_committed_tree(bee->core);
+	if (bee->mark_fork != tree->fork)
+		bee->mark_count = 0;
+	bee->mark_fork = tree->fork;
+	bool is_same = bee->mark_count > 0 && bee->marks[(bee->mark_count - 1) % HF_BEE_MARK_COUNT].version == tree->length;
+	bee->mark_count += !is_same;
+	bee->marks[(bee->mark_count - 1) % HF_BEE_MARK_COUNT] = (struct hf_bee_mark){tree->length, bee->committed.position};
+}
+
+int hf_relay_bee_position_at(const struct hf_relay_bee *bee, uint64_t version, uint64_t fork, uint64_t *position)
+{
+	size_t oldest = bee->mark_count > HF_BEE_MARK_COUNT ? bee->mark_count - HF_BEE_MARK_COUNT : 0;
+	if (fork != bee->mark_fork || version > hf_core_committed_tree(bee->core)->length)
+		return HF_ENOTFOUND;
+	for (size_t i = bee->mark_count; i > oldest; i--) {
+		const struct hf_bee_mark *mark = &bee->marks[(i - 1) % HF_BEE_MARK_COUNT];
+		if (mark->version <= version) {
+			*position = mark->position;
+			return HF_OK;
+		}
+	}
+	return HF_ENOTFOUND;
+}
+
 /* After a batch, or without one. */
 static void next_batch(struct hf_relay_bee *bee)
 {
 	struct hf_bee_batch *b = &bee->batch;
 	bee->state = HF_BEE_RESTS;
+	mark_version(bee);
 	if (bee->is_ending)
 		return;
 	if (b->is_complete) {

@@ -68,6 +68,9 @@ struct hf_relay_bee_facts {
 };
 void hf_relay_bee_facts(const struct hf_relay_bee *bee, struct hf_relay_bee_facts *facts);
 
+/* The store's position up to which the bee was true at a version of late. HF_ENOTFOUND: too long ago, not yet, or of another fork. */
+int hf_relay_bee_position_at(const struct hf_relay_bee *bee, uint64_t version, uint64_t fork, uint64_t *position);
+
 /* For tools, on a data directory that no gateway uses: what the bee of a relay is, and the same as rebuild, so that the gateway fills it
  * when it starts. Cores are blocking. HF_ENOTFOUND: the relay has none. */
 int hf_relay_bee_look(struct hf_corestore *cores, struct hf_store *store, uint32_t collection, struct hf_relay_bee_facts *facts,

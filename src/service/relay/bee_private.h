@@ -15,6 +15,12 @@ struct hf_bee_notes {
 	uint64_t event_count; /* that are in it */
 };
 
+/* What version of the bee had what of the store. */
+#define HF_BEE_MARK_COUNT 256
+struct hf_bee_mark {
+	uint64_t version, position;
+};
+
 enum hf_bee_state { HF_BEE_RESTS, HF_BEE_COLLECTS, HF_BEE_PUTS, HF_BEE_COMMITS };
 
 struct hf_relay_bee {
@@ -38,6 +44,9 @@ struct hf_relay_bee {
 	bool rewrites;                /* what is staged may have part of an event */
 	bool skips_event;             /* the rows that come are of an event that is there */
 	struct hf_bee_notes committed, notes; /* notes: with the batch that is under way */
+	struct hf_bee_mark marks[HF_BEE_MARK_COUNT]; /* the last ones, in a ring */
+	size_t mark_count;                    /* so far, of this fork */
+	uint64_t mark_fork;
 	struct hf_timer timer;
 
 	struct hf_work work;

@@ -147,7 +147,7 @@ static void refuse(struct hf_relay_connection *c, const struct hf_nostr_error *e
 		reply_notice(c, error->reason);
 }
 
-static void dispatch(struct hf_relay_connection *c, const struct hf_nostr_message *message, uint64_t received_us)
+static void dispatch(struct hf_relay_connection *c, const struct hf_nostr_message *message, struct hf_slice text, uint64_t received_us)
 {
 	struct hf_relay *relay = c->relay;
 	hf_counter_add(&relay->metrics.messages[message->type], 1);
@@ -160,7 +160,7 @@ static void dispatch(struct hf_relay_connection *c, const struct hf_nostr_messag
 		break;
 	case HF_NOSTR_REQ:
 	case HF_NOSTR_COUNT:
-		hf_relay_query(c, message);
+		hf_relay_query(c, message, text);
 		break;
 	case HF_NOSTR_CLOSE:
 		hf_relay_query_close(c, message->subscription_id);
@@ -185,7 +185,7 @@ void hf_relay_connection_message(struct hf_relay_connection *c, bool is_text, st
 	if (r == HF_OK) {
 		if (message.type == HF_NOSTR_EVENT)
 			hf_histogram_record_us(&relay->metrics.stages[HF_STAGE_DECODE], hf_env_monotonic_us(relay->env) - received_us);
-		dispatch(c, &message, received_us);
+		dispatch(c, &message, text, received_us);
 	} else {
 		refuse(c, &error);
 	}

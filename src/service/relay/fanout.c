@@ -47,8 +47,8 @@ static struct hf_websocket_message *message_for(struct round *round, struct hf_s
 static void each(void *context, struct hf_subscription *subscription)
 {
 	struct round *round = context;
-	struct hf_relay_request *request =
-		HF_CONTAINER_OF(subscription, struct hf_relay_request, subscription);
+	struct hf_relay_question *request =
+		HF_CONTAINER_OF(subscription, struct hf_relay_question, subscription);
 	struct hf_relay_connection *c = request->connection;
 	if (!c->link || (round->is_private && !hf_relay_auth_is_involved(c->auth, round->event)))
 		return;

@@ -4,7 +4,7 @@
  *   policy.c       what is refused before any work is done on it; writers.c: who may publish
  *   ingest.c       an event's way from the socket to the disk and to the publisher's OK
  *   fanout.c       copies for live subscriptions
- *   query.c        stored events for REQ and COUNT
+ *   query.c        stored events for REQ and COUNT; delegate.c has others look them up
  *   bee.c          the events as a Hyperbee; bee_batch.c reads what comes next, bee_open.c opens it
  *   information.c  the NIP-11 document; landing.c the page
  *
@@ -22,6 +22,7 @@
 #include "data/event/query.h"
 #include "data/event/subscription.h"
 #include "net/memory.h"
+#include "service/relay/delegate.h"
 #include "service/relay/relay.h"
 #include "service/relay/writers.h"
 #include "wire/nostr.h"
@@ -54,9 +55,9 @@ struct hf_relay_connection {
 	const struct hf_relay_transport *transport;
 	void *link;                            /* of the transport: a WebSocket, most often; NULL once closed */
 	struct hf_relay_auth *auth;            /* NULL until authenticated */
-	struct hf_relay_request *requests;     /* subscriptions and running counts */
-	struct hf_relay_request *turn_first, *turn_last; /* wait for the worker; one is there at a time */
-	struct hf_relay_request *on_worker;
+	struct hf_relay_question *requests;     /* subscriptions and running counts */
+	struct hf_relay_question *turn_first, *turn_last; /* wait for the worker; one is there at a time */
+	struct hf_relay_question *on_worker;
 	struct hf_relay_connection *next_stalled, *next_closed;
 	char *host;                            /* the Host header, for NIP-42; with has_url the whole address */
 	uint32_t references;
@@ -78,15 +79,17 @@ struct hf_relay_held {
 };
 
 /* A REQ or a COUNT. */
-struct hf_relay_request {
+struct hf_relay_question {
 	struct hf_subscription subscription;   /* filed while live */
 	struct hf_work work;
 	struct hf_loop_mail mail;
 	struct hf_timer late;                  /* armed while the stored part is not over */
 	struct hf_relay_connection *connection; /* a reference */
-	struct hf_relay_request *next, *previous; /* of the connection; unlinked when canceled */
-	struct hf_relay_request *next_turn;
+	struct hf_relay_question *next, *previous; /* of the connection; unlinked when canceled */
+	struct hf_relay_question *next_turn;
 	struct hf_event_query *query;          /* NULL when the stored part is over */
+	struct hf_snapshot *snapshot;          /* of the query, with which it ends */
+	struct hf_relay_delegated *delegated;  /* NULL: nobody else is asked */
 	struct hf_relay_auth *auth;
 	struct hf_arena arena;                 /* the filters */
 	struct hf_filter *filters;
@@ -129,6 +132,9 @@ enum hf_relay_refusal {
 	HF_REFUSED_RATE, HF_REFUSED_UNSUPPORTED, HF_REFUSED_ERROR, HF_REFUSED_COUNT,
 };
 _Static_assert(HF_REFUSED_COUNT == HF_RELAY_REFUSAL_COUNT, "each refusal has a name");
+enum hf_relay_delegated_end {
+	HF_DELEGATED_TRUE, HF_DELEGATED_UNUSABLE, HF_DELEGATED_FALSE, HF_DELEGATED_FAILED, HF_DELEGATED_COUNT
+};
 enum hf_relay_stage { HF_STAGE_DECODE, HF_STAGE_VERIFY, HF_STAGE_COMMIT, HF_STAGE_TOTAL, HF_STAGE_COUNT };
 
 struct hf_relay_metrics {
@@ -137,7 +143,7 @@ struct hf_relay_metrics {
 	struct hf_counter messages[5], binary;
 	struct hf_counter stored, duplicates, ephemeral, refused[HF_REFUSED_COUNT];
 	struct hf_histogram stages[HF_STAGE_COUNT];
-	struct hf_counter plans[HF_PLAN_COUNT], on_loop, on_worker, query_events;
+	struct hf_counter plans[HF_PLAN_COUNT], on_loop, on_worker, query_events, delegated[HF_DELEGATED_COUNT];
 	struct hf_histogram query_time;
 	struct hf_counter delivered, held, held_overflows;
 	struct hf_gauge connections, subscriptions, entries, in_flight, in_flight_bytes, stalled, turns;
@@ -168,6 +174,8 @@ struct hf_relay {
 	struct hf_buffer information;          /* the NIP-11 document */
 	struct hf_buffer page_head, page_tail; /* the landing page around the address */
 	struct hf_subscriptions *subscriptions;
+	struct hf_relay_delegate delegate;     /* ask NULL: nobody */
+	uint32_t busy_count;                   /* queries that wait for a turn, or have one */
 	struct hf_map in_flight;               /* id to entry */
 	uint32_t in_flight_count;
 	size_t in_flight_bytes;
@@ -229,12 +237,25 @@ void hf_relay_refused(struct hf_relay *relay, const char *reason); /* counts by 
 void hf_relay_fan_out(struct hf_relay *relay, const struct hf_event *event, uint64_t position);
 
 /* ---- query.c ---- */
-void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message *message);
+void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message *message, struct hf_slice text); /* text: as it came */
 void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id);
 void hf_relay_query_writable(struct hf_relay_connection *c);
 void hf_relay_query_cancel_all(struct hf_relay_connection *c);
 /* A live event for a subscription: sent, or held until EOSE, and dropped when it expires before. */
-void hf_relay_query_deliver(struct hf_relay_request *request, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s);
+void hf_relay_query_deliver(struct hf_relay_question *request, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s);
+
+void hf_relay_query_take_turn(struct hf_relay_question *request);
+void hf_relay_query_count_turn(struct hf_relay_question *request);  /* counts its memory */
+/* The whole message of an EVENT. */
+int hf_relay_query_append_event(const struct hf_relay_question *request, struct hf_slice payload, struct hf_buffer *out);
+
+/* ---- delegate.c ---- */
+bool hf_relay_delegate_try(struct hf_relay_question *request, struct hf_slice message); /* whether somebody was asked */
+bool hf_relay_delegate_check(struct hf_relay_question *request);   /* on the worker; false: it has no answer */
+void hf_relay_delegate_settle(struct hf_relay_question *request);  /* after that, on the loop */
+void hf_relay_delegate_cancel(struct hf_relay_question *request);  /* none is fine, also below */
+void hf_relay_delegate_free(struct hf_relay_question *request);
+size_t hf_relay_delegate_bytes(const struct hf_relay_question *request);
 
 /* ---- metrics.c ---- */
 int hf_relay_metrics_register(struct hf_relay *relay, struct hf_metrics *registry);

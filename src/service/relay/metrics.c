@@ -60,12 +60,16 @@ static void register_ingest(struct hf_relay_metrics *m, struct labels *l)
 
 static void register_reading(struct hf_relay_metrics *m, struct labels *l)
 {
+	static const char *const delegated_ends[HF_DELEGATED_COUNT] = {"true", "unusable", "false", "failed"};
 	struct hf_metrics *r = m->registry;
 	for (size_t i = 0; i < HF_PLAN_COUNT; i++)
 		hf_counter_register(r, &m->plans[i], "holdfast_relay_queries_total", label(l, "plan", hf_plan_name((enum hf_plan)i)),
 			"REQ and COUNT, by the plan of their first filter");
 	hf_counter_register(r, &m->on_loop, "holdfast_relay_queries_run_total", label(l, "where", "loop"), "Queries by where they ran");
 	hf_counter_register(r, &m->on_worker, "holdfast_relay_queries_run_total", label(l, "where", "worker"), "Queries by where they ran");
+	for (size_t i = 0; i < HF_DELEGATED_COUNT; i++)
+		hf_counter_register(r, &m->delegated[i], "holdfast_relay_queries_delegated_total", label(l, "end", delegated_ends[i]),
+			"Queries that others were asked, by what became of their answer; all but true ones were run here in the end");
 	hf_counter_register(r, &m->query_events, "holdfast_relay_query_events_total", label(l, NULL, NULL), "Stored events given or counted");
 	hf_histogram_register(r, &m->query_time, "holdfast_relay_query_seconds", label(l, NULL, NULL),
 		"Time from a request to its EOSE or COUNT, the reader's slowness included");
@@ -134,6 +138,8 @@ void hf_relay_metrics_unregister(struct hf_relay_metrics *m)
 		drop(m, &m->refused[i].link);
 	for (size_t i = 0; i < HF_STAGE_COUNT; i++)
 		drop(m, &m->stages[i].link);
+	for (size_t i = 0; i < HF_DELEGATED_COUNT; i++)
+		drop(m, &m->delegated[i].link);
 	for (size_t i = 0; i < HF_PLAN_COUNT; i++)
 		drop(m, &m->plans[i].link);
 	drop(m, &m->query_time.link);

@@ -21,11 +21,11 @@ static const char REASON_LATE[] = "error: the query took too long; ask for less"
 #define MESSAGE_BYTES_MORE 512 /* of an EVENT message around its event, about */
 #define LATE_AGAIN_MS 100      /* a late query that is on the worker is looked at again then */
 
-static void proceed(struct hf_relay_request *q);
+static void proceed(struct hf_relay_question *q);
 
 /* ---- Memory ---- */
 
-static uint64_t value_count(const struct hf_relay_request *q)
+static uint64_t value_count(const struct hf_relay_question *q)
 {
 	uint64_t count = 0;
 	for (uint32_t i = 0; i < q->filter_count; i++) {
@@ -39,7 +39,7 @@ static uint64_t value_count(const struct hf_relay_request *q)
 
 /* Counts what the request holds. What a worker may be changing is counted as of the last turn. Messages that wait for EOSE are
  * counted where they were made, and here for the connection only. */
-static void count_memory(struct hf_relay_request *q)
+static void count_memory(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
 	size_t now = sizeof *q + q->base_bytes + q->turn_bytes + q->held_capacity * sizeof *q->held;
@@ -49,13 +49,13 @@ static void count_memory(struct hf_relay_request *q)
 	c->held_bytes += q->counted_bytes + q->counted_held_bytes;
 }
 
-static void count_turn(struct hf_relay_request *q)
+void hf_relay_query_count_turn(struct hf_relay_question *q)
 {
-	q->turn_bytes = q->out.capacity + (q->query ? hf_event_query_bytes(q->query) : 0);
+	q->turn_bytes = q->out.capacity + (q->query ? hf_event_query_bytes(q->query) : 0) + hf_relay_delegate_bytes(q);
 	count_memory(q);
 }
 
-static void forget_memory(struct hf_relay_request *q)
+static void forget_memory(struct hf_relay_question *q)
 {
 	q->connection->held_bytes -= q->counted_bytes + q->counted_held_bytes;
 	hf_memory_change(hf_loop_memory(q->connection->relay->loop), HF_MEMORY_REQUESTS, &q->counted_bytes, 0);
@@ -63,10 +63,11 @@ static void forget_memory(struct hf_relay_request *q)
 
 /* ---- Lifetime ---- */
 
-static void free_request(struct hf_relay_request *q)
+static void free_request(struct hf_relay_question *q)
 {
 	struct hf_relay *relay = q->connection->relay;
 	hf_loop_timer_cancel(relay->loop, &q->late);
+	hf_relay_delegate_free(q);
 	hf_event_query_close(q->query);
 	for (uint32_t i = 0; i < q->held_count; i++)
 		hf_websocket_message_unref(q->held[i].message);
@@ -85,16 +86,17 @@ static void free_request(struct hf_relay_request *q)
 	free(q);
 }
 
-static void leave_turns(struct hf_relay_request *q)
+static void leave_turns(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
-	struct hf_relay_request *last = NULL;
-	for (struct hf_relay_request **at = &c->turn_first; *at; at = &(*at)->next_turn) {
+	struct hf_relay_question *last = NULL;
+	for (struct hf_relay_question **at = &c->turn_first; *at; at = &(*at)->next_turn) {
 		if (*at == q) {
 			*at = q->next_turn;
 			if (c->turn_last == q)
 				c->turn_last = last;
 			hf_gauge_add(&c->relay->metrics.turns, -1);
+			c->relay->busy_count--;
 			return;
 		}
 		last = *at;
@@ -102,7 +104,7 @@ static void leave_turns(struct hf_relay_request *q)
 }
 
 /* Takes the request out of everything; frees it unless a turn is away. */
-static void cancel(struct hf_relay_request *q)
+static void cancel(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
 	struct hf_relay *relay = c->relay;
@@ -120,6 +122,7 @@ static void cancel(struct hf_relay_request *q)
 		q->is_filed = false;
 	}
 	leave_turns(q);
+	hf_relay_delegate_cancel(q);
 	if (!q->is_on_worker && !q->is_on_loop)
 		free_request(q);
 }
@@ -132,9 +135,9 @@ void hf_relay_query_cancel_all(struct hf_relay_connection *c)
 	hf_relay_connection_unref(c);
 }
 
-static struct hf_relay_request *find(struct hf_relay_connection *c, struct hf_slice id)
+static struct hf_relay_question *find(struct hf_relay_connection *c, struct hf_slice id)
 {
-	for (struct hf_relay_request *q = c->requests; q; q = q->next)
+	for (struct hf_relay_question *q = c->requests; q; q = q->next)
 		if (hf_slice_equal(id, hf_slice(q->id, q->id_length)))
 			return q;
 	return NULL;
@@ -142,7 +145,7 @@ static struct hf_relay_request *find(struct hf_relay_connection *c, struct hf_sl
 
 void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id)
 {
-	struct hf_relay_request *q = find(c, id);
+	struct hf_relay_question *q = find(c, id);
 	if (q)
 		cancel(q);
 }
@@ -151,11 +154,11 @@ void hf_relay_query_close(struct hf_relay_connection *c, struct hf_slice id)
 
 static bool is_readable(void *context, const struct hf_event *head, struct hf_slice payload)
 {
-	const struct hf_relay_request *q = context;
+	const struct hf_relay_question *q = context;
 	return !hf_relay_kind_is_private(head->kind) || hf_relay_auth_is_involved_payload(q->auth, head, payload);
 }
 
-static int append_event(const struct hf_relay_request *q, struct hf_slice payload, struct hf_buffer *out)
+int hf_relay_query_append_event(const struct hf_relay_question *q, struct hf_slice payload, struct hf_buffer *out)
 {
 	int r = hf_nostr_append_event_head(out, hf_slice(q->id, q->id_length));
 	if (r == HF_OK)
@@ -167,7 +170,7 @@ static int append_event(const struct hf_relay_request *q, struct hf_slice payloa
  * one that fails its checksum. */
 static int emit_on_loop(void *context, const struct hf_doc *doc)
 {
-	struct hf_relay_request *q = context;
+	struct hf_relay_question *q = context;
 	struct hf_relay_connection *c = q->connection;
 	struct hf_relay *relay = c->relay;
 	if (!c->link || q->canceled)
@@ -175,7 +178,7 @@ static int emit_on_loop(void *context, const struct hf_doc *doc)
 	if (c->transport->room(c->link) == 0)
 		return HF_ETOOBIG;
 	hf_buffer_clear(&relay->json);
-	int r = append_event(q, doc->payload, &relay->json);
+	int r = hf_relay_query_append_event(q, doc->payload, &relay->json);
 	if (r == HF_OK)
 		r = c->transport->send_text(c->link, hf_buffer_slice(&relay->json)) < 0 ? HF_ECANCELED : HF_OK;
 	hf_buffer_clear(&relay->json);
@@ -184,7 +187,7 @@ static int emit_on_loop(void *context, const struct hf_doc *doc)
 
 static int emit_on_worker(void *context, const struct hf_doc *doc)
 {
-	struct hf_relay_request *q = context;
+	struct hf_relay_question *q = context;
 	size_t before = q->out.length;
 	if (atomic_load_explicit(&q->canceled, memory_order_relaxed))
 		return HF_ECANCELED;
@@ -193,7 +196,7 @@ static int emit_on_worker(void *context, const struct hf_doc *doc)
 	uint8_t length[4] = {0};
 	int r = hf_buffer_append(&q->out, length, sizeof length);
 	if (r == HF_OK)
-		r = append_event(q, doc->payload, &q->out);
+		r = hf_relay_query_append_event(q, doc->payload, &q->out);
 	if (r < 0) {
 		q->out.length = before;
 		return r == HF_EMALFORMED || r == HF_EVERSION ? HF_OK : r;
@@ -204,7 +207,7 @@ static int emit_on_worker(void *context, const struct hf_doc *doc)
 
 static int emit(void *context, const struct hf_doc *doc)
 {
-	const struct hf_relay_request *q = context;
+	const struct hf_relay_question *q = context;
 	return q->is_on_worker ? emit_on_worker(context, doc) : emit_on_loop(context, doc);
 }
 
@@ -212,10 +215,11 @@ static void turn_over(struct hf_loop_mail *mail);
 
 static void run_turn(struct hf_work *work)
 {
-	struct hf_relay_request *q = HF_CONTAINER_OF(work, struct hf_relay_request, work);
+	struct hf_relay_question *q = HF_CONTAINER_OF(work, struct hf_relay_question, work);
 	struct hf_relay *relay = q->connection->relay;
 	hf_event_query_set_now(q->query, hf_env_wall_s(relay->env));
-	q->status = q->canceled ? HF_ECANCELED : hf_event_query_step(q->query, HF_READ_BLOCKING, HF_RELAY_SLICE_VISITS_MAX);
+	if (q->canceled || !hf_relay_delegate_check(q))
+		q->status = q->canceled ? HF_ECANCELED : hf_event_query_step(q->query, HF_READ_BLOCKING, HF_RELAY_SLICE_VISITS_MAX);
 	hf_loop_post(relay->loop, &q->mail);
 }
 
@@ -224,7 +228,7 @@ static void next_turn(struct hf_relay_connection *c)
 {
 	struct hf_relay *relay = c->relay;
 	while (!c->on_worker && c->turn_first && c->link && c->transport->room(c->link) > 0) {
-		struct hf_relay_request *q = c->turn_first;
+		struct hf_relay_question *q = c->turn_first;
 		c->turn_first = q->next_turn;
 		if (!c->turn_first)
 			c->turn_last = NULL;
@@ -235,6 +239,7 @@ static void next_turn(struct hf_relay_connection *c)
 		if (relay->query_executor->submit(relay->query_executor, &q->work) == HF_OK)
 			return;
 		relay->work_count--;
+		relay->busy_count--;
 		q->is_on_worker = false;
 		c->on_worker = NULL;
 		q->status = HF_EBUSY;
@@ -244,7 +249,7 @@ static void next_turn(struct hf_relay_connection *c)
 }
 
 /* It goes on later: from now on its time is watched. */
-static void watch_time(struct hf_relay_request *q)
+static void watch_time(struct hf_relay_question *q)
 {
 	struct hf_relay *relay = q->connection->relay;
 	uint64_t spent_us = hf_env_monotonic_us(relay->env) - q->started_us, max_us = relay->policy.query_timeout_us;
@@ -252,15 +257,16 @@ static void watch_time(struct hf_relay_request *q)
 		hf_loop_timer_set(relay->loop, &q->late, spent_us < max_us ? (max_us - spent_us) / 1000 + 1 : 1);
 }
 
-static void wait_for_room(struct hf_relay_request *q)
+static void wait_for_room(struct hf_relay_question *q)
 {
 	q->waits_for_room = true;
 	watch_time(q);
 }
 
-static void take_turn(struct hf_relay_request *q)
+void hf_relay_query_take_turn(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
+	c->relay->busy_count++;
 	watch_time(q);
 	q->next_turn = NULL;
 	if (c->turn_last)
@@ -274,13 +280,16 @@ static void take_turn(struct hf_relay_request *q)
 
 static void turn_over(struct hf_loop_mail *mail)
 {
-	struct hf_relay_request *q = HF_CONTAINER_OF(mail, struct hf_relay_request, mail);
+	struct hf_relay_question *q = HF_CONTAINER_OF(mail, struct hf_relay_question, mail);
 	struct hf_relay_connection *c = q->connection;
 	hf_relay_connection_ref(c);
 	q->is_on_worker = false;
 	c->on_worker = NULL;
 	c->relay->work_count--;
-	count_turn(q);
+	c->relay->busy_count--;
+	hf_relay_query_count_turn(q);
+	if (!q->canceled)
+		hf_relay_delegate_settle(q);
 	if (q->canceled)
 		free_request(q);
 	else
@@ -291,19 +300,20 @@ static void turn_over(struct hf_loop_mail *mail)
 
 /* ---- The end of the stored part ---- */
 
-static void end_query(struct hf_relay_request *q)
+static void end_query(struct hf_relay_question *q)
 {
 	struct hf_relay *relay = q->connection->relay;
 	hf_histogram_record_us(&relay->metrics.query_time, hf_env_monotonic_us(relay->env) - q->started_us);
 	hf_counter_add(&relay->metrics.query_events, hf_event_query_count(q->query));
 	hf_event_query_close(q->query);
 	q->query = NULL;
+	q->snapshot = NULL;
 	hf_buffer_free(&q->out);
-	count_turn(q);
+	hf_relay_query_count_turn(q);
 	hf_loop_timer_cancel(relay->loop, &q->late);
 }
 
-static void refuse(struct hf_relay_request *q, const char *reason)
+static void refuse(struct hf_relay_question *q, const char *reason)
 {
 	struct hf_relay_connection *c = q->connection;
 	hf_relay_refused(c->relay, reason);
@@ -311,7 +321,7 @@ static void refuse(struct hf_relay_request *q, const char *reason)
 	cancel(q);
 }
 
-static void finish(struct hf_relay_request *q)
+static void finish(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
 	struct hf_relay *relay = c->relay;
@@ -341,7 +351,7 @@ static void finish(struct hf_relay_request *q)
 }
 
 /* Sends what a worker gave. False when the socket has no room for the rest. */
-static bool flush(struct hf_relay_request *q)
+static bool flush(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
 	while (q->out_at < q->out.length) {
@@ -362,7 +372,7 @@ static const char *reason_of(int status)
 	return status == HF_ENOMEM ? "error: out of memory" : "error: stored events cannot be read";
 }
 
-static bool is_late(const struct hf_relay_request *q)
+static bool is_late(const struct hf_relay_question *q)
 {
 	const struct hf_relay *relay = q->connection->relay;
 	return hf_env_monotonic_us(relay->env) - q->started_us > relay->policy.query_timeout_us;
@@ -371,7 +381,7 @@ static bool is_late(const struct hf_relay_request *q)
 /* A query that waits for its reader, or for its turn, ends in time all the same, so that nobody can hold a snapshot for long. */
 static void on_late(struct hf_timer *timer)
 {
-	struct hf_relay_request *q = HF_CONTAINER_OF(timer, struct hf_relay_request, late);
+	struct hf_relay_question *q = HF_CONTAINER_OF(timer, struct hf_relay_question, late);
 	if (q->is_on_worker)
 		hf_loop_timer_set(q->connection->relay->loop, timer, LATE_AGAIN_MS);
 	else
@@ -379,7 +389,7 @@ static void on_late(struct hf_timer *timer)
 }
 
 /* After a step, or when there is room again: sends, goes on, or ends. */
-static void proceed(struct hf_relay_request *q)
+static void proceed(struct hf_relay_question *q)
 {
 	q->waits_for_room = false;
 	if (!q->connection->link)
@@ -393,20 +403,20 @@ static void proceed(struct hf_relay_request *q)
 	else if (is_late(q))
 		refuse(q, REASON_LATE);
 	else if (q->status == HF_EBUSY || q->status == HF_EWAIT || q->status == HF_ETOOBIG)
-		take_turn(q);
+		hf_relay_query_take_turn(q);
 	else
 		refuse(q, reason_of(q->status));
 }
 
 /* The first step of a small query. */
-static void run_on_loop(struct hf_relay_request *q)
+static void run_on_loop(struct hf_relay_question *q)
 {
 	struct hf_relay_connection *c = q->connection;
 	hf_relay_connection_ref(c);
 	q->is_on_loop = true;
 	q->status = hf_event_query_step(q->query, HF_READ_RESIDENT, HF_RELAY_INLINE_VISITS_MAX);
 	q->is_on_loop = false;
-	count_turn(q);
+	hf_relay_query_count_turn(q);
 	if (q->canceled) {
 		free_request(q);
 	} else if (q->status == HF_ETOOBIG) {
@@ -422,7 +432,7 @@ void hf_relay_query_writable(struct hf_relay_connection *c)
 {
 	hf_relay_connection_ref(c);
 	/* A request that goes on may end others' room, or itself: begin anew after each. */
-	for (struct hf_relay_request *q = c->requests; q && c->link && c->transport->room(c->link) > 0;) {
+	for (struct hf_relay_question *q = c->requests; q && c->link && c->transport->room(c->link) > 0;) {
 		if (q->waits_for_room) {
 			proceed(q);
 			q = c->requests;
@@ -436,7 +446,7 @@ void hf_relay_query_writable(struct hf_relay_connection *c)
 
 /* ---- Live events ---- */
 
-static void hold(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
+static void hold(struct hf_relay_question *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
 {
 	struct hf_relay_metrics *metrics = &q->connection->relay->metrics;
 	if (q->held_overflow)
@@ -462,7 +472,7 @@ static void hold(struct hf_relay_request *q, struct hf_websocket_message *messag
 	hf_counter_add(&metrics->held, 1);
 }
 
-void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
+void hf_relay_query_deliver(struct hf_relay_question *q, struct hf_websocket_message *message, size_t bytes, uint64_t expires_s)
 {
 	if (q->query)
 		hold(q, message, bytes, expires_s);
@@ -472,10 +482,10 @@ void hf_relay_query_deliver(struct hf_relay_request *q, struct hf_websocket_mess
 
 /* ---- A new request ---- */
 
-static struct hf_relay_request *new_request(struct hf_relay_connection *c, const struct hf_nostr_message *message)
+static struct hf_relay_question *new_request(struct hf_relay_connection *c, const struct hf_nostr_message *message)
 {
 	struct hf_relay *relay = c->relay;
-	struct hf_relay_request *q = calloc(1, sizeof *q + message->subscription_id.length);
+	struct hf_relay_question *q = calloc(1, sizeof *q + message->subscription_id.length);
 	if (!q)
 		return NULL;
 	q->work.run = run_turn;
@@ -506,7 +516,7 @@ static struct hf_relay_request *new_request(struct hf_relay_connection *c, const
 }
 
 /* Files the subscription and opens the query on one snapshot. */
-static int open_request(struct hf_relay_request *q)
+static int open_request(struct hf_relay_question *q)
 {
 	struct hf_relay *relay = q->connection->relay;
 	struct hf_snapshot *snapshot = hf_store_snapshot(relay->store);
@@ -529,6 +539,7 @@ static int open_request(struct hf_relay_request *q)
 		.limit_max = relay->policy.limit_max, .now_s = hf_env_wall_s(relay->env), .count_only = q->is_count,
 		.readable = relay->policy.private_reads ? is_readable : NULL, .emit = emit, .context = q,
 	};
+	q->snapshot = snapshot;
 	return hf_event_query_open(&q->query, relay->store, snapshot, &options);
 }
 
@@ -541,17 +552,17 @@ static const char *refuses(const struct hf_relay_connection *c, const struct hf_
 		return "rate-limited: too many subscriptions on this connection";
 	if (c->filter_bytes + c->relay->arena.used_bytes > HF_RELAY_FILTER_BYTES_MAX)
 		return "rate-limited: the filters of this connection take too much memory; close some subscriptions";
-	if (hf_memory_lacks(hf_loop_memory(c->relay->loop), sizeof(struct hf_relay_request) + c->relay->arena.used_bytes))
+	if (hf_memory_lacks(hf_loop_memory(c->relay->loop), sizeof(struct hf_relay_question) + c->relay->arena.used_bytes))
 		return "rate-limited: all connections together hold too much memory; try again soon";
 	return NULL;
 }
 
-void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message *message)
+void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message *message, struct hf_slice text)
 {
 	struct hf_relay *relay = c->relay;
 	hf_relay_query_close(c, message->subscription_id);
 	const char *reason = refuses(c, message);
-	struct hf_relay_request *q = reason ? NULL : new_request(c, message);
+	struct hf_relay_question *q = reason ? NULL : new_request(c, message);
 	if (!q) {
 		reason = reason ? reason : "error: out of memory";
 		hf_relay_refused(relay, reason);
@@ -565,11 +576,15 @@ void hf_relay_query(struct hf_relay_connection *c, const struct hf_nostr_message
 	}
 	hf_counter_add(&relay->metrics.plans[hf_event_query_plan(q->query)], 1);
 	uint64_t cost = hf_event_query_cost(q->query);
+	if (hf_relay_delegate_try(q, text)) {
+		watch_time(q);
+		return;
+	}
 	if (cost <= HF_RELAY_INLINE_VISITS_MAX && c->read_visits + cost <= HF_RELAY_READ_VISITS_MAX) {
 		c->read_visits += (uint32_t)cost + 1;
 		run_on_loop(q);
 	} else {
 		hf_counter_add(&relay->metrics.on_worker, 1);
-		take_turn(q);
+		hf_relay_query_take_turn(q);
 	}
 }

@@ -261,6 +261,7 @@ struct hf_worker_reader_options {
 	const struct hf_relay_transport *transport;
 	void *link;
 	bool may_publish;                       /* its events are passed on to the gateway */
+	bool tells_version;                     /* says which version it looked into, before EOSE: ["SNAPSHOT", id, {}] */
 };
 int hf_worker_reader_new(struct hf_worker_replica *replica, const struct hf_worker_reader_options *options, struct hf_worker_reader **out);
 void hf_worker_reader_attach(struct hf_worker_reader *reader, void *link); /* where it was not known before */

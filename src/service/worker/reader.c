@@ -44,7 +44,7 @@ struct hf_worker_reader {
 	void *link;                               /* NULL once closed */
 	struct hf_worker_request *requests;
 	uint32_t request_count;
-	bool may_publish;
+	bool may_publish, tells_version;
 };
 
 static void step(struct hf_worker_request *q);
@@ -274,6 +274,14 @@ static void note_answered(struct hf_worker_request *q)
 	hf_counter_add(&node->stats.query_events, hf_relay_bee_query_count(q->query));
 }
 
+static void tell_version(struct hf_worker_request *q, uint64_t version)
+{
+	struct hf_worker_replica *replica = q->reader->replica;
+	send_reply(q->reader, hf_buffer_printf(&replica->node->reply,
+		"[\"SNAPSHOT\",\"%.*s\",{\"version\":%llu,\"fork\":%llu,\"limit\":%u}]", (int)q->id_length, (const char *)q->id,
+		(unsigned long long)version, (unsigned long long)hf_core_fork(replica->core), (unsigned)HF_WORKER_READER_LIMIT_MAX));
+}
+
 static int look(struct hf_worker_request *q)
 {
 	struct hf_worker_replica *replica = q->reader->replica;
@@ -281,6 +289,8 @@ static int look(struct hf_worker_request *q)
 	if (r < 0)
 		return r;
 	uint64_t version = hf_bee_view_version(q->view);
+	if (q->reader->tells_version)
+		tell_version(q, version);
 	note_answered(q);
 	end_query(q);
 	q->state = CATCHING;
@@ -494,6 +504,7 @@ int hf_worker_reader_new(struct hf_worker_replica *replica, const struct hf_work
 	reader->transport = options->transport;
 	reader->link = options->link;
 	reader->may_publish = options->may_publish;
+	reader->tells_version = options->tells_version;
 	HF_LIST_PUSH(replica->readers, reader);
 	hf_gauge_add(&replica->node->stats.readers, 1);
 	return HF_OK;

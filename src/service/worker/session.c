@@ -303,7 +303,7 @@ static struct hf_worker_session *new_session(struct hf_worker_link *link, struct
 	return s;
 }
 
-static int join_client(struct hf_worker_session *s, struct hf_slice name, struct hf_slice auth_token)
+static int join_client(struct hf_worker_session *s, struct hf_slice name, struct hf_slice auth_token, bool tells_version)
 {
 	struct hf_worker_node *node = s->node;
 	struct hf_worker_relay *relay = hf_worker_find_relay(node, name);
@@ -314,7 +314,7 @@ static int join_client(struct hf_worker_session *s, struct hf_slice name, struct
 		return hf_relay_connect(relay->relay, &client, &s->client.connection);
 	}
 	struct hf_worker_replica *replica = hf_worker_find_replica(node, name);
-	struct hf_worker_reader_options reader = {.transport = &transport, .link = s};
+	struct hf_worker_reader_options reader = {.transport = &transport, .link = s, .tells_version = tells_version};
 	return replica ? hf_worker_reader_new(replica, &reader, &s->client.reader) : HF_ENOTFOUND;
 }
 
@@ -330,7 +330,7 @@ void hf_worker_session_open(struct hf_worker_link *link, struct hf_relay_stream 
 	if (s->is_dead) /* the channel has ended meanwhile */
 		return;
 	if (r == HF_OK)
-		r = join_client(s, name.length > 0 ? name : hf_worker_without_query(open->path), token);
+		r = join_client(s, name.length > 0 ? name : hf_worker_without_query(open->path), token, hf_worker_field(open, "x-snapshot").length > 0);
 	if (r == HF_OK)
 		return;
 	hf_counter_add(&link->node->stats.sessions_refused, 1);

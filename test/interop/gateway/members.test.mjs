@@ -6,7 +6,7 @@ import { cp, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nip19 } from 'nostr-tools'
 import { Author, Client, sleep } from '../lib/client.mjs'
-import { run, until } from '../lib/command.mjs'
+import { ask, run, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
 import { Members, Program } from '../lib/members.mjs'
 
@@ -121,6 +121,40 @@ test('a token lets in, is refused everywhere else, and when it is revoked ends w
     const remembered = await until(async () => JSON.parse(await readFile(members.path('worker/worker-sequences.json'), 'utf8').catch(() => 'null')))
     assert.ok(JSON.stringify(remembered).includes(String(Math.max(...clients.map(client => client.messages.find(message => message[0] === 'TOKEN')[2].sequence)))))
     assert.equal(worker.child.exitCode, null)
+  } finally {
+    await members.stop()
+  }
+})
+
+test('workers look up what the gateway\'s own relay is asked, and nothing is missed when one dies', { timeout }, async () => {
+  const members = await Members.start(['--relay-bee', '--dispatcher-delegate', '--dispatcher-delegate-queue', '0'])
+  const ends = async () => {
+    const text = (await ask('/admin/metrics', { socketPath: join(members.path('gateway'), 'admin.sock') })).body
+    return Object.fromEntries([...text.matchAll(/^holdfast_relay_queries_delegated_total\{.*end="(\w+)"\} (\d+)/gm)].map(([, end, count]) => [end, Number(count)]))
+  }
+  try {
+    const client = await Client.connect(members.url)
+    const events = Array.from({ length: 40 }, (_, i) => author.event({ content: `${i}`, created_at: 1700000000 + i }))
+    for (const event of events) assert.deepEqual(await client.publish(event), [true, ''])
+    const workers = []
+    for (const name of ['one', 'two', 'three']) workers.push(await members.worker(name))
+    const all = async () => {
+      const got = await client.ids({ authors: [author.pubkey], kinds: [1] })
+      assert.deepEqual(got, events.toSorted((a, b) => b.created_at - a.created_at).map(event => event.id))
+      assert.deepEqual(await client.ids({ authors: [author.pubkey], kinds: [1], limit: 3 }), got.slice(0, 3))
+    }
+    await until(async () => { await all(); return (await ends()).true > 0 }, 60000)
+    for (let i = 0; i < 10; i++) { // what has just come is given, too
+      events.push(author.event({ content: `later ${i}`, created_at: 1750000000 - i }))
+      assert.deepEqual(await client.publish(events.at(-1)), [true, ''])
+      await all()
+    }
+    const asked = Array.from({ length: 20 }, all)
+    await workers[0].end('SIGKILL')
+    await Promise.all(asked)
+    await all()
+    assert.equal((await ends()).false, 0)
+    client.close()
   } finally {
     await members.stop()
   }

@@ -12,6 +12,7 @@
 #include "service/gateway/front_seen.h"
 #include "service/gateway/tokens.h"
 #include "service/gateway/workers.h"
+#include "service/relay/delegate.h"
 #include "wire/relay_stream.h"
 
 #define STREAMS_MAX 64
@@ -19,7 +20,8 @@
 
 struct hf_worker {
 	uint8_t key[32];
-	bool is_here, is_silent, refuses;
+	bool is_here, is_silent, refuses, has_telemetry;
+	struct hf_telemetry telemetry;
 	size_t opened_count;
 };
 
@@ -60,6 +62,17 @@ bool hf_worker_is_silent(const struct hf_worker *worker)
 {
 	return worker->is_silent;
 }
+
+struct hf_worker *hf_workers_next(struct hf_workers *pool, size_t *cursor)
+{
+	while (*cursor < WORKERS_MAX && !workers[*cursor].is_here)
+		(*cursor)++;
+	return *cursor < WORKERS_MAX ? &workers[(*cursor)++] : NULL;
+}
+
+const uint8_t *hf_worker_key(const struct hf_worker *worker) { return worker->key; }
+bool hf_worker_is_hypertuna(const struct hf_worker *worker) { return false; }
+const struct hf_telemetry *hf_worker_telemetry(const struct hf_worker *worker) { return worker->has_telemetry ? &worker->telemetry : NULL; }
 
 static void copy_text(char *out, size_t bytes, struct hf_slice text)
 {
@@ -149,6 +162,37 @@ int hf_tokens_verify(struct hf_tokens *tokens, struct hf_slice relay_key, struct
 		.expires_ms = token_expires_ms};
 	return HF_OK;
 }
+
+/* ---- Instead of the gateway's own relay ---- */
+
+struct hf_relay_question {
+	char events[1024];
+	size_t event_count, answered_count, failed_count;
+	uint64_t version, fork, limit;
+};
+static struct hf_relay_delegate delegate;
+
+void hf_relay_set_delegate(struct hf_relay *relay, const struct hf_relay_delegate *given)
+{
+	delegate = given ? *given : (struct hf_relay_delegate){0};
+}
+
+int hf_relay_delegate_event(struct hf_relay_question *q, struct hf_slice event)
+{
+	snprintf(q->events + strlen(q->events), sizeof q->events - strlen(q->events), "%.*s;", (int)event.length, (const char *)event.data);
+	q->event_count++;
+	return HF_OK;
+}
+
+void hf_relay_delegate_answered(struct hf_relay_question *q, uint64_t version, uint64_t fork, uint64_t limit_max)
+{
+	q->answered_count++;
+	q->version = version;
+	q->fork = fork;
+	q->limit = limit_max;
+}
+
+void hf_relay_delegate_failed(struct hf_relay_question *q) { q->failed_count++; }
 
 /* ---- The fixture ---- */
 

@@ -14,6 +14,7 @@
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "crypto/schnorr.h"
+#include "crypto/sign.h"
 #include "data/event/terms.h"
 #include "net/http_server.h"
 #include "net/websocket.h"
@@ -40,6 +41,8 @@ struct fixture {
 	struct hf_metrics *metrics;
 	struct hf_http_server *server;
 	struct hf_config *config;
+	struct hf_core_host *host; /* NULL: the relay has no bee */
+	uint8_t bee_key[HF_SIGN_SECRET_BYTES];
 	struct hf_relay *relay;
 	struct hf_schnorr *schnorr;
 	uint8_t secrets[4][32], keys[4][32];
@@ -57,7 +60,20 @@ static const struct hf_http_route fixture_routes[] = {HF_ROUTE("GET", "/", HF_AC
 static inline struct hf_relay_options fixture_relay_options(struct fixture *f)
 {
 	return (struct hf_relay_options){.size = sizeof(struct hf_relay_options), .loop = f->loop, .store = f->store, .verify = f->verify,
-		.query = f->query, .metrics = f->metrics, .config = f->config, .settings = f->config->relays[0], .listen_url = f->url};
+		.query = f->query, .metrics = f->metrics, .config = f->config, .settings = f->config->relays[0], .listen_url = f->url,
+		.host = f->host, .bee_key = hf_slice(f->bee_key, sizeof f->bee_key)};
+}
+
+static inline void fixture_open_host(struct fixture *f)
+{
+	uint8_t seed[32] = {1}, key[32];
+	struct hf_failure failure = {0};
+	const struct hf_core_host_options options = {.size = sizeof options, .loop = f->loop, .store = f->store,
+		.primary_key = hf_slice(seed, sizeof seed)};
+	f->env.executor = f->query;
+	hf_sign_keypair_from_seed(key, f->bee_key, seed);
+	if (hf_core_host_new(&f->host, &options, &failure) < 0)
+		fail_msg("%s", failure.text);
 }
 
 /* flags: "name=value" of the configuration, NULL at the end; may be NULL. */
@@ -83,6 +99,8 @@ static inline struct fixture *fixture_new(const char *const *flags)
 	assert_int_equal(hf_executor_start(&f->verify, "verify", 2, 1024), HF_OK);
 	assert_int_equal(hf_executor_start(&f->query, "query", 1, 1024), HF_OK);
 	f->metrics = hf_metrics_new();
+	if (f->config->relays[0]->bee)
+		fixture_open_host(f);
 	struct hf_relay_options options = fixture_relay_options(f);
 	assert_int_equal(hf_relay_new(&f->relay, &options, &failure), HF_OK);
 	struct hf_http_server_options server = {.size = sizeof server, .loop = f->loop, .routes = fixture_routes, .route_count = 1, .context = f,
@@ -105,6 +123,7 @@ static inline void fixture_free(struct fixture *f)
 		if (f->clients[i].ws && !f->clients[i].is_closed)
 			hf_websocket_close(f->clients[i].ws, 1000, "");
 	bool open = true;
+	hf_relay_end(f->relay);
 	for (int i = 0; open && i < 10000; i++) {
 		open = !hf_relay_is_idle(f->relay);
 		for (size_t k = 0; k < f->client_count; k++)
@@ -114,6 +133,8 @@ static inline void fixture_free(struct fixture *f)
 	}
 	assert_true(hf_relay_is_idle(f->relay));
 	hf_http_server_free(f->server);
+	hf_relay_release_cores(f->relay);
+	hf_core_host_free(f->host);
 	hf_executor_stop(f->query);
 	hf_executor_stop(f->verify);
 	hf_relay_free(f->relay);

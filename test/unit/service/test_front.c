@@ -661,6 +661,140 @@ static void test_what_was_seen_is_bounded_and_the_newest_stay(void **state)
 	hf_front_seen_free(&seen);
 }
 
+/* ---- The gateway's own relay, looked up by workers ---- */
+
+static uint8_t own;
+#define own_relay ((struct hf_relay *)(void *)&own)
+
+static void open_delegation(struct door *d)
+{
+	static const uint8_t bee_key[32] = {0xbe, 0xe0};
+	open_door(d, 3, (struct hf_front_options){0});
+	for (size_t i = 0; i < 3; i++) {
+		workers[i].has_telemetry = true;
+		workers[i].telemetry = (struct hf_telemetry){.bee_length = 100, .bee_lag = 3};
+	}
+	hf_front_delegate(d->front, own_relay, &(struct hf_front_delegation){.bee_key = bee_key, .queue_min = 7});
+	assert_int_equal(delegate.queue_min, 7);
+}
+
+/* The question's stream; NULL: nobody was asked. */
+static struct hf_worker_stream *ask_workers(struct hf_relay_question *question, void **handle)
+{
+	size_t before = stream_count;
+	int r = delegate.ask(delegate.context, question, HF_SLICE_LITERAL("[\"REQ\",\"q\",{\"kinds\":[1]}]"), handle);
+	assert_int_equal(r == HF_OK, stream_count > before && !streams[stream_count - 1].is_closed);
+	return r == HF_OK ? last_stream() : NULL;
+}
+
+static uint64_t failures_of(struct door *d, const struct hf_worker *worker)
+{
+	struct hf_dispatch_facts facts;
+	size_t cursor = 0;
+	while (hf_dispatcher_next_peer(hf_front_dispatcher(d->front), hf_loop_now_us(d->net.loop), &cursor, &facts))
+		if (memcmp(facts.peer, worker->key, 32) == 0)
+			return facts.failed_count;
+	return UINT64_MAX;
+}
+
+static void test_workers_look_up_what_the_own_relay_is_asked(void **state)
+{
+	struct door d;
+	struct hf_relay_question question = {0};
+	void *handle;
+	open_delegation(&d);
+	struct hf_worker_stream *s = ask_workers(&question, &handle);
+	assert_non_null(s);
+	assert_int_equal(strncmp(s->relay_key, "bee00000", 8), 0);
+	assert_true(was_sent(s, "[\"REQ\",\"q\",{\"kinds\":[1]}]"));
+	begin_stream(s);
+	tell_event(s, "q", 1, 5);
+	tell(s, "[\"SNAPSHOT\",\"q\",{\"version\":40,\"fork\":2,\"limit\":500}]");
+	assert_int_equal(question.answered_count, 0);
+	tell(s, "[\"EOSE\",\"q\"]");
+	assert_true(s->is_closed);
+	assert_int_equal(question.event_count, 1);
+	assert_string_equal(question.events,
+		"{\"id\":\"0000000100000000000000000000000000000000000000000000000000000000\",\"created_at\":5,\"content\":\"e1.\"};");
+	assert_true(question.answered_count == 1 && question.version == 40 && question.fork == 2 && question.limit == 500);
+	delegate.judged(delegate.context, handle, HF_RELAY_ANSWER_TRUE);
+	assert_int_equal(failures_of(&d, s->worker), 0);
+	close_door(&d);
+}
+
+static void test_of_three_workers_one_dies_and_one_lies(void **state)
+{
+	struct door d;
+	struct hf_relay_question questions[3] = {{.limit = 0}};
+	struct hf_worker_stream *s[3];
+	void *handles[3];
+	open_delegation(&d);
+	for (size_t i = 0; i < 3; i++) {
+		assert_non_null(s[i] = ask_workers(&questions[i], &handles[i]));
+		begin_stream(s[i]);
+		tell_event(s[i], "q", 1, 5);
+	}
+	assert_true(s[0]->worker != s[1]->worker && s[1]->worker != s[2]->worker && s[0]->worker != s[2]->worker);
+	go(&d, (size_t)(s[0]->worker - workers)); /* in the middle of its answer */
+	assert_int_equal(questions[0].failed_count, 1);
+	assert_int_equal(questions[0].answered_count, 0);
+	for (size_t i = 1; i < 3; i++) {
+		tell(s[i], "[\"SNAPSHOT\",\"q\",{\"version\":40,\"fork\":0,\"limit\":500}]");
+		tell(s[i], "[\"EOSE\",\"q\"]");
+		assert_int_equal(questions[i].answered_count, 1);
+	}
+	delegate.judged(delegate.context, handles[1], HF_RELAY_ANSWER_FALSE);
+	delegate.judged(delegate.context, handles[2], HF_RELAY_ANSWER_TRUE);
+	assert_int_equal(failures_of(&d, s[1]->worker), 1);
+	assert_int_equal(failures_of(&d, s[2]->worker), 0);
+	close_door(&d);
+}
+
+static void test_who_is_far_behind_or_has_no_copy_is_not_asked(void **state)
+{
+	struct door d;
+	struct hf_relay_question question = {0};
+	void *handle;
+	open_delegation(&d);
+	workers[0].telemetry.bee_lag = 501;
+	workers[1].telemetry.bee_length = 0;
+	workers[2].has_telemetry = false;
+	assert_null(ask_workers(&question, &handle));
+	workers[2].has_telemetry = true;
+	struct hf_worker_stream *s = ask_workers(&question, &handle);
+	assert_ptr_equal(s->worker, &workers[2]);
+	tell(s, "[\"CLOSED\",\"q\",\"error: no\"]");
+	assert_int_equal(question.failed_count, 1);
+	s = ask_workers(&question, &handle);
+	begin_stream(s);
+	tell(s, "[\"EOSE\",\"q\"]"); /* it does not say what it looked into */
+	assert_int_equal(question.failed_count, 2);
+	assert_int_equal(question.answered_count, 0);
+	close_door(&d);
+}
+
+static void test_a_client_that_goes_and_a_front_that_ends_leave_nothing_behind(void **state)
+{
+	struct door d;
+	struct hf_relay_question questions[3] = {{.limit = 0}};
+	struct hf_worker_stream *s;
+	void *handles[3];
+	open_delegation(&d);
+	s = ask_workers(&questions[0], &handles[0]);
+	delegate.cancel(delegate.context, handles[0]);
+	assert_true(s->is_closed);
+	ask_workers(&questions[1], &handles[1]);
+	s = ask_workers(&questions[2], &handles[2]);
+	tell(s, "[\"SNAPSHOT\",\"q\",{\"version\":40,\"fork\":0,\"limit\":500}]");
+	tell(s, "[\"EOSE\",\"q\"]");
+	struct hf_relay_delegate before = delegate;
+	close_door(&d);
+	assert_null(delegate.ask);
+	assert_int_equal(questions[1].failed_count, 1);
+	assert_int_equal(questions[2].failed_count, 0);
+	before.judged(NULL, handles[2], HF_RELAY_ANSWER_TRUE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -691,6 +825,10 @@ int main(void)
 		cmocka_unit_test(test_when_no_worker_has_an_answer_the_refusal_says_so),
 		cmocka_unit_test(test_a_reader_of_a_file_that_stops_gives_no_credit_and_may_go),
 		cmocka_unit_test(test_what_was_seen_is_bounded_and_the_newest_stay),
+		cmocka_unit_test(test_workers_look_up_what_the_own_relay_is_asked),
+		cmocka_unit_test(test_of_three_workers_one_dies_and_one_lies),
+		cmocka_unit_test(test_who_is_far_behind_or_has_no_copy_is_not_asked),
+		cmocka_unit_test(test_a_client_that_goes_and_a_front_that_ends_leave_nothing_behind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
