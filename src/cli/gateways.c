@@ -47,10 +47,12 @@ static void print(struct listing *l, const struct hf_announcement *a, const char
 		hf_cli_dht_print(facts);
 		return;
 	}
-	printf("%s  %s\n    key       %s\n    %s%s%sheard     %lld s old, good for %lld s\n    %s\n", a->display_name[0] ? a->display_name : "(no name)",
-		a->ws_url, json_string_value(json_object_get(facts, "key")), a->region[0] ? "region    " : "", a->region, a->region[0] ? "\n    " : "",
-		(long long)json_integer_value(json_object_get(facts, "age_ms")) / 1000, (long long)a->ttl_s,
-		refusal ? "not believed" : a->is_open ? "verified, open: whoever proves a key may register" : "verified; it registers whom it allows");
+	printf("%s  %s\n    key       %s\n", a->display_name[0] ? a->display_name : "(no name)", a->ws_url,
+		json_string_value(json_object_get(facts, "key")));
+	if (a->region[0])
+		printf("    region    %s\n", a->region);
+	printf("    heard     %lld s old, good for %lld s\n    %s\n", (long long)json_integer_value(json_object_get(facts, "age_ms")) / 1000,
+		(long long)a->ttl_s, refusal ? "not believed" : a->is_open ? "verified, open: whoever proves a key may register" : "verified; it registers whom it allows");
 	if (refusal)
 		printf("    reason    %s\n", refusal);
 	if (!a->has_extension)
@@ -65,7 +67,8 @@ static void on_heard(void *context, const struct hf_announcement *a, const uint8
 	print(l, a, NULL);
 }
 
-static void on_refused(void *context, enum hf_announcement_refusal refusal, const struct hf_announcement *a, const uint8_t advertiser[static 32])
+static void on_refused(void *context, enum hf_announcement_refusal refusal, const struct hf_announcement *a,
+	const uint8_t advertiser[static 32])
 {
 	struct listing *l = context;
 	char key[65] = {0};

@@ -292,7 +292,7 @@ static void register_metrics(struct hf_discovery *d)
 	hf_counter_register(m, &d->heard, "holdfast_discovery_heard_total", "", "Announcements of gateways that hold");
 	for (size_t i = 1; i < HF_ANNOUNCEMENT_REFUSAL_COUNT; i++)
 		hf_counter_register(m, &d->refused[i], "holdfast_discovery_refused_total", labels[i], "Announcements that do not, by reason");
-	hf_counter_register(m, &d->unreachable, "holdfast_discovery_unreachable_total", "", "Who was at the meeting point and could not be reached");
+	hf_counter_register(m, &d->unreachable, "holdfast_discovery_unreachable_total", "", "Who was there and could not be reached");
 	hf_counter_register(m, &d->not_taken, "holdfast_discovery_not_asked_total", "", "Who was there beyond the most that are asked");
 }
 

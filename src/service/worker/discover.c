@@ -1,10 +1,10 @@
 /* discover: gateways by what they announce. (docs/discovery.md)
  *
  * What is announced of a gateway that we know, by worker.gateways or from before, tells where its relay is and which bee it has, and, in
- * the words of the key that we know, which key has come in its place. A gateway that we do not know is taken only if discovery.trusted names
- * it, or says any. All that was chosen is kept in a file, so that a restart needs nobody's word.
+ * the words of the key that we know, which key has come in its place. A gateway that we do not know is taken only if discovery.trusted
+ * names it, or says any. All that was chosen is kept in a file, so that a restart needs nobody's word.
  *
- * Announcements of the first generation name a key at which nobody can be dialled: such a gateway finds us, and is known again by its bee. */
+ * Announcements of the first generation name a key at which no worker can dial: such a gateway finds us, and is known by its bee. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +77,8 @@ static json_t *keys_of(const struct hf_worker_gateway *g)
 
 static json_t *record_of(const struct hf_worker_gateway *g)
 {
-	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name, "region", g->region,
-		"url", g->base_url, "configured", g->is_configured, "hypertuna", g->is_by_bee, "timestamp", (json_int_t)g->announced_ms, "since",
+	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name, "region",
+		g->region, "url", g->base_url, "configured", g->is_configured, "hypertuna", g->is_by_bee, "timestamp", (json_int_t)g->announced_ms, "since",
 		(json_int_t)g->succession_ms, "predecessors", keys_of(g));
 	if (record && g->replica)
 		json_object_set_new(record, "bee", hf_json_hex(g->replica->key, 32));
@@ -128,7 +128,8 @@ static struct hf_worker_gateway *place_of(struct hf_worker_node *node, const jso
 		gateway = gateway ? gateway : hf_worker_find_gateway(node, old);
 		is_trusted_one = is_trusted_one || is_trusted_key(node, old);
 	}
-	if (gateway || !node->options.config->worker_discover || !is_trusted_one || (json_is_true(json_object_get(record, "hypertuna")) && !node->is_compatible))
+	bool is_usable = node->is_compatible || !json_is_true(json_object_get(record, "hypertuna"));
+	if (gateway || !node->options.config->worker_discover || !is_trusted_one || !is_usable)
 		return gateway;
 	gateway = hf_worker_add_gateway(node, key);
 	if (gateway)
@@ -201,7 +202,7 @@ int hf_worker_discover_load(struct hf_worker_node *node, struct hf_failure *fail
 	if (r == HF_ENOTFOUND)
 		return HF_OK;
 	if (!all)
-		return hf_fail(failure, r < 0 ? r : HF_ECORRUPT, "%s cannot be read; it holds the gateways that were heard of, and their new keys.", path);
+		return hf_fail(failure, r < 0 ? r : HF_ECORRUPT, "%s cannot be read; it holds gateways that were heard of, and new keys.", path);
 	json_array_foreach(all, i, record)
 		load_one(node, record);
 	json_decref(all);
@@ -234,8 +235,9 @@ static void leave(struct hf_worker_node *node, const struct hf_worker_gateway *g
 
 static void follow(struct hf_worker_node *node, struct hf_worker_gateway *g, const struct hf_announcement *a, uint64_t since_ms)
 {
-	hf_log_warn(&log_module, "a gateway goes on under another key, as its old one has said", "old=%02x%02x%02x%02x… new=%02x%02x%02x%02x…", g->key[0],
-		g->key[1], g->key[2], g->key[3], a->gateway_key[0], a->gateway_key[1], a->gateway_key[2], a->gateway_key[3]);
+	hf_log_warn(&log_module, "a gateway goes on under another key, as its old one has said",
+		"old=%02x%02x%02x%02x… new=%02x%02x%02x%02x…", g->key[0], g->key[1], g->key[2], g->key[3], a->gateway_key[0], a->gateway_key[1],
+		a->gateway_key[2], a->gateway_key[3]);
 	leave(node, g);
 	note_predecessor(g, g->key);
 	memcpy(g->key, a->gateway_key, sizeof g->key);
@@ -373,7 +375,8 @@ static bool is_given_up(struct hf_worker_node *node, struct hf_worker_gateway *g
 
 static void give_up(struct hf_worker_node *node, struct hf_worker_gateway *g)
 {
-	hf_log_info(&log_module, "a gateway is silent and away, and given up", "gateway=%02x%02x%02x%02x…", g->key[0], g->key[1], g->key[2], g->key[3]);
+	hf_log_info(&log_module, "a gateway is silent and away, and given up", "gateway=%02x%02x%02x%02x…", g->key[0], g->key[1], g->key[2],
+		g->key[3]);
 	leave(node, g);
 	hf_worker_replica_free(g->replica);
 	hf_worker_publisher_free(g->publisher);

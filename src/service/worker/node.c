@@ -221,8 +221,8 @@ static int add_configured(struct hf_worker_node *node, char *text, struct hf_fai
 	return HF_OK;
 }
 
-static const char needs_gateways[] = "A worker needs to know its gateways: set worker.gateways to their keys, or have it listen to announcements "
-	"with worker.discover and discovery.trusted.";
+static const char needs_gateways[] = "A worker needs to know its gateways: set worker.gateways to their keys, or have it listen to "
+	"announcements with worker.discover and discovery.trusted.";
 
 static bool may_hear_of_gateways(const struct hf_config *config)
 {
@@ -360,7 +360,7 @@ static void register_metrics(struct hf_worker_node *node)
 	hf_counter_register(m, &s->replays, "holdfast_worker_replays_total", "", "Control frames of gateways that came again, or late");
 	hf_counter_register(m, &s->foreign, "holdfast_worker_foreign_total", "", "Peers that are no gateway of ours");
 	hf_counter_register(m, &s->gateways_followed, "holdfast_worker_gateways_followed_total", "", "Gateways that went on under a new key");
-	hf_counter_register(m, &s->gateways_dropped, "holdfast_worker_gateways_dropped_total", "", "Gateways that were silent and away, and given up");
+	hf_counter_register(m, &s->gateways_dropped, "holdfast_worker_gateways_dropped_total", "", "Gateways that were given up");
 	hf_counter_register(m, &s->bees_moved, "holdfast_worker_bees_moved_total", "", "Times a gateway's relay had another bee");
 	hf_gauge_register(m, &s->sessions, "holdfast_worker_sessions", "", "Clients of gateways now");
 	hf_gauge_register(m, &s->queued_bytes, "holdfast_worker_queued_bytes", "", "Bytes that wait for clients of gateways");
@@ -373,7 +373,8 @@ static void unregister_metrics(struct hf_worker_node *node)
 	struct hf_worker_stats *s = &node->stats;
 	struct hf_counter *counters[] = {&s->sessions_opened, &s->sessions_refused, &s->sessions_slow, &s->registrations,
 		&s->registration_failures, &s->files, &s->file_failures, &s->file_bytes, &s->queries, &s->query_failures, &s->query_events,
-		&s->delivered, &s->published, &s->publish_failures, &s->replays, &s->foreign, &s->gateways_followed, &s->gateways_dropped, &s->bees_moved};
+		&s->delivered, &s->published, &s->publish_failures, &s->replays, &s->foreign, &s->gateways_followed, &s->gateways_dropped,
+		&s->bees_moved};
 	struct hf_gauge *gauges[] = {&s->sessions, &s->queued_bytes, &s->gateways, &s->readers};
 	for (size_t i = 0; node->options.metrics && i < sizeof counters / sizeof *counters; i++)
 		hf_metric_unregister(node->options.metrics, &counters[i]->link);
@@ -536,8 +537,8 @@ static json_t *describe_gateway(const struct hf_worker_gateway *g)
 		g->is_configured, "connected", g->link != NULL, "hypertuna", g->is_hypertuna, "registered", g->is_registered, "registered_at",
 		(json_int_t)g->registered_ms, "refusal", g->refusal);
 	if (facts && (g->announced_ms > 0 || g->predecessor_count > 0))
-		json_object_set_new(facts, "announced", json_pack("{s:s, s:s, s:s, s:I, s:b, s:o}", "name", g->name, "region", g->region, "url", g->base_url,
-			"at", (json_int_t)g->announced_ms, "only", g->is_discovered && !g->is_configured, "predecessor",
+		json_object_set_new(facts, "announced", json_pack("{s:s, s:s, s:s, s:I, s:b, s:o}", "name", g->name, "region", g->region, "url",
+			g->base_url, "at", (json_int_t)g->announced_ms, "only", g->is_discovered && !g->is_configured, "predecessor",
 			g->predecessor_count > 0 ? hf_json_hex(g->predecessors[g->predecessor_count - 1], 32) : json_null()));
 	if (facts && g->replica)
 		json_object_set_new(facts, "replica", describe_replica(g->replica));
