@@ -52,7 +52,8 @@ static void print(struct listing *l, const struct hf_announcement *a, const char
 	if (a->region[0])
 		printf("    region    %s\n", a->region);
 	printf("    heard     %lld s old, good for %lld s\n    %s\n", (long long)json_integer_value(json_object_get(facts, "age_ms")) / 1000,
-		(long long)a->ttl_s, refusal ? "not believed" : a->is_open ? "verified, open: whoever proves a key may register" : "verified; it registers whom it allows");
+		(long long)a->ttl_s, refusal ? "not believed" : a->is_open ? "verified, open: whoever proves a key may register"
+			: "verified; it registers whom it allows");
 	if (refusal)
 		printf("    reason    %s\n", refusal);
 	if (!a->has_extension)

@@ -39,11 +39,17 @@ static const char gateway_conf[] = MADE_BY
 	"enabled = yes\n"
 	"\n"
 	"[tokens]\n"
-	"enabled = yes\n";
+	"enabled = yes\n"
+	"\n"
+	"[discovery]\n"
+	"announce = yes\n";
 
 static const char worker_conf[] = MADE_BY
 	"[gateway]\n"
 	"listen = 127.0.0.1:0\n"
+	"\n"
+	"[worker]\n"
+	"discover = yes\n"
 	"\n"
 	"[relay]\n"
 	"name = Notes of a member\n"
@@ -285,6 +291,7 @@ static void print_text(const struct up *u, json_t *relay)
 	printf("  a member's %s/%s   served by the worker, through the gateway\n", u->url, WORKER_PATH);
 	printf("  a file     http%s/drive/%s/%s\n", u->url + strlen("ws"), WORKER_PATH, WELCOME_FILE);
 	printf("\n  try        holdfast admin workers --data %s\n", u->gateway_data);
+	printf("             holdfast gateways list --bootstrap %s\n", u->bootstrap);
 	if (bee)
 		printf("             holdfast bee list --bootstrap %s %s\n", u->bootstrap, bee);
 	putchar('\n');
