@@ -409,7 +409,7 @@ static void on_tick(struct hf_timer *timer)
 	if (((node->tick & 63) == 0 && node->table.count < HF_DHT_K) || node->refresh_ticks == 0 || --node->refresh_ticks == 0)
 		hf_dht_node_refresh(node);
 	look_at_health(node);
-	if (!node->is_online && node->tick % HF_DHT_OFFLINE_REFRESH_TICKS == 0)
+	if ((!node->is_online || node->table.count == 0) && node->tick % HF_DHT_OFFLINE_REFRESH_TICKS == 0)
 		hf_dht_node_refresh(node); /* so that it is noticed when somebody answers again */
 }
 

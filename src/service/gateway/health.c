@@ -55,12 +55,14 @@ static void look_at_relays(const struct hf_gateway *g, struct hf_health *health)
 static void look_at_swarm(const struct hf_gateway *g, struct hf_health *health)
 {
 	struct hf_dht_node_state state;
+	struct hf_dht_contact one;
 	if (!g->swarm)
 		return;
-	hf_dht_node_read_state(hf_swarm_node_dht(g->swarm), &state);
+	const struct hf_dht_node *dht = hf_swarm_node_dht(g->swarm);
+	hf_dht_node_read_state(dht, &state);
 	if (!state.is_bootstrapped)
 		add(health, "swarm-joining", "The nodes of swarm.bootstrap have not answered yet.");
-	else if (!state.is_online)
+	else if (!state.is_online || hf_dht_node_recent(dht, &one, 1) == 0)
 		add(health, "swarm-offline", "Nothing in the DHT answers: new peers do not find the gateway.");
 	else if (state.is_degraded)
 		add(health, "swarm-degraded", "More than half of what is asked of the DHT gets no answer.");
