@@ -110,7 +110,6 @@ static void note_failure(struct hf_tokens *g, const struct hf_registry_principal
 	struct hf_slice name = failure_key(by, relay_key, key);
 	if (hf_state_get(g->state, HF_STATE_FAILURES, name, &entry) == HF_OK && hf_json_u64(entry.value, &count) < 0)
 		count = 0;
-	hf_counter_add(&g->refresh_refused, 1);
 	if (++count == g->refresh_failures_max)
 		hf_counter_add(&g->quarantined, 1);
 	const struct hf_state_op op = {.kind = HF_STATE_PUT, .space = HF_STATE_FAILURES, .key = name,
@@ -351,9 +350,13 @@ static int check_refresh(struct request *q, const char **refusal)
 		return r;
 	if (!may_use(record, &q->by))
 		return refuse(refusal, "not-allowed", HF_EDENIED);
-	if (is_quarantined(q->tokens, &q->by, key_of(q)))
+	if (is_quarantined(q->tokens, &q->by, key_of(q))) {
+		hf_counter_add(&q->tokens->refresh_refused, 1);
 		return refuse(refusal, "quarantined", HF_EDENIED);
+	}
 	r = check_refresh_token(q, refusal);
+	if (r < 0)
+		hf_counter_add(&q->tokens->refresh_refused, 1);
 	if (r == HF_EDENIED)
 		note_failure(q->tokens, &q->by, key_of(q));
 	return r;
