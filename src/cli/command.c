@@ -10,6 +10,7 @@
 #include "cli/spec.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "service/aliases.h"
 
 /* ---- Help ---- */
 
@@ -193,6 +194,8 @@ int hf_cli_load_config(struct hf_cli *cli, struct hf_config **out, struct hf_fai
 		r = hf_config_read_environment(config, environ, failure);
 	for (size_t i = 0; r == HF_OK && i < cli->setting_count; i++)
 		r = hf_config_set_flag(config, cli->settings[i].name, cli->settings[i].value, failure);
+	if (r == HF_OK)
+		r = hf_aliases_apply(config, environ, failure);
 	if (r == HF_OK)
 		r = hf_config_check(config, failure);
 	if (r < 0) {

@@ -68,6 +68,8 @@ int hf_cli_admin_resume(struct hf_cli *cli);
 int hf_cli_admin_drain(struct hf_cli *cli);
 int hf_cli_admin_check(struct hf_cli *cli);
 int hf_cli_admin_reload(struct hf_cli *cli);
+int hf_cli_config_aliases(struct hf_cli *cli);
+int hf_cli_config_example(struct hf_cli *cli);
 int hf_cli_completion(struct hf_cli *cli);
 int hf_cli_manual(struct hf_cli *cli);
 int hf_cli_config_show(struct hf_cli *cli);

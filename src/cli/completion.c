@@ -300,7 +300,8 @@ static void print_zsh(void)
 	fputs("\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe -t commands command first\n\t\treturn\n\tfi\n\tcase $command in\n", stdout);
 	each_family(zsh_family);
 	fputs("\tesac\n\tif (( $#second )); then\n\t\tif (( CURRENT == 3 )); then\n\t\t\t_describe -t commands command second\n\t\t\treturn\n"
-		"\t\tfi\n\t\tcommand+=\" $words[3]\"\n\t\tshift words\n\t\t(( CURRENT-- ))\n\tfi\n\tshift words\n\t(( CURRENT-- ))\n\tsettings=(", stdout);
+		"\t\tfi\n"
+		"\t\tcommand+=\" $words[3]\"\n\t\tshift words\n\t\t(( CURRENT-- ))\n\tfi\n\tshift words\n\t(( CURRENT-- ))\n\tsettings=(", stdout);
 	hf_cli_each_setting(zsh_option, (void *)"\n\t\t");
 	fputs("\n\t)\n\tcase $command in\n", stdout);
 	for (size_t i = 0; i < hf_cli_command_count; i++)

@@ -2,9 +2,11 @@
 #include "service/gateway/gateway.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/terminal.h"
+#include "service/aliases.h"
 
 static int load(void *context, struct hf_config **out, struct hf_failure *failure)
 {
@@ -38,8 +40,14 @@ int hf_cli_config_show(struct hf_cli *cli)
 	return print(r, &out, NULL);
 }
 
+static void tell_alias(void *context, const struct hf_alias_use *use)
+{
+	fprintf(stderr, "holdfast: %s\n", use->sentence);
+}
+
 int hf_cli_config_check(struct hf_cli *cli)
 {
+	hf_aliases_each_use(cli->config, environ, tell_alias, NULL);
 	if (cli->json)
 		puts("{\"status\":0}");
 	else
@@ -53,4 +61,18 @@ int hf_cli_config_explain(struct hf_cli *cli)
 	struct hf_failure failure = {0};
 	int r = hf_config_explain(cli->argument_count ? cli->arguments[0] : NULL, cli->json, &out, &failure);
 	return print(r, &out, &failure);
+}
+
+int hf_cli_config_example(struct hf_cli *cli)
+{
+	struct hf_buffer out = {0};
+	int r = hf_config_example(&out);
+	return print(r, &out, NULL);
+}
+
+int hf_cli_config_aliases(struct hf_cli *cli)
+{
+	struct hf_buffer out = {0};
+	int r = hf_aliases_show(cli->json, &out);
+	return print(r, &out, NULL);
 }

@@ -119,7 +119,8 @@ static void print_family(const char *page, const char *family)
 	for (size_t i = 0; i < hf_cli_command_count; i++)
 		if (is_of_family(&hf_cli_commands[i], family))
 			print_usage(&hf_cli_commands[i]);
-	fputs(".Sh DESCRIPTION\nAn option may stand anywhere behind the command's words.\nOutput that a program may read goes to standard output,\n"
+	fputs(".Sh DESCRIPTION\nAn option may stand anywhere behind the command's words.\n"
+		"Output that a program may read goes to standard output,\n"
 		"everything else to standard error.\n", stdout);
 	for (size_t i = 0; i < hf_cli_command_count; i++)
 		if (is_of_family(&hf_cli_commands[i], family))

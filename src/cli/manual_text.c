@@ -1,5 +1,5 @@
-/* manual_text: mdoc takes a dot or an apostrophe at the start of a line for a macro, and draws - ' ` ^ ~ as typographers would; commands are
- * to be copied from the page, so these are written by name. */
+/* manual_text: mdoc takes a dot or an apostrophe at the start of a line for a macro, and draws - ' ` ^ ~ as typographers would; commands
+ * are to be copied from the page, so these are written by name. */
 #include "cli/manual_text.h"
 
 #include <stdbool.h>

@@ -442,6 +442,10 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast config check --config /etc/holdfast.conf"},
 	{"config explain", hf_cli_config_explain, "[SETTING]", 1, NULL, false, "Tell what the settings are for",
 		"  holdfast config explain\n  holdfast config explain store\n  holdfast config explain relay.limit_max"},
+	{"config example", hf_cli_config_example, "", 0, NULL, false, "Print a configuration file with every setting, its reason and its default",
+		"  holdfast config example > holdfast.conf"},
+	{"config aliases", hf_cli_config_aliases, "", 0, NULL, false, "List the environment names of Hypertuna's gateway, and what they stand for",
+		"  holdfast config aliases"},
 	{"completion", hf_cli_completion, "bash|zsh|fish", 1, NULL, false, "Print what a shell needs to complete commands, options and files",
 		"An installed holdfast has it where the shells look for it.\n\n"
 		"  source <(holdfast completion bash)\n"

@@ -147,7 +147,7 @@ const char *hf_config_origin(const struct hf_config *config, const struct hf_con
 
 /* ---- Finding ---- */
 
-static const struct hf_setting *find(const char *section, const char *name)
+const struct hf_setting *hf_config_find(const char *section, const char *name)
 {
 	for (size_t i = 0; i < hf_setting_count; i++)
 		if (strcmp(hf_settings[i].section, section) == 0 && strcmp(hf_settings[i].name, name) == 0)
@@ -341,7 +341,7 @@ static int take_entry(struct file_reader *f, const char *section, const char *na
 			return r;
 		section = "relay";
 	}
-	const struct hf_setting *s = find(section, name);
+	const struct hf_setting *s = hf_config_find(section, name);
 	if (!s)
 		return fail_name(section, name, origin, f->failure);
 	const char *earlier = *origins_of(f->config, relay, s);
@@ -390,11 +390,11 @@ static const struct hf_setting *find_joined(const struct hf_config *config, cons
 		if (strncmp(joined, sections[i], length) != 0 || joined[length] != '_')
 			continue;
 		const char *rest = joined + length + 1;
-		const struct hf_setting *s = find(sections[i], rest);
+		const struct hf_setting *s = hf_config_find(sections[i], rest);
 		for (size_t k = 0; !s && i == SECTION_COUNT - 1 && k < config->relay_count; k++) {
 			size_t name = strlen(config->relays[k]->instance);
 			if (strncmp(rest, config->relays[k]->instance, name) == 0 && rest[name] == '_' &&
-				(s = find("relay", rest + name + 1)) != NULL)
+				(s = hf_config_find("relay", rest + name + 1)) != NULL)
 				*relay = config->relays[k];
 		}
 		return s;
@@ -461,7 +461,7 @@ static const struct hf_setting *find_flag(const struct hf_config *config, const 
 	char joined[FLAG_BYTES_MAX];
 	*relay = config->relays[0];
 	if (strcmp(flag, "data") == 0 || strcmp(flag, "listen") == 0)
-		return find("gateway", flag);
+		return hf_config_find("gateway", flag);
 	return join(flag, '-', joined) ? find_joined(config, joined, relay) : NULL;
 }
 
@@ -483,6 +483,13 @@ int hf_config_set_flag(struct hf_config *config, const char *flag, const char *v
 	}
 	snprintf(origin, sizeof origin, "--%s", flag);
 	return put(config, relay, s, value, origin, failure);
+}
+
+int hf_config_set(struct hf_config *config, const char *section, const char *name, const char *value, const char *origin,
+	struct hf_failure *failure)
+{
+	const struct hf_setting *s = hf_config_find(section, name);
+	return s ? put(config, config->relays[0], s, value, origin, failure) : fail_name(section, name, origin, failure);
 }
 
 /* ---- The whole ---- */

@@ -99,6 +99,10 @@ int hf_config_read_file(struct hf_config *config, const char *path, struct hf_fa
 int hf_config_read_environment(struct hf_config *config, char *const *environment, struct hf_failure *failure);
 /* flag: without the dashes in front. */
 int hf_config_set_flag(struct hf_config *config, const char *flag, const char *value, struct hf_failure *failure);
+/* By section and name; origin as hf_config_origin will give it. For [relay] that of main. */
+int hf_config_set(struct hf_config *config, const char *section, const char *name, const char *value, const char *origin,
+	struct hf_failure *failure);
+const struct hf_setting *hf_config_find(const char *section, const char *name); /* or NULL */
 /* The setting that a flag would set, or NULL. To know whether it is a bool, whose value may be left out. */
 const struct hf_setting *hf_config_find_flag(const struct hf_config *config, const char *flag);
 /* What several settings together must meet. Call last. */
@@ -111,8 +115,8 @@ const char *hf_config_value_text(const struct hf_config *config, const struct hf
 /* Where it came from: "default", "holdfast.conf:12", "HOLDFAST_LOG_LEVEL", "--listen". */
 const char *hf_config_origin(const struct hf_config *config, const struct hf_config_relay *relay, const struct hf_setting *setting);
 
-/* What a setting is called as a flag ("--store-quota") and in the environment ("HOLDFAST_STORE_QUOTA"), into out, which is returned; and what
- * kind of value it takes, in words. */
+/* What a setting is called as a flag ("--store-quota") and in the environment ("HOLDFAST_STORE_QUOTA"), into out, which is returned; and
+ * what kind of value it takes, in words. */
 #define HF_CONFIG_FLAG_BYTES 96
 char *hf_config_flag_text(const struct hf_setting *setting, char out[static HF_CONFIG_FLAG_BYTES]);
 char *hf_config_variable_text(const struct hf_setting *setting, char out[static HF_CONFIG_FLAG_BYTES]);
@@ -124,6 +128,8 @@ char *hf_config_range_text(const struct hf_setting *setting, char out[static HF_
 /* Every value with its origin, and what every setting (or the one called name: "store.quota" or "quota") is for.
  * HF_ENOTFOUND with the nearest name; HF_ENOMEM. */
 int hf_config_show(const struct hf_config *config, bool json, struct hf_buffer *out);
+/* A configuration file with every setting, its reason and its default, each behind a semicolon. HF_ENOMEM. */
+int hf_config_example(struct hf_buffer *out);
 int hf_config_explain(const char *name, bool json, struct hf_buffer *out, struct hf_failure *failure);
 
 #endif

@@ -16,19 +16,11 @@ static bool is_of_relay(const struct hf_setting *s)
 	return strcmp(s->section, "relay") == 0;
 }
 
-static const struct hf_setting *find(const char *section, const char *name)
-{
-	for (size_t i = 0; i < hf_setting_count; i++)
-		if (strcmp(hf_settings[i].section, section) == 0 && strcmp(hf_settings[i].name, name) == 0)
-			return &hf_settings[i];
-	return NULL;
-}
-
 /* ---- Checking ---- */
 
 static const char *where(const struct hf_config *config, const struct hf_config_relay *relay, const char *section, const char *name)
 {
-	return hf_config_origin(config, relay, find(section, name));
+	return hf_config_origin(config, relay, hf_config_find(section, name));
 }
 
 /* The next word of a list that commas and blanks part, cut to the room in out; moves *list past it. False at the end. */
@@ -323,8 +315,9 @@ static json_t *explain_json(const struct hf_setting *s)
 	char variable[HF_CONFIG_FLAG_BYTES], flag[HF_CONFIG_FLAG_BYTES];
 	hf_config_variable_text(s, variable);
 	hf_config_flag_text(s, flag);
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "section", s->section, "name", s->name, "kind", hf_config_kind_text(s),
-		"default", s->default_text, "reason", s->reason, "environment", variable, "flag", flag, "reloadable", s->reloadable);
+	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "section", s->section, "name", s->name, "kind",
+		hf_config_kind_text(s), "default", s->default_text, "reason", s->reason, "environment", variable, "flag", flag,
+		"reloadable", s->reloadable);
 	if (s->max) {
 		json_object_set_new(object, "min", json_integer((json_int_t)s->min));
 		if (s->max != UINT64_MAX)
@@ -365,4 +358,57 @@ int hf_config_explain(const char *name, bool json, struct hf_buffer *out, struct
 			near ? "\"?" : "");
 	}
 	return json ? append_json(list, out) : r;
+}
+
+/* ---- An example ---- */
+
+#define EXAMPLE_WIDTH 110u
+
+/* Comment lines, broken between words. */
+static int append_comment(const char *text, struct hf_buffer *out)
+{
+	int r = HF_OK;
+	while (r == HF_OK && *text) {
+		size_t length = strlen(text), end = length;
+		if (length > EXAMPLE_WIDTH)
+			for (end = EXAMPLE_WIDTH; end > 0 && text[end] != ' '; end--)
+				;
+		end = end ? end : length;
+		r = hf_buffer_printf(out, "; %.*s\n", (int)end, text);
+		text += end + (text[end] == ' ');
+	}
+	return r;
+}
+
+static int example_one(const struct hf_setting *s, struct hf_buffer *out)
+{
+	char range[HF_CONFIG_RANGE_BYTES], text[HF_CONFIG_VALUE_BYTES];
+	hf_config_range_text(s, range);
+	snprintf(text, sizeof text, "%s", s->reason);
+	text[0] = (char)toupper((unsigned char)text[0]);
+	int r = append_comment(text, out);
+	if (r == HF_OK)
+		r = hf_buffer_printf(out, "; (%s%s%s%s)\n", hf_config_kind_text(s), range[0] ? ", " : "", range, s->reloadable ? "; reloads" : "");
+	return r < 0 ? r : hf_buffer_printf(out, ";%s =%s%s\n\n", s->name, s->default_text[0] ? " " : "", s->default_text);
+}
+
+int hf_config_example(struct hf_buffer *out)
+{
+	const char *section = "";
+	int r = hf_buffer_append_text(out, "; Every setting of Holdfast with what it is for and its default.\n"
+		"; To change one, take the semicolon away in front of it.\n"
+		"; What \"reloads\" is applied by SIGHUP (systemctl reload holdfast), the rest by a restart.\n"
+		"; `holdfast config check --config FILE` says whether a file is right, `holdfast doctor --config FILE` whether it is wise.\n\n");
+	for (size_t i = 0; r == HF_OK && i < hf_setting_count; i++) {
+		if (strcmp(section, hf_settings[i].section) != 0) {
+			section = hf_settings[i].section;
+			if (strcmp(section, "relay") == 0)
+				r = hf_buffer_append_text(out, "; The relay main. For each further one a section [relay NAME], with a number of its own.\n");
+			if (r == HF_OK)
+				r = hf_buffer_printf(out, "[%s]\n", section);
+		}
+		if (r == HF_OK)
+			r = example_one(&hf_settings[i], out);
+	}
+	return r;
 }

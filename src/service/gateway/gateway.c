@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "service/aliases.h"
 #include "service/gateway/internal.h"
 
 #define DESCRIPTORS_BESIDE_CONNECTIONS 256 /* listeners, the store's files, spare */
@@ -171,6 +173,12 @@ static void raise_descriptor_limit(const struct hf_config *config)
 			"open_files=%llu connections_max=%llu", (unsigned long long)limit.rlim_cur, (unsigned long long)config->connections_max);
 }
 
+static void log_alias(void *context, const struct hf_alias_use *use)
+{
+	hf_log_warn(&log_module, "a name of the deployed gateway is in the environment", "variable=%s notice=\"%s\"", use->variable,
+		use->sentence);
+}
+
 static void log_start(const struct hf_gateway *g)
 {
 	struct hf_store_stats stats;
@@ -190,6 +198,7 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 	g->options = options;
 	g->config = g->first_config = options->config;
 	g->directory.lock_descriptor = -1;
+	hf_aliases_each_use(g->config, environ, log_alias, NULL);
 	raise_descriptor_limit(g->config);
 	int r = hf_gateway_open(g, failure);
 	if (r == HF_OK && (r = watch_signals(g)) < 0)
