@@ -271,7 +271,7 @@ int hf_cli_run(int argc, char **argv)
 	cli.config_path = getenv("HOLDFAST_CONFIG");
 	int code = take_rest(&cli, argc, argv, used + 1);
 	struct hf_failure failure = {0};
-	if (code == HF_CLI_OK && cli.command->wants_config && hf_cli_load_config(&cli, &cli.config, &failure) < 0) {
+	if (code == HF_CLI_OK && cli.command->wants_config && !cli.command->loads_config && hf_cli_load_config(&cli, &cli.config, &failure) < 0) {
 		hf_terminal_fail(failure.text);
 		code = HF_CLI_CONFIG;
 	}

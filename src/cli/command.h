@@ -46,6 +46,7 @@ struct hf_cli_command {
 	bool wants_config;
 	const char *summary;
 	const char *details;          /* paragraphs and examples; may be NULL */
+	bool loads_config;            /* by itself, as it has something to say of a wrong one */
 };
 
 int hf_cli_run(int argc, char **argv);
@@ -68,6 +69,7 @@ int hf_cli_admin_resume(struct hf_cli *cli);
 int hf_cli_admin_drain(struct hf_cli *cli);
 int hf_cli_admin_check(struct hf_cli *cli);
 int hf_cli_admin_reload(struct hf_cli *cli);
+int hf_cli_doctor(struct hf_cli *cli);
 int hf_cli_config_aliases(struct hf_cli *cli);
 int hf_cli_config_example(struct hf_cli *cli);
 int hf_cli_completion(struct hf_cli *cli);

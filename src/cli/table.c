@@ -12,6 +12,7 @@ static int print_version(struct hf_cli *cli)
 	return HF_CLI_OK;
 }
 
+static const char *const doctor_options[] = {"strict\0warnings count as faults do, for the exit code", NULL};
 static const char *const relay_options[] = {"relay=NAME\0the relay instance; main when left out", NULL};
 static const char *const revoke_options[] = {"id=HEX\0the token of that id", "peer=HEX\0those that this peer had issued",
 	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", NULL};
@@ -153,6 +154,13 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"the reason. Exit code 1 when there is none. With --compatibility-hypertuna signatures of another key than the gateway's are taken.\n\n"
 		"  holdfast gateways list --bootstrap 127.0.0.1:49737\n"
 		"  holdfast gateways list --bootstrap public --json"},
+	{"doctor", hf_cli_doctor, "", 0, doctor_options, true, "Look for what is wrong with machine, network, configuration and data",
+		"Of everything that is wrong it says what, why it matters, and which command mends it. It changes nothing and needs no root; run it\n"
+		"as the user that the gateway runs as, with the same configuration.\n\n"
+		"Exit code 0 when nothing is wrong but warnings, else that of the first fault: 3 the configuration, 4 the data directory,\n"
+		"5 the store, 1 anything else.\n\n"
+		"  holdfast doctor --config /etc/holdfast/holdfast.conf\n"
+		"  sudo -u holdfast holdfast doctor --config /etc/holdfast/holdfast.conf --json --strict", true},
 	{"admin status", hf_cli_admin_status, "", 0, NULL, true, "What a running gateway has done since it started, relay by relay",
 		"  holdfast admin status --data data\n"
 		"  holdfast admin status --data data --json"},
