@@ -172,7 +172,8 @@ static int load(struct hf_doctor *d)
 	d->is_config_right = hf_cli_load_config(d->cli, &d->config, &failure) == HF_OK;
 	if (d->is_config_right)
 		return HF_OK;
-	hf_doctor_find(d, HF_DOCTOR_FAULT, "configuration", failure.text, "No part of Holdfast starts with a configuration that it does not understand.",
+	hf_doctor_find(d, HF_DOCTOR_FAULT, "configuration", failure.text, "No part of Holdfast starts with a configuration that it does not "
+		"understand.",
 		d->cli->config_path ? HF_DOCTOR_TEXT("${EDITOR:-nano} %s && holdfast config check --config %s", d->cli->config_path, d->cli->config_path)
 			: "holdfast config check");
 	return hf_config_new(&d->config);

@@ -25,7 +25,8 @@ static void look_at_registration(struct hf_doctor *d)
 			"Everybody may register relays here, and have their traffic served under your name.",
 			HF_DOCTOR_SET(d, "registration", "open", "no"));
 	else if (!c->registration_open && !c->registration_secret[0] && !c->registration_allow[0])
-		hf_doctor_find(d, HF_DOCTOR_WARNING, "registration", "workers.enabled = yes, but nobody may register: there is no secret, no list, and it is not open.",
+		hf_doctor_find(d, HF_DOCTOR_WARNING, "registration", "workers.enabled = yes, but nobody may register: there is no secret, no list, and "
+			"it is not open.",
 			"No worker's relay will ever be served.", HF_DOCTOR_SET(d, "registration", "secret", "$(openssl rand -hex 32)"));
 	else if (c->registration_secret[0] && strlen(c->registration_secret) < 16)
 		hf_doctor_find(d, HF_DOCTOR_WARNING, "registration", "registration.secret is shorter than 16 characters.",
@@ -88,7 +89,8 @@ static void look_at_strangers(struct hf_doctor *d)
 
 static const char *renewal(const struct hf_doctor *d, char out[static HF_DOCTOR_TEXT_BYTES])
 {
-	return hf_doctor_text(out, "sudo certbot renew && sudo systemctl reload holdfast\nopenssl x509 -noout -dates -in %s", d->config->tls_certificate);
+	return hf_doctor_text(out, "sudo certbot renew && sudo systemctl reload holdfast\nopenssl x509 -noout -dates -in %s",
+		d->config->tls_certificate);
 }
 #define RENEWAL(doctor) renewal(doctor, (char[HF_DOCTOR_TEXT_BYTES]){0})
 
@@ -104,7 +106,8 @@ static void look_at_dates(struct hf_doctor *d)
 		hf_doctor_find(d, HF_DOCTOR_FAULT, "certificate", HF_DOCTOR_TEXT("The certificate ended %lld days ago.", -days),
 			"Clients refuse the connection.", RENEWAL(d));
 	else if (facts.begins_at_s > now_s)
-		hf_doctor_find(d, HF_DOCTOR_FAULT, "certificate", "The certificate is not valid yet.", "Clients refuse the connection; or the clock is wrong.",
+		hf_doctor_find(d, HF_DOCTOR_FAULT, "certificate", "The certificate is not valid yet.", "Clients refuse the connection; or the clock is "
+			"wrong.",
 			"timedatectl");
 	else if (days < CERTIFICATE_SOON_DAYS)
 		hf_doctor_find(d, HF_DOCTOR_WARNING, "certificate", HF_DOCTOR_TEXT("The certificate ends in %lld days.", days),
@@ -128,7 +131,8 @@ static void look_at_certificate(struct hf_doctor *d)
 		look_at_dates(d);
 	hf_tls_free(tls);
 	if (stat(c->tls_key, &status) == 0 && (status.st_mode & 007))
-		hf_doctor_find(d, HF_DOCTOR_FAULT, "secrets", HF_DOCTOR_TEXT("%s can be read by everybody (mode %03o).", c->tls_key, status.st_mode & 0777),
+		hf_doctor_find(d, HF_DOCTOR_FAULT, "secrets", HF_DOCTOR_TEXT("%s can be read by everybody (mode %03o).", c->tls_key,
+			status.st_mode & 0777),
 			"Who has the key can pretend to be this server.", HF_DOCTOR_TEXT("chmod o= %s", c->tls_key));
 }
 

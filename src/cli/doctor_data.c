@@ -83,7 +83,8 @@ static void look_at_permissions(struct hf_doctor *d)
 	if (d->data_status.st_mode & 077) {
 		look.is_well = false;
 		hf_doctor_find(d, HF_DOCTOR_WARNING, "permissions", HF_DOCTOR_TEXT("%s can be entered by others (mode %03o).", d->config->data,
-			d->data_status.st_mode & 0777), "What is private on the relay, and admin.sock, are in it.", HF_DOCTOR_TEXT("chmod 0700 %s", d->config->data));
+			d->data_status.st_mode & 0777), "What is private on the relay, and admin.sock, are in it.", HF_DOCTOR_TEXT("chmod 0700 %s",
+				d->config->data));
 	}
 	if (geteuid() != 0 && d->data_status.st_uid != geteuid()) {
 		look.is_well = false;
@@ -151,11 +152,13 @@ static void look_at_lock(struct hf_doctor *d)
 	if (d->holder_answers)
 		hf_doctor_ok(d, "lock", HF_DOCTOR_TEXT("in use by process %d, which answers", (int)d->holder));
 	else if (d->holder > 0 && access(socket_path, F_OK) < 0)
-		hf_doctor_find(d, HF_DOCTOR_WARNING, "lock", HF_DOCTOR_TEXT("Process %d uses the data directory, and has no admin.sock in it.", (int)d->holder),
+		hf_doctor_find(d, HF_DOCTOR_WARNING, "lock", HF_DOCTOR_TEXT("Process %d uses the data directory, and has no admin.sock in it.",
+			(int)d->holder),
 			"It is a command that works on the directory, or something that holds LOCK: no gateway can start meanwhile.",
 			HF_DOCTOR_TEXT("ps -fp %d", (int)d->holder));
 	else
-		hf_doctor_find(d, HF_DOCTOR_FAULT, "lock", HF_DOCTOR_TEXT("Process %d uses the data directory, and does not answer within 2 s.", (int)d->holder),
+		hf_doctor_find(d, HF_DOCTOR_FAULT, "lock", HF_DOCTOR_TEXT("Process %d uses the data directory, and does not answer within 2 s.",
+			(int)d->holder),
 			"It hangs, is stopped, or belongs to another user: commands cannot work through it, and no other can start.",
 			HF_DOCTOR_TEXT("ps -fp %d; kill %d", (int)d->holder, (int)d->holder));
 }
@@ -171,7 +174,8 @@ static void look_at_health(struct hf_doctor *d)
 		const char *name = json_string_value(json_object_get(reason, "name"));
 		is_well = false;
 		hf_doctor_find(d, HF_DOCTOR_WARNING, "running gateway", HF_DOCTOR_TEXT("%s: %s", name ? name : "", json_string_value(
-			json_object_get(reason, "why"))), "The gateway itself says so of itself.", HF_DOCTOR_TEXT("holdfast admin health --data %s", d->config->data));
+			json_object_get(reason, "why"))), "The gateway itself says so of itself.", HF_DOCTOR_TEXT("holdfast admin health --data %s",
+				d->config->data));
 	}
 	if (is_well)
 		hf_doctor_ok(d, "running gateway", "says that it is well");

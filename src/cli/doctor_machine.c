@@ -93,7 +93,8 @@ static void look_at_date_of_files(struct hf_doctor *d, int64_t now_s, bool *is_w
 		return;
 	*is_well = false;
 	hf_doctor_find(d, HF_DOCTOR_FAULT, "clock", HF_DOCTOR_TEXT("%s in the data directory was written %lld hours from now.", newest.name,
-		(long long)(newest.at_s - now_s) / 3600), "The clock is behind, or was ahead when that was written. Events of now are refused as too far in "
+		(long long)(newest.at_s - now_s) / 3600), "The clock is behind, or was ahead when that was written. Events of now are refused as too "
+			"far in "
 		"the future or dated wrongly, and tokens end at the wrong time.", "timedatectl; sudo timedatectl set-ntp true");
 }
 
@@ -106,7 +107,8 @@ static void look_at_clock(struct hf_doctor *d)
 	if (stat("/proc/self/exe", &program) == 0 && now_s + CLOCK_SLACK_S < program.st_mtim.tv_sec) {
 		is_well = false;
 		hf_doctor_find(d, HF_DOCTOR_FAULT, "clock", HF_DOCTOR_TEXT("The clock is %lld hours before this program was built.",
-			(long long)(program.st_mtim.tv_sec - now_s) / 3600), "Events of others are refused as too far in the future, certificates as not yet valid.",
+			(long long)(program.st_mtim.tv_sec - now_s) / 3600), "Events of others are refused as too far in the future, certificates as not yet "
+				"valid.",
 			"timedatectl; sudo timedatectl set-ntp true");
 	}
 	look_at_date_of_files(d, now_s, &is_well);
@@ -171,7 +173,8 @@ static void look_at_file_system(struct hf_doctor *d)
 				HF_DOCTOR_TEXT("findmnt -T %s; put gateway.data on a local ext4 or XFS, in a container on a volume", d->data));
 			return;
 		}
-	hf_doctor_ok(d, "file system", system.f_type == 0xef53 ? "ext" : system.f_type == 0x58465342 ? "XFS" : system.f_type == 0x9123683e ? "Btrfs" : "local");
+	hf_doctor_ok(d, "file system",
+		system.f_type == 0xef53 ? "ext" : system.f_type == 0x58465342 ? "XFS" : system.f_type == 0x9123683e ? "Btrfs" : "local");
 }
 
 static int compare_times(const void *a, const void *b)
@@ -233,7 +236,8 @@ static void look_at_memory(struct hf_doctor *d)
 	else
 		hf_doctor_find(d, all < d->config->memory_bytes_max ? HF_DOCTOR_FAULT : HF_DOCTOR_WARNING, "memory",
 			HF_DOCTOR_TEXT("The machine has %s; gateway.memory_max = %s wants twice that.", SIZE(all), SIZE(d->config->memory_bytes_max)),
-			"Connections may hold as much as memory_max; beside it are the store's tables and the system's cache. The kernel kills who takes too much.",
+			"Connections may hold as much as memory_max; beside it are the store's tables and the system's cache. The kernel kills who takes too "
+				"much.",
 			HF_DOCTOR_SET(d, "gateway", "memory_max", HF_DOCTOR_TEXT("%llu MiB", (unsigned long long)(all / 2 / MIB))));
 }
 

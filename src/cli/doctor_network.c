@@ -258,7 +258,8 @@ static bool passes_datagram(int *why)
 	socklen_t length = sizeof here;
 	char byte = 1;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool is_well = fd >= 0 && bind(fd, (struct sockaddr *)&here, sizeof here) == 0 && getsockname(fd, (struct sockaddr *)&here, &length) == 0 &&
+	bool is_well = fd >= 0 && bind(fd, (struct sockaddr *)&here, sizeof here) == 0 && getsockname(fd, (struct sockaddr *)&here,
+		&length) == 0 &&
 		sendto(fd, &byte, 1, 0, (struct sockaddr *)&here, length) == 1 &&
 		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, DATAGRAM_WAIT_MS) == 1 && recv(fd, &byte, 1, 0) == 1;
 	*why = errno;
@@ -283,7 +284,8 @@ static void look_at_datagrams(struct hf_doctor *d)
 	if (!hf_doctor_read_number("/proc/sys/net/core/rmem_max", "", &most))
 		return;
 	if (most < HF_UDP_RECEIVE_BUFFER_BYTES)
-		hf_doctor_find(d, HF_DOCTOR_WARNING, "UDP buffers", HF_DOCTOR_TEXT("net.core.rmem_max is %llu; %d are asked for.", (unsigned long long)most,
+		hf_doctor_find(d, HF_DOCTOR_WARNING, "UDP buffers", HF_DOCTOR_TEXT("net.core.rmem_max is %llu; %d are asked for.",
+			(unsigned long long)most,
 			HF_UDP_RECEIVE_BUFFER_BYTES), "While the process is busy, packets of fast peers are lost and sent again, which is slow.",
 			HF_DOCTOR_TEXT("printf 'net.core.rmem_max = %d\\n' | sudo tee /etc/sysctl.d/90-holdfast.conf && sudo sysctl --system",
 				HF_UDP_RECEIVE_BUFFER_BYTES));

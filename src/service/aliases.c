@@ -108,7 +108,8 @@ const struct hf_alias hf_aliases[] = {
 	{"GATEWAY_REGISTRATION_SECRET", "registration", "secret", NULL, ""},
 	{"GATEWAY_REGISTRATION_REDIS", "registration", "redis", NULL, ""},
 	{"GATEWAY_REGISTRATION_REDIS_PREFIX", "registration", "redis_prefix", NULL, ""},
-	{"GATEWAY_REGISTRATION_TTL", NONE, "registrations are kept for registration.record_age, and are not gone when a worker is silent for minutes"},
+	{"GATEWAY_REGISTRATION_TTL", NONE, "registrations are kept for registration.record_age, and are not gone when a worker is silent for "
+		"minutes"},
 	{"GATEWAY_DEFAULT_TOKEN_TTL", "tokens", "ttl", seconds, "in seconds"},
 	{"GATEWAY_TOKEN_REFRESH_WINDOW", "tokens", "refresh_window", seconds, "in seconds"},
 	{"GATEWAY_RATELIMIT_ENABLED", NONE, RATE},
@@ -135,6 +136,13 @@ const struct hf_alias hf_aliases[] = {
 	{"GATEWAY_DISPATCHER_REASSIGN_LAG", "dispatcher", "reassign_lag", NULL, ""},
 	{"GATEWAY_DISPATCHER_CB_THRESHOLD", "dispatcher", "failures_max", NULL, ""},
 	{"GATEWAY_DISPATCHER_CB_TIMEOUT_MS", "dispatcher", "rest", milliseconds, "in milliseconds"},
+	{"GATEWAY_DISCOVERY_ENABLED", "discovery", "announce", flag, ""},
+	{"GATEWAY_DISCOVERY_OPEN_ACCESS", NONE, "it gives the registration secret to everybody; who wants that says so by our name, "
+		"discovery.share_secret"},
+	{"GATEWAY_DISCOVERY_DISPLAY_NAME", "discovery", "display_name", NULL, ""},
+	{"GATEWAY_DISCOVERY_REGION", "discovery", "region", NULL, ""},
+	{"GATEWAY_DISCOVERY_TTL", "discovery", "ttl", seconds, "in seconds"},
+	{"GATEWAY_DISCOVERY_REFRESH_MS", "discovery", "refresh", milliseconds, "in milliseconds"},
 	{"GATEWAY_DISCOVERY_KEY_SEED", NONE, "the gateway's identity is the swarm key of its key ring"},
 	{"GATEWAY_DISCOVERY_SECRET_PATH", NONE, "the path is fixed"},
 	{"GATEWAY_DISCOVERY_SECRET_VERSION", NONE, "it is derived"},
@@ -224,7 +232,8 @@ static void tell_known(const struct hf_config *config, const struct hf_alias *al
 		snprintf(use->sentence, sizeof use->sentence, "%s would be %s.%s: %s.", alias->variable, alias->section, alias->name,
 			alias->note[0] ? alias->note : "it is empty");
 	else
-		snprintf(use->sentence, sizeof use->sentence, "%s is not read: %s.%s is set by %s.", alias->variable, alias->section, alias->name, origin);
+		snprintf(use->sentence, sizeof use->sentence, "%s is not read: %s.%s is set by %s.", alias->variable, alias->section, alias->name,
+			origin);
 }
 
 /* A variable may stand for several settings; the first that it has set, or else the first, is told of. */

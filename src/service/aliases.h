@@ -1,4 +1,5 @@
-/* aliases: the environment names of Hypertuna's deployed gateway, read as names of our settings, so that a deployment can move here with the
+/* aliases: the environment names of Hypertuna's deployed gateway, read as names of our settings, so that a deployment can move here with
+ * the
  * environment it has. (the gateway's specification, §11.2)
  *
  * One of them counts only where a setting has no value of its own, from file, environment or flag. What they said in other units or words
