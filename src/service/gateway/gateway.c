@@ -30,6 +30,7 @@ void hf_gateway_drain(struct hf_gateway *g)
 		return;
 	g->is_draining = true;
 	hf_log_info(&log_module, "draining", NULL);
+	hf_notify_stopping(g->notify);
 	hf_gateway_end_events(g, true);
 	hf_http_server_drain(g->server, (uint32_t)g->config->drain_timeout_ms, on_drained, g);
 }
@@ -144,8 +145,11 @@ int hf_gateway_reload(struct hf_gateway *g, struct hf_failure *failure)
 
 static void on_reload_signal(void *context, int signal_number)
 {
+	struct hf_gateway *g = context;
 	struct hf_failure failure = {0};
-	hf_gateway_reload(context, &failure);
+	hf_notify_reloading(g->notify);
+	hf_gateway_reload(g, &failure);
+	hf_notify_ready(g->notify);
 }
 
 /* ---- Running ---- */
@@ -203,12 +207,16 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 	int r = hf_gateway_open(g, failure);
 	if (r == HF_OK && (r = watch_signals(g)) < 0)
 		hf_fail(failure, r, "Watching for signals failed: %s.", hf_error_text(r));
+	if (r == HF_OK)
+		r = hf_notify_new(&g->notify, g->loop, failure);
 	if (r == HF_OK) {
 		log_start(g);
+		hf_notify_ready(g->notify);
 		r = hf_loop_run(g->loop);
 		if (r < 0)
 			hf_fail(failure, r, "The event loop failed: %s.", hf_error_text(r));
 	}
+	hf_notify_free(g->notify);
 	hf_gateway_close(g);
 	if (r == HF_OK)
 		hf_log_info(&log_module, "ended", NULL);

@@ -6,6 +6,7 @@
 
 #include "net/http_server.h"
 #include "net/memory.h"
+#include "net/notify.h"
 #include "peer/core_host.h"
 #include "service/datadir.h"
 #include "service/gateway/admin_guard.h"
@@ -45,6 +46,7 @@ struct hf_gateway {
 	struct hf_store *store;
 	struct hf_executor *verify, *query, *admin;
 	struct hf_loop *loop;
+	struct hf_notify *notify; /* NULL: nobody wants to be told how it goes */
 	struct hf_tls *tls;
 	struct hf_http_server *server, *admin_server, *metrics_server;
 	struct hf_core_host *cores;    /* with the bees of relays; NULL when there are none and nobody is listened for */
