@@ -32,14 +32,14 @@ class Machine {
     machine.members = await Members.prepare()
     machine.root = machine.members.directory
     machine.env = {}
-    for (const path of ['bin', 'backup', 'etc']) await mkdir(join(machine.root, path))
+    for (const path of ['bin', 'backup', 'etc/holdfast']) await mkdir(join(machine.root, path), { recursive: true })
     await copyFile(binary, join(machine.root, 'bin/holdfast'))
-    await writeFile(join(machine.root, 'etc/holdfast.conf'), ['[gateway]', `data = ${join(machine.root, 'data')}`, 'listen = 127.0.0.1:0', 'swarm = yes', '[swarm]',
+    await writeFile(join(machine.root, 'etc/holdfast/holdfast.conf'), ['[gateway]', `data = ${join(machine.root, 'data')}`, 'listen = 127.0.0.1:0', 'swarm = yes', '[swarm]',
       `bootstrap = ${machine.members.bootstrap}`, '[workers]', 'enabled = yes', '[registration]', 'open = yes', '[tokens]', 'enabled = yes', '[relay]', 'bee = yes', ''].join('\n'))
     const pid = join(machine.root, 'pid'), log = join(machine.root, 'log')
     const script = (name, text) => writeFile(join(machine.root, 'bin', name), `#!/bin/bash\nset -eu\n${text}`, { mode: 0o755 })
     await script('systemctl', `
-start() { : >${log}; holdfast gateway --config ${machine.root}/etc/holdfast.conf >${log} 2>&1 & echo $! >${pid}; for i in $(seq 200); do grep -q 'relay at' ${log} && exit; sleep 0.05; done; cat ${log}; exit 1; }
+start() { : >${log}; holdfast gateway --config ${machine.root}/etc/holdfast/holdfast.conf >${log} 2>&1 & echo $! >${pid}; for i in $(seq 200); do grep -q 'relay at' ${log} && exit; sleep 0.05; done; cat ${log}; exit 1; }
 stop() { kill "$(cat ${pid})"; while kill -0 "$(cat ${pid})" 2>/dev/null; do sleep 0.02; done; rm ${pid}; }
 case "$1 $2" in
   "start holdfast") [ -e ${pid} ] || start ;;
