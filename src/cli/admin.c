@@ -1,11 +1,12 @@
-/* admin: what is asked of a gateway that runs, on its admin.sock. */
+/* admin: what is asked of a gateway that runs. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/door.h"
 #include "cli/target.h"
 #include "cli/terminal.h"
-#include "net/http_client.h"
+#include "service/gateway/admin_guard.h"
 
 #define ANSWER_BYTES_MAX (16u << 20)
 
@@ -33,15 +34,14 @@ static int read_refusal(const json_t *answer, unsigned status, struct hf_failure
 /* One question; body NULL: GET. The answer, or NULL with the failure. An unhealthy gateway answers with status 503, and a body. */
 static json_t *ask(struct hf_cli *cli, const char *what, const char *body, struct hf_failure *failure)
 {
-	char path[HF_PATH_BYTES_MAX], url[64];
+	char path[HF_PATH_BYTES_MAX];
 	unsigned status = 0;
 	struct hf_buffer text = {0};
-	snprintf(url, sizeof url, "http://localhost/admin/%s", what);
-	struct hf_http_client_request request = {.size = sizeof request, .method = body ? "POST" : "GET", .url = url, .unix_path = path,
-		.content_type = body ? "application/json" : NULL, .body = hf_slice_text(body ? body : ""), .body_bytes_max = ANSWER_BYTES_MAX};
+	const struct hf_cli_question question = {.what = what, .socket_path = path, .content_type = body ? "application/json" : NULL,
+		.body = hf_slice_text(body ? body : ""), .answer_bytes_max = ANSWER_BYTES_MAX};
 	int r = find(cli, path, failure);
 	if (r == HF_OK)
-		r = hf_http_client_fetch(&cli->env, &request, &status, &text, failure);
+		r = hf_cli_door_ask(cli, &question, &status, &text, failure);
 	json_t *answer = r == HF_OK ? json_loadb((const char *)text.data, text.length, 0, NULL) : NULL;
 	hf_buffer_free(&text);
 	bool is_answer = status / 100 == 2 || (status == 503 && json_object_get(answer, "reasons"));
@@ -230,6 +230,31 @@ int hf_cli_admin_check(struct hf_cli *cli)
 	puts("The configuration is right.");
 	json_array_foreach(json_object_get(answer, "needs_restart"), i, name)
 		printf("  %s changes only with a restart\n", json_string_value(name));
+	json_decref(answer);
+	return HF_CLI_OK;
+}
+
+/* ---- The token, and the dashboard ---- */
+
+int hf_cli_admin_token(struct hf_cli *cli)
+{
+	struct hf_failure failure = {0};
+	const char *path = cli->argument_count > 0 ? cli->arguments[0] : "admin.token";
+	failure.code = hf_admin_token_make(&cli->env, path, &failure);
+	if (failure.code < 0)
+		return hf_cli_fail(&failure);
+	printf("%s holds a new token: name it in admin.token_file.\n", path);
+	return HF_CLI_OK;
+}
+
+int hf_cli_admin_link(struct hf_cli *cli)
+{
+	struct hf_failure failure = {0};
+	json_t *answer = ask(cli, "link", NULL, &failure);
+	if (!answer || cli->json)
+		return show(cli, answer, &failure);
+	const char *token = json_string_value(json_object_get(answer, "token"));
+	printf("%s%s%s\n", json_string_value(json_object_get(answer, "url")), token ? "#token=" : "", token ? token : "");
 	json_decref(answer);
 	return HF_CLI_OK;
 }

@@ -78,3 +78,23 @@ int hf_cli_audit_verify(struct hf_cli *cli)
 	failure.code = r;
 	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
 }
+
+int hf_cli_audit_tail(struct hf_cli *cli)
+{
+	struct hf_cli_target target;
+	struct hf_failure failure = {0};
+	struct hf_buffer out = {0};
+	char arguments[64];
+	const char *count = hf_cli_option(cli, "count");
+	snprintf(arguments, sizeof arguments, "{\"count\":%lu}", count ? strtoul(count, NULL, 10) : 20ul);
+	int r = hf_cli_target_open(&target, cli, false, &failure);
+	if (r == HF_OK) {
+		r = hf_cli_target_run(&target, "audit/tail", arguments, (struct hf_slice){0}, &out, &failure);
+		hf_cli_target_close(&target);
+	}
+	if (r == HF_OK && out.length > 0)
+		fwrite(out.data, 1, out.length, stdout);
+	hf_buffer_free(&out);
+	failure.code = r;
+	return r < 0 ? hf_cli_fail(&failure) : HF_CLI_OK;
+}

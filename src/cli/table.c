@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "cli/door.h"
+
 static int print_version(struct hf_cli *cli)
 {
 	if (cli->json)
@@ -13,9 +15,12 @@ static int print_version(struct hf_cli *cli)
 }
 
 static const char *const doctor_options[] = {"strict\0warnings count as faults do, for the exit code", NULL};
+static const char *const door_options[] = {HF_CLI_DOOR_OPTIONS, NULL};
+static const char *const door_relay_options[] = {"relay=NAME\0the relay instance; main when left out", HF_CLI_DOOR_OPTIONS, NULL};
+static const char *const audit_tail_options[] = {"count=COUNT\0so many records; 20 when left out", HF_CLI_DOOR_OPTIONS, NULL};
 static const char *const relay_options[] = {"relay=NAME\0the relay instance; main when left out", NULL};
 static const char *const revoke_options[] = {"id=HEX\0the token of that id", "peer=HEX\0those that this peer had issued",
-	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", NULL};
+	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", HF_CLI_DOOR_OPTIONS, NULL};
 static const char *const scan_options[] = {"relay=NAME\0the relay instance; main when left out",
 	"limit=COUNT\0at most so many events a filter", NULL};
 
@@ -161,46 +166,56 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"5 the store, 1 anything else.\n\n"
 		"  holdfast doctor --config /etc/holdfast/holdfast.conf\n"
 		"  sudo -u holdfast holdfast doctor --config /etc/holdfast/holdfast.conf --json --strict", true},
-	{"admin status", hf_cli_admin_status, "", 0, NULL, true, "What a running gateway has done since it started, relay by relay",
+	{"admin status", hf_cli_admin_status, "", 0, door_options, true, "What a running gateway has done since it started, relay by relay",
 		"  holdfast admin status --data data\n"
+		"  holdfast admin status --url https://relay.example.org --token-file admin.token\n"
 		"  holdfast admin status --data data --json"},
-	{"admin health", hf_cli_admin_health, "", 0, NULL, true, "Whether a running gateway is well, and what is not and why",
+	{"admin health", hf_cli_admin_health, "", 0, door_options, true, "Whether a running gateway is well, and what is not and why",
 		"Exit code 1 when it should be sent no clients.\n\n"
 		"  holdfast admin health --data data"},
-	{"admin workers", hf_cli_admin_workers, "", 0, NULL, true, "Which workers are connected, what they have and say of themselves",
+	{"admin workers", hf_cli_admin_workers, "", 0, door_options, true, "Which workers are connected, what they have and say of themselves",
 		"  holdfast admin workers --data data"},
-	{"admin dispatcher", hf_cli_admin_dispatcher, "", 0, NULL, true, "What is under way and waits, and how each worker does",
+	{"admin dispatcher", hf_cli_admin_dispatcher, "", 0, door_options, true, "What is under way and waits, and how each worker does",
 		"  holdfast admin dispatcher --data data"},
-	{"admin pause", hf_cli_admin_pause, "", 0, relay_options, true, "Give a relay's bee to no peer for a while",
+	{"admin pause", hf_cli_admin_pause, "", 0, door_relay_options, true, "Give a relay's bee to no peer for a while",
 		"The relay goes on, and so does its bee; `holdfast relay info` says where it is.\n\n"
 		"  holdfast admin pause --data data --relay main"},
-	{"admin resume", hf_cli_admin_resume, "", 0, relay_options, true, "Give it again", "  holdfast admin resume --data data"},
-	{"admin drain", hf_cli_admin_drain, "", 0, NULL, true, "Let all clients go and end the gateway, as SIGTERM does",
+	{"admin resume", hf_cli_admin_resume, "", 0, door_relay_options, true, "Give it again", "  holdfast admin resume --data data"},
+	{"admin drain", hf_cli_admin_drain, "", 0, door_options, true, "Let all clients go and end the gateway, as SIGTERM does",
 		"  holdfast admin drain --data data"},
-	{"admin check", hf_cli_admin_check, "", 0, NULL, true, "Check the configuration as a running gateway would load it",
+	{"admin check", hf_cli_admin_check, "", 0, door_options, true, "Check the configuration as a running gateway would load it",
 		"Names what would change only with a restart.\n\n"
 		"  holdfast admin check --data data"},
-	{"admin reload", hf_cli_admin_reload, "", 0, NULL, true, "Load the configuration again, as SIGHUP does",
+	{"admin reload", hf_cli_admin_reload, "", 0, door_options, true, "Load the configuration again, as SIGHUP does",
 		"A wrong one changes nothing; the sentence says what is wrong.\n\n"
 		"  holdfast admin reload --data data"},
-	{"admin registrations", hf_cli_admin_registrations, "", 0, NULL, true, "List the relays that peers registered with a running gateway",
+	{"admin link", hf_cli_admin_link, "", 0, NULL, true, "Print where the dashboard of a running gateway is, with the token that opens it",
+		"The token is behind the #, so that browsers do not send it; who has the link may do everything that the dashboard can.\n\n"
+		"  holdfast admin link --data data"},
+	{"admin token", hf_cli_admin_token, "[FILE]", 1, NULL, false, "Make a file with a new token, for admin.token_file",
+		"FILE is admin.token when left out, and is never replaced.\n\n"
+		"  holdfast admin token /var/lib/holdfast/admin.token"},
+	{"admin registrations", hf_cli_admin_registrations, "", 0, door_options, true,
+		"List the relays that peers registered with a running gateway",
 		"Of each its key, its path, how many peers serve it, and whose it is.\n\n"
 		"  holdfast admin registrations --data data"},
-	{"admin unregister", hf_cli_admin_unregister, "RELAY", 1, NULL, true, "Take a relay's registration away, and end all its tokens",
+	{"admin unregister", hf_cli_admin_unregister, "RELAY", 1, door_options, true, "Take a relay's registration away, and end all its tokens",
 		"Its peers may register it again: to keep them out, change registration.allow or registration.secret.\n\n"
 		"  holdfast admin unregister npub1abc:docs --data data"},
-	{"admin tokens", hf_cli_admin_tokens, "", 0, NULL, true, "List the tokens that let clients in to relays",
+	{"admin tokens", hf_cli_admin_tokens, "", 0, door_options, true, "List the tokens that let clients in to relays",
 		"  holdfast admin tokens --data data --json"},
 	{"admin revoke", hf_cli_admin_revoke, "RELAY", 1, revoke_options, true, "End tokens of a relay; clients that hold them are disconnected",
 		"Without --id, --peer or --user all of them.\n\n"
 		"  holdfast admin revoke npub1abc:docs --data data --user 3bf0…  --reason \"left the group\""},
-	{"admin routes", hf_cli_admin_routes, "", 0, NULL, true, "List the HTTP routes of a running gateway, and who may use each",
+	{"admin routes", hf_cli_admin_routes, "", 0, door_options, true, "List the HTTP routes of a running gateway, and who may use each",
 		"  holdfast admin routes --data data --json"},
-	{"audit export", hf_cli_audit_export, "", 0, NULL, true, "Write the audit log to standard output, a record a line",
+	{"audit export", hf_cli_audit_export, "", 0, door_options, true, "Write the audit log to standard output, a record a line",
 		"Each record holds the hash of the one before it. The newest one's hash is told at the end, on standard error: who keeps it can show\n"
 		"later that nothing was cut off.\n\n"
 		"  holdfast audit export --data data > audit.jsonl"},
-	{"audit verify", hf_cli_audit_verify, "", 0, NULL, true, "Check that no record of the audit log was changed or taken out",
+	{"audit tail", hf_cli_audit_tail, "", 0, audit_tail_options, true, "Write the newest records of the audit log, oldest first",
+		"  holdfast audit tail --data data --count 50"},
+	{"audit verify", hf_cli_audit_verify, "", 0, door_options, true, "Check that no record of the audit log was changed or taken out",
 		"Exit code 5 when one was.\n\n"
 		"  holdfast audit verify --data data"},
 	{"relay import", hf_cli_relay_import, "", 0, relay_options, true, "Take in events from standard input, one JSON object a line",

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cli/door.h"
 #include "cli/remote.h"
 #include "crypto/hash.h"
-#include "net/http_client.h"
 
 #define ACTION_TIMEOUT_MS (24u * 3600 * 1000)
 #define ANSWER_BYTES_MAX (512u << 20)
@@ -30,6 +30,8 @@ int hf_cli_target_open(struct hf_cli_target *t, struct hf_cli *cli, bool create,
 	int r = hf_crypto_init();
 	if (r < 0)
 		return hf_fail(failure, r, "The system has no random source.");
+	if (hf_cli_door_is_remote(cli))
+		return HF_OK;
 	r = hf_datadir_open(&t->directory, &cli->env, cli->config->data, create, &locked);
 	if (r == HF_EBUSY)
 		return find_gateway(t, &locked, failure);
@@ -127,13 +129,11 @@ static int read_error(struct hf_buffer *body, unsigned status, struct hf_failure
 
 static int run_there(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
 {
-	char url[128];
 	unsigned status = 0;
 	struct hf_buffer body = {0};
-	snprintf(url, sizeof url, "http://localhost/admin/%s", action);
-	struct hf_http_client_request request = {.size = sizeof request, .method = "POST", .url = url, .unix_path = t->admin_path,
-		.content_type = "application/x-ndjson", .body = input, .timeout_ms = ACTION_TIMEOUT_MS, .body_bytes_max = ANSWER_BYTES_MAX};
-	int r = hf_http_client_fetch(&t->cli->env, &request, &status, &body, failure);
+	const struct hf_cli_question question = {.what = action, .socket_path = t->admin_path, .content_type = "application/x-ndjson",
+		.body = input, .timeout_ms = ACTION_TIMEOUT_MS, .answer_bytes_max = ANSWER_BYTES_MAX};
+	int r = hf_cli_door_ask(t->cli, &question, &status, &body, failure);
 	if (r == HF_OK && status != 200 && status != 204)
 		r = read_error(&body, status, failure);
 	else if (r == HF_OK && body.length > 0 && hf_buffer_append(out, body.data, body.length) < 0)

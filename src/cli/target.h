@@ -1,4 +1,5 @@
-/* target: the data directory that a command works on: itself when LOCK is free, else the gateway that holds it. */
+/* target: the data directory that a command works on: itself when LOCK is free, else the gateway that holds it; or with --url a gateway
+ * elsewhere (door.h). */
 #ifndef HF_CLI_TARGET_H
 #define HF_CLI_TARGET_H
 

@@ -13,6 +13,7 @@
 #include "cli/target.h"
 #include "cli/terminal.h"
 #include "codec/hex.h"
+#include "service/gateway/admin_guard.h"
 #include "service/keyring.h"
 
 #define NETWORK_NODES "3"
@@ -25,6 +26,7 @@
 #define WELCOME_FILE "welcome.txt"
 #define REGISTERED_MS 15000  /* to wait for the worker's relay to be known at the gateway; then it is told anyway */
 #define LOOK_MS 50
+#define LINK_BYTES 512
 
 #define MADE_BY "# Made by `holdfast up` when it first started here, and yours since. `holdfast config explain` tells what can be set.\n\n"
 
@@ -67,8 +69,9 @@ struct up {
 	char gateway_data[HF_PATH_BYTES_MAX], gateway_config[HF_PATH_BYTES_MAX];
 	char worker_data[HF_PATH_BYTES_MAX], worker_config[HF_PATH_BYTES_MAX];
 	char gateway_key[65], worker_key[65];
+	char token_path[HF_PATH_BYTES_MAX];
 	char network_port[8], bootstrap[HF_ADDRESS_TEXT_BYTES], url[128], gateway[256];
-	const char *network_arguments[8], *gateway_arguments[14], *worker_arguments[12];
+	const char *network_arguments[8], *gateway_arguments[16], *worker_arguments[12];
 	struct hf_part parts[PART_COUNT];
 };
 
@@ -140,6 +143,14 @@ static int write_once(const struct up *u, const char *path, const char *text, st
 	return r < 0 ? hf_fail(failure, r, "%s cannot be written: %s.", path, hf_error_text(r)) : r;
 }
 
+/* What opens the dashboard. Once: a link that was kept stays good. */
+static int make_token(struct up *u, struct hf_failure *failure)
+{
+	snprintf(u->token_path, sizeof u->token_path, "%.500s/admin.token", u->cli->config->data);
+	int r = hf_fs_exists(u->cli->env.fs, u->token_path) ? HF_OK : hf_admin_token_make(&u->cli->env, u->token_path, failure);
+	return r < 0 ? hf_fail(failure, r, "%s cannot be made.", u->token_path) : r;
+}
+
 static int prepare_folder(struct up *u, struct hf_failure *failure)
 {
 	const char *data = u->cli->config->data;
@@ -161,6 +172,8 @@ static int prepare_folder(struct up *u, struct hf_failure *failure)
 	r = write_once(u, u->gateway_config, gateway_conf, failure);
 	if (r == HF_OK)
 		r = write_once(u, u->worker_config, worker_conf, failure);
+	if (r == HF_OK)
+		r = make_token(u, failure);
 	if (r == HF_OK)
 		r = make_key(u, u->gateway_data, u->gateway_key, failure);
 	if (r == HF_OK)
@@ -205,6 +218,8 @@ static void plan_gateway(struct up *u)
 	*a++ = u->bootstrap;
 	*a++ = "--registration-allow";
 	*a++ = u->worker_key;
+	*a++ = "--admin-token-file";
+	*a++ = u->token_path;
 	u->parts[GATEWAY] = (struct hf_part){.name = "gateway", .arguments = u->gateway_arguments, .ready = RELAY_LINE, .takes_reload = true};
 }
 
@@ -268,11 +283,24 @@ static void wait_for_worker(struct up *u)
 		nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
 }
 
+/* The link to the dashboard, with its token; "" when it cannot be read. */
+static void make_link(const struct up *u, char out[static LINK_BYTES])
+{
+	struct hf_buffer token = {0};
+	struct hf_failure failure = {0};
+	out[0] = '\0';
+	if (hf_admin_token_read(&u->cli->env, u->token_path, &token, &failure) == HF_OK)
+		snprintf(out, LINK_BYTES, "http%s/dashboard#token=%.*s", u->url + strlen("ws"), (int)token.length, (const char *)token.data);
+	hf_buffer_free(&token);
+}
+
 static void print_json(const struct up *u, json_t *relay)
 {
-	json_t *facts = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "data", u->cli->config->data, "bootstrap", u->bootstrap,
+	char link[LINK_BYTES];
+	make_link(u, link);
+	json_t *facts = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:O}", "data", u->cli->config->data, "bootstrap", u->bootstrap,
 		"relay", u->url, "gateway_data", u->gateway_data, "gateway_key", u->gateway_key, "worker_data", u->worker_data,
-		"worker_key", u->worker_key, "worker_path", "/" WORKER_PATH, "relay_info", relay);
+		"worker_key", u->worker_key, "worker_path", "/" WORKER_PATH, "dashboard", link, "relay_info", relay);
 	char *text = facts ? json_dumps(facts, JSON_COMPACT) : NULL;
 	if (text)
 		puts(text);
@@ -283,7 +311,10 @@ static void print_json(const struct up *u, json_t *relay)
 static void print_text(const struct up *u, json_t *relay)
 {
 	const char *bee = json_string_value(json_object_get(json_object_get(relay, "bee"), "key"));
+	char link[LINK_BYTES];
+	make_link(u, link);
 	printf("\nHoldfast is up; its data is in %s, and ^C ends it.\n\n", u->cli->config->data);
+	printf("  dashboard  %s\n", link);
 	printf("  page       http%s\n", u->url + strlen("ws"));
 	printf("  relay      %s   for any Nostr client\n", u->url);
 	if (bee)

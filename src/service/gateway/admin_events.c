@@ -158,6 +158,7 @@ static struct reader *new_reader(struct hf_admin_events *e, struct hf_http_excha
 
 void hf_gateway_handle_events(void *context, struct hf_http_exchange *x)
 {
+	static const char fields[] = "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n"; /* the second is for nginx */
 	struct hf_gateway *g = context;
 	struct hf_admin_events *e = g->events;
 	struct hf_buffer first = {0};
@@ -168,7 +169,7 @@ void hf_gateway_handle_events(void *context, struct hf_http_exchange *x)
 	struct reader *r = new_reader(e, x);
 	if (!r)
 		return;
-	if (hf_http_begin(x, 200, "text/event-stream", HF_HTTP_LENGTH_UNKNOWN, "Cache-Control: no-store\r\nX-Accel-Buffering: no\r\n", &pieces, r) < 0) {
+	if (hf_http_begin(x, 200, "text/event-stream", HF_HTTP_LENGTH_UNKNOWN, fields, &pieces, r) < 0) {
 		free(r);
 		return;
 	}

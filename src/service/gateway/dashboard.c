@@ -16,7 +16,9 @@ static const char policy[] = "Content-Security-Policy: default-src 'self'; base-
 static const struct hf_dashboard_file *find(struct hf_slice path)
 {
 	size_t prefix = sizeof PREFIX - 1;
-	struct hf_slice name = path.length > prefix + 1 ? hf_slice(path.data + prefix + 1, path.length - prefix - 1) : HF_SLICE_LITERAL("index.html");
+	struct hf_slice name = HF_SLICE_LITERAL("index.html");
+	if (path.length > prefix + 1)
+		name = hf_slice(path.data + prefix + 1, path.length - prefix - 1);
 	for (size_t i = 0; i < hf_dashboard_file_count; i++)
 		if (hf_slice_equal(name, hf_slice_text(hf_dashboard_files[i].name)))
 			return &hf_dashboard_files[i];
