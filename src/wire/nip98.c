@@ -70,6 +70,7 @@ static bool tag_is(const struct hf_event *event, const char *name, struct hf_sli
 int hf_nip98_check(const struct hf_nip98 *nip98, const struct hf_nip98_request *request, const char **reason)
 {
 	const struct hf_event *event = &nip98->event;
+	struct hf_slice method;
 	char payload[64];
 	*reason = NULL;
 	if (event->kind != HF_NIP98_KIND)
@@ -78,7 +79,8 @@ int hf_nip98_check(const struct hf_nip98 *nip98, const struct hf_nip98_request *
 		return deny(reason, "The event's created_at is too far from now.");
 	if (!tag_is(event, "u", request->url))
 		return deny(reason, "The event is for another URL.");
-	if (!tag_is(event, "method", request->method))
+	if (!hf_event_find_tag(event, "method", &method) || method.length != request->method.length ||
+		strncasecmp((const char *)method.data, (const char *)request->method.data, method.length) != 0)
 		return deny(reason, "The event is for another method.");
 	hash_text(payload, request->body);
 	if (request->body.length > 0 && !tag_is(event, "payload", hf_slice(payload, sizeof payload)))

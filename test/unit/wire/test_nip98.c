@@ -180,6 +180,12 @@ static void test_events_of_other_kinds_or_without_tags_are_refused(void **state)
 	put_event(f, 22242, all, "");
 	assert_int_equal(parse_bytes(f, hf_buffer_slice(&f->field)), HF_OK);
 	assert_denied(f, &request, "kind");
+	put_event(f, 27235, "[[\"u\",\"" URL "\"],[\"method\",\"post\"]]", "");
+	assert_int_equal(parse_bytes(f, hf_buffer_slice(&f->field)), HF_OK);
+	assert_int_equal(hf_nip98_check(&f->nip98, &request, &reason), HF_OK);
+	put_event(f, 27235, "[[\"u\",\"" URL "\"],[\"method\",\"POS\"]]", "");
+	assert_int_equal(parse_bytes(f, hf_buffer_slice(&f->field)), HF_OK);
+	assert_denied(f, &request, "method");
 	put_event(f, 27235, "[[\"method\",\"POST\"]]", "");
 	assert_int_equal(parse_bytes(f, hf_buffer_slice(&f->field)), HF_OK);
 	assert_denied(f, &request, "URL");
