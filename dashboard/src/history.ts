@@ -15,8 +15,10 @@ export class History {
   private readonly times: number[] = []
   private readonly rows: Record<string, (number | null)[]> = {}
   private readonly whole: Snapshot[] = []
+  private readonly measures: Measures
 
-  constructor (private readonly measures: Measures) {
+  constructor (measures: Measures) {
+    this.measures = measures
     for (const name in measures) this.rows[name] = []
   }
 

@@ -1,8 +1,9 @@
 // The connection with the gateway, and what came over it. It says within three seconds when nothing comes any more, and tries again.
 import { History, type Measures } from './history'
+import type { Message } from './messages'
 import { postLines, Refused, type Session } from './session'
 import type { AuditRecord, Snapshot } from './snapshot'
-import { follow, type Message } from './stream'
+import { follow } from './stream'
 
 const SILENCE_MS = 2600
 const WAIT_FIRST_MS = 500
@@ -26,13 +27,18 @@ export class Live {
   snapshot: Snapshot | null = null
   heardAt = 0
   audit: AuditRecord[] = []
+  readonly session: Session
   readonly history: History
+  private readonly events: LiveEvents
   private attempt = 0
+  private waitingSince = 0
   private stop = new AbortController()
   private timer = 0
   private readonly watch: number
 
-  constructor (readonly session: Session, measures: Measures, private readonly events: LiveEvents) {
+  constructor (session: Session, measures: Measures, events: LiveEvents) {
+    this.session = session
+    this.events = events
     this.history = new History(measures)
     this.watch = window.setInterval(() => this.look(), 250)
     document.addEventListener('visibilitychange', this.onVisible)
@@ -81,8 +87,6 @@ export class Live {
       this.fail(stop, error)
     }
   }
-
-  private waitingSince = 0
 
   private fail (stop: AbortController, error: unknown): void {
     const isFirst = this.snapshot === null

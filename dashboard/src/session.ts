@@ -10,8 +10,11 @@ const KEY = 'holdfast.session'
 const SIGNED = 'nip07'
 
 export class Refused extends Error {
-  constructor (readonly status: number, sentence: string) {
+  readonly status: number
+
+  constructor (status: number, sentence: string) {
     super(sentence)
+    this.status = status
   }
 }
 

@@ -1,29 +1,6 @@
-// Server-sent events, read with fetch because EventSource cannot say who asks.
+// The stream, read with fetch because EventSource cannot say who asks.
+import { MessageReader, type Message } from './messages'
 import { ask, type Session } from './session'
-
-export interface Message { event: string, data: string }
-
-// Takes text as it comes, and gives whole messages.
-export class MessageReader {
-  private rest = ''
-
-  take (text: string): Message[] {
-    this.rest += text.replaceAll('\r', '')
-    const blocks = this.rest.split('\n\n')
-    this.rest = blocks.pop()!
-    return blocks.map(read).filter(message => message.data !== '')
-  }
-}
-
-function read (block: string): Message {
-  const message = { event: 'message', data: '' }
-  for (const line of block.split('\n')) {
-    const [, name, value] = /^([^:]+):? ?(.*)$/.exec(line) ?? []
-    if (name === 'event') message.event = value!
-    if (name === 'data') message.data += (message.data && '\n') + value!
-  }
-  return message
-}
 
 // Resolves when the stream ends.
 export async function follow (session: Session, onMessage: (message: Message) => void, signal: AbortSignal): Promise<void> {
