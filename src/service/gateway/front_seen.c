@@ -65,11 +65,10 @@ int hf_front_seen_check(struct hf_front_seen *seen, uint64_t seed)
 
 void hf_front_seen_end_check(struct hf_front_seen *seen)
 {
-	hf_u64_map_free(&seen->known);
 	seen->is_checking = false;
 }
 
 bool hf_front_seen_knows(const struct hf_front_seen *seen, const uint8_t id[static 32])
 {
-	return seen->is_checking && hf_u64_map_get(&seen->known, hf_load_be64(id)) != NULL;
+	return seen->known.count > 0 && hf_u64_map_get(&seen->known, hf_load_be64(id)) != NULL;
 }

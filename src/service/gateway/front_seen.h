@@ -1,8 +1,9 @@
 /* front_seen: which events a subscription has delivered of late, so that another worker's copies of them can be told. (Private to
  * service/gateway/.)
  *
- * While all goes well this is a list that is only added to; a table is made of it when a subscription has moved, and until the new worker
- * has caught up. Past HF_FRONT_SEEN_MAX events the older half is forgotten: those may be delivered again, none is missed for it.
+ * While all goes well this is a list that is only added to; a table is made of it when a subscription moves. That table stays with the new
+ * worker, to whom the old one's events may be copied at any time, and grows until that worker has caught up: what it delivers later it
+ * does not deliver again. Past HF_FRONT_SEEN_MAX events the older half is forgotten: those may be delivered again, none is missed for it.
  */
 #ifndef HF_SERVICE_GATEWAY_FRONT_SEEN_H
 #define HF_SERVICE_GATEWAY_FRONT_SEEN_H
@@ -30,7 +31,7 @@ size_t hf_front_seen_bytes(const struct hf_front_seen *seen);
 /* Adds one. Those created before since_s need not be kept, which is used when the list is full. Without memory it is not noted. */
 void hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32], uint64_t created_at_s, uint64_t since_s);
 void hf_front_seen_trim(struct hf_front_seen *seen, uint64_t since_s);
-/* From now on hf_front_seen_knows answers. HF_ENOMEM: it does for a part. */
+/* From now on hf_front_seen_knows answers, for what was noted until end_check. HF_ENOMEM: it does for a part. */
 int hf_front_seen_check(struct hf_front_seen *seen, uint64_t seed);
 void hf_front_seen_end_check(struct hf_front_seen *seen);
 bool hf_front_seen_knows(const struct hf_front_seen *seen, const uint8_t id[static 32]);
