@@ -10,7 +10,7 @@ const BEACON = 20001 // ephemeral: it is where it was published, and nowhere lat
 
 useWebSocketImplementation(WebSocket)
 
-// A WebSocket that comes again.
+// A WebSocket that comes again. Not compressed: Node inflates on the threads that sync the follower's files, and waits for them.
 class Steady {
   constructor (url) {
     this.url = url
@@ -21,7 +21,7 @@ class Steady {
 
   connect () {
     this.isOpen = false
-    const socket = this.socket = new WebSocket(this.url, { handshakeTimeout: 5000 })
+    const socket = this.socket = new WebSocket(this.url, { handshakeTimeout: 5000, perMessageDeflate: false })
     socket.on('open', () => { this.isOpen = true; this.opened() })
     socket.on('message', data => { this.delay = 100; if (socket === this.socket) this.take(JSON.parse(data)) })
     socket.on('error', () => {})
@@ -171,9 +171,14 @@ export class Home extends Steady {
     this.send(['EVENT', event])
   }
 
-  beacon () {
+  makeBeacon () {
     const event = this.author.event({ kind: BEACON, content: `${this.name} ${++this.ledger.beacons}` })
     this.ledger.note(event, this.relay)
+    return event
+  }
+
+  beacon () {
+    const event = this.makeBeacon()
     this.send(['EVENT', event])
     return event.id
   }

@@ -13,9 +13,10 @@ import { befall } from './faults.mjs'
 import { Ledger } from './ledger.mjs'
 import { World } from './world.mjs'
 
-const BEACON_MS = 40      // between beacons while somebody waits for one
-const LOCATE_MS = 400
+const BEACON_MS = 100     // between beacons while somebody waits for one; signing them takes this process milliseconds each
+const LOCATE_MS = [300, 1500] // for all of them to see a beacon; for the first
 const SERVING_MS = 60000  // until a relay takes events again after a wave
+const SLOW_MS = 3000      // when somebody does not have it, that is told
 const PROBE_MS = 30000    // and every subscription has them
 const FINAL_MS = 60000
 
@@ -52,11 +53,21 @@ export class Storm {
     }
     this.homes.one.copyTo([this.homes.two])
     this.homes.two.copyTo([this.homes.one])
-    this.beaconTimer = setInterval(() => {
-      const relays = new Set([...this.ledger.pending.keys()].map(subscriber => subscriber.relay))
-      for (const home of Object.values(this.homes)) if (relays.has(home.relay)) home.beacon()
-    }, BEACON_MS)
+    this.sendBeacons()
     await this.settle()
+  }
+
+  // One event to all homes of a relay. When this process is late itself there are none, or it would never catch up.
+  sendBeacons () {
+    const due = performance.now() + BEACON_MS
+    this.beaconTimer = setTimeout(() => {
+      const relays = new Set([...this.ledger.pending.keys()].map(subscriber => subscriber.relay))
+      for (const relay of performance.now() > due + BEACON_MS / 2 ? [] : relays) {
+        const homes = Object.values(this.homes).filter(home => home.relay === relay), event = homes[0].makeBeacon()
+        for (const home of homes) home.send(['EVENT', event])
+      }
+      this.sendBeacons()
+    }, BEACON_MS)
   }
 
   // A peer on the npm packages that follows the bee of the gateway's relay from before the storm.
@@ -80,8 +91,10 @@ export class Storm {
     if (name === 'first' || name === 'second') return this.subscribers.filter(subscriber => subscriber.door === name && subscriber.isSubscribed)
     if (name === 'redis') return []
     const id = this.homes[name].beacon()
-    await sleep(LOCATE_MS)
-    return this.subscribers.filter(subscriber => subscriber.isSubscribed && subscriber.here.has(id))
+    const found = () => this.subscribers.filter(subscriber => subscriber.isSubscribed && subscriber.here.has(id))
+    await until(() => found().length > 0, LOCATE_MS[1]).catch(() => {})
+    await sleep(LOCATE_MS[0])
+    return found()
   }
 
   // Who is meant by the schedule's targets for a wave.
@@ -93,35 +106,43 @@ export class Storm {
 
   // Every relay takes an event, and every subscription gets it, or says that it is not open; then it opens again, and gets it.
   async settle () {
-    const began = performance.now()
+    const began = performance.now(), slowest = { ms: 0, what: '' }
     await Promise.all(plan.map(async ({ relay }) => {
       const publisher = this.publishers.find(one => one.relay === relay)
       const id = await publisher.publish(`probe of ${relay}`, SERVING_MS)
       if (!id) return this.ledger.violate(`${relay} took no event for ${SERVING_MS} ms after the faults were over`)
+      const ackedMs = performance.now() - began
       const missing = () => this.subscribers.filter(subscriber => subscriber.relay === relay && !subscriber.got.has(id))
+      await until(() => missing().length === 0, SLOW_MS).catch(() => {
+        const homes = Object.values(this.homes).filter(home => home.relay === relay)
+        console.log(`     ${SLOW_MS} ms after OK ${missing().map(one => one.name).join(', ')} still wait for it; it is ` +
+          `at ${homes.filter(home => home.has.has(id)).map(home => home.name).join(', ') || 'no home that is known'}`)
+      })
       for (const round of [1, 2]) {
         await until(() => missing().length === 0, PROBE_MS).catch(() => {})
         const silent = missing().filter(subscriber => round === 2 || subscriber.isSubscribed)
         for (const { name, isSubscribed } of silent) {
           this.ledger.violate(`${name} ${isSubscribed ? 'is open but did not get' : 'did not come back to get'} ${id} within ${round * PROBE_MS} ms`)
         }
-        if (silent.length || missing().length === 0) return
+        if (silent.length || missing().length === 0) break
       }
+      const ms = performance.now() - began
+      if (ms > slowest.ms) Object.assign(slowest, { ms, what: `${relay}: OK after ${ackedMs.toFixed(0)} ms` })
     }))
-    return performance.now() - began
+    return slowest
   }
 
   async wave (faults) {
     const who = await this.rank()
     const told = await Promise.all(faults.map(fault => befall(fault, who(fault.target), this)))
-    const settledMs = await this.settle()
+    const settled = await this.settle()
     for (const [i, { number, kind, target, ms, variant }] of faults.entries()) {
       const { touched, times } = told[i]
       console.log(`${String(number).padStart(4)} ${kind}${variant === null ? '' : ` (${variant})`}: ${who(target)}, ${ms} ms; ` +
-        `${touched.length} touched, next delivery after ${times.join(' ') || 'nothing'} ms; all well ${settledMs.toFixed(0)} ms after the end`)
+        `${touched.length} touched, next delivery after ${times.join(' ') || 'nothing'} ms; all well ${settled.ms.toFixed(0)} ms after the end (${settled.what})`)
     }
     if (faults.length > 1) console.log('     (at the same time)')
-    return settledMs
+    return settled.ms
   }
 
   // ---- The end ----
@@ -131,7 +152,7 @@ export class Storm {
   async judge () {
     for (const publisher of this.publishers) publisher.stop()
     await until(() => this.publishers.every(publisher => publisher.inFlight === 0), FINAL_MS)
-    clearInterval(this.beaconTimer)
+    clearTimeout(this.beaconTimer)
     const acked = Object.fromEntries(plan.map(({ relay }) => [relay, this.ackedOf(relay)]))
     for (const { relay, doors, path, homes } of plan) {
       const places = [...doors.map(door => [door, this.world.parts[door].url + path]), ...homes.map(home => [home, this.world.parts[home].url])]
@@ -179,7 +200,7 @@ export class Storm {
   }
 
   async end (keeps) {
-    clearInterval(this.beaconTimer)
+    clearTimeout(this.beaconTimer)
     for (const one of [...this.subscribers, ...this.publishers, ...Object.values(this.homes)]) await one.end()
     if (this.bee) {
       await this.bee.swarm.destroy()
