@@ -92,7 +92,8 @@ static int read_element(struct hf_json *json, const struct hf_json_token *token,
 	}
 	if (token->type == HF_JSON_TRUE && frame->type == HF_NOSTR_FRAME_OK && index == 1)
 		frame->is_accepted = true;
-	if (token->type == HF_JSON_OBJECT && frame->type == HF_NOSTR_FRAME_EVENT && index < 2) {
+	bool is_event = index < (frame->type == HF_NOSTR_FRAME_EVENT ? 2u : frame->type == HF_NOSTR_FRAME_AUTH ? 1u : 0u);
+	if (token->type == HF_JSON_OBJECT && is_event) {
 		const uint8_t *from = json->at - 1; /* the brace */
 		int status = read_event(json, frame);
 		frame->event = hf_slice(from, status == HF_OK ? (size_t)(json->at - from) : 0);

@@ -17,10 +17,10 @@ enum hf_nostr_frame_type {
 struct hf_nostr_frame {
 	enum hf_nostr_frame_type type;
 	struct hf_slice subscription_id; /* canonical JSON string body, in id_bytes; empty: none, or longer than is allowed */
-	bool has_event;                  /* EVENT with a well-formed id, or OK with one */
+	bool has_event;                  /* EVENT or AUTH with a well-formed id, or OK with one */
 	uint8_t event_id[32];
 	uint64_t created_at_s;           /* of EVENT; 0 when it is not a plain number */
-	struct hf_slice event;           /* of EVENT: the object, out of the message */
+	struct hf_slice event;           /* of EVENT, and of a client's AUTH: the object, out of the message */
 	bool is_accepted;                /* of OK */
 	struct hf_slice text;            /* AUTH-TOKEN: raw JSON string body, out of the message */
 	uint8_t id_bytes[HF_NOSTR_SUBSCRIPTION_ID_BYTES_MAX];

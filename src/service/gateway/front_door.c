@@ -131,6 +131,7 @@ static struct hf_front_session *new_session(struct hf_front *front, struct hf_ht
 	s->client = *hf_http_client(exchange);
 	s->timer.fire = hf_front_session_timer;
 	s->job.kind = HF_FRONT_OPEN;
+	front->env->random(front->env, s->challenge, sizeof s->challenge);
 	HF_LIST_PUSH(front->sessions, s);
 	front->stats.session_count++;
 	return s;

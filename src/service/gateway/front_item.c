@@ -148,7 +148,7 @@ void hf_front_item_dispatch(struct hf_front_item *item)
 	const struct hf_registration *record = hf_front_record(front, s->key);
 	uint8_t peer[32];
 	item->round = s->round;
-	if (!record || s->state != HF_FRONT_OPENED)
+	if (!record || s->state != HF_FRONT_OPENED || hf_front_auth_holds(s))
 		return;
 	uint32_t weight = item->type == HF_NOSTR_FRAME_EVENT ? 1 : HF_FRONT_REQUEST_WEIGHT;
 	int status = hf_front_schedule(front, &item->job, record, s->peer, NULL, weight, s->number, peer);
@@ -315,6 +315,8 @@ static void take_frame(struct hf_front_session *s, const struct hf_nostr_frame *
 		take_close(s, frame, message);
 		break;
 	case HF_NOSTR_FRAME_AUTH:
+		hf_front_auth_take(s, frame, message);
+		break;
 	case HF_NOSTR_FRAME_OTHER:
 		pass_on(s, message);
 		break;
@@ -395,8 +397,10 @@ static void end_request(struct hf_front_session *s, enum hf_nostr_frame_type typ
 static void end_publish(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message)
 {
 	struct hf_front_item *item = frame->has_event ? find_item(s, HF_NOSTR_FRAME_EVENT, hf_slice(frame->event_id, 32)) : NULL;
-	if (!item)
-		return; /* the second answer to an event that was sent again, or to an authentication */
+	if (!item) {
+		hf_front_auth_answered(s, frame, message); /* or the second answer to an event that was sent again */
+		return;
+	}
 	if (frame->is_accepted)
 		hf_counter_add(&s->front->published, 1);
 	forward(s, message);
@@ -425,8 +429,10 @@ void hf_front_take_answer(struct hf_front_session *s, struct hf_slice message)
 	case HF_NOSTR_FRAME_OK:
 		end_publish(s, &frame, message);
 		break;
-	case HF_NOSTR_FRAME_NOTICE:
 	case HF_NOSTR_FRAME_AUTH:
+		hf_front_auth_challenged(s, message);
+		break;
+	case HF_NOSTR_FRAME_NOTICE:
 	case HF_NOSTR_FRAME_OTHER:
 		forward(s, message);
 		break;

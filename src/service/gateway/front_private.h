@@ -2,7 +2,7 @@
  *
  * front.c has life, refusals, jobs and what is told from outside; front_door.c lets in; front_session.c is a client with a worker;
  * front_item.c what the client has asked; front_fetch.c answers over HTTP;
- * front_delegate.c has workers look up what the gateway's own relay is asked.
+ * front_auth.c is NIP-42; front_delegate.c has workers look up what the gateway's own relay is asked.
  */
 #ifndef HF_SERVICE_GATEWAY_FRONT_PRIVATE_H
 #define HF_SERVICE_GATEWAY_FRONT_PRIVATE_H
@@ -16,6 +16,7 @@
 #include "service/gateway/registry.h"
 #include "service/gateway/tokens.h"
 #include "service/gateway/workers.h"
+#include "service/relay/relay.h"
 #include "wire/nostr_frame.h"
 #include "wire/relay_stream.h"
 
@@ -28,6 +29,10 @@
 #define HF_FRONT_ANSWER_BYTES_MAX (1u << 20)    /* one message of a worker's */
 #define HF_FRONT_REQUEST_WEIGHT 4u         /* of a REQ or COUNT among jobs; an EVENT is 1 */
 #define HF_FRONT_TOKEN_BYTES_MAX 4096u
+#define HF_FRONT_AUTH_COUNT_MAX 8u         /* keys that a client proves */
+#define HF_FRONT_AUTH_BYTES_MAX 8192u
+#define HF_FRONT_AUTH_WAIT_MS 3000u        /* for what a new worker says to what the client proved before */
+#define HF_FRONT_CHALLENGE_BYTES HF_RELAY_CHALLENGE_BYTES
 #define HF_FRONT_DELEGATE_TIMEOUT_MS 3000u /* for all of an answer; then the relay looks itself */
 #define HF_FRONT_DELEGATE_LAG_MAX 500u     /* blocks, where the dispatcher has no bound of its own */
 
@@ -95,6 +100,9 @@ struct hf_front_session {
 	size_t unconsumed;              /* bytes of the worker's that the client has not taken */
 	size_t held_bytes;              /* that are counted */
 	struct hf_timer timer;          /* for a token, for another look, or for the token's end */
+	struct hf_front_auths *auths;   /* NULL: the client has proved nothing */
+	uint8_t challenge[HF_FRONT_CHALLENGE_BYTES];
+	bool has_challenged;            /* the client knows it */
 };
 
 struct hf_front_fetch {
@@ -186,6 +194,16 @@ void hf_front_items_dispatch(struct hf_front_session *s);                       
 void hf_front_items_moved(struct hf_front_session *s);                             /* none is at a worker any more */
 void hf_front_items_refuse(struct hf_front_session *s, enum hf_front_refusal refusal, const char *reason);
 void hf_front_items_free(struct hf_front_session *s);
+
+/* ---- front_auth.c ---- */
+void hf_front_auth_take(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message); /* of the client */
+void hf_front_auth_challenged(struct hf_front_session *s, struct hf_slice message);                              /* by the worker */
+/* An OK of the worker's; false: it is about no AUTH. */
+bool hf_front_auth_answered(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message);
+void hf_front_auth_repeat(struct hf_front_session *s);      /* to a worker that is new */
+bool hf_front_auth_holds(const struct hf_front_session *s); /* until that one knows the client, nothing else is said to it */
+size_t hf_front_auth_bytes(const struct hf_front_session *s);
+void hf_front_auth_free(struct hf_front_session *s);
 
 /* ---- front_fetch.c ---- */
 void hf_front_fetch_open(struct hf_front_fetch *f, const uint8_t peer[static 32]);

@@ -4,11 +4,13 @@
 
 #include <stdlib.h>
 
+#include "codec/hex.h"
+
 /* ---- The client's side ---- */
 
 void hf_front_session_count(struct hf_front_session *s)
 {
-	size_t bytes = s->request_bytes + s->publish_bytes + s->outbox.capacity + s->inbox.capacity;
+	size_t bytes = hf_front_auth_bytes(s) + s->request_bytes + s->publish_bytes + s->outbox.capacity + s->inbox.capacity;
 	for (const struct hf_front_item *item = s->items; item; item = item->next)
 		bytes += sizeof *item + hf_front_seen_bytes(&item->seen);
 	hf_memory_change(hf_loop_memory(s->front->options.loop), HF_MEMORY_REQUESTS, &s->held_bytes, bytes);
@@ -204,8 +206,12 @@ void hf_front_session_open(struct hf_front_session *s, const uint8_t peer[static
 		hf_front_session_move(s, false);
 		return;
 	}
+	char challenge[2 * sizeof s->challenge + 1] = "";
+	const struct hf_http_field field = {HF_SLICE_LITERAL("x-challenge"), hf_slice(challenge, sizeof challenge - 1)};
 	struct hf_worker_request request = {.kind = HF_WORKER_WEBSOCKET, .method = HF_SLICE_LITERAL("GET"),
-		.relay_key = hf_slice_text(s->key), .auth_token = hf_slice_text(s->auth_token ? s->auth_token : "")};
+		.relay_key = hf_slice_text(s->key), .auth_token = hf_slice_text(s->auth_token ? s->auth_token : ""), .fields = &field,
+		.field_count = 1};
+	hf_hex_encode(challenge, s->challenge, sizeof s->challenge);
 	hf_buffer_clear(&front->scratch);
 	int status = hf_buffer_printf(&front->scratch, "/%s", record->path);
 	request.path = hf_buffer_slice(&front->scratch);
@@ -220,6 +226,7 @@ void hf_front_session_open(struct hf_front_session *s, const uint8_t peer[static
 	s->state = HF_FRONT_OPENED;
 	hf_dispatcher_session(front->dispatcher, s->peer, 1);
 	hf_front_session_wake(s, 0);
+	hf_front_auth_repeat(s);
 	hf_front_items_dispatch(s);
 }
 
@@ -358,6 +365,7 @@ void hf_front_session_free(struct hf_front_session *s)
 	front->stats.session_count--;
 	hf_front_job_over(front, &s->job, HF_DISPATCH_ABANDONED);
 	free(s->key);
+	hf_front_auth_free(s);
 	free(s->auth_token);
 	free(s);
 }

@@ -226,9 +226,14 @@ static json_t *describe_bee(const struct hf_gateway *g)
 
 static int describe(void *context, struct hf_buffer *out)
 {
-	json_t *bee = describe_bee(context);
+	const struct hf_gateway *g = context;
+	const char *url = g->config->relays[0]->public_url;
+	json_t *bee = describe_bee(g), *address = json_string(url[0] ? url : g->listen_url);
 	char *text = bee ? json_dumps(bee, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-	int r = text ? hf_buffer_printf(out, ",\"hyperbee\":%s", text) : HF_ENOMEM;
+	char *address_text = address ? json_dumps(address, JSON_ENCODE_ANY) : NULL;
+	int r = text && address_text ? hf_buffer_printf(out, ",\"hyperbee\":%s,\"url\":%s", text, address_text) : HF_ENOMEM;
+	free(address_text);
+	json_decref(address);
 	free(text);
 	json_decref(bee);
 	return r;

@@ -278,6 +278,8 @@ int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *clien
 		return HF_ENOMEM;
 	c->transport = client->transport;
 	c->link = client->link;
+	if (client->challenge)
+		memcpy(c->challenge, client->challenge, sizeof c->challenge);
 	*out = c;
 	begin(c);
 	return HF_OK;

@@ -27,7 +27,6 @@
 #include "service/relay/writers.h"
 #include "wire/nostr.h"
 
-#define HF_RELAY_CHALLENGE_BYTES 16
 #define HF_RELAY_AUTH_KEY_COUNT_MAX 8
 #define HF_RELAY_BATCH_EVENTS_MAX 32
 #define HF_RELAY_VERIFY_COUNT_MAX 256

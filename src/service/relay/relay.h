@@ -52,6 +52,7 @@ void hf_relay_answer(struct hf_relay *relay, struct hf_http_exchange *exchange);
 
 /* How messages leave. link is the caller's own. As with WebSockets, calls only queue: none calls the relay from inside, and after close
  * comes hf_relay_connection_closed, later. */
+#define HF_RELAY_CHALLENGE_BYTES 16
 struct hf_relay_transport {
 	int (*send_shared)(void *link, struct hf_websocket_message *message); /* takes its own reference; both: HF_ECLOSED, HF_EBUSY, … */
 	int (*send_text)(void *link, struct hf_slice text);                   /* copies */
@@ -68,6 +69,7 @@ struct hf_relay_client {
 	void *link;                  /* not NULL */
 	const char *url;             /* that it came by, which an AUTH must name where no public_url is set; NULL: the listener's */
 	enum hf_event_source source;
+	const uint8_t *challenge;    /* HF_RELAY_CHALLENGE_BYTES that an AUTH must answer, from who keeps the client's session; NULL: drawn */
 };
 /* HF_ENOMEM. */
 int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *client, struct hf_relay_connection **out);

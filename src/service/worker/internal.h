@@ -72,6 +72,7 @@ bool hf_worker_relay_admits(struct hf_worker_node *node, const struct hf_worker_
 struct hf_worker_gateway {
 	uint8_t key[32];
 	char url[HF_WORKER_URL_BYTES_MAX];      /* of its relay, ws:// or wss://; empty: not known */
+	char told_url[HF_WORKER_URL_BYTES_MAX]; /* as the gateway says itself; for where url is not known */
 	bool is_configured, is_hypertuna;
 	bool is_free;                           /* given up: the place is for another one */
 	bool is_discovered;                     /* it was heard of, and trusted */
@@ -103,7 +104,7 @@ struct hf_worker_gateway {
 /* What an AUTH of its clients has to name, or NULL. What clients say that they came by is not believed: it could be another relay's. */
 static inline const char *hf_worker_url(const struct hf_worker_gateway *gateway)
 {
-	return gateway->url[0] ? gateway->url : NULL;
+	return gateway->url[0] ? gateway->url : gateway->told_url[0] ? gateway->told_url : NULL;
 }
 
 /* A connection with a gateway. */

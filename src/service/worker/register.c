@@ -174,6 +174,9 @@ static void learn_from_answer(struct hf_worker_link *link, const json_t *answer)
 	uint8_t bytes[32];
 	learn_aliases(gateway, hyperbee);
 	hf_worker_discover_aliases(gateway);
+	const char *url = json_string_value(json_object_get(answer, "url"));
+	if (url && strlen(url) < sizeof gateway->told_url && gateway->is_configured)
+		snprintf(gateway->told_url, sizeof gateway->told_url, "%s", url);
 	if (key && strlen(key) == 64 && hf_hex_decode(bytes, key, 32))
 		hf_worker_learn_bee(link, bytes);
 }

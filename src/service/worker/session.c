@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "codec/hex.h"
 
 #define ROOM_BYTES (64u << 10) /* that a sender who can wait may have in the queue */
 
@@ -303,24 +304,29 @@ static struct hf_worker_session *new_session(struct hf_worker_link *link, struct
 	return s;
 }
 
-static int join_client(struct hf_worker_session *s, struct hf_slice name, struct hf_slice auth_token, bool tells_version)
+static int join_client(struct hf_worker_session *s, struct hf_slice name, const struct hf_relay_stream_open *open)
 {
 	struct hf_worker_node *node = s->node;
 	struct hf_worker_relay *relay = hf_worker_find_relay(node, name);
-	if (relay && !hf_worker_relay_admits(node, relay, auth_token))
+	if (relay && !hf_worker_relay_admits(node, relay, hf_worker_field(open, "x-auth-token")))
 		return HF_EDENIED;
 	if (relay) {
-		struct hf_relay_client client = {.transport = &transport, .link = s, .url = hf_worker_url(s->link->gateway), .source = HF_SOURCE_PUBLIC};
+		struct hf_slice hex = hf_worker_field(open, "x-challenge");
+		uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
+		bool has_challenge = hex.length == 2 * sizeof challenge && hf_hex_decode(challenge, hex.data, sizeof challenge);
+		struct hf_relay_client client = {.transport = &transport, .link = s, .url = hf_worker_url(s->link->gateway), .source = HF_SOURCE_PUBLIC,
+			.challenge = has_challenge ? challenge : NULL};
 		return hf_relay_connect(relay->relay, &client, &s->client.connection);
 	}
 	struct hf_worker_replica *replica = hf_worker_find_replica(node, name);
-	struct hf_worker_reader_options reader = {.transport = &transport, .link = s, .tells_version = tells_version};
+	struct hf_worker_reader_options reader = {.transport = &transport, .link = s, 
+		.tells_version = hf_worker_field(open, "x-snapshot").length > 0};
 	return replica ? hf_worker_reader_new(replica, &reader, &s->client.reader) : HF_ENOTFOUND;
 }
 
 void hf_worker_session_open(struct hf_worker_link *link, struct hf_relay_stream *stream, const struct hf_relay_stream_open *open)
 {
-	struct hf_slice name = hf_worker_field(open, "x-relay-key"), token = hf_worker_field(open, "x-auth-token");
+	struct hf_slice name = hf_worker_field(open, "x-relay-key");
 	struct hf_worker_session *s = new_session(link, stream);
 	if (!s) {
 		hf_counter_add(&link->node->stats.sessions_refused, 1);
@@ -330,7 +336,7 @@ void hf_worker_session_open(struct hf_worker_link *link, struct hf_relay_stream 
 	if (s->is_dead) /* the channel has ended meanwhile */
 		return;
 	if (r == HF_OK)
-		r = join_client(s, name.length > 0 ? name : hf_worker_without_query(open->path), token, hf_worker_field(open, "x-snapshot").length > 0);
+		r = join_client(s, name.length > 0 ? name : hf_worker_without_query(open->path), open);
 	if (r == HF_OK)
 		return;
 	hf_counter_add(&link->node->stats.sessions_refused, 1);

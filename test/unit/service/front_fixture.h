@@ -31,7 +31,7 @@ struct hf_worker_stream {
 	struct hf_worker_stream_events events;
 	void *context;
 	enum hf_worker_stream_kind kind;
-	char path[256], method[8], relay_key[80], auth_token[80], range[64];
+	char path[256], method[8], relay_key[80], auth_token[80], range[64], challenge[40];
 	struct hf_buffer sent;
 	size_t consumed, room;
 	bool is_closed, is_full, is_going;
@@ -94,6 +94,9 @@ int hf_worker_open(struct hf_worker *worker, const struct hf_worker_request *req
 	for (size_t i = 0; i < request->field_count; i++)
 		if (hf_http_name_equal(request->fields[i].name, "Range"))
 			copy_text(s->range, sizeof s->range, request->fields[i].value);
+	for (size_t i = 0; i < request->field_count; i++)
+		if (hf_http_name_equal(request->fields[i].name, "x-challenge"))
+			copy_text(s->challenge, sizeof s->challenge, request->fields[i].value);
 	worker->opened_count++;
 	*out = s;
 	return HF_OK;

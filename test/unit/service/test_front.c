@@ -636,6 +636,107 @@ static void test_a_reader_of_a_file_that_stops_gives_no_credit_and_may_go(void *
 	close_door(&d);
 }
 
+/* ---- Authentication (NIP-42) ---- */
+
+#define AUTH "[\"AUTH\",{\"id\":\"%08x%056d\",\"kind\":22242}]"
+#define AUTH_OK "[\"OK\",\"%08x%056d\",%s,\"%s\"]"
+
+static void challenge_by(struct hf_worker_stream *s)
+{
+	char text[60];
+	assert_int_equal(strlen(s->challenge), 32);
+	snprintf(text, sizeof text, "[\"AUTH\",\"%s\"]", s->challenge);
+	begin_stream(s);
+	tell(s, text);
+}
+
+/* A session that has proved a key at its first worker, has a subscription, and moves. */
+static struct hf_worker_stream *move_proved_session(struct door *d, int *fd)
+{
+	char text[200];
+	open_door(d, 2, (struct hf_front_options){0});
+	*fd = dial_websocket(&d->net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	challenge_by(first);
+	snprintf(text, sizeof text, AUTH, 7, 0);
+	say_message(d, *fd, text);
+	assert_true(was_sent(first, text));
+	snprintf(text, sizeof text, AUTH_OK, 7, 0, "true", "");
+	tell(first, text);
+	say_message(d, *fd, "[\"REQ\",\"p\",{\"kinds\":[4]}]");
+	tell(first, "[\"EOSE\",\"p\"]");
+	char *heard = hear_for(d, *fd, 30);
+	assert_int_equal(count_of(heard, first->challenge), 1);
+	assert_int_equal(count_of(heard, "\"OK\""), 1); /* the client hears what became of its proof */
+	free(heard);
+	go(d, first->worker == &workers[0] ? 0 : 1);
+	struct hf_worker_stream *second = last_stream();
+	assert_ptr_not_equal(first->worker, second->worker);
+	assert_string_equal(first->challenge, second->challenge);
+	challenge_by(second);
+	return second;
+}
+
+static void test_what_a_client_proved_is_said_to_the_next_worker_first(void **state)
+{
+	struct door d;
+	int fd;
+	char text[200];
+	struct hf_worker_stream *second = move_proved_session(&d, &fd);
+	snprintf(text, sizeof text, AUTH, 7, 0);
+	assert_true(was_sent(second, text));
+	assert_false(was_sent(second, "REQ")); /* it would be refused */
+	say_message(&d, fd, "[\"REQ\",\"q\",{}]");
+	assert_false(was_sent(second, "REQ"));
+	snprintf(text, sizeof text, AUTH_OK, 7, 0, "true", "");
+	tell(second, text);
+	assert_true(was_sent(second, "[\"REQ\",\"p\"") && was_sent(second, "[\"REQ\",\"q\""));
+	tell_event(second, "p", 9, now_s(&d));
+	char *heard = hear_for(&d, fd, 30);
+	assert_int_equal(count_of(heard, "AUTH"), 0); /* it is not asked again */
+	assert_int_equal(count_of(heard, "\"OK\""), 0);
+	assert_int_equal(count_of(heard, "e9."), 1);
+	free(heard);
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_proof_that_the_next_worker_refuses_is_asked_for_again(void **state)
+{
+	struct door d;
+	int fd;
+	char text[200];
+	struct hf_worker_stream *second = move_proved_session(&d, &fd);
+	snprintf(text, sizeof text, AUTH_OK, 7, 0, "false", "invalid: too old");
+	tell(second, text);
+	assert_true(was_sent(second, "[\"REQ\",\"p\"")); /* it is the worker's to refuse */
+	tell(second, "[\"CLOSED\",\"p\",\"auth-required: who are you?\"]");
+	char *heard = hear_for(&d, fd, 30);
+	assert_int_equal(count_of(heard, second->challenge), 1);
+	assert_int_equal(count_of(heard, "\"OK\""), 0);
+	assert_int_equal(count_of(heard, "auth-required"), 1);
+	free(heard);
+	snprintf(text, sizeof text, AUTH, 8, 0);
+	say_message(&d, fd, text);
+	assert_true(was_sent(second, text));
+	snprintf(text, sizeof text, AUTH_OK, 8, 0, "true", "");
+	tell(second, text);
+	expect(&d.net, fd, "00000008");
+	close(fd);
+	close_door(&d);
+}
+
+static void test_a_worker_with_a_challenge_of_its_own_has_it_passed_on(void **state)
+{
+	struct door d;
+	int fd;
+	struct hf_worker_stream *second = move_proved_session(&d, &fd);
+	tell(second, "[\"AUTH\",\"another\"]");
+	expect(&d.net, fd, "[\"AUTH\",\"another\"]");
+	close(fd);
+	close_door(&d);
+}
+
 /* ---- What was seen ---- */
 
 static void test_what_was_seen_is_bounded_and_the_newest_stay(void **state)
@@ -829,6 +930,9 @@ int main(void)
 		cmocka_unit_test(test_another_worker_is_asked_for_a_file_until_one_begins),
 		cmocka_unit_test(test_when_no_worker_has_an_answer_the_refusal_says_so),
 		cmocka_unit_test(test_a_reader_of_a_file_that_stops_gives_no_credit_and_may_go),
+		cmocka_unit_test(test_what_a_client_proved_is_said_to_the_next_worker_first),
+		cmocka_unit_test(test_a_proof_that_the_next_worker_refuses_is_asked_for_again),
+		cmocka_unit_test(test_a_worker_with_a_challenge_of_its_own_has_it_passed_on),
 		cmocka_unit_test(test_what_was_seen_is_bounded_and_the_newest_stay),
 		cmocka_unit_test(test_workers_look_up_what_the_own_relay_is_asked),
 		cmocka_unit_test(test_of_three_workers_one_dies_and_one_lies),
