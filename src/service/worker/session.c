@@ -319,7 +319,7 @@ static int join_client(struct hf_worker_session *s, struct hf_slice name, const 
 		return hf_relay_connect(relay->relay, &client, &s->client.connection);
 	}
 	struct hf_worker_replica *replica = hf_worker_find_replica(node, name);
-	struct hf_worker_reader_options reader = {.transport = &transport, .link = s, 
+	struct hf_worker_reader_options reader = {.transport = &transport, .link = s,
 		.tells_version = hf_worker_field(open, "x-snapshot").length > 0};
 	return replica ? hf_worker_reader_new(replica, &reader, &s->client.reader) : HF_ENOTFOUND;
 }

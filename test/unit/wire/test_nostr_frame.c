@@ -50,7 +50,7 @@ static void test_types_and_their_parts_are_read(void **state)
 		{"[\"OK\",\"" ID "\",true,\"\"]", "", HF_NOSTR_FRAME_OK, true, true},
 		{"[\"OK\",\"" ID "\",false,true]", "", HF_NOSTR_FRAME_OK, true, false},
 		{"[\"NOTICE\",\"c\"]", "", HF_NOSTR_FRAME_NOTICE, false, false},
-		{"[\"AUTH\",{\"id\":\"" ID "\"}]", "", HF_NOSTR_FRAME_AUTH, false, false},
+		{"[\"AUTH\",{\"id\":\"" ID "\"}]", "", HF_NOSTR_FRAME_AUTH, true, false},
 		{"[\"TOKEN\",\"REVOKED\",{}]", "", HF_NOSTR_FRAME_TOKEN, false, false},
 		{"[\"event\",{}]", "", HF_NOSTR_FRAME_OTHER, false, false},
 	};
