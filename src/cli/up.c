@@ -52,6 +52,7 @@ static const char worker_conf[] = MADE_BY
 	"\n"
 	"[worker]\n"
 	"discover = yes\n"
+	"discovery_relays = gateway\n"
 	"\n"
 	"[relay]\n"
 	"name = Notes of a member\n"

@@ -75,6 +75,7 @@ struct hf_config {
 	bool dispatcher_delegate;
 	char *admin_keys, *admin_token_file, *admin_public_url;
 	char *worker_gateways, *worker_secret, *worker_avatars;
+	char *worker_discovery_relays;
 	char *discovery_public_url, *discovery_display_name, *discovery_region, *discovery_trusted;
 	bool discovery_announce, discovery_share_secret, worker_discover;
 	uint64_t discovery_ttl_ms, discovery_refresh_ms, worker_discover_interval_ms, worker_gateway_forget_ms;

@@ -176,6 +176,8 @@ const struct hf_setting hf_settings[] = {
 		"how often they are asked"},
 	{"worker", "gateway_forget", HF_SETTING_DURATION, "10m", SECOND_MS, 30 * DAY_MS, FIXED, IN_CONFIG(worker_gateway_forget_ms),
 		"how long a gateway that was only heard of may be silent and away before it is given up"},
+	{"worker", "discovery_relays", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(worker_discovery_relays),
+		"relays that are told where clients find the worker's own: gateway for those of its gateways, and wss:// addresses"},
 	{"worker", "avatars", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_CONFIG(worker_avatars),
 		"the drive that avatars are served from, by its key or a name; one that is named and not there is made"},
 

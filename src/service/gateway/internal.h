@@ -73,6 +73,7 @@ struct hf_gateway {
 	const char *who;               /* whom the guard let in with the request that is being handled */
 	char (*admin_paths)[HF_GATEWAY_ADMIN_PATH_BYTES]; /* of routes */
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
+	struct hf_secret identity_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* of a worker that tells others of its relays */
 	struct hf_relay *relays[HF_CONFIG_RELAY_COUNT_MAX];
 	uint8_t identities[HF_CONFIG_RELAY_COUNT_MAX][32];
 	size_t relay_count;

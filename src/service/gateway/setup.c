@@ -276,6 +276,8 @@ static int load_identity(struct hf_gateway *g, size_t index, struct hf_failure *
 		r = hf_keyring_ensure(keys, &g->directory, folder, HF_KEY_RELAY_IDENTITY, failure);
 	if (r == HF_OK)
 		memcpy(g->identities[index], hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->public_key, 32);
+	if (r == HF_OK && g->options->is_worker && g->config->worker_discovery_relays[0])
+		r = hf_secret_copy(&g->identity_keys[index], hf_secret_slice(&hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->secret));
 	if (r == HF_OK && g->config->relays[index]->bee)
 		r = load_bee_key(g, index, keys, folder, failure);
 	if (index > 0)
@@ -417,6 +419,8 @@ void hf_gateway_close(struct hf_gateway *g)
 		hf_relay_free(g->relays[i]);
 	for (size_t i = 0; i < HF_CONFIG_RELAY_COUNT_MAX; i++)
 		hf_secret_free(&g->bee_keys[i]);
+	for (size_t i = 0; i < HF_CONFIG_RELAY_COUNT_MAX; i++)
+		hf_secret_free(&g->identity_keys[i]);
 	hf_audit_close(g->audit);
 	if (g->store)
 		hf_store_close(g->store);

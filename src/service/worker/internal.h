@@ -10,6 +10,7 @@
  *   hypertuna.c  what Hypertuna's gateways ask for in JSON
  *   local.c      clients of our own listener
  *   discover.c   gateways by what they announce
+ *   tell.c       where our relays are, told to others
  *   publish.c    events on their way to a gateway's relay, over a WebSocket
  */
 #ifndef HF_SERVICE_WORKER_INTERNAL_H
@@ -146,6 +147,7 @@ struct hf_worker_node {
 	struct hf_worker_replica *replicas;
 	struct hf_worker_hypertuna *hypertuna;  /* sessions of those that poll */
 	struct hf_swarm_session *topic;
+	struct hf_worker_teller *teller;        /* NULL: nobody is told */
 	struct hf_discovery *discovery;         /* NULL: nobody is listened to */
 	uint8_t trusted[HF_WORKER_TRUSTED_COUNT_MAX][32]; /* keys of gateways that are taken when they are heard of */
 	size_t trusted_count;
@@ -207,6 +209,13 @@ void hf_worker_discover_end(struct hf_worker_node *node);
 void hf_worker_discover_tick(struct hf_worker_node *node, uint64_t now_us);
 void hf_worker_discover_aliases(struct hf_worker_gateway *gateway); /* the gateway has told the path of its relay */
 struct hf_worker_gateway *hf_worker_find_by_bee(struct hf_worker_node *node, const struct hf_relay_bee_info *bee);
+
+/* ---- tell.c ---- */
+struct hf_worker_teller;
+/* NULL where nobody is to be told. HF_EINVAL with the sentence. */
+int hf_worker_teller_new(struct hf_worker_teller **out, struct hf_worker_node *node, struct hf_failure *failure);
+void hf_worker_teller_tick(struct hf_worker_teller *teller, uint64_t now_us); /* NULL is fine, here and below */
+void hf_worker_teller_free(struct hf_worker_teller *teller);
 
 /* ---- tokens.c ---- */
 int hf_worker_grants_new(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_failure *failure);

@@ -60,6 +60,7 @@ static void on_tick(struct hf_timer *timer)
 	}
 	hf_worker_hypertuna_tick(node, now_us);
 	hf_worker_discover_tick(node, now_us);
+	hf_worker_teller_tick(node->teller, now_us);
 	hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
 }
 
@@ -454,6 +455,8 @@ int hf_worker_node_new(struct hf_worker_node **out, const struct hf_worker_node_
 	if (r == HF_OK)
 		r = hf_worker_discover_start(node, failure);
 	if (r == HF_OK)
+		r = hf_worker_teller_new(&node->teller, node, failure);
+	if (r == HF_OK)
 		r = hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
 	if (r < 0) {
 		if (!failure->text[0])
@@ -478,6 +481,8 @@ void hf_worker_node_end(struct hf_worker_node *node)
 		return;
 	node->is_ending = true;
 	hf_worker_discover_end(node);
+	hf_worker_teller_free(node->teller);
+	node->teller = NULL;
 	hf_loop_timer_cancel(node->loop, &node->tick);
 	for (size_t i = 0; i < node->gateway_count; i++)
 		if ((node->gateways[i].is_configured || node->gateways[i].is_discovered) && node->topic)

@@ -216,3 +216,24 @@ test('a gateway that was only heard of is given up when it is silent and away, a
   await gateway.up()
   await until(async () => (await only(worker))?.key === key && (await only(worker)).registered, 20000)
 })
+
+test("a worker tells its gateway's relay, and others it is set to, where clients find its own; not of one that asks for a token", limits, async t => {
+  const gateway = await startGateway(t, ...announcing), other = await startGateway(t), key = await swarmKey(gateway)
+  const at = gateway.url.replace(/\/$/, '')
+  const worker = await startWorker(t, '--discovery-trusted', key, '--worker-discovery-relays', `gateway,${other.url}`, '--relay-gateway-path', 'village')
+  const closed = await startWorker(t, '--discovery-trusted', key, '--worker-discovery-relays', 'gateway', '--relay-token')
+  await registered(worker)
+  await registered(closed)
+  const [facts] = (await worker.facts()).relays
+  for (const url of [gateway.url, other.url]) {
+    const client = await Client.connect(url)
+    const event = await until(async () => (await client.query({ kinds: [30166] }))[0], 20000)
+    assert.deepEqual(event.tags, [['d', `${at}/village`], ['hypertuna', facts.identifier], ['h', facts.identifier], ['i', 'hypertuna:relay']])
+    client.close()
+  }
+  const there = await Client.connect(`${at}/village`)
+  assert.deepEqual(await there.ids({ kinds: [1] }), [])
+  there.close()
+  assert.equal(count(await metrics(closed), 'holdfast_worker_told_total{result="ok"}'), 0)
+  assert.ok(count(await metrics(worker), 'holdfast_worker_told_total{result="ok"}') >= 2)
+})
