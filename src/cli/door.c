@@ -120,8 +120,8 @@ int hf_cli_door_ask(struct hf_cli *cli, const struct hf_cli_question *q, unsigne
 	struct hf_failure *failure)
 {
 	char url[URL_BYTES];
-	struct hf_http_client_request request = {.size = sizeof request, .method = q->content_type ? "POST" : "GET", .content_type = q->content_type,
-		.body = q->body, .timeout_ms = q->timeout_ms, .body_bytes_max = q->answer_bytes_max};
+	struct hf_http_client_request request = {.size = sizeof request, .method = q->content_type ? "POST" : "GET",
+		.content_type = q->content_type, .body = q->body, .timeout_ms = q->timeout_ms, .body_bytes_max = q->answer_bytes_max};
 	if (hf_cli_door_is_remote(cli))
 		return ask_elsewhere(cli, q, &request, status, out, failure);
 	snprintf(url, sizeof url, "http://localhost/admin/%s", q->what);

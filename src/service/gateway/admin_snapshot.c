@@ -21,6 +21,8 @@ static const struct metric_row {
 } metric_rows[] = {
 	{"holdfast_memory_bytes", NULL, "process", "connections_memory_bytes"},
 	{"holdfast_memory_max_bytes", "", "process", "connections_memory_max_bytes"},
+	{"holdfast_store_quota_bytes", "", "store", "quota_bytes"},
+	{"holdfast_disk_free_bytes", "", "store", "free_bytes"},
 	{"holdfast_sockets", "", "traffic", "sockets"},
 	{"holdfast_websockets", "", "traffic", "websockets"},
 	{"holdfast_sockets_accepted_total", "", "traffic", "sockets_accepted"},
@@ -101,16 +103,13 @@ static void add_process(json_t *process)
 	add_number(process, "cpu_ms", (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000);
 }
 
-static json_t *store_facts(struct hf_gateway *g)
+static json_t *store_facts(const struct hf_gateway *g)
 {
 	struct hf_store_stats s;
-	uint64_t free_bytes = 0;
 	hf_store_stats(g->store, &s);
-	g->env.fs->free_bytes(g->env.fs, g->directory.path, &free_bytes);
 	const char *status = s.write_status == HF_ENOSPC ? "full" : s.write_status < 0 ? "failing" : "ok";
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "disk_bytes", (json_int_t)s.disk_bytes,
-		"quota_bytes", (json_int_t)g->config->quota_bytes, "free_bytes", (json_int_t)free_bytes, "events", (json_int_t)s.doc_count,
-		"log_bytes", (json_int_t)s.log_bytes, "log_live_bytes", (json_int_t)s.log_live_bytes, "index_bytes", (json_int_t)s.index_bytes,
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "disk_bytes", (json_int_t)s.disk_bytes,
+		"events", (json_int_t)s.doc_count, "log_bytes", (json_int_t)s.log_bytes, "log_live_bytes", (json_int_t)s.log_live_bytes, "index_bytes", (json_int_t)s.index_bytes,
 		"commits", (json_int_t)s.commit_count, "syncs", (json_int_t)s.sync_count, "corrupt", (json_int_t)s.corrupt_count, "status", status);
 }
 

@@ -3,10 +3,10 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { createHmac, createPrivateKey, createPublicKey, randomBytes, sign } from 'node:crypto'
-import { rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
-import { run, scratch } from '../lib/command.mjs'
+import { ask, run, scratch } from '../lib/command.mjs'
 import { Testnet } from '../lib/testnet.mjs'
 
 const timeout = 120000
@@ -180,7 +180,7 @@ test('every route of the table asks for what the table says', { timeout }, () =>
   const data = join(gateway.directory, 'data')
   const { routes } = JSON.parse((await run(['admin', 'routes', '--json', '--data', data])).out)
   assert.ok(routes.length > 20)
-  const known = new Set(['public', 'signed', 'local', 'admin'])
+  const known = new Set(['public', 'signed', 'local', 'admin', 'socket'])
   let signedCount = 0
   for (const { server, method, path, access } of routes) {
     assert.ok(known.has(access), `${method} ${path} says ${access}`)
@@ -192,8 +192,8 @@ test('every route of the table asks for what the table says', { timeout }, () =>
       if (cases[name].headers) await tryDelete(gateway, relay)
       else await tryPost(gateway, path, cases[name], relay)
     }
-    // Administration is nowhere but on admin.sock.
-    if (access === 'admin') {
+    // Administration is nowhere but on admin.sock, unless it is configured.
+    if (access === 'admin' || access === 'socket') {
       assert.equal(server, 'admin')
       const answer = await fetch(gateway.http + path.replace('*', 'x'), { method, ...(method === 'POST' ? { body: '{}' } : {}) })
       assert.ok([404, 405, 426].includes(answer.status), `${method} ${path} answers ${answer.status} to clients`)
@@ -202,6 +202,32 @@ test('every route of the table asks for what the table says', { timeout }, () =>
   }
   assert.equal(signedCount, Object.keys(cases).length)
 }))
+
+test('an operator ends tokens and takes registrations away over HTTP, and is named in the audit log', { timeout }, async () => {
+  const directory = await scratch()
+  const file = join(directory, 'admin.token')
+  await run(['admin', 'token', file])
+  try {
+    await withGateway(['--admin-token-file', file], async gateway => {
+      const relayKey = 'npub1abc:afar', there = ['--url', gateway.http, '--token-file', file, '--json']
+      await post(gateway, '/api/relays', shared(relayKey))
+      const issued = await post(gateway, '/api/relay-tokens/issue', sharedRequest('issue', { relayKey, relayAuthToken: 'x' }))
+      const admin = async (...args) => JSON.parse((await run(['admin', ...args, ...there])).out)
+      assert.deepEqual((await admin('tokens')).tokens.map(token => [token.relay, token.state]), [[relayKey, 'active']])
+      assert.equal((await admin('revoke', relayKey, '--reason', 'enough')).revoked, 1)
+      refused(await post(gateway, '/api/relay-tokens/refresh', sharedRequest('refresh', { relayKey, token: issued.body.token })), 400, 'token-revoked')
+      assert.deepEqual((await admin('registrations')).relays.map(relay => relay.relay), [relayKey])
+      const facts = JSON.parse((await ask(`${gateway.http}/api/admin/snapshot`, { headers: { authorization: `Bearer ${(await readFile(file, 'utf8')).trim()}` } })).body)
+      assert.deepEqual([facts.registrations.count, facts.tokens.issued, facts.tokens.revoked, facts.dispatcher.jobs.waiting], [1, 1, 1, 0])
+      await admin('unregister', relayKey)
+      assert.deepEqual((await admin('registrations')).relays, [])
+      const records = (await run(['audit', 'tail', ...there])).out.trim().split('\n').map(line => JSON.parse(line))
+      for (const kind of ['operator.revoked', 'operator.removed']) assert.equal(records.find(record => record.kind === kind).fields.by, 'token')
+    })
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+})
 
 test('what was done is in the audit log, and an operator ends tokens', { timeout }, () => withGateway([], async (gateway, facts) => {
   const data = join(gateway.directory, 'data'), relayKey = 'npub1abc:audited'

@@ -106,6 +106,23 @@ test('a part that dies is started again, and what it had acknowledged is there',
   again.close()
 })
 
+test('the link that is told opens the dashboard, and the token stays what it is', async () => {
+  const token = up.facts.dashboard.split('#token=')[1]
+  const link = await run(['admin', 'link', '--data', up.facts.gateway_data])
+  const page = link.out.split('#')[0] // its port may be another since it was started again
+  const answer = await fetch(page)
+  assert.equal(answer.status, 200)
+  assert.match(await answer.text(), /<script[^>]* src="\/dashboard\/app\.js"/)
+  const origin = new URL(page).origin
+  const facts = await until(async () => {
+    const facts = await (await fetch(`${origin}/api/admin/snapshot`, { headers: { authorization: `Bearer ${token}` } })).json()
+    return facts.workers.length === 1 && facts.workers[0].relays.length === 1 && facts
+  })
+  assert.deepEqual(facts.workers[0].relays, [up.facts.worker_path.slice(1)])
+  assert.equal(facts.registrations.count, 1)
+  assert.equal(link.out.trim().split('#token=')[1], token)
+})
+
 test('a running gateway takes administration, and its configuration is the user\'s', async () => {
   const { code, out } = await run(['relay', 'stats', '--json', '--data', up.facts.gateway_data])
   assert.equal(code, 0)
