@@ -34,7 +34,7 @@ const sentences: Record<string, string> = {
 
 // One value as text, keys shortened.
 function valueText (value: unknown): string {
-  if (typeof value === 'string') return /^[0-9a-f]{32,}$/.test(value) || value.length > 70 ? short(value) : value
+  if (typeof value === 'string') return value.replace(/\b([0-9a-f]{32,}|npub1\w{20,})\b/g, short)
   if (Array.isArray(value)) return value.map(valueText).join(', ')
   if (value !== null && typeof value === 'object') return Object.entries(value).map(([name, inner]) => `${name} ${valueText(inner)}`).join(', ')
   return String(value)

@@ -6,8 +6,8 @@ import type { Registration } from '../snapshot'
 import { List } from '../ui/list'
 import { Empty, Facts, Key, State } from '../ui/parts'
 
-const unregistering = ({ live: { session } }: Board, { relay, path, name }: Registration): Act => ({
-  title: `Unregister ${name || path}?`,
+const unregistering = ({ live: { session } }: Board, { relay, path }: Registration): Act => ({
+  title: `Unregister /${path}?`,
   says: [
     `The address /${path} is gone at once, for clients too that are using it now.`,
     'Its workers may register it again: the next time they do, mostly within a minute, it is back. To keep one away take its key out of registration.allow.'
@@ -16,7 +16,7 @@ const unregistering = ({ live: { session } }: Board, { relay, path, name }: Regi
   isDangerous: true,
   run: async () => {
     await post(session, 'registry/remove', { relayKey: relay })
-    return `${name || path} is unregistered.`
+    return `/${path} is unregistered.`
   }
 })
 

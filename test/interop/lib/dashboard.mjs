@@ -60,6 +60,16 @@ export class Dashboard {
     throw new Error(`${presses} times Tab do not lead to "${name}"`)
   }
 
+  // What reaches out of the page sideways.
+  cutOff () {
+    return this.page.evaluate(() => {
+      const found = [...document.querySelectorAll('body *')].filter(element => !element.closest('.unseen, .skip, thead'))
+        .filter(element => element.getBoundingClientRect().right > window.innerWidth || (element.matches('td, th, dd, p') && element.scrollWidth > element.clientWidth + 1))
+        .map(element => element.outerHTML.slice(0, 150))
+      return document.documentElement.scrollWidth > window.innerWidth ? ['the page scrolls sideways', ...found] : found
+    })
+  }
+
   // Texts that stand out too little from what is behind them, by WCAG 1.4.3: 4.5, large ones 3.
   faint () {
     return this.page.evaluate(() => {
