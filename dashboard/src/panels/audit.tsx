@@ -24,7 +24,7 @@ const sentences: Record<string, string> = {
   'issue.refused': 'Issuing a token was refused',
   'refresh.refused': 'Refreshing a token was refused',
   'revocation.refused': 'Revoking a token was refused',
-  'publish.refused': 'An event was refused',
+  'publish.refused': 'Events were refused',
   'replication.failed': 'Replication with a peer failed',
   'registration.removed': 'A worker took its relay back',
   'token.issued': 'Issued a token',

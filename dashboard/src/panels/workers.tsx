@@ -46,7 +46,7 @@ function View ({ board }: { board: Board }) {
   return (
     <Table caption="Workers and their load" rows={snapshot.workers} keyOf={worker => worker.peer}
       columns={[
-        { name: 'Worker', cell: worker => <><b>{nameOf(worker)}</b><small class="under">
+        { name: 'Worker', cell: worker => <><b>{worker.relays.length > 0 ? nameOf(worker) : 'no relay now'}</b><small class="under">
           <Key value={worker.peer} of={`the key of the worker of ${nameOf(worker)}`} board={board} />{worker.hypertuna && ' Hypertuna'}</small></> },
         { name: 'State', cell: worker => { const { level, words } = stateOf(worker); return <State level={level}>{words}</State> } },
         { name: 'Sessions', isNumber: true, cell: ({ dispatch, streams }) => count(dispatch?.sessions ?? streams) },

@@ -40,7 +40,7 @@ function options (element: HTMLElement, { lines, onPoint }: Properties, seconds:
     cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 6 } },
     scales: {
       x: { time: true, range: (_, min, max) => [max - Math.min(seconds(), Math.max(60, max - min)), max] },
-      y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] }
+      y: { range: (_, __, max) => [0, Math.max(4, max * 1.1)] }
     },
     axes: [
       { stroke: c.muted!, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 28, space: 90,
