@@ -1,5 +1,5 @@
-/* A record holds up to record_max claims, each on one peer and counted against one purse: its principal's, or the strangers'. A peer lives as
- * long as there are claims on it, a purse as long as something is taken from it. A claim keeps the purse that it was taken from. */
+/* A record holds up to record_max claims, each on one peer and counted against one purse: its principal's, or the strangers'. A peer lives
+ * as long as there are claims on it, a purse as long as something is taken from it. A claim keeps the purse that it was taken from. */
 #include "service/gateway/dials.h"
 
 #include <stdlib.h>

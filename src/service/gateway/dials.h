@@ -1,5 +1,5 @@
-/* dials: which peers the gateway calls, because records name them. A peer is wanted once for every record that names it, and let go with the
- * last one. How many peers a record, and whoever is behind it, can make the gateway call is bounded; those whom the operator let in by
+/* dials: which peers the gateway calls, because records name them. A peer is wanted once for every record that names it, and let go with
+ * the last one. How many peers a record, and whoever is behind it, can make the gateway call is bounded; those whom the operator let in by
  * name or secret have bounds of their own, all others share one. Who is past a bound can still come by itself.
  *
  * No I/O. One loop.
@@ -33,8 +33,8 @@ void hf_dials_free(struct hf_dials *dials); /* after the registry; nobody is unw
 /* From now on the registry's records are taken and dropped, those that are there at once. HF_ENOMEM. */
 int hf_dials_follow(struct hf_dials *dials, struct hf_registry *registry);
 
-/* A record is new or has changed: peers that it names no more are let go, those that it names now and that are not here are called, the ones
- * that proved their key first. Without memory for one it is called with the record's next change. */
+/* A record is new or has changed: peers that it names no more are let go, those that it names now and that are not here are called, the
+ * ones that proved their key first. Without memory for one it is called with the record's next change. */
 void hf_dials_take(struct hf_dials *dials, const struct hf_registration *record);
 void hf_dials_drop(struct hf_dials *dials, const char *key); /* the record is gone; none of that key is fine */
 

@@ -1,5 +1,5 @@
-/* REQs of the gateway's own relay that one of the workers looks up, each by a stream of its own: the client's message goes out as it came, what
- * comes back until EOSE is handed to the relay, which judges it (service/relay/delegate.h). A worker says which version of the bee it
+/* REQs of the gateway's own relay that one of the workers looks up, each by a stream of its own: the client's message goes out as it came,
+ * what comes back until EOSE is handed to the relay, which judges it (service/relay/delegate.h). A worker says which version of the bee it
  * looked into, in ["SNAPSHOT", id, {"version", "fork", "limit"}], because it is asked to by the field x-snapshot. */
 #include "service/gateway/front_private.h"
 

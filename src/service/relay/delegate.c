@@ -1,5 +1,5 @@
-/* A question waits on the loop until it is answered, then has one turn on the worker, where the answer is checked and what the client gets is
- * put together. It is the request's query that says which snapshot that is about, and which is run if nothing comes of it. */
+/* A question waits on the loop until it is answered, then has one turn on the worker, where the answer is checked and what the client gets
+ * is put together. It is the request's query that says which snapshot that is about, and which is run if nothing comes of it. */
 #include "service/relay/delegate.h"
 
 #include <stdlib.h>
@@ -190,7 +190,8 @@ static bool is_expired(const struct hf_relay_delegated *d, struct hf_slice paylo
 	return hf_event_payload_expiration(payload) <= d->now_s;
 }
 
-static int add_candidate(struct hf_relay_question *q, const struct hf_event *head, struct hf_slice payload, uint64_t position, uint64_t filters)
+static int add_candidate(struct hf_relay_question *q, const struct hf_event *head, struct hf_slice payload, uint64_t position,
+	uint64_t filters)
 {
 	struct hf_relay_delegated *d = q->delegated;
 	size_t at = d->json.length;
