@@ -1,7 +1,7 @@
 /* nip98: HTTP requests signed with a Nostr key: "Authorization: Nostr <base64 of an event>". (NIP-98)
  *
- * The event is of kind 27235 and names the URL, the method (clients write it small, too), and the hash of the body when there is one. Whether its key may do what is
- * asked, and whether the event was shown before, is the caller's to decide.
+ * The event is of kind 27235 and names the URL, the method (clients write it small, too), and the hash of the body when there is one.
+ * Whether its key may do what is asked, and whether the event was shown before, is the caller's to decide.
  */
 #ifndef HF_WIRE_NIP98_H
 #define HF_WIRE_NIP98_H

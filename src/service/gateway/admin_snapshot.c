@@ -109,7 +109,8 @@ static json_t *store_facts(const struct hf_gateway *g)
 	hf_store_stats(g->store, &s);
 	const char *status = s.write_status == HF_ENOSPC ? "full" : s.write_status < 0 ? "failing" : "ok";
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "disk_bytes", (json_int_t)s.disk_bytes,
-		"events", (json_int_t)s.doc_count, "log_bytes", (json_int_t)s.log_bytes, "log_live_bytes", (json_int_t)s.log_live_bytes, "index_bytes", (json_int_t)s.index_bytes,
+		"events", (json_int_t)s.doc_count, "log_bytes", (json_int_t)s.log_bytes, "log_live_bytes", (json_int_t)s.log_live_bytes,
+		"index_bytes", (json_int_t)s.index_bytes,
 		"commits", (json_int_t)s.commit_count, "syncs", (json_int_t)s.sync_count, "corrupt", (json_int_t)s.corrupt_count, "status", status);
 }
 

@@ -1,7 +1,7 @@
 /* NIP-42 through the gateway. The challenge is the session's own, drawn here and given to each worker that gets the session, so that a
  * client's answer is good at the next one, too: clients answer once for a connection and are not to be asked again (nostr-tools never
- * answers a second time). What was answered is said again to a new worker before anything else is. Where that does not take it (it is too old by
- * then), the client is asked anew. */
+ * answers a second time). What was answered is said again to a new worker before anything else is. Where that does not take it (it is too
+ * old by then), the client is asked anew. */
 #include "service/gateway/front_private.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* tell: tells relays where clients find ours: those of worker.discovery_relays, "gateway" among them for the relays of our gateways. Of each
- * relay that everybody may read, and each gateway that has it, one event of kind 30166 is published, signed with the relay's identity:
+/* tell: tells relays where clients find ours: those of worker.discovery_relays, "gateway" among them for the relays of our gateways. Of
+ * each relay that everybody may read, and each gateway that has it, one event of kind 30166 is published, signed with the relay's identity:
  * "d" is the address, "h" and "hypertuna" the identifier, as Hypertuna's clients look for them. It replaces the one before.
  *
  * One round at a time, one relay after another: connect, publish all, wait for each OK. A round is due when what there is to say is another
