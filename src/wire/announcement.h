@@ -56,17 +56,17 @@ struct hf_announcement {
 };
 
 /* HF_EMALFORMED: it is cut short, or has a text or key that is none; HF_ETOOBIG: all of it, or one text. Nothing is verified. */
-HF_API int hf_announcement_decode(struct hf_slice bytes, struct hf_announcement *announcement);
+int hf_announcement_decode(struct hf_slice bytes, struct hf_announcement *announcement);
 /* Appends the bytes. HF_ENOMEM; HF_EINVAL: a number above 2^53-1. */
-HF_API int hf_announcement_encode(const struct hf_announcement *announcement, struct hf_buffer *out);
+int hf_announcement_encode(const struct hf_announcement *announcement, struct hf_buffer *out);
 /* Appends the JSON text that is signed. HF_ENOMEM. */
-HF_API int hf_announcement_signed_text(const struct hf_announcement *announcement, struct hf_buffer *out);
+int hf_announcement_signed_text(const struct hf_announcement *announcement, struct hf_buffer *out);
 
 /* Says that the gateway of the key `old_secret` goes on under new_key. HF_ETOOBIG: there are HF_ANNOUNCEMENT_PREDECESSOR_COUNT_MAX. */
-HF_API int hf_announcement_add_predecessor(struct hf_announcement *announcement, const uint8_t old_secret[static HF_SIGN_SECRET_BYTES],
+int hf_announcement_add_predecessor(struct hf_announcement *announcement, const uint8_t old_secret[static HF_SIGN_SECRET_BYTES],
 	const uint8_t new_key[static HF_SIGN_PUBLIC_BYTES], uint64_t since_ms);
 /* Sets both keys, and signs all the rest, the extension too if it has one. HF_ENOMEM, HF_EINVAL. */
-HF_API int hf_announcement_sign(struct hf_announcement *announcement, const uint8_t secret_key[static HF_SIGN_SECRET_BYTES]);
+int hf_announcement_sign(struct hf_announcement *announcement, const uint8_t secret_key[static HF_SIGN_SECRET_BYTES]);
 
 /* Why one that was heard is not believed; the names are those of metrics. */
 enum hf_announcement_refusal {
@@ -83,13 +83,13 @@ enum hf_announcement_refusal {
 	HF_ANNOUNCEMENT_SLOW,          /* "slow": it did not come in time */
 	HF_ANNOUNCEMENT_REFUSAL_COUNT,
 };
-HF_API const char *hf_announcement_refusal_name(enum hf_announcement_refusal refusal);
+const char *hf_announcement_refusal_name(enum hf_announcement_refusal refusal);
 /* All but STALE and what depends on how it came. takes_foreign_key: the signature may be of any key, as those of the first generation are:
  * nothing proves then that it is the gateway's word. HF_ANNOUNCEMENT_MALFORMED also when there is no memory to verify it. */
-HF_API enum hf_announcement_refusal hf_announcement_check(const struct hf_announcement *announcement, uint64_t now_ms,
+enum hf_announcement_refusal hf_announcement_check(const struct hf_announcement *announcement, uint64_t now_ms,
 	bool takes_foreign_key);
 /* Whether the gateway has said with its old key `key` that it is the one announced now, and when; *since_ms then. Checked before. */
-HF_API bool hf_announcement_succeeds(const struct hf_announcement *announcement, const uint8_t key[static HF_SIGN_PUBLIC_BYTES],
+bool hf_announcement_succeeds(const struct hf_announcement *announcement, const uint8_t key[static HF_SIGN_PUBLIC_BYTES],
 	uint64_t *since_ms);
 /* Until when it counts: timestamp and ttl. */
 static inline uint64_t hf_announcement_expiry_ms(const struct hf_announcement *announcement)
@@ -97,6 +97,6 @@ static inline uint64_t hf_announcement_expiry_ms(const struct hf_announcement *a
 	return announcement->timestamp_ms + announcement->ttl_s * 1000;
 }
 /* "http://" or "https://" (is_ws: "ws://", "wss://"), a host, and nothing but visible ASCII that has no meaning to shells or pages. */
-HF_API bool hf_announcement_url_is_good(const char *url, bool is_ws);
+bool hf_announcement_url_is_good(const char *url, bool is_ws);
 
 #endif
