@@ -7,6 +7,8 @@
 #include "crypto/namespace.h"
 #include "service/gateway/workers_private.h"
 
+#define BUSY_BYTES 16384u
+
 static struct hf_log_module log_module = HF_LOG_MODULE("workers");
 
 static struct hf_env *env_of(const struct hf_worker *worker)
@@ -250,16 +252,26 @@ int hf_worker_open_channel(struct hf_worker *worker)
 
 /* ---- Health ---- */
 
-/* One whose answer waits behind much else that comes of it is there. */
-static bool was_heard(const struct hf_worker *worker)
+static uint64_t received_bytes(const struct hf_worker *worker)
 {
-	uint64_t now_us = hf_loop_now_us(worker->pool->options.loop);
-	return worker->heard_us > 0 && now_us - worker->heard_us < HF_RELAY_CHANNEL_HEALTH_TIMEOUT_MS * 1000u;
+	return worker->socket ? hf_peer_socket_received_bytes(worker->socket) : 0;
+}
+
+int hf_worker_check(struct hf_worker *worker, hf_relay_channel_reply *answered)
+{
+	uint64_t before = received_bytes(worker);
+	int r = hf_relay_channel_check_health(worker->channel, deadline_in(worker, HF_RELAY_CHANNEL_HEALTH_TIMEOUT_MS), answered, worker);
+	if (r == HF_OK && worker->checks_out++ == 0)
+		worker->checked_bytes = before;
+	return r;
 }
 
 void hf_worker_checked(struct hf_worker *worker, int result)
 {
-	if (result == HF_ETIMEOUT && !was_heard(worker)) {
+	/* One whose answer waits behind much else that comes of it is there; signs of life of its connection are not much. */
+	bool is_busy = received_bytes(worker) - worker->checked_bytes >= BUSY_BYTES;
+	worker->checks_out--;
+	if (result == HF_ETIMEOUT && !is_busy) {
 		hf_counter_add(&worker->pool->unhealthy, 1);
 		log_worker(worker, "a worker does not answer", "health-check-failed");
 		hf_worker_note_end(worker, HF_WORKER_UNHEALTHY);
@@ -278,14 +290,13 @@ static void check_health(struct hf_worker *worker, uint64_t now_us)
 	if (now_us - worker->checked_us < (uint64_t)worker->pool->options.health_interval_ms * 1000)
 		return;
 	worker->checked_us = now_us;
-	hf_relay_channel_check_health(worker->channel, deadline_in(worker, HF_RELAY_CHANNEL_HEALTH_TIMEOUT_MS), on_health, worker);
+	hf_worker_check(worker, on_health);
 }
 
 void hf_worker_tick(struct hf_worker *worker, uint64_t now_us)
 {
 	if (worker->has_ended || !worker->channel)
 		return;
-	hf_worker_listen(worker, now_us);
 	if (hf_relay_channel_deadline(worker->channel) <= now_us)
 		hf_relay_channel_tick(worker->channel, now_us);
 	if (!worker->has_ended && !worker->is_connected && now_us - worker->opened_us > (uint64_t)HF_WORKERS_OPEN_TIMEOUT_MS * 1000)

@@ -30,7 +30,7 @@ static void ask(struct hf_worker *worker, uint64_t now_us)
 	if (worker->asked_us || now_us - worker->pulsed_us < ASK_MS * 1000u)
 		return;
 	worker->pulsed_us = worker->asked_us = now_us;
-	if (hf_relay_channel_check_health(worker->channel, now_us + HF_RELAY_CHANNEL_HEALTH_TIMEOUT_MS * 1000u, on_answer, worker) < 0)
+	if (hf_worker_check(worker, on_answer) < 0)
 		worker->asked_us = 0;
 }
 
@@ -40,7 +40,7 @@ static uint64_t patience_us(const struct hf_worker *worker)
 	return usual_us > PATIENCE_MS * 1000u ? usual_us : PATIENCE_MS * 1000u;
 }
 
-void hf_worker_listen(struct hf_worker *worker, uint64_t now_us)
+static void listen_to(struct hf_worker *worker, uint64_t now_us)
 {
 	uint64_t bytes = worker->socket ? hf_peer_socket_received_bytes(worker->socket) : 0;
 	if (bytes == worker->heard_bytes)
@@ -71,7 +71,7 @@ static void on_pulse(struct hf_timer *timer)
 	bool is_late = now_us - pool->pulsed_us > (HF_WORKERS_PULSE_MS + LATE_MS) * 1000u, goes_on = false;
 	for (struct hf_worker *worker = pool->workers, *next; worker; worker = next) {
 		next = worker->next;
-		hf_worker_listen(worker, now_us);
+		listen_to(worker, now_us);
 		if (is_late)
 			worker->heard_us = now_us;
 		if (!is_asked(worker) && !worker->is_silent)

@@ -44,6 +44,8 @@ struct hf_worker {
 	uint64_t opened_us, checked_us, connected_at_ms;
 	uint64_t pulsed_us, asked_us, answer_us; /* of the pulse: last asked; 0: answered; how long that takes */
 	uint64_t heard_us, heard_bytes;
+	uint64_t checked_bytes;  /* received before the oldest health check that is under way, */
+	uint32_t checks_out;     /* of so many */
 	void *context;
 	enum hf_worker_end why;
 	bool is_connected; /* the owner was told */
@@ -102,10 +104,10 @@ void hf_worker_tick(struct hf_worker *worker, uint64_t now_us);
 /* Ends its streams, frees its channels, tells `gone` if it was connected, and frees it. Not from within its mux. */
 void hf_worker_finish(struct hf_worker *worker);
 void hf_worker_end_bee(struct hf_worker *worker);
-void hf_worker_checked(struct hf_worker *worker, int result); /* a health check's end */
+int hf_worker_check(struct hf_worker *worker, hf_relay_channel_reply *answered); /* a health check; answered calls: */
+void hf_worker_checked(struct hf_worker *worker, int result);
 
 /* ---- worker_pulse.c ---- */
-void hf_worker_listen(struct hf_worker *worker, uint64_t now_us); /* notes whether anything came of late */
 void hf_workers_pulse(struct hf_workers *pool); /* there is a stream */
 
 /* ---- worker_stream.c ---- */
