@@ -120,6 +120,14 @@ void hf_front_items_refuse(struct hf_front_session *s, enum hf_front_refusal ref
 
 /* ---- To a worker ---- */
 
+/* Where all that was delivered is known, all can be asked for again: so what is dated far back, and came while nobody was asked, is found,
+ * too. With a limit, stored events would come that the client did not want. */
+static bool can_ask_for_all(const struct hf_front_item *item)
+{
+	struct hf_slice message = item_message(item);
+	return !item->seen.has_forgotten && !memmem(message.data, message.length, "\"limit\"", 7);
+}
+
 void hf_front_item_send(struct hf_front_item *item)
 {
 	struct hf_front_session *s = item->session;
@@ -130,7 +138,8 @@ void hf_front_item_send(struct hf_front_item *item)
 		hf_front_job_over(front, &item->job, HF_DISPATCH_ABANDONED);
 		return;
 	}
-	if (item->type == HF_NOSTR_FRAME_REQ && item->has_eose) {
+	item->since_s = 0;
+	if (item->type == HF_NOSTR_FRAME_REQ && item->has_eose && !can_ask_for_all(item)) {
 		uint64_t now_s = hf_env_wall_s(front->env);
 		item->since_s = now_s > front->options.overlap_s ? now_s - front->options.overlap_s : 0;
 		if (hf_nostr_frame_append_since(&since, message, item->since_s) == HF_OK)

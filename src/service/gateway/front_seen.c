@@ -21,9 +21,12 @@ size_t hf_front_seen_bytes(const struct hf_front_seen *seen)
 void hf_front_seen_trim(struct hf_front_seen *seen, uint64_t since_s)
 {
 	size_t kept = 0;
+	if (!seen->has_forgotten && seen->count <= HF_FRONT_SEEN_ALL_MAX)
+		return;
 	for (size_t i = 0; i < seen->count; i++)
 		if (seen->events[i].created_at_s >= since_s)
 			seen->events[kept++] = seen->events[i];
+	seen->has_forgotten |= kept < seen->count;
 	seen->count = kept;
 	if (kept == 0) {
 		free(seen->events);
@@ -37,6 +40,7 @@ static void make_room(struct hf_front_seen *seen, uint64_t since_s)
 	hf_front_seen_trim(seen, since_s);
 	if (seen->count < HF_FRONT_SEEN_MAX)
 		return;
+	seen->has_forgotten = true;
 	seen->count /= 2;
 	memmove(seen->events, seen->events + HF_FRONT_SEEN_MAX - seen->count, seen->count * sizeof *seen->events);
 }
@@ -45,8 +49,10 @@ void hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32],
 {
 	if (seen->count == seen->capacity && seen->count > 0)
 		make_room(seen, since_s);
-	if (hf_array_reserve(&seen->events, &seen->capacity, seen->count + 1, sizeof *seen->events) < 0)
+	if (hf_array_reserve(&seen->events, &seen->capacity, seen->count + 1, sizeof *seen->events) < 0) {
+		seen->has_forgotten = true;
 		return;
+	}
 	seen->events[seen->count++] = (struct hf_front_seen_event){hf_load_be64(id), created_at_s};
 	if (seen->is_checking)
 		hf_u64_map_put(&seen->known, hf_load_be64(id));

@@ -343,6 +343,41 @@ static void test_a_subscription_moves_without_a_miss_or_a_repeat(void **state)
 	close_door(&d);
 }
 
+/* An event that is dated long before the overlap comes to the other worker while the subscription is at none. */
+static void test_what_is_dated_far_back_is_not_missed_in_a_move(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){.overlap_s = 100});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *first = last_stream();
+	uint64_t now = now_s(&d);
+	begin_stream(first);
+	say_message(&d, fd, "[\"REQ\",\"all\",{\"kinds\":[1]}]");
+	say_message(&d, fd, "[\"REQ\",\"many\",{\"kinds\":[2]}]");
+	tell_event(first, "all", 1, now - 9000);
+	tell(first, "[\"EOSE\",\"all\"]");
+	tell_event(first, "all", 2, now - 8000);
+	for (unsigned i = 0; i < HF_FRONT_SEEN_ALL_MAX + 8; i++)
+		tell_event(first, "many", 100 + i, now - 9000);
+	tell(first, "[\"EOSE\",\"many\"]");
+	free(hear_for(&d, fd, 50));
+	go(&d, first->worker == &workers[0] ? 0 : 1);
+	struct hf_worker_stream *second = last_stream();
+	begin_stream(second);
+	assert_true(was_sent(second, "[\"REQ\",\"all\",{\"kinds\":[1]}]"));
+	assert_true(was_sent(second, "[\"REQ\",\"many\",{\"kinds\":[2],\"since\":")); /* of those not all are known any more */
+	tell_event(second, "all", 3, now - 8500);
+	tell_event(second, "all", 2, now - 8000);
+	tell_event(second, "all", 1, now - 9000);
+	tell(second, "[\"EOSE\",\"all\"]");
+	char *heard = hear_for(&d, fd, 50);
+	assert_int_equal(count_of(heard, "e3."), 1);
+	assert_int_equal(count_of(heard, "e1.") + count_of(heard, "e2.") + count_of(heard, "EOSE"), 0);
+	free(heard);
+	close(fd);
+	close_door(&d);
+}
+
 static void test_what_is_said_to_a_worker_that_is_going_goes_to_the_next(void **state)
 {
 	struct door d;
@@ -917,6 +952,7 @@ int main(void)
 		cmocka_unit_test(test_a_client_that_does_not_read_gives_no_credit),
 		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
 		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
+		cmocka_unit_test(test_what_is_dated_far_back_is_not_missed_in_a_move),
 		cmocka_unit_test(test_what_is_said_to_a_worker_that_is_going_goes_to_the_next),
 		cmocka_unit_test(test_a_session_leaves_a_worker_that_has_fallen_silent_if_another_speaks),
 		cmocka_unit_test(test_a_session_at_a_silent_worker_goes_to_one_that_comes),
