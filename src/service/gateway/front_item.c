@@ -161,6 +161,9 @@ void hf_front_item_dispatch(struct hf_front_item *item)
 		return;
 	uint32_t weight = item->type == HF_NOSTR_FRAME_EVENT ? 1 : HF_FRONT_REQUEST_WEIGHT;
 	int status = hf_front_schedule(front, &item->job, record, s->peer, NULL, weight, s->number, peer);
+	bool is_here = hf_workers_find(front->options.workers, s->peer) != NULL;
+	if (status == HF_ENOTFOUND && is_here)
+		status = HF_EDENIED; /* it is here, but is to get nothing more */
 	if (status == HF_OK)
 		hf_front_item_send(item);
 	else if (status == HF_EDENIED && hf_front_has_worker(front, record, s->peer))

@@ -378,6 +378,21 @@ static void test_what_is_dated_far_back_is_not_missed_in_a_move(void **state)
 	close_door(&d);
 }
 
+static void test_a_worker_that_is_to_get_nothing_more_keeps_nobody_waiting(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = dial_websocket(&d.net, RELAY, "");
+	struct hf_worker_stream *s = last_stream();
+	begin_stream(s);
+	hf_dispatcher_drain(hf_front_dispatcher(d.front), hf_loop_now_us(d.net.loop), s->worker->key, true);
+	say_message(&d, fd, "[\"REQ\",\"late\",{\"kinds\":[1]}]");
+	assert_false(was_sent(s, "late"));
+	expect(&d.net, fd, "[\"CLOSED\",\"late\",\"error: ");
+	close(fd);
+	close_door(&d);
+}
+
 static void test_what_is_said_to_a_worker_that_is_going_goes_to_the_next(void **state)
 {
 	struct door d;
@@ -953,6 +968,7 @@ int main(void)
 		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
 		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
 		cmocka_unit_test(test_what_is_dated_far_back_is_not_missed_in_a_move),
+		cmocka_unit_test(test_a_worker_that_is_to_get_nothing_more_keeps_nobody_waiting),
 		cmocka_unit_test(test_what_is_said_to_a_worker_that_is_going_goes_to_the_next),
 		cmocka_unit_test(test_a_session_leaves_a_worker_that_has_fallen_silent_if_another_speaks),
 		cmocka_unit_test(test_a_session_at_a_silent_worker_goes_to_one_that_comes),
