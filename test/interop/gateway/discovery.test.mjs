@@ -35,7 +35,7 @@ after(async () => { for (const end of ends.reverse()) await end() })
 
 const startGateway = async (t, ...args) => {
   const gateway = await Gateway.start({ args: ['--gateway-swarm', '--swarm-bootstrap', bootstrap, ...args] })
-  t.after(() => gateway.stop())
+  t.after(async () => { await gateway.stop(); assert.doesNotMatch(gateway.log, /Sanitizer|runtime error/) })
   return gateway
 }
 
