@@ -89,7 +89,7 @@ static bool is_local(struct hf_http_exchange *x)
 	struct hf_address host;
 	if (x->is_unix)
 		return true;
-	return hf_address_class(&x->stream->peer) == HF_ADDRESS_LOOPBACK &&
+	return !x->stream->is_proxied && hf_address_class(&x->stream->peer) == HF_ADDRESS_LOOPBACK &&
 	       !hf_http_message_field(m, "X-Forwarded-For").data && !hf_http_message_field(m, "Forwarded").data &&
 	       hf_http_host_address(hf_http_message_field(m, "Host"), &host);
 }

@@ -20,6 +20,8 @@ enum {
 	HF_HTTP_REFUSED_ADDRESS,
 	HF_HTTP_REFUSED_MEMORY,
 	HF_HTTP_REFUSED_ACCEPT,
+	HF_HTTP_REFUSED_UNTRUSTED, /* at a listener behind proxies, and no proxy */
+	HF_HTTP_REFUSED_PROXY,     /* its header of the PROXY protocol is missing or wrong */
 	HF_HTTP_REFUSED_COUNT
 };
 
@@ -37,6 +39,7 @@ struct hf_http_server {
 	uint32_t stream_count;
 	struct hf_map addresses; /* how many connections an address has */
 	bool is_draining;
+	uint64_t told_us; /* when a refusal was logged last; 0: never */
 	struct hf_timer drain_timer;
 	void (*drained)(void *context);
 	void *drained_context;
@@ -83,6 +86,17 @@ bool hf_http_answer_has_body(struct hf_http_exchange *x, int status); /* HEAD, 2
 /* ---- http_pieces.c ---- */
 void hf_http_pieces_progress(struct hf_http_exchange *x); /* some of the queue was sent */
 void hf_http_pieces_gone(struct hf_http_exchange *x);     /* the connection is gone: tells the owner, the exchange is over */
+
+/* ---- http_proxied.c ---- */
+/* Reads the header of the PROXY protocol off a connection of a trusted proxy, and goes on with hf_http_server_welcome. HF_ENOMEM leaves the
+ * stream with the caller. */
+int hf_http_proxied_new(struct hf_http_server *server, struct hf_stream *stream, struct hf_tls *tls);
+/* A connection whose address is known begins to speak, or is refused. */
+void hf_http_server_welcome(struct hf_http_server *server, struct hf_stream *stream, struct hf_tls *tls, bool is_welcome);
+/* It is somebody else's: counts it as one of that address; false at the limit. */
+bool hf_http_server_readdress(struct hf_http_server *server, struct hf_stream *stream, const struct hf_address *address);
+/* Ends a connection, counted; is_plain: with a 503. why (may be NULL) is logged, of many within ten seconds the first. */
+void hf_http_server_refuse(struct hf_http_server *server, struct hf_stream *stream, bool is_plain, int reason, const char *why);
 
 void hf_http_count_status(struct hf_http_server *server, int status);
 

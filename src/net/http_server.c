@@ -13,6 +13,7 @@
 #include "net/http_private.h"
 
 #define BACKLOG 4096
+#define TELL_INTERVAL_US 10000000u
 
 static struct hf_log_module log_http = HF_LOG_MODULE("http");
 
@@ -31,7 +32,7 @@ struct hf_http_listener {
 	} spare; /* takes a connection that there is no memory for: libuv offers no other before */
 	struct hf_http_server *server;
 	struct hf_tls *tls;
-	bool is_unix, is_spare_busy, is_closed;
+	bool is_unix, is_proxied, is_spare_busy, is_closed;
 	struct hf_http_listener *next;
 };
 
@@ -64,7 +65,8 @@ static void register_counters(struct hf_http_server *server, bool add)
 	static const char *const classes[] = {
 		"class=\"1xx\"", "class=\"2xx\"", "class=\"3xx\"", "class=\"4xx\"", "class=\"5xx\""};
 	static const char *const reasons[] = {
-		"reason=\"full\"", "reason=\"address\"", "reason=\"memory\"", "reason=\"accept\""};
+		"reason=\"full\"", "reason=\"address\"", "reason=\"memory\"", "reason=\"accept\"", "reason=\"untrusted\"",
+		"reason=\"proxy\""};
 	struct hf_metrics *m = server->options.metrics;
 	struct {
 		struct hf_counter *counter;
@@ -184,14 +186,19 @@ static struct hf_address_range neighbourhood(const struct hf_address *address)
 	return range;
 }
 
-/* A proxy brings many. */
-static bool is_limited(struct hf_http_server *server, const struct hf_address *address)
+static bool is_trusted(const struct hf_http_server *server, const struct hf_address *address)
 {
 	const struct hf_http_server_options *o = &server->options;
 	for (size_t i = 0; i < o->trusted_proxy_count; i++)
 		if (hf_address_in_range(address, &o->trusted_proxies[i]))
-			return false;
-	return o->connections_per_address_max > 0;
+			return true;
+	return false;
+}
+
+/* A proxy brings many. */
+static bool is_limited(const struct hf_http_server *server, const struct hf_address *address)
+{
+	return server->options.connections_per_address_max > 0 && !is_trusted(server, address);
 }
 
 /* Counts one more connection of an address; false at the limit. */
@@ -264,8 +271,19 @@ static void enlist(struct hf_http_server *server, struct hf_stream *stream)
 	hf_gauge_set(&server->counters.sockets, server->stream_count);
 }
 
+static void tell(struct hf_http_server *server, const struct hf_stream *stream, const char *why)
+{
+	uint64_t now_us = hf_loop_now_us(server->options.loop);
+	char peer[HF_ADDRESS_TEXT_BYTES];
+	if (server->told_us && now_us < server->told_us + TELL_INTERVAL_US)
+		return;
+	server->told_us = now_us;
+	hf_log_warn(&log_http, "a connection was refused; others are only counted for ten seconds", "address=%s reason=\"%s\"",
+		hf_address_text(&stream->peer, true, peer), why);
+}
+
 /* Says why in one write without waiting for it, so that a flood costs nothing. */
-static void refuse(struct hf_http_server *server, struct hf_stream *stream, bool is_plain, int reason)
+void hf_http_server_refuse(struct hf_http_server *server, struct hf_stream *stream, bool is_plain, int reason, const char *why)
 {
 	static const char answer[] =
 		"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 10\r\nContent-Length: 0\r\n\r\n";
@@ -273,6 +291,8 @@ static void refuse(struct hf_http_server *server, struct hf_stream *stream, bool
 	uv_buf_t buffer = uv_buf_init((char *)(uintptr_t)answer, sizeof answer - 1);
 	if (is_plain)
 		uv_try_write(&stream->uv.stream, &buffer, 1);
+	if (why)
+		tell(server, stream, why);
 	hf_stream_close(stream);
 }
 
@@ -309,6 +329,25 @@ static void turn_away(struct hf_http_listener *listener)
 	uv_close(&listener->spare.handle, on_spare_closed);
 }
 
+void hf_http_server_welcome(struct hf_http_server *server, struct hf_stream *stream, struct hf_tls *tls, bool is_welcome)
+{
+	if (server->stream_count > server->options.connection_count_max && !stream->is_unix)
+		hf_http_server_refuse(server, stream, !tls, HF_HTTP_REFUSED_FULL, NULL);
+	else if (!is_welcome)
+		hf_http_server_refuse(server, stream, !tls, HF_HTTP_REFUSED_ADDRESS, NULL);
+	else if ((tls && hf_stream_start_tls(stream, tls, NULL)) || hf_http_exchange_new(server, stream))
+		hf_http_server_refuse(server, stream, !tls, HF_HTTP_REFUSED_MEMORY, NULL);
+	else
+		hf_counter_add(&server->counters.accepted, 1);
+}
+
+bool hf_http_server_readdress(struct hf_http_server *server, struct hf_stream *stream, const struct hf_address *address)
+{
+	leave_address(server, &stream->peer);
+	stream->peer = *address;
+	return enter_address(server, &stream->peer);
+}
+
 static void on_connection(uv_stream_t *handle, int status)
 {
 	struct hf_http_listener *listener = (struct hf_http_listener *)(void *)handle;
@@ -329,16 +368,12 @@ static void on_connection(uv_stream_t *handle, int status)
 		return;
 	bool is_welcome = stream->is_unix || enter_address(server, &stream->peer);
 	enlist(server, stream);
-	if (server->stream_count > server->options.connection_count_max && !stream->is_unix) {
-		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_FULL);
-	} else if (!is_welcome) {
-		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_ADDRESS);
-	} else if ((listener->tls && hf_stream_start_tls(stream, listener->tls, NULL)) ||
-		   hf_http_exchange_new(server, stream)) {
-		refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_MEMORY);
-	} else {
-		hf_counter_add(&server->counters.accepted, 1);
-	}
+	if (!listener->is_proxied || server->stream_count > server->options.connection_count_max)
+		hf_http_server_welcome(server, stream, listener->tls, is_welcome);
+	else if (!is_trusted(server, &stream->peer))
+		hf_http_server_refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_UNTRUSTED, "only gateway.trusted_proxies may connect here");
+	else if (hf_http_proxied_new(server, stream, listener->tls))
+		hf_http_server_refuse(server, stream, !listener->tls, HF_HTTP_REFUSED_MEMORY, NULL);
 }
 
 /* ---- Listening ---- */
@@ -403,7 +438,7 @@ static int accept_on(struct hf_http_server *server, struct hf_http_listener *lis
 	return HF_OK;
 }
 
-int hf_http_server_listen(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
+static int listen_at(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls, bool is_proxied,
 	struct hf_address *bound, struct hf_failure *failure)
 {
 	char text[HF_ADDRESS_TEXT_BYTES];
@@ -413,6 +448,7 @@ int hf_http_server_listen(struct hf_http_server *server, const struct hf_address
 	struct hf_http_listener *listener = new_listener(server, tls, false);
 	if (!listener)
 		return hf_fail(failure, HF_ENOMEM, "cannot listen on %s: out of memory", text);
+	listener->is_proxied = is_proxied;
 	int uv_error = uv_tcp_bind(&listener->uv.tcp, (struct sockaddr *)&name, 0);
 	int error = accept_on(server, listener, uv_error, text, failure);
 	if (error || !bound)
@@ -421,6 +457,18 @@ int hf_http_server_listen(struct hf_http_server *server, const struct hf_address
 	uv_tcp_getsockname(&listener->uv.tcp, (struct sockaddr *)&name, &length);
 	hf_address_from_sockaddr(bound, (struct sockaddr *)&name);
 	return HF_OK;
+}
+
+int hf_http_server_listen(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
+	struct hf_address *bound, struct hf_failure *failure)
+{
+	return listen_at(server, address, tls, false, bound, failure);
+}
+
+int hf_http_server_listen_proxied(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
+	struct hf_address *bound, struct hf_failure *failure)
+{
+	return listen_at(server, address, tls, true, bound, failure);
 }
 
 /* A socket file that nobody listens on any more is in the way of ours. */

@@ -60,6 +60,10 @@ int hf_http_server_new(struct hf_http_server **out, const struct hf_http_server_
 /* tls may be NULL. Several listeners per server. *bound (may be NULL) gets the real port. */
 int hf_http_server_listen(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
 	struct hf_address *bound, struct hf_failure *failure);
+/* The same for proxies: each connection begins with a header of the PROXY protocol, whose address counts as the client's. Only
+ * trusted_proxies may connect. */
+int hf_http_server_listen_proxied(struct hf_http_server *server, const struct hf_address *address, struct hf_tls *tls,
+	struct hf_address *bound, struct hf_failure *failure);
 int hf_http_server_listen_unix(
 	struct hf_http_server *server, const char *path, unsigned mode, struct hf_failure *failure);
 /* Stops accepting, finishes exchanges, closes WebSockets with 1001, then calls drained (within timeout_ms). */

@@ -221,6 +221,14 @@ static void read_tls(struct hf_stream *s, struct hf_slice ciphertext)
 		fail(s, error);
 }
 
+void hf_stream_give(struct hf_stream *s, uint8_t *data, size_t length)
+{
+	if (s->tls)
+		read_tls(s, hf_slice(data, length));
+	else if (s->events)
+		s->events->read(s->owner, data, length);
+}
+
 static void on_read(uv_stream_t *handle, ssize_t length, const uv_buf_t *buffer)
 {
 	struct hf_stream *s = stream_of(handle);
@@ -232,10 +240,7 @@ static void on_read(uv_stream_t *handle, ssize_t length, const uv_buf_t *buffer)
 	}
 	if (s->counters)
 		hf_counter_add(&s->counters->received_bytes, (uint64_t)length);
-	if (s->tls)
-		read_tls(s, hf_slice(buffer->base, (size_t)length));
-	else if (s->events)
-		s->events->read(s->owner, (uint8_t *)buffer->base, (size_t)length);
+	hf_stream_give(s, (uint8_t *)buffer->base, (size_t)length);
 }
 
 void hf_stream_start_reading(struct hf_stream *s)

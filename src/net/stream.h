@@ -59,6 +59,7 @@ struct hf_stream {
 	struct hf_address peer;
 	uint32_t read_bytes_max; /* at once; 0: as much as the loop's buffer takes */
 	bool is_unix : 1, is_reading : 1, is_finishing : 1, is_shut : 1, has_ended : 1, is_broken : 1;
+	bool is_proxied : 1; /* peer is what a proxy told */
 };
 
 int hf_stream_pool_new(struct hf_stream_pool **out, struct hf_memory *memory);
@@ -73,6 +74,8 @@ bool hf_stream_accept(struct hf_stream *stream, uv_stream_t *listener);
 /* Puts TLS between; before the first byte. host is the name to check, for clients. */
 int hf_stream_start_tls(struct hf_stream *stream, struct hf_tls *tls, const char *host);
 const char *hf_stream_tls_error(const struct hf_stream *stream); /* why it failed, for a person */
+/* Bytes that were read already, by an owner before: to the one there is now, through TLS. From within `read` only. */
+void hf_stream_give(struct hf_stream *stream, uint8_t *data, size_t length);
 void hf_stream_own(struct hf_stream *stream, const struct hf_stream_events *events, void *owner);
 void hf_stream_start_reading(struct hf_stream *stream);
 void hf_stream_stop_reading(struct hf_stream *stream);

@@ -150,6 +150,8 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	const char *bad = NULL;
 	if (!config->tls_certificate[0] != !config->tls_key[0] || (config->tls_listen[0] && !config->tls_key[0]))
 		return hf_fail(failure, HF_EINVAL, "gateway.tls_listen, tls_certificate and tls_key are set together or not at all.");
+	if (strcmp(config->proxy_protocol, "no") != 0 && !config->trusted_proxies[0])
+		return hf_fail(failure, HF_EINVAL, "gateway.proxy_protocol needs trusted_proxies: who is believed.");
 	if (hf_log_configure(config->log_level, config->log_json, &bad) < 0)
 		return hf_fail(failure, HF_EINVAL, "%s: log.level has \"%s\"; write error, warn, info, debug or trace.",
 			where(config, NULL, "log", "level"), bad ? bad : config->log_level);

@@ -34,6 +34,8 @@ const struct hf_setting hf_settings[] = {
 		"addresses at which peers replicate the bees of relays over TCP, separated by commas; empty is closed"},
 	{"gateway", "trusted_proxies", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(trusted_proxies),
 		"addresses or networks whose X-Forwarded-For is believed, separated by commas"},
+	{"gateway", "proxy_protocol", HF_SETTING_TEXT, "no", 0, 0, FIXED, IN_CONFIG(proxy_protocol),
+		"those of listen and tls_listen that trusted_proxies alone may use, with the PROXY protocol, separated by commas; yes is all"},
 	{"gateway", "connections_max", HF_SETTING_NUMBER, "50000", 1, 1000000, RELOADS, IN_CONFIG(connections_max),
 		"open connections; further ones get 503"},
 	{"gateway", "connections_per_address_max", HF_SETTING_NUMBER, "0", 0, 1000000, RELOADS, IN_CONFIG(connections_per_address_max),

@@ -163,13 +163,27 @@ struct listening {
 	void (*tell)(struct hf_gateway *g, const struct hf_address *bound, bool is_tls);
 };
 
+/* "yes" has them all. */
+static bool is_in_list(const char *list, const char *text)
+{
+	if (strcmp(list, "yes") == 0)
+		return true;
+	for (size_t length; *list; list += length, list += strspn(list, ", ")) {
+		length = strcspn(list, ", ");
+		if (length == strlen(text) && memcmp(list, text, length) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int listen_one(void *context, const char *text, struct hf_failure *failure)
 {
 	const struct listening *l = context;
 	struct hf_address address, bound;
 	int r = hf_address_parse(text, &address, failure);
+	bool is_proxied = l->server == l->gateway->server && is_in_list(l->gateway->config->proxy_protocol, text);
 	if (r == HF_OK)
-		r = hf_http_server_listen(l->server, &address, l->tls, &bound, failure);
+		r = (is_proxied ? hf_http_server_listen_proxied : hf_http_server_listen)(l->server, &address, l->tls, &bound, failure);
 	if (r == HF_OK)
 		l->tell(l->gateway, &bound, l->tls != NULL);
 	return r;
