@@ -314,6 +314,8 @@ static void lose(struct hf_http_exchange *x, bool gracefully)
 static void on_end(void *owner, int error)
 {
 	struct hf_http_exchange *x = owner;
+	if (error == HF_EMALFORMED)
+		hf_http_server_note_handshake(x->server, x->stream);
 	if (error == HF_ECLOSED && (x->is_busy || x->leftover.length)) {
 		x->has_peer_ended = true; /* it may only have stopped asking, and still want the answer */
 		return;

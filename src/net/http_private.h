@@ -10,6 +10,7 @@
 #include "net/http_server.h"
 #include "net/loop_private.h"
 #include "net/stream.h"
+#include "net/tls_private.h"
 #include "net/websocket_private.h"
 #include "wire/http.h"
 
@@ -28,6 +29,7 @@ enum {
 struct hf_http_counters {
 	struct hf_counter requests[5]; /* by class of status, 1xx to 5xx */
 	struct hf_counter accepted, evicted, refused[HF_HTTP_REFUSED_COUNT], timeouts;
+	struct hf_counter certificates[HF_TLS_REFUSAL_COUNT]; /* refused */
 	struct hf_gauge sockets;
 };
 
@@ -95,6 +97,8 @@ int hf_http_proxied_new(struct hf_http_server *server, struct hf_stream *stream,
 void hf_http_server_welcome(struct hf_http_server *server, struct hf_stream *stream, struct hf_tls *tls, bool is_welcome);
 /* It is somebody else's: counts it as one of that address; false at the limit. */
 bool hf_http_server_readdress(struct hf_http_server *server, struct hf_stream *stream, const struct hf_address *address);
+/* A TLS handshake failed: counts and logs it when it was for the client's certificate. */
+void hf_http_server_note_handshake(struct hf_http_server *server, const struct hf_stream *stream);
 /* Ends a connection, counted; is_plain: with a 503. why (may be NULL) is logged, of many within ten seconds the first. */
 void hf_http_server_refuse(struct hf_http_server *server, struct hf_stream *stream, bool is_plain, int reason, const char *why);
 

@@ -111,6 +111,16 @@ static void register_counters(struct hf_http_server *server, bool add)
 		else
 			hf_metric_unregister(m, &list[i].counter->link);
 	}
+	for (size_t i = HF_TLS_NO_CERTIFICATE; i < HF_TLS_REFUSAL_COUNT; i++) {
+		static const char *const why[] = {"", "reason=\"none\"", "reason=\"expired\"", "reason=\"revoked\"",
+			"reason=\"unknown-authority\"", "reason=\"wrong\""};
+		struct hf_counter *c = &server->counters.certificates[i];
+		if (add)
+			hf_counter_register(m, c, "holdfast_tls_client_certificates_refused_total", why[i],
+				"Clients refused for their certificate, by reason");
+		else
+			hf_metric_unregister(m, &c->link);
+	}
 	if (add) {
 		hf_gauge_register(m, &server->counters.sockets, "holdfast_sockets", "", "Open client sockets");
 		hf_gauge_register(
@@ -280,6 +290,17 @@ static void tell(struct hf_http_server *server, const struct hf_stream *stream, 
 	server->told_us = now_us;
 	hf_log_warn(&log_http, "a connection was refused; others are only counted for ten seconds", "address=%s reason=\"%s\"",
 		hf_address_text(&stream->peer, true, peer), why);
+}
+
+void hf_http_server_note_handshake(struct hf_http_server *server, const struct hf_stream *stream)
+{
+	enum hf_tls_refusal refusal = stream->tls ? hf_tls_session_refusal(stream->tls) : HF_TLS_NOT_REFUSED;
+	char why[160];
+	if (refusal == HF_TLS_NOT_REFUSED)
+		return;
+	hf_counter_add(&server->counters.certificates[refusal], 1);
+	snprintf(why, sizeof why, "the client's certificate: %s", hf_stream_tls_error(stream));
+	tell(server, stream, why);
 }
 
 /* Says why in one write without waiting for it, so that a flood costs nothing. */

@@ -202,6 +202,17 @@ static void lend_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	*buffer = uv_buf_init((char *)s->loop->read_buffer, is_limited ? s->read_bytes_max : HF_LOOP_READ_BYTES);
 }
 
+/* Tells the other side why, if it fits: the socket is closed in a moment. */
+static void send_alert(struct hf_stream *s)
+{
+	struct hf_buffer alert = {0};
+	if ((!s->out || !s->out->in_flight_bytes) && hf_tls_session_take(s->tls, &alert) == HF_OK && alert.length > 0) {
+		uv_buf_t buffer = uv_buf_init((char *)alert.data, (unsigned)alert.length);
+		uv_try_write(&s->uv.stream, &buffer, 1);
+	}
+	hf_buffer_free(&alert);
+}
+
 /* Hands out what the ciphertext holds. */
 static void read_tls(struct hf_stream *s, struct hf_slice ciphertext)
 {
@@ -216,7 +227,9 @@ static void read_tls(struct hf_stream *s, struct hf_slice ciphertext)
 	}
 	if (uv_is_closing(&s->uv.handle))
 		return;
-	hf_loop_defer(s->loop, &s->flush); /* handshake, alerts, and what waited for the handshake */
+	hf_loop_defer(s->loop, &s->flush); /* handshake, and what waited for the handshake */
+	if (error == HF_EMALFORMED)
+		send_alert(s);
 	if (error)
 		fail(s, error);
 }

@@ -15,14 +15,14 @@
 
 struct hf_tls {
 	SSL_CTX *context;
-	bool is_server;
-	char *certificate_path, *key_path;
+	bool is_server, requires_clients;
+	char *certificate_path, *key_path, *ca_path, *crl_path; /* the last two: NULL when clients are not asked */
 };
 
 struct hf_tls_session {
 	SSL *ssl;
 	BIO *in, *out; /* owned by ssl */
-	bool is_failed, is_shut;
+	bool is_failed, is_shut, has_no_certificate;
 };
 
 static const char *openssl_reason(void)
@@ -57,9 +57,35 @@ static SSL_CTX *new_context(const SSL_METHOD *method)
 	return context;
 }
 
-static int load_server_context(
-	SSL_CTX **out, const char *certificate_path, const char *key_path, struct hf_failure *failure)
+static int load_revoked(SSL_CTX *context, const char *path, struct hf_failure *failure)
 {
+	X509_STORE *store = SSL_CTX_get_cert_store(context);
+	X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
+	if (!lookup || X509_load_crl_file(lookup, path, X509_FILETYPE_PEM) < 1)
+		return hf_fail(failure, HF_EINVAL, "cannot read the revoked certificates in %s: %s; it must be a PEM file", path, openssl_reason());
+	X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+	return HF_OK;
+}
+
+/* Without tickets and a cache there is no session to resume, so none outlives its certificate. */
+static int load_clients(SSL_CTX *context, const struct hf_tls *tls, struct hf_failure *failure)
+{
+	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(tls->ca_path);
+	if (!names || SSL_CTX_load_verify_locations(context, tls->ca_path, NULL) != 1) {
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+		return hf_fail(failure, HF_EINVAL, "cannot read the clients' authorities in %s: %s; it must be a PEM file", tls->ca_path,
+			openssl_reason());
+	}
+	SSL_CTX_set_client_CA_list(context, names);
+	SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (tls->requires_clients ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+	SSL_CTX_set_num_tickets(context, 0);
+	return tls->crl_path ? load_revoked(context, tls->crl_path, failure) : HF_OK;
+}
+
+static int load_server_context(SSL_CTX **out, const struct hf_tls *tls, struct hf_failure *failure)
+{
+	const char *certificate_path = tls->certificate_path, *key_path = tls->key_path;
 	ERR_clear_error();
 	SSL_CTX *context = new_context(TLS_server_method());
 	if (!context)
@@ -72,6 +98,8 @@ static int load_server_context(
 	else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
 		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s",
 			key_path, openssl_reason(), certificate_path);
+	else if (tls->ca_path)
+		error = load_clients(context, tls, failure);
 	if (error) {
 		SSL_CTX_free(context);
 		ERR_clear_error();
@@ -97,7 +125,7 @@ int hf_tls_server_new(
 			    ? HF_OK
 			    : hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
 	if (!error)
-		error = load_server_context(&tls->context, certificate_path, key_path, failure);
+		error = load_server_context(&tls->context, tls, failure);
 	if (error) {
 		hf_tls_free(tls);
 		return error;
@@ -111,12 +139,24 @@ int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure)
 	SSL_CTX *context;
 	if (!tls->is_server)
 		return HF_EINVAL;
-	int error = load_server_context(&context, tls->certificate_path, tls->key_path, failure);
+	int error = load_server_context(&context, tls, failure);
 	if (error)
 		return error;
 	SSL_CTX_free(tls->context);
 	tls->context = context;
 	return HF_OK;
+}
+
+int hf_tls_ask_clients(struct hf_tls *tls, const char *ca_path, const char *crl_path, bool is_required, struct hf_failure *failure)
+{
+	free(tls->ca_path);
+	free(tls->crl_path);
+	tls->ca_path = strdup(ca_path);
+	tls->crl_path = crl_path ? strdup(crl_path) : NULL;
+	tls->requires_clients = is_required;
+	if (!tls->ca_path || (crl_path && !tls->crl_path))
+		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
+	return hf_tls_reload(tls, failure);
 }
 
 uint64_t hf_tls_certificate_end_s(const struct hf_tls *tls)
@@ -161,6 +201,8 @@ void hf_tls_free(struct hf_tls *tls)
 	SSL_CTX_free(tls->context);
 	free(tls->certificate_path);
 	free(tls->key_path);
+	free(tls->ca_path);
+	free(tls->crl_path);
 	free(tls);
 }
 
@@ -238,6 +280,7 @@ int hf_tls_session_read(struct hf_tls_session *s, uint8_t *out, size_t capacity,
 		return HF_ECLOSED;
 	default:
 		s->is_failed = true;
+		s->has_no_certificate = ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
 		return HF_EMALFORMED;
 	}
 }
@@ -286,8 +329,34 @@ bool hf_tls_session_is_established(const struct hf_tls_session *s)
 	return SSL_is_init_finished(s->ssl);
 }
 
+enum hf_tls_refusal hf_tls_session_refusal(const struct hf_tls_session *s)
+{
+	if (!s->is_failed || s->has_no_certificate)
+		return s->is_failed ? HF_TLS_NO_CERTIFICATE : HF_TLS_NOT_REFUSED;
+	switch (SSL_get_verify_result(s->ssl)) {
+	case X509_V_OK:
+		return HF_TLS_NOT_REFUSED;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return HF_TLS_EXPIRED;
+	case X509_V_ERR_CERT_REVOKED:
+		return HF_TLS_REVOKED;
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+		return HF_TLS_UNKNOWN_AUTHORITY;
+	default:
+		return HF_TLS_WRONG;
+	}
+}
+
 const char *hf_tls_session_error(const struct hf_tls_session *s)
 {
 	long verdict = SSL_get_verify_result(s->ssl);
+	if (s->has_no_certificate)
+		return "no certificate was given";
 	return verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : "TLS handshake failed";
 }

@@ -20,6 +20,11 @@ void hf_tls_session_shutdown(struct hf_tls_session *session);
 /* Appends the ciphertext to be sent. */
 int hf_tls_session_take(struct hf_tls_session *session, struct hf_buffer *out);
 bool hf_tls_session_is_established(const struct hf_tls_session *session);
+/* Why a client's certificate was refused; HF_TLS_NOT_REFUSED when it was not for that. */
+enum hf_tls_refusal {
+	HF_TLS_NOT_REFUSED, HF_TLS_NO_CERTIFICATE, HF_TLS_EXPIRED, HF_TLS_REVOKED, HF_TLS_UNKNOWN_AUTHORITY, HF_TLS_WRONG, HF_TLS_REFUSAL_COUNT
+};
+enum hf_tls_refusal hf_tls_session_refusal(const struct hf_tls_session *session);
 const char *hf_tls_session_error(const struct hf_tls_session *session); /* why it failed, for a person */
 
 #endif

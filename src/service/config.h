@@ -55,7 +55,7 @@ struct hf_config_relay {
 
 struct hf_config {
 	char *data, *listen, *tls_listen, *metrics_listen, *cores_listen, *tls_certificate, *tls_key, *trusted_proxies;
-	char *proxy_protocol;
+	char *proxy_protocol, *tls_client, *tls_client_ca, *tls_client_crl;
 	uint64_t connections_max, connections_per_address_max, memory_bytes_max, drain_timeout_ms, verify_threads, query_threads;
 	uint64_t header_timeout_ms, idle_timeout_ms, ingest_queue_max;
 	uint64_t message_bytes_max, send_queue_bytes_max, ping_interval_ms;

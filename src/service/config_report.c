@@ -150,6 +150,11 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 	const char *bad = NULL;
 	if (!config->tls_certificate[0] != !config->tls_key[0] || (config->tls_listen[0] && !config->tls_key[0]))
 		return hf_fail(failure, HF_EINVAL, "gateway.tls_listen, tls_certificate and tls_key are set together or not at all.");
+	bool asks_clients = strcmp(config->tls_client, "ask") == 0 || strcmp(config->tls_client, "require") == 0;
+	if (!asks_clients && strcmp(config->tls_client, "off") != 0)
+		return hf_fail(failure, HF_EINVAL, "gateway.tls_client is off, ask or require, not \"%s\".", config->tls_client);
+	if (asks_clients != (config->tls_client_ca[0] != 0) || (asks_clients && !config->tls_listen[0]))
+		return hf_fail(failure, HF_EINVAL, "gateway.tls_client and tls_client_ca are set together, with tls_listen, or not at all.");
 	if (strcmp(config->proxy_protocol, "no") != 0 && !config->trusted_proxies[0])
 		return hf_fail(failure, HF_EINVAL, "gateway.proxy_protocol needs trusted_proxies: who is believed.");
 	if (hf_log_configure(config->log_level, config->log_json, &bad) < 0)

@@ -362,6 +362,9 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_gateway_parse_proxies(g, g->config, failure);
 	if (r == HF_OK && g->config->tls_key[0])
 		r = hf_tls_server_new(&g->tls, g->config->tls_certificate, g->config->tls_key, failure);
+	if (r == HF_OK && g->tls && g->config->tls_client_ca[0])
+		r = hf_tls_ask_clients(g->tls, g->config->tls_client_ca, g->config->tls_client_crl[0] ? g->config->tls_client_crl : NULL,
+			strcmp(g->config->tls_client, "require") == 0, failure);
 	if (r == HF_OK)
 		r = hf_gateway_open_cores(g, failure);
 	if (r == HF_OK)
