@@ -6,7 +6,7 @@ LISTEN ?= 127.0.0.1:7777
 DATA ?= data
 MESON_FLAGS ?=
 
-.PHONY: all setup run test unit interop crash bench soak fuzz asan tsan lint format install clean
+.PHONY: all setup run test unit interop crash bench soak fuzz asan tsan lint format install deb clean
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) src/cli/holdfast
@@ -53,5 +53,10 @@ format:
 install: all
 	meson install -C $(BUILD)
 
+# holdfast, libholdfast0 and libholdfast-dev, into dist/.
+deb:
+	@tools/setup build
+	@tools/deb build-deb dist $(MESON_FLAGS)
+
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz
+	rm -rf dist build-deb $(BUILD) build-asan build-tsan build-fuzz
