@@ -25,6 +25,8 @@ struct hf_admin_events {
 	size_t reader_count;
 	struct hf_timer timer;
 	HF_ATOMIC(uint32_t) mail_count;
+	struct hf_gauge streams;
+	bool is_closing;
 };
 
 struct record {
@@ -45,7 +47,8 @@ static void forget(struct reader *r)
 			break;
 		}
 	free(r);
-	if (--e->reader_count > 0)
+	hf_gauge_set(&e->streams, (int64_t)--e->reader_count);
+	if (e->reader_count > 0)
 		return;
 	hf_loop_timer_cancel(e->gateway->loop, &e->timer);
 	hf_audit_listen(e->gateway->audit, NULL, NULL);
@@ -145,7 +148,7 @@ static void on_record(void *context, uint64_t number, struct hf_slice text)
 
 static struct reader *new_reader(struct hf_admin_events *e, struct hf_http_exchange *x)
 {
-	bool is_full = e->reader_count >= READER_COUNT_MAX || e->gateway->is_draining;
+	bool is_full = e->reader_count >= READER_COUNT_MAX || e->gateway->is_draining || e->is_closing;
 	struct reader *r = is_full ? NULL : calloc(1, sizeof *r);
 	if (!r) {
 		hf_gateway_refuse(x, 503, HF_EBUSY, "The gateway is ending, or as many as may are watching already.", "Retry-After: 10\r\n");
@@ -175,6 +178,7 @@ void hf_gateway_handle_events(void *context, struct hf_http_exchange *x)
 	}
 	r->next = e->readers;
 	e->readers = r;
+	hf_gauge_set(&e->streams, (int64_t)e->reader_count + 1);
 	if (e->reader_count++ == 0) {
 		hf_loop_timer_set(g->loop, &e->timer, INTERVAL_MS);
 		hf_audit_listen(g->audit, on_record, e);
@@ -196,11 +200,6 @@ void hf_gateway_end_events(struct hf_gateway *g, bool with_snapshot)
 	}
 }
 
-size_t hf_gateway_event_reader_count(const struct hf_gateway *g)
-{
-	return g->events ? g->events->reader_count : 0;
-}
-
 int hf_gateway_open_events(struct hf_gateway *g)
 {
 	g->events = calloc(1, sizeof *g->events);
@@ -208,11 +207,16 @@ int hf_gateway_open_events(struct hf_gateway *g)
 		return HF_ENOMEM;
 	g->events->gateway = g;
 	g->events->timer.fire = on_second;
+	hf_gauge_register(g->metrics, &g->events->streams, "holdfast_admin_streams", "", "Who watches the gateway");
 	return HF_OK;
 }
 
 void hf_gateway_hush_events(struct hf_gateway *g)
 {
+	if (!g->events)
+		return;
+	g->events->is_closing = true;
+	hf_gateway_end_events(g, false);
 	hf_audit_listen(g->audit, NULL, NULL);
 }
 
@@ -223,6 +227,8 @@ bool hf_gateway_events_are_idle(const struct hf_gateway *g)
 
 void hf_gateway_close_events(struct hf_gateway *g)
 {
+	if (g->events)
+		hf_metric_unregister(g->metrics, &g->events->streams.link);
 	free(g->events);
 	g->events = NULL;
 }

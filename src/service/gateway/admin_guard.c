@@ -49,7 +49,8 @@ struct hf_admin_guard {
 	struct failing failing[FAILING_COUNT];
 	struct seen seen[HF_ADMIN_SEEN_COUNT_MAX];
 	size_t seen_count;
-	uint64_t refused[HF_ADMIN_REFUSAL_COUNT];
+	struct hf_counter refused[HF_ADMIN_REFUSAL_COUNT];
+	struct hf_metrics *metrics;
 	uint64_t started_s;
 	uint64_t seed;
 };
@@ -164,6 +165,16 @@ int hf_admin_guard_reconfigure(struct hf_admin_guard *g, const struct hf_admin_g
 	return r;
 }
 
+static void count_in(struct hf_admin_guard *g, struct hf_metrics *metrics)
+{
+	static const char *const labels[] = {"reason=\"missing\"", "reason=\"token\"", "reason=\"signature\"", "reason=\"replayed\"",
+		"reason=\"foreign\"", "reason=\"throttled\""};
+	g->metrics = metrics;
+	for (int i = 0; i < HF_ADMIN_REFUSAL_COUNT; i++)
+		hf_counter_register(metrics, &g->refused[i], "holdfast_admin_refused_total", labels[i],
+			"Requests that were not let in to administration over HTTP");
+}
+
 int hf_admin_guard_new(struct hf_admin_guard **out, const struct hf_admin_guard_options *options, struct hf_failure *failure)
 {
 	struct hf_admin_guard *g = calloc(1, sizeof *g);
@@ -177,6 +188,7 @@ int hf_admin_guard_new(struct hf_admin_guard **out, const struct hf_admin_guard_
 		return r;
 	}
 	g->env = options->env;
+	count_in(g, options->metrics);
 	g->started_s = hf_env_wall_s(g->env);
 	g->env->random(g->env, &g->seed, sizeof g->seed);
 	*out = g;
@@ -187,6 +199,8 @@ void hf_admin_guard_free(struct hf_admin_guard *g)
 {
 	if (!g)
 		return;
+	for (int i = 0; i < HF_ADMIN_REFUSAL_COUNT; i++)
+		hf_metric_unregister(g->metrics, &g->refused[i].link);
 	hf_schnorr_free(g->schnorr);
 	free(g);
 }
@@ -349,11 +363,11 @@ int hf_admin_guard_check(struct hf_admin_guard *g, const struct hf_admin_attempt
 	*who = NULL;
 	if (is_let_in(g, attempt, who, refusal))
 		return HF_OK;
-	g->refused[*refusal]++;
+	hf_counter_add(&g->refused[*refusal], 1);
 	return HF_EDENIED;
 }
 
 uint64_t hf_admin_guard_refused(const struct hf_admin_guard *g, enum hf_admin_refusal refusal)
 {
-	return g->refused[refusal];
+	return atomic_load_explicit(&g->refused[refusal].value, HF_RELAXED);
 }

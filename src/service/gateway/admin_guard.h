@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/env.h"
+#include "base/metrics.h"
 
 #define HF_ADMIN_KEY_COUNT_MAX 64
 #define HF_ADMIN_TOKEN_BYTES_MIN 32
@@ -22,6 +23,7 @@ struct hf_admin_guard;
 struct hf_admin_guard_options {
 	size_t size;
 	struct hf_env *env;
+	struct hf_metrics *metrics; /* may be NULL */
 	const char *keys;       /* npub1… or 64 hex digits, separated by commas; "" is none */
 	const char *token_file; /* "": none */
 };

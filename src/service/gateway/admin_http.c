@@ -14,7 +14,7 @@
 
 int hf_gateway_configure_guard(struct hf_gateway *g, const struct hf_config *config, struct hf_failure *failure)
 {
-	struct hf_admin_guard_options options = {.size = sizeof options, .env = &g->env, .keys = config->admin_keys,
+	struct hf_admin_guard_options options = {.size = sizeof options, .env = &g->env, .metrics = g->metrics, .keys = config->admin_keys,
 		.token_file = config->admin_token_file};
 	bool is_open = config->admin_keys[0] || config->admin_token_file[0];
 	bool was_changed = true;

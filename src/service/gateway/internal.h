@@ -189,9 +189,8 @@ void hf_gateway_handle_snapshot(void *context, struct hf_http_exchange *exchange
 int hf_gateway_open_events(struct hf_gateway *gateway);
 void hf_gateway_handle_events(void *context, struct hf_http_exchange *exchange);
 void hf_gateway_end_events(struct hf_gateway *gateway, bool with_snapshot); /* every reader; later ones are taken */
-size_t hf_gateway_event_reader_count(const struct hf_gateway *gateway);
 bool hf_gateway_events_are_idle(const struct hf_gateway *gateway);
-/* No audit record is passed on any more; what is on its way comes with the loop. */
+/* Nobody watches any more, nor may; records that are on their way come with the loop. */
 void hf_gateway_hush_events(struct hf_gateway *gateway);
 void hf_gateway_close_events(struct hf_gateway *gateway); /* after the servers */
 

@@ -67,6 +67,52 @@ static void test_what_cannot_be_written_is_told_by_the_next_record(void **state)
 	ground_free(g);
 }
 
+/* ---- The end of it ---- */
+
+struct heard {
+	HF_ATOMIC(uint64_t) count;
+	uint64_t next;
+};
+
+static void on_written(void *context, uint64_t number, struct hf_slice record)
+{
+	struct heard *heard = context;
+	assert_int_equal(number, atomic_fetch_add(&heard->count, 1));
+	assert_true(hf_canonical_is_object(record));
+}
+
+static int take_tail(void *context, uint64_t number, struct hf_slice record)
+{
+	struct heard *heard = context;
+	assert_int_equal(number, heard->next++);
+	assert_true(hf_canonical_is_object(record));
+	return HF_OK;
+}
+
+static void test_the_end_is_read_by_itself_and_told_of_as_it_is_written(void **state)
+{
+	struct ground *g = ground_new(NULL);
+	struct heard heard = {0};
+	assert_int_equal(hf_audit_tail(g->store, 5, take_tail, &heard), HF_OK);
+	struct hf_audit *audit = open_audit(g);
+	hf_audit_listen(audit, on_written, &heard);
+	for (int i = 0; i < 7; i++)
+		hf_audit_write(audit, "token.issued", HF_SLICE_LITERAL("{}"));
+	while (atomic_load(&heard.count) < 7)
+		usleep(1000);
+	hf_audit_listen(audit, NULL, NULL);
+	hf_audit_write(audit, "unheard", HF_SLICE_LITERAL("{}"));
+	hf_audit_close(audit);
+	assert_int_equal(atomic_load(&heard.count), 7);
+	heard.next = 5;
+	assert_int_equal(hf_audit_tail(g->store, 3, take_tail, &heard), HF_OK);
+	assert_int_equal(heard.next, 8);
+	heard.next = 0;
+	assert_int_equal(hf_audit_tail(g->store, 100, take_tail, &heard), HF_OK);
+	assert_int_equal(heard.next, 8);
+	ground_free(g);
+}
+
 /* ---- Tampering ---- */
 
 struct tampering {
@@ -114,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records_are_chained_also_over_a_restart),
 		cmocka_unit_test(test_what_cannot_be_written_is_told_by_the_next_record),
+		cmocka_unit_test(test_the_end_is_read_by_itself_and_told_of_as_it_is_written),
 		cmocka_unit_test(test_what_was_changed_or_taken_out_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
