@@ -52,7 +52,9 @@ export class Live {
     window.clearTimeout(this.timer)
     document.removeEventListener('visibilitychange', this.onVisible)
     window.removeEventListener('online', this.tryNow)
-    this.stop.abort()
+    const stop = this.stop
+    this.stop = new AbortController()
+    stop.abort()
   }
 
   // How old what is shown is.
@@ -90,7 +92,7 @@ export class Live {
 
   private fail (stop: AbortController, error: unknown): void {
     const isFirst = this.snapshot === null
-    if (error instanceof Refused && (error.status === 401 || (isFirst && error.status < 500))) {
+    if (error instanceof Refused && (error.status === 0 || error.status === 401 || (isFirst && error.status < 500))) {
       this.events.refused(error.status === 401 && !isFirst ? 'The gateway does not take this sign-in any more.' : error.message)
     } else if (error instanceof Refused) {
       this.lose(stop, error.message, error.status === 429 || error.status === 503 ? CROWDED_WAIT_MS : 0)

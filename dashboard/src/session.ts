@@ -9,6 +9,7 @@ declare global {
 const KEY = 'holdfast.session'
 const SIGNED = 'nip07'
 
+// By the gateway, with the HTTP status; by the extension, with 0.
 export class Refused extends Error {
   readonly status: number
 
@@ -49,6 +50,7 @@ async function sign (url: string, method: string, body: string | undefined): Pro
   }
   if (!window.nostr) throw new Refused(0, 'The extension that signs is not there any more. Reload the page, or use a token.')
   const event = await window.nostr.signEvent({ kind: 27235, created_at: Math.floor(Date.now() / 1000), tags, content: '' })
+    .catch(() => { throw new Refused(0, 'The extension did not sign.') })
   return 'Nostr ' + btoa(String.fromCharCode(...new TextEncoder().encode(JSON.stringify(event))))
 }
 
