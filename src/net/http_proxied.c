@@ -1,5 +1,5 @@
-/* Until its header has come, a connection of a proxy belongs to this. What was read behind the header goes to whom it belongs then. The whole
- * header has one time, which more bytes do not extend. */
+/* Until its header has come, a connection of a proxy belongs to this. What was read behind the header goes to whom it belongs then. The
+ * whole header has one time, which more bytes do not extend. */
 #include <stdlib.h>
 
 #include "net/http_private.h"
