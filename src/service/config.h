@@ -76,6 +76,8 @@ struct hf_config {
 	bool dispatcher_delegate;
 	char *admin_keys, *admin_token_file, *admin_public_url;
 	char *worker_gateways, *worker_secret, *worker_avatars;
+	uint64_t worker_retry_ms, worker_retry_max_ms, worker_publish_retry_ms, worker_publish_retry_max_ms, worker_answer_timeout_ms,
+		worker_replication_retry_ms;
 	char *worker_discovery_relays;
 	char *discovery_public_url, *discovery_display_name, *discovery_region, *discovery_trusted;
 	bool discovery_announce, discovery_share_secret, worker_discover;

@@ -167,7 +167,7 @@ struct hf_worker_node {
 
 /* A delay with chance in it: ms, a fifth more or less. */
 uint64_t hf_worker_jitter(struct hf_worker_node *node, uint64_t ms);
-/* Before the next attempt, after so many failures in a row. */
+/* Before the next attempt, after so many failures in a row: of a registration or a token. */
 uint64_t hf_worker_retry_ms(struct hf_worker_node *node, uint32_t failures);
 
 /* ---- node.c ---- */

@@ -29,10 +29,16 @@ uint64_t hf_worker_jitter(struct hf_worker_node *node, uint64_t ms)
 	return ms * 4 / 5 + ms * 2 / 5 * (random & 0xffff) / 0xffff;
 }
 
+uint64_t hf_worker_backoff_ms(uint64_t first_ms, uint64_t max_ms, uint32_t failures)
+{
+	uint64_t ms = failures < 16 ? first_ms << failures : max_ms;
+	return ms < max_ms ? ms : max_ms;
+}
+
 uint64_t hf_worker_retry_ms(struct hf_worker_node *node, uint32_t failures)
 {
-	uint64_t ms = failures < 16 ? (uint64_t)HF_WORKER_RETRY_MS_MIN << failures : HF_WORKER_RETRY_MS_MAX;
-	return hf_worker_jitter(node, ms < HF_WORKER_RETRY_MS_MAX ? ms : HF_WORKER_RETRY_MS_MAX);
+	const struct hf_config *c = node->options.config;
+	return hf_worker_jitter(node, hf_worker_backoff_ms(c->worker_retry_ms, c->worker_retry_max_ms, failures));
 }
 
 static void reap(struct hf_loop_deferred *deferred)

@@ -49,7 +49,9 @@ static void fail_all(struct hf_worker_publisher *p, const char *reason)
 
 static void try_later(struct hf_worker_publisher *p)
 {
-	p->retry_us = hf_loop_now_us(p->node->loop) + hf_worker_retry_ms(p->node, p->failures++) * 1000;
+	const struct hf_config *c = p->node->options.config;
+	uint64_t wait_ms = hf_worker_backoff_ms(c->worker_publish_retry_ms, c->worker_publish_retry_max_ms, p->failures++);
+	p->retry_us = hf_loop_now_us(p->node->loop) + hf_worker_jitter(p->node, wait_ms) * 1000;
 }
 
 /* ---- The gateway ---- */

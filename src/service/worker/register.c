@@ -237,7 +237,7 @@ void hf_worker_register(struct hf_worker_link *link)
 	int r = link->gateway->is_hypertuna ? make_unsigned(link, &body) : make_signed(link, &body);
 	struct hf_relay_request request = {.method = HF_SLICE_LITERAL("POST"), .path = HF_SLICE_LITERAL("/gateway/register"), .fields = &type,
 		.field_count = 1, .body = hf_buffer_slice(&body)};
-	uint64_t deadline_us = hf_loop_now_us(node->loop) + HF_RELAY_CHANNEL_REQUEST_TIMEOUT_MS * UINT64_C(1000);
+	uint64_t deadline_us = hf_loop_now_us(node->loop) + node->options.config->worker_answer_timeout_ms * 1000;
 	link->gateway->is_registering = true;
 	if (r == HF_OK)
 		r = hf_relay_channel_request(link->channel, &request, deadline_us, on_answer, link, NULL);

@@ -68,7 +68,7 @@ static void on_turn(struct hf_timer *timer)
 static void on_ready(struct hf_bee_waiter *waiter, int status)
 {
 	struct hf_worker_replica *replica = waiter->context;
-	hf_loop_timer_set(replica->node->loop, &replica->turn, status < 0 ? HF_WORKER_RETRY_MS_MIN : 0);
+	hf_loop_timer_set(replica->node->loop, &replica->turn, status < 0 ? replica->node->options.config->worker_replication_retry_ms : 0);
 }
 
 static void on_grew(void *context)

@@ -208,7 +208,8 @@ static void ask(struct hf_worker_link *link, struct hf_worker_grant *g, uint64_t
 		.path = is_refresh ? HF_SLICE_LITERAL("/gateway/relay-tokens/refresh") : HF_SLICE_LITERAL("/gateway/relay-tokens/issue")};
 	g->is_asking = true;
 	if (r == HF_OK)
-		r = hf_relay_channel_request(link->channel, &request, now_us + HF_RELAY_CHANNEL_REQUEST_TIMEOUT_MS * UINT64_C(1000), on_answer, g, NULL);
+		r = hf_relay_channel_request(
+			link->channel, &request, now_us + link->node->options.config->worker_answer_timeout_ms * 1000, on_answer, g, NULL);
 	hf_buffer_free(&body);
 	if (r < 0) {
 		g->is_asking = false;

@@ -22,8 +22,6 @@
 #define HF_WORKER_QUEUE_BYTES_MAX (4u << 20)      /* that wait for one client; past it its session ends with 1008 */
 #define HF_WORKER_QUEUES_BYTES_MAX (128u << 20)   /* and for all */
 #define HF_WORKER_REGISTER_INTERVAL_MS 60000u
-#define HF_WORKER_RETRY_MS_MIN 2000u              /* between attempts at something that failed, doubled each time, */
-#define HF_WORKER_RETRY_MS_MAX 120000u            /* up to this; each a fifth more or less, by chance */
 
 struct hf_worker_node;
 
@@ -62,5 +60,8 @@ void hf_worker_node_answer(struct hf_worker_node *node, struct hf_http_exchange 
 
 /* Appends a JSON object of what there is: gateways, registrations, replicas, sessions. HF_ENOMEM. */
 int hf_worker_node_describe(struct hf_worker_node *node, struct hf_buffer *out);
+
+/* Before what failed so many times in a row is tried again: first_ms doubled each time, up to max_ms; without chance. */
+uint64_t hf_worker_backoff_ms(uint64_t first_ms, uint64_t max_ms, uint32_t failures);
 
 #endif

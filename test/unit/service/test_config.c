@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "service/config.h"
+#include "service/worker/worker.h"
 #include "support/scratch.h"
 
 struct fixture {
@@ -189,6 +190,22 @@ static void test_settings_are_explained_by_name_and_section(void **state)
 	hf_buffer_free(&out);
 }
 
+static void test_delays_double_up_to_their_bound(void **state)
+{
+	assert_int_equal(hf_worker_backoff_ms(2000, 120000, 0), 2000);
+	assert_int_equal(hf_worker_backoff_ms(2000, 120000, 3), 16000);
+	assert_int_equal(hf_worker_backoff_ms(2000, 120000, 6), 120000);
+	assert_int_equal(hf_worker_backoff_ms(2000, 120000, UINT32_MAX), 120000);
+	assert_int_equal(hf_worker_backoff_ms(5000, 1000, 0), 1000); /* the bound is the bound */
+	struct hf_config *config;
+	assert_int_equal(hf_config_new(&config), HF_OK);
+	assert_int_equal(config->worker_retry_ms, 2000);
+	assert_int_equal(config->worker_retry_max_ms, 120000);
+	assert_int_equal(config->worker_publish_retry_max_ms, 120000);
+	assert_int_equal(config->worker_answer_timeout_ms, 30000);
+	hf_config_free(config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +217,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unknown_variables_and_flags_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_settings_must_meet_together, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_settings_are_explained_by_name_and_section, set_up, tear_down),
+		cmocka_unit_test(test_delays_double_up_to_their_bound),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
