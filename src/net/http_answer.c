@@ -285,6 +285,13 @@ static bool key_is_valid(struct hf_slice key)
 	return true;
 }
 
+/* A window for each connection is for when there is plenty. */
+static bool may_take_over(const struct hf_http_exchange *x)
+{
+	const struct hf_memory *memory = &x->server->options.loop->memory;
+	return x->server->options.websocket.deflate_takeover && !hf_memory_lacks(memory, memory->max_bytes / 4);
+}
+
 int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handler *handler, void *context,
 	struct hf_websocket **out)
 {
@@ -306,10 +313,11 @@ int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handle
 			x, 426, "only WebSocket version 13\n", "Sec-WebSocket-Version: 13\r\n", HF_EVERSION);
 	if (!key_is_valid(key) || m->body.length)
 		return refuse_upgrade(x, 400, "bad WebSocket handshake\n", NULL, HF_EMALFORMED);
-	const char *extension = NULL;
+	char extension[HF_WEBSOCKET_DEFLATE_ANSWER_BYTES];
+	struct hf_websocket_deflate_terms terms;
 	struct hf_slice offers = hf_http_message_field(m, "Sec-WebSocket-Extensions");
 	bool deflate = x->server->options.websocket.deflate && offers.length &&
-		       hf_websocket_deflate_accept(offers, &extension);
+		       hf_websocket_deflate_accept(offers, may_take_over(x), &terms, extension);
 	char accept[HF_WEBSOCKET_ACCEPT_BYTES], head[400];
 	hf_websocket_accept_key(key, accept);
 	int length = snprintf(head, sizeof head,
@@ -319,7 +327,7 @@ int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handle
 	struct hf_stream *stream = x->stream;
 	/* Within a handler, the eating loop hands over what is left; otherwise it waits here. */
 	struct hf_slice early = hf_buffer_slice(&x->leftover);
-	int error = hf_websocket_new(out, stream, HF_WEBSOCKET_SERVER, deflate, &x->server->options.websocket, handler,
+	int error = hf_websocket_new(out, stream, HF_WEBSOCKET_SERVER, deflate ? &terms : NULL, &x->server->options.websocket, handler,
 		context, &x->client, early, &x->server->websocket_counters);
 	if (error)
 		return refuse_upgrade(x, 503, "out of memory\n", NULL, error);

@@ -25,6 +25,7 @@
 #define DEFLATE_READ_BYTES_MAX (16u << 10)
 #define INFLATED_BYTES_FREE (512u << 10) /* of one read */
 #define REST_MS_PER_MIB 16
+#define OWN_DEFLATE_BYTES_MIN 32 /* with a window, even an OK gets shorter */
 /* Shared frames up to this are copied: cheaper than a reference and an entry of writev. */
 #define SHARED_COPY_BYTES_MAX 160
 
@@ -36,6 +37,8 @@ struct hf_websocket {
 	struct hf_websocket_counters *counters;
 	struct early *early;
 	uint32_t send_queue_bytes_max, ping_interval_ms;
+	struct hf_websocket_deflate *own_deflate; /* with context takeover; NULL: none */
+	uint32_t deflate_bytes; /* of it */
 	uint32_t receive_held; /* bytes of the session that are counted */
 	uint32_t active_ms; /* when bytes last came, of the monotonic clock, wrapping */
 	struct hf_address client;
@@ -72,7 +75,7 @@ static void drop_early(struct hf_websocket *ws)
 static void count_received(struct hf_websocket *ws)
 {
 	size_t held = ws->receive_held;
-	hf_memory_change(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, &held, ws->session.message.capacity);
+	hf_memory_change(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, &held, ws->session.message.capacity + ws->deflate_bytes);
 	ws->receive_held = (uint32_t)held;
 }
 
@@ -91,6 +94,7 @@ static void end_connection(struct hf_websocket *ws, uint16_t code, bool graceful
 		hf_gauge_add(&ws->counters->open, -1);
 	ws->handler->closed(ws->context, ws, code);
 	hf_websocket_session_free(&ws->session);
+	hf_websocket_deflate_free(ws->own_deflate);
 	free(ws);
 }
 
@@ -282,9 +286,22 @@ static int keep_early(struct hf_websocket *ws, struct hf_slice bytes)
 	return HF_OK;
 }
 
-int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum hf_websocket_role role, bool deflate,
-	const struct hf_websocket_limits *limits, const struct hf_websocket_handler *handler, void *context,
-	const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters)
+/* One that remembers is the connection's own; else it is the loop's. */
+static int choose_deflate(struct hf_websocket *ws, const struct hf_websocket_deflate_terms *terms)
+{
+	if (!terms->server_takeover && !terms->client_takeover) {
+		ws->session.deflate = hf_websocket_loop_deflate(ws->stream->loop);
+		return ws->session.deflate ? HF_OK : HF_ENOMEM;
+	}
+	int error = hf_websocket_deflate_new_own(&ws->own_deflate, terms);
+	ws->session.deflate = ws->own_deflate;
+	ws->deflate_bytes = error ? 0 : (uint32_t)hf_websocket_deflate_bytes(terms);
+	return error;
+}
+
+int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum hf_websocket_role role,
+	const struct hf_websocket_deflate_terms *deflate, const struct hf_websocket_limits *limits,
+	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters)
 {
 	struct hf_websocket *ws = calloc(1, sizeof *ws);
 	if (!ws)
@@ -300,12 +317,12 @@ int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum h
 		limits->send_queue_bytes_max ? limits->send_queue_bytes_max : SEND_QUEUE_BYTES_MAX_DEFAULT;
 	ws->ping_interval_ms = limits->ping_interval_ms ? limits->ping_interval_ms : PING_INTERVAL_MS_DEFAULT;
 	ws->active_ms = now_ms(ws);
-	if (deflate)
-		ws->session.deflate = hf_websocket_loop_deflate(stream->loop);
-	if ((deflate && !ws->session.deflate) || (early.length && keep_early(ws, early))) {
+	if ((deflate && choose_deflate(ws, deflate)) || (early.length && keep_early(ws, early))) {
+		hf_websocket_deflate_free(ws->own_deflate);
 		free(ws);
 		return HF_ENOMEM;
 	}
+	count_received(ws);
 	stream->read_bytes_max = deflate ? DEFLATE_READ_BYTES_MAX : 0;
 	if (counters)
 		hf_gauge_add(&counters->open, 1);
@@ -362,6 +379,29 @@ static int send_masked(struct hf_websocket *ws, struct hf_slice text)
 	return error;
 }
 
+/* HF_ENOTFOUND when the text is better sent as it is. */
+static int send_compressed(struct hf_websocket *ws, struct hf_slice text)
+{
+	struct hf_shared *frame = hf_websocket_compressed_frame(ws->session.deflate, text);
+	if (!frame) /* what is remembered here was not sent: there is no way on */
+		return hf_websocket_deflate_keeps_output(ws->session.deflate) ? HF_ENOMEM : HF_ENOTFOUND;
+	int error = hf_stream_send_copy(ws->stream, hf_slice(frame->data, frame->length));
+	hf_shared_unref(frame);
+	return error;
+}
+
+/* A frame of this connection alone. */
+static int send_own(struct hf_websocket *ws, struct hf_slice text)
+{
+	uint8_t header[HF_WEBSOCKET_HEADER_BYTES_MAX];
+	int error = text.length < OWN_DEFLATE_BYTES_MIN ? HF_ENOTFOUND : send_compressed(ws, text);
+	if (error != HF_ENOTFOUND)
+		return error;
+	size_t header_length = hf_websocket_frame_header(header, HF_WEBSOCKET_TEXT, false, text.length, NULL);
+	error = hf_stream_send_copy(ws->stream, hf_slice(header, header_length));
+	return error ? error : hf_stream_send_copy(ws->stream, text);
+}
+
 int hf_websocket_send_shared(struct hf_websocket *ws, struct hf_websocket_message *message)
 {
 	int error = check_queue(ws, message->frame_length);
@@ -369,6 +409,8 @@ int hf_websocket_send_shared(struct hf_websocket *ws, struct hf_websocket_messag
 		return error;
 	if (ws->session.is_client)
 		return sent(ws, send_masked(ws, hf_websocket_message_payload(message)));
+	if (ws->own_deflate)
+		return sent(ws, send_own(ws, hf_websocket_message_payload(message)));
 	struct hf_slice frame = hf_websocket_message_frame(message, ws->session.deflate);
 	if (frame.length <= SHARED_COPY_BYTES_MAX)
 		return sent(ws, hf_stream_send_copy(ws->stream, frame));
@@ -378,17 +420,6 @@ int hf_websocket_send_shared(struct hf_websocket *ws, struct hf_websocket_messag
 	return sent(ws, error);
 }
 
-/* HF_ENOTFOUND when the text is better sent as it is. */
-static int send_compressed(struct hf_websocket *ws, struct hf_slice text)
-{
-	struct hf_shared *frame = hf_websocket_compressed_frame(ws->session.deflate, text);
-	if (!frame)
-		return HF_ENOTFOUND;
-	int error = hf_stream_send_copy(ws->stream, hf_slice(frame->data, frame->length));
-	hf_shared_unref(frame);
-	return error;
-}
-
 int hf_websocket_send_text(struct hf_websocket *ws, struct hf_slice text)
 {
 	int error = check_queue(ws, text.length + HF_WEBSOCKET_HEADER_BYTES_MAX);
@@ -396,6 +427,8 @@ int hf_websocket_send_text(struct hf_websocket *ws, struct hf_slice text)
 		return error;
 	if (ws->session.is_client)
 		return sent(ws, send_masked(ws, text));
+	if (ws->own_deflate)
+		return sent(ws, send_own(ws, text));
 	if (ws->session.deflate && text.length >= HF_WEBSOCKET_DEFLATE_BYTES_MIN) {
 		error = send_compressed(ws, text);
 		if (error != HF_ENOTFOUND)

@@ -18,7 +18,8 @@ struct hf_websocket_limits {
 	uint32_t message_bytes_max;    /* incoming, after inflating; 0: 1 MiB */
 	uint32_t send_queue_bytes_max; /* 0: 4 MiB */
 	uint32_t ping_interval_ms;     /* 0: 45 s of silence, then a ping; as long again without an answer closes */
-	bool deflate;                  /* offer permessage-deflate without context takeover */
+	bool deflate;                  /* offer permessage-deflate, */
+	bool deflate_takeover;         /* and with context takeover, while memory is not short; of servers */
 };
 
 struct hf_websocket_handler {

@@ -63,6 +63,7 @@ static const char *check_answer(struct opening *o, const struct hf_http_message 
 static void finish_opening(struct opening *o, struct hf_slice early)
 {
 	const struct hf_http_message *m = hf_http_session_message(o->session);
+	static const struct hf_websocket_deflate_terms shared = {.server_bits = 15, .client_bits = 15};
 	bool deflate = false;
 	char text[160];
 	const char *wrong = check_answer(o, m, &deflate);
@@ -72,7 +73,7 @@ static void finish_opening(struct opening *o, struct hf_slice early)
 		return;
 	}
 	struct hf_websocket *ws;
-	int error = hf_websocket_new(&ws, o->stream, HF_WEBSOCKET_CLIENT, deflate, &o->limits, o->handler, o->context,
+	int error = hf_websocket_new(&ws, o->stream, HF_WEBSOCKET_CLIENT, deflate ? &shared : NULL, &o->limits, o->handler, o->context,
 		&o->stream->peer, early, NULL);
 	if (error) {
 		fail(o, error, "out of memory");

@@ -58,7 +58,9 @@ struct hf_slice hf_websocket_message_payload(const struct hf_websocket_message *
 struct hf_shared *hf_websocket_compressed_frame(struct hf_websocket_deflate *deflate, struct hf_slice payload)
 {
 	struct hf_slice packed;
-	if (hf_websocket_deflate(deflate, payload, &packed) || packed.length >= payload.length)
+	if (hf_websocket_deflate(deflate, payload, &packed))
+		return NULL;
+	if (packed.length >= payload.length && !hf_websocket_deflate_keeps_output(deflate))
 		return NULL;
 	uint8_t header[HF_WEBSOCKET_HEADER_BYTES_MAX];
 	size_t header_length = hf_websocket_frame_header(header, HF_WEBSOCKET_TEXT, true, packed.length, NULL);

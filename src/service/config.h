@@ -59,7 +59,7 @@ struct hf_config {
 	uint64_t connections_max, connections_per_address_max, memory_bytes_max, drain_timeout_ms, verify_threads, query_threads;
 	uint64_t header_timeout_ms, idle_timeout_ms, ingest_queue_max;
 	uint64_t message_bytes_max, send_queue_bytes_max, ping_interval_ms;
-	bool deflate;
+	bool deflate, deflate_takeover;
 	uint64_t quota_bytes, sync_interval_ms, log_segment_bytes, memtable_docs_max;
 	char *swarm_bootstrap;
 	bool swarm;

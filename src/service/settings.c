@@ -69,6 +69,8 @@ const struct hf_setting hf_settings[] = {
 		"silence before a ping; as long again without an answer ends the connection"},
 	{"websocket", "deflate", HF_SETTING_BOOL, "yes", 0, 0, RELOADS, IN_CONFIG(deflate),
 		"offer permessage-deflate; costs no memory until a client asks for it"},
+	{"websocket", "deflate_takeover", HF_SETTING_BOOL, "no", 0, 0, RELOADS, IN_CONFIG(deflate_takeover),
+		"and let each message refer to those before it: fewer bytes, for up to 85 kB of memory_max a connection"},
 
 	{"store", "quota", HF_SETTING_BYTES, "0", 0, ANY, FIXED, IN_CONFIG(quota_bytes),
 		"disk space the store may take; writes past it are refused, reads go on; 0 is no limit"},

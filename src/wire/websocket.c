@@ -264,6 +264,8 @@ static int finish_message(struct hf_websocket_session *s, struct hf_slice messag
 	if (s->is_compressed) {
 		int error = hf_websocket_inflate(s->deflate, message, s->message_bytes_max, &message);
 		s->inflated_bytes += error ? s->message_bytes_max : message.length;
+		if (error)
+			hf_websocket_inflate_trim(s->deflate);
 		if (error == HF_ETOOBIG)
 			return fail(s, HF_WEBSOCKET_CLOSE_TOO_BIG, "message too big", error);
 		if (error == HF_ENOMEM)
@@ -276,6 +278,8 @@ static int finish_message(struct hf_websocket_session *s, struct hf_slice messag
 	/* After our own close, what still comes is not for anybody. */
 	if (!s->close_sent)
 		s->events->message(s->context, is_text, message);
+	if (s->is_compressed)
+		hf_websocket_inflate_trim(s->deflate);
 	return HF_OK;
 }
 

@@ -1,8 +1,10 @@
-/* Raw deflate with the largest window for what comes in, and our own parameters for what goes out: level 1 is most of
- * the gain on JSON for a third of the time. Both streams are reset before each message, which is what "no context
- * takeover" means. */
+/* Raw deflate, and our own parameters for what goes out: level 1 is most of the gain on JSON for a third of the time. A stream is reset
+ * before each message, which is what "no context takeover" means, unless it is a connection's own and keeps its window. Such windows are
+ * small: 4 KiB remember the last few events, which is most of the gain, and a connection's share of memory stays below 50 kB.
+ * zlib cannot make raw streams with a window of 8 bits, so an offer that insists on one is not taken. */
 #include "wire/websocket_deflate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <zlib.h>
@@ -11,21 +13,24 @@
 #define DEFLATE_LEVEL 1
 #define DEFLATE_WINDOW_BITS 15
 #define DEFLATE_MEMORY_LEVEL 8
+#define OWN_WINDOW_BITS 12
+#define OWN_MEMORY_LEVEL 5
+#define STATE_BYTES 8192 /* of zlib, beside windows: 7 kB to inflate, 6 kB to deflate */
 
 struct hf_websocket_deflate {
 	z_stream in, out;
 	struct hf_buffer inflated, deflated;
+	bool keeps_in, keeps_out, is_own; /* the windows, from message to message */
 };
 
-int hf_websocket_deflate_new(struct hf_websocket_deflate **out)
+static int make(struct hf_websocket_deflate **out, int in_bits, int out_bits, int memory_level)
 {
 	struct hf_websocket_deflate *d = calloc(1, sizeof *d);
 	if (!d)
 		return HF_ENOMEM;
-	if (inflateInit2(&d->in, -15) != Z_OK)
+	if (inflateInit2(&d->in, -in_bits) != Z_OK)
 		goto out_struct;
-	if (deflateInit2(&d->out, DEFLATE_LEVEL, Z_DEFLATED, -DEFLATE_WINDOW_BITS, DEFLATE_MEMORY_LEVEL,
-		    Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&d->out, DEFLATE_LEVEL, Z_DEFLATED, -out_bits, memory_level, Z_DEFAULT_STRATEGY) != Z_OK)
 		goto out_inflate;
 	*out = d;
 	return HF_OK;
@@ -34,6 +39,33 @@ out_inflate:
 out_struct:
 	free(d);
 	return HF_ENOMEM;
+}
+
+int hf_websocket_deflate_new(struct hf_websocket_deflate **out)
+{
+	return make(out, 15, DEFLATE_WINDOW_BITS, DEFLATE_MEMORY_LEVEL);
+}
+
+int hf_websocket_deflate_new_own(struct hf_websocket_deflate **out, const struct hf_websocket_deflate_terms *terms)
+{
+	int error = make(out, terms->client_bits, terms->server_bits, OWN_MEMORY_LEVEL);
+	if (error)
+		return error;
+	(*out)->is_own = true;
+	(*out)->keeps_in = terms->client_takeover;
+	(*out)->keeps_out = terms->server_takeover;
+	return HF_OK;
+}
+
+size_t hf_websocket_deflate_bytes(const struct hf_websocket_deflate_terms *terms)
+{
+	return 2 * STATE_BYTES + ((size_t)1 << terms->client_bits) + ((size_t)1 << (terms->server_bits + 2)) +
+		((size_t)1 << (OWN_MEMORY_LEVEL + 9)) + sizeof(struct hf_websocket_deflate);
+}
+
+bool hf_websocket_deflate_keeps_output(const struct hf_websocket_deflate *d)
+{
+	return d->keeps_out;
 }
 
 void hf_websocket_deflate_free(struct hf_websocket_deflate *d)
@@ -47,12 +79,20 @@ void hf_websocket_deflate_free(struct hf_websocket_deflate *d)
 	free(d);
 }
 
+static void trim_buffer(const struct hf_websocket_deflate *d, struct hf_buffer *buffer)
+{
+	if (d->is_own || buffer->capacity > BUFFER_BYTES_KEPT)
+		hf_buffer_free(buffer);
+}
+
 void hf_websocket_deflate_trim(struct hf_websocket_deflate *d)
 {
-	if (d->inflated.capacity > BUFFER_BYTES_KEPT)
-		hf_buffer_free(&d->inflated);
-	if (d->deflated.capacity > BUFFER_BYTES_KEPT)
-		hf_buffer_free(&d->deflated);
+	trim_buffer(d, &d->deflated);
+}
+
+void hf_websocket_inflate_trim(struct hf_websocket_deflate *d)
+{
+	trim_buffer(d, &d->inflated);
 }
 
 /* Feeds one piece of input; the output may be one byte past the limit, which shows that it was passed. */
@@ -89,7 +129,7 @@ int hf_websocket_inflate(
 	d->inflated.length = 0;
 	if (compressed.length > UINT32_MAX || length_bytes_max >= UINT32_MAX)
 		return HF_ETOOBIG;
-	if (inflateReset(&d->in) != Z_OK)
+	if (!d->keeps_in && inflateReset(&d->in) != Z_OK)
 		return HF_EINVAL;
 	int error = inflate_piece(d, compressed, length_bytes_max);
 	if (!error)
@@ -102,7 +142,7 @@ int hf_websocket_deflate(struct hf_websocket_deflate *d, struct hf_slice message
 {
 	if (message.length > UINT32_MAX / 2)
 		return HF_ETOOBIG;
-	if (deflateReset(&d->out) != Z_OK)
+	if (!d->keeps_out && deflateReset(&d->out) != Z_OK)
 		return HF_EINVAL;
 	d->deflated.length = 0;
 	int error = hf_buffer_reserve(&d->deflated, deflateBound(&d->out, message.length) + 16);
@@ -183,30 +223,60 @@ static unsigned parse_parameter(struct hf_slice parameter, unsigned *bits)
 	return 0;
 }
 
-/* Reads one extension. False when it is not permessage-deflate in terms that can be met: any window of the client's is
- * fine, a smaller one of ours is not, as the compressor is shared. */
-static bool parse_extension(struct hf_slice extension, unsigned *flags)
+/* Reads one extension; the bits are 15 where none are given. False when it is not permessage-deflate. */
+static bool parse_extension(struct hf_slice extension, unsigned *flags, uint8_t *server_bits, uint8_t *client_bits)
 {
 	struct hf_slice rest = extension;
 	*flags = 0;
+	*server_bits = *client_bits = 15;
 	if (!text_equal(cut(&rest, ';'), "permessage-deflate"))
 		return false;
 	while (rest.data) {
 		unsigned bits, flag = parse_parameter(cut(&rest, ';'), &bits);
-		if (!flag || (*flags & flag) || (flag == SERVER_BITS && bits != 15))
+		if (!flag || (*flags & flag))
 			return false;
 		*flags |= flag;
+		if (flag == SERVER_BITS)
+			*server_bits = (uint8_t)bits;
+		else if (flag == CLIENT_BITS)
+			*client_bits = (uint8_t)bits;
 	}
 	return true;
 }
 
-bool hf_websocket_deflate_accept(struct hf_slice offers, const char **answer)
+/* The shared compressor has one window, of 15 bits. */
+static bool agree(unsigned flags, bool takes_over, struct hf_websocket_deflate_terms *terms)
+{
+	terms->server_takeover = takes_over && !(flags & SERVER_NO_TAKEOVER);
+	terms->client_takeover = takes_over && !(flags & CLIENT_NO_TAKEOVER);
+	if (!terms->server_takeover && !terms->client_takeover)
+		return terms->server_bits == 15;
+	if (terms->server_bits > OWN_WINDOW_BITS)
+		terms->server_bits = OWN_WINDOW_BITS;
+	if ((flags & CLIENT_BITS) && terms->client_bits > OWN_WINDOW_BITS)
+		terms->client_bits = OWN_WINDOW_BITS;
+	return terms->server_bits > 8;
+}
+
+static void write_answer(unsigned flags, const struct hf_websocket_deflate_terms *terms, char answer[static HF_WEBSOCKET_DEFLATE_ANSWER_BYTES])
+{
+	bool is_own = terms->server_takeover || terms->client_takeover;
+	char server_bits[32] = "", client_bits[32] = "";
+	if (is_own || (flags & SERVER_BITS))
+		snprintf(server_bits, sizeof server_bits, "; server_max_window_bits=%u", terms->server_bits);
+	if (is_own && (flags & CLIENT_BITS))
+		snprintf(client_bits, sizeof client_bits, "; client_max_window_bits=%u", terms->client_bits);
+	snprintf(answer, HF_WEBSOCKET_DEFLATE_ANSWER_BYTES, "permessage-deflate%s%s%s%s", terms->server_takeover ? "" : "; server_no_context_takeover",
+		terms->client_takeover ? "" : "; client_no_context_takeover", server_bits, client_bits);
+}
+
+bool hf_websocket_deflate_accept(struct hf_slice offers, bool takes_over, struct hf_websocket_deflate_terms *terms,
+	char answer[static HF_WEBSOCKET_DEFLATE_ANSWER_BYTES])
 {
 	unsigned flags;
 	while (offers.data)
-		if (parse_extension(cut(&offers, ','), &flags)) {
-			*answer = flags & SERVER_BITS ? HF_WEBSOCKET_DEFLATE_OFFER "; server_max_window_bits=15"
-						      : HF_WEBSOCKET_DEFLATE_OFFER;
+		if (parse_extension(cut(&offers, ','), &flags, &terms->server_bits, &terms->client_bits) && agree(flags, takes_over, terms)) {
+			write_answer(flags, terms, answer);
 			return true;
 		}
 	return false;
@@ -215,5 +285,6 @@ bool hf_websocket_deflate_accept(struct hf_slice offers, const char **answer)
 bool hf_websocket_deflate_confirm(struct hf_slice answer)
 {
 	unsigned flags;
-	return parse_extension(answer, &flags) && (flags & SERVER_NO_TAKEOVER) && !(flags & CLIENT_BITS);
+	uint8_t server_bits, client_bits;
+	return parse_extension(answer, &flags, &server_bits, &client_bits) && (flags & SERVER_NO_TAKEOVER) && !(flags & CLIENT_BITS);
 }

@@ -171,9 +171,43 @@ static void check_failing(struct hf_slice data, uint8_t choices, size_t step, ui
 	hf_websocket_deflate_free(deflate);
 }
 
+/* The same message three times between two that remember, by any windows; and bytes of nobody's that one of them is to inflate. */
+static void check_takeover(struct hf_slice data, uint8_t step)
+{
+	const struct hf_websocket_deflate_terms terms = {.server_takeover = true, .client_takeover = step & 1, .server_bits = (uint8_t)(9 + step % 7),
+		.client_bits = 15};
+	struct hf_websocket_deflate *out = NULL, *in = NULL;
+	const struct hf_websocket_deflate_terms reader = {.client_takeover = true, .server_bits = 9, .client_bits = terms.server_bits};
+	struct hf_slice packed, message;
+	if (hf_websocket_deflate_new_own(&out, &terms) == HF_OK && hf_websocket_deflate_new_own(&in, &reader) == HF_OK) {
+		FUZZ_CHECK(hf_websocket_deflate_keeps_output(out));
+		for (int i = 0; i < 3; i++) {
+			FUZZ_CHECK(hf_websocket_deflate(out, data, &packed) == HF_OK);
+			FUZZ_CHECK(hf_websocket_inflate(in, packed, data.length, &message) == HF_OK && hf_slice_equal(message, data));
+			hf_websocket_deflate_trim(out);
+			hf_websocket_inflate_trim(in);
+		}
+		int error = hf_websocket_inflate(in, data, 65536, &message);
+		FUZZ_CHECK(error == HF_OK || error == HF_EMALFORMED || error == HF_ETOOBIG);
+	}
+	hf_websocket_deflate_free(out);
+	hf_websocket_deflate_free(in);
+}
+
+static void check_offers(struct hf_slice bytes)
+{
+	struct hf_websocket_deflate_terms terms;
+	char answer[HF_WEBSOCKET_DEFLATE_ANSWER_BYTES];
+	if (hf_websocket_deflate_accept(bytes, false, &terms, answer))
+		FUZZ_CHECK(hf_websocket_deflate_confirm(hf_slice_text(answer)) && !terms.server_takeover && !terms.client_takeover);
+	if (hf_websocket_deflate_accept(bytes, true, &terms, answer)) {
+		FUZZ_CHECK(terms.server_bits >= 9 && terms.server_bits <= 15 && terms.client_bits >= 8 && terms.client_bits <= 15);
+		FUZZ_CHECK(hf_websocket_deflate_bytes(&terms) < 200000 && strlen(answer) + 1 < sizeof answer);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *answer;
 	if (size <= HEAD_BYTES)
 		return 0;
 	uint8_t choices = data[0], failing = data[2];
@@ -183,7 +217,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_failing(bytes, choices, step, failing);
 	else
 		check_compared(bytes, choices, step);
-	if (hf_websocket_deflate_accept(bytes, &answer))
-		FUZZ_CHECK(hf_websocket_deflate_confirm(hf_slice_text(answer)));
+	if (choices & WITH_DEFLATE && !failing)
+		check_takeover(bytes, data[1]);
+	check_offers(bytes);
 	return 0;
 }

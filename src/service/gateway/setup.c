@@ -115,7 +115,8 @@ void hf_gateway_server_options(struct hf_gateway *g, struct hf_http_server_optio
 		.header_timeout_ms = (uint32_t)c->header_timeout_ms, .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
 		.body_bytes_max = g->registrar ? REGISTRATION_BODY_BYTES_MAX : PUBLIC_BODY_BYTES_MAX,
 		.websocket = {.message_bytes_max = (uint32_t)c->message_bytes_max, .send_queue_bytes_max = (uint32_t)c->send_queue_bytes_max,
-			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate},
+			.ping_interval_ms = (uint32_t)c->ping_interval_ms, .deflate = c->deflate,
+			.deflate_takeover = c->deflate_takeover},
 	};
 }
 

@@ -492,13 +492,73 @@ static void test_offers_are_judged(void **state)
 		{",;=,;", false},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		const char *answer = NULL;
-		if (hf_websocket_deflate_accept(hf_slice_text(table[i].offer), &answer) != table[i].is_accepted)
+		struct hf_websocket_deflate_terms terms;
+		char answer[HF_WEBSOCKET_DEFLATE_ANSWER_BYTES];
+		if (hf_websocket_deflate_accept(hf_slice_text(table[i].offer), false, &terms, answer) != table[i].is_accepted)
 			fail_msg("%s", table[i].offer);
-		if (answer)
+		if (table[i].is_accepted)
 			assert_true(hf_websocket_deflate_confirm(hf_slice_text(answer)));
 	}
 	assert_false(hf_websocket_deflate_confirm(HF_SLICE_LITERAL("permessage-deflate")));
+}
+
+static void test_windows_and_takeover_are_agreed_on(void **state)
+{
+	static const struct {
+		const char *offer, *answer;
+	} table[] = {
+		{"permessage-deflate", "permessage-deflate; server_max_window_bits=12"},
+		{"permessage-deflate; client_max_window_bits", "permessage-deflate; server_max_window_bits=12; client_max_window_bits=12"},
+		{"permessage-deflate; client_max_window_bits=9; server_max_window_bits=10",
+			"permessage-deflate; server_max_window_bits=10; client_max_window_bits=9"},
+		{"permessage-deflate; server_no_context_takeover", "permessage-deflate; server_no_context_takeover; server_max_window_bits=12"},
+		{"permessage-deflate; client_no_context_takeover; server_max_window_bits=15",
+			"permessage-deflate; client_no_context_takeover; server_max_window_bits=12"},
+		{"permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits",
+			"permessage-deflate; server_no_context_takeover; client_no_context_takeover"},
+		{"permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9",
+			"permessage-deflate; server_max_window_bits=9"},
+	};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		struct hf_websocket_deflate_terms terms;
+		char answer[HF_WEBSOCKET_DEFLATE_ANSWER_BYTES];
+		assert_true(hf_websocket_deflate_accept(hf_slice_text(table[i].offer), true, &terms, answer));
+		assert_string_equal(answer, table[i].answer);
+	}
+	struct hf_websocket_deflate_terms terms;
+	char answer[HF_WEBSOCKET_DEFLATE_ANSWER_BYTES];
+	assert_false(hf_websocket_deflate_accept(HF_SLICE_LITERAL("permessage-deflate; server_max_window_bits=8"), true, &terms, answer));
+}
+
+/* What one side's compressor remembers, the other's needs: messages one after another, by every window. */
+static void test_a_message_refers_to_those_before_it(void **state)
+{
+	char text[160];
+	uint32_t random = 1;
+	for (size_t i = 0; i < sizeof text; i++) {
+		random = random * 1664525 + 1013904223;
+		text[i] = (char)('a' + (random >> 16) % 26);
+	}
+	for (uint8_t bits = 9; bits <= 15; bits++) {
+		const struct hf_websocket_deflate_terms terms = {.server_takeover = true, .client_takeover = true, .server_bits = bits, .client_bits = bits};
+		struct hf_websocket_deflate *out, *in;
+		size_t first = 0, later = 0;
+		assert_int_equal(hf_websocket_deflate_new_own(&out, &terms), HF_OK);
+		assert_int_equal(hf_websocket_deflate_new_own(&in, &terms), HF_OK);
+		for (int round = 0; round < 20; round++) {
+			struct hf_slice packed, message;
+			size_t length = 100 + (size_t)round;
+			assert_int_equal(hf_websocket_deflate(out, hf_slice(text, length), &packed), HF_OK);
+			*(round ? &later : &first) += packed.length;
+			assert_int_equal(hf_websocket_inflate(in, packed, 4096, &message), HF_OK);
+			assert_true(hf_slice_equal(message, hf_slice(text, length)));
+			hf_websocket_deflate_trim(out);
+			hf_websocket_inflate_trim(in);
+		}
+		assert_true(later / 19 * 3 < first);
+		hf_websocket_deflate_free(out);
+		hf_websocket_deflate_free(in);
+	}
 }
 
 int main(void)
@@ -516,6 +576,8 @@ int main(void)
 		cmocka_unit_test(test_compressed_messages_are_inflated),
 		cmocka_unit_test(test_zip_bombs_and_broken_streams_are_refused),
 		cmocka_unit_test(test_offers_are_judged),
+		cmocka_unit_test(test_windows_and_takeover_are_agreed_on),
+		cmocka_unit_test(test_a_message_refers_to_those_before_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
