@@ -301,7 +301,8 @@ static int choose_deflate(struct hf_websocket *ws, const struct hf_websocket_def
 
 int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum hf_websocket_role role,
 	const struct hf_websocket_deflate_terms *deflate, const struct hf_websocket_limits *limits,
-	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters)
+	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client,
+	struct hf_slice early, struct hf_websocket_counters *counters)
 {
 	struct hf_websocket *ws = calloc(1, sizeof *ws);
 	if (!ws)

@@ -22,7 +22,8 @@ void hf_websocket_accept_key(struct hf_slice key, char out[static HF_WEBSOCKET_A
  * iteration. deflate: NULL: not negotiated. counters may be NULL. HF_ENOMEM leaves the stream with the caller. */
 int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum hf_websocket_role role,
 	const struct hf_websocket_deflate_terms *deflate, const struct hf_websocket_limits *limits,
-	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client, struct hf_slice early, struct hf_websocket_counters *counters);
+	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client,
+	struct hf_slice early, struct hf_websocket_counters *counters);
 
 /* The loop's shared compressor, made now when it is not there yet; NULL when out of memory. */
 struct hf_websocket_deflate *hf_websocket_loop_deflate(struct hf_loop *loop);

@@ -258,7 +258,8 @@ static bool agree(unsigned flags, bool takes_over, struct hf_websocket_deflate_t
 	return terms->server_bits > 8;
 }
 
-static void write_answer(unsigned flags, const struct hf_websocket_deflate_terms *terms, char answer[static HF_WEBSOCKET_DEFLATE_ANSWER_BYTES])
+static void write_answer(unsigned flags, const struct hf_websocket_deflate_terms *terms,
+	char answer[static HF_WEBSOCKET_DEFLATE_ANSWER_BYTES])
 {
 	bool is_own = terms->server_takeover || terms->client_takeover;
 	char server_bits[32] = "", client_bits[32] = "";
@@ -266,7 +267,8 @@ static void write_answer(unsigned flags, const struct hf_websocket_deflate_terms
 		snprintf(server_bits, sizeof server_bits, "; server_max_window_bits=%u", terms->server_bits);
 	if (is_own && (flags & CLIENT_BITS))
 		snprintf(client_bits, sizeof client_bits, "; client_max_window_bits=%u", terms->client_bits);
-	snprintf(answer, HF_WEBSOCKET_DEFLATE_ANSWER_BYTES, "permessage-deflate%s%s%s%s", terms->server_takeover ? "" : "; server_no_context_takeover",
+	snprintf(answer, HF_WEBSOCKET_DEFLATE_ANSWER_BYTES, "permessage-deflate%s%s%s%s",
+		terms->server_takeover ? "" : "; server_no_context_takeover",
 		terms->client_takeover ? "" : "; client_no_context_takeover", server_bits, client_bits);
 }
 
