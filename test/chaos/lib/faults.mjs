@@ -1,13 +1,17 @@
 // How each kind of fault is made and ended. Whom it touches: the subscriptions that the worker, or the gateway, serves at that moment.
-import { openSync, closeSync, rmSync, writeSync } from 'node:fs'
+import { openSync, closeSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { sleep } from '../../interop/lib/client.mjs'
 import { has } from './world.mjs'
 
 const SLICE_MS = 100, AWAKE_MS = 15 // a slowed process runs for so long of each slice
 
-function fill (directory) {
-  const file = openSync(join(directory, 'ballast'), 'w'), block = Buffer.alloc(1 << 16)
+// Most of it by a process of its own, as this one has clients to serve.
+async function fill (directory) {
+  const ballast = join(directory, 'ballast'), { bavail, bsize } = statfsSync(directory)
+  await new Promise(resolve => spawn('fallocate', ['-l', String(bavail * bsize), ballast], { stdio: 'ignore' }).once('close', resolve))
+  const file = openSync(ballast, 'a'), block = Buffer.alloc(1 << 16)
   try {
     for (;;) writeSync(file, block)
   } catch (error) {
@@ -60,7 +64,7 @@ async function make ({ kind, variant }, part) {
     await part.shift(variant)
     return () => part.shift(0)
   case 'store full':
-    fill(part.directory)
+    await fill(part.directory)
     return () => rmSync(join(part.directory, 'ballast'))
   }
 }

@@ -202,12 +202,7 @@ export class Storm {
   async end (keeps) {
     clearTimeout(this.beaconTimer)
     for (const one of [...this.subscribers, ...this.publishers, ...Object.values(this.homes)]) await one.end()
-    if (this.bee) {
-      await this.bee.swarm.destroy()
-      await this.bee.dht.destroy()
-      await this.bee.store.close()
-      await rm(this.bee.directory, { recursive: true, force: true })
-    }
     await this.world.end(keeps)
+    if (this.bee) await rm(this.bee.directory, { recursive: true, force: true }) // the process ends with this
   }
 }

@@ -138,7 +138,7 @@ export class World {
 
   async end (keeps) {
     const parts = Object.values(this.parts).filter(part => part.child)
-    for (const part of parts.filter(part => part.name !== 'redis')) await part.end('SIGTERM')
+    await Promise.all(parts.filter(part => part.name !== 'redis').map(part => part.end('SIGTERM')))
     await this.parts.redis?.end('SIGTERM')
     for (const program of this.network ?? []) await program.end()
     if (keeps) return
