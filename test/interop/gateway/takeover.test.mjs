@@ -3,6 +3,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { chromium } from 'playwright-core'
 import { Author, Client } from '../lib/client.mjs'
 import { metrics, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
@@ -70,3 +71,31 @@ test('it is off by default, counted, given back, and not for when memory is shor
     await until(async () => await memory(gateway) < 100000)
   })
 })
+
+test('a page in Chromium takes it, and reads what was published', { timeout }, () => withGateway(['--websocket-deflate-takeover'], async gateway => {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })
+  try {
+    const publisher = await Client.connect(gateway.url)
+    const events = Array.from({ length: 30 }, (_, i) => author.event({ content: `for the page ${i}` }))
+    for (const event of events) await publisher.publish(event)
+    publisher.close()
+    const page = await (await browser.newContext({ bypassCSP: true })).newPage()
+    await page.goto(gateway.http)
+    const { extensions, ids } = await page.evaluate(url => new Promise((resolve, reject) => {
+      const socket = new WebSocket(url)
+      const ids = []
+      socket.onopen = () => socket.send(JSON.stringify(['REQ', 'x', { kinds: [1] }]))
+      socket.onerror = reject
+      socket.onmessage = ({ data }) => {
+        const [type, , event] = JSON.parse(data)
+        if (type === 'EVENT') ids.push(event.id)
+        if (type === 'EOSE') resolve({ extensions: socket.extensions, ids })
+      }
+    }), gateway.url)
+    assert.match(extensions, /permessage-deflate/)
+    assert.doesNotMatch(extensions, /no_context_takeover/)
+    assert.deepEqual(new Set(ids), new Set(events.map(event => event.id)))
+  } finally {
+    await browser.close()
+  }
+}))
