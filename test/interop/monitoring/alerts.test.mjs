@@ -51,7 +51,7 @@ before(async () => {
   await mkdir(faults)
   execFileSync('cc', ['-shared', '-fPIC', '-o', join(directory, 'faulty.so'), new URL('faulty_os.c', import.meta.url).pathname, '-ldl'])
   members = await Members.start(['--gateway-metrics-listen', `127.0.0.1:${ports.members}`, '--dispatcher-in-flight-max', '1',
-    '--dispatcher-waiting-max', '1', '--dispatcher-rest', '3s', '--front-answer-timeout', '1s'])
+    '--dispatcher-waiting-max', '1', '--dispatcher-failures-max', '3', '--dispatcher-rest', '3s', '--front-answer-timeout', '1s'])
   const network = ['--gateway-swarm', '--swarm-bootstrap', members.bootstrap]
   await writeFile(join(directory, 'bee.conf'), '[relay]\nname = before\n')
   const disk = join(directory, 'disk')
