@@ -12,8 +12,8 @@ struct hf_tls;
 int hf_tls_server_new(
 	struct hf_tls **out, const char *certificate_path, const char *key_path, struct hf_failure *failure);
 /* A server asks its clients for a certificate that an authority in the PEM file ca_path has issued; crl_path (may be NULL): what was
- * revoked, of every authority in use. is_required: none is refused; else only wrong ones are. Nothing is resumed then, so that each connection
- * is checked by the files as they are. hf_tls_reload reads these files, too. */
+ * revoked, of every authority in use. is_required: none is refused; else only wrong ones are. Nothing is resumed then, so that each
+ * connection is checked by the files as they are. hf_tls_reload reads these files, too. */
 int hf_tls_ask_clients(struct hf_tls *tls, const char *ca_path, const char *crl_path, bool is_required, struct hf_failure *failure);
 /* On failure the old certificate stays in use. */
 int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure);
