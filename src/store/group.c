@@ -142,10 +142,12 @@ static void write_group(struct hf_writer *writer, size_t length)
 	uint64_t start_us = hf_env_monotonic_us(store->env);
 	struct hf_tx *tx = &writer->tx;
 	bool records = length > tx->mark_bytes;
-	int status = HF_OK;
+	int status = HF_OK, count;
 
 	if (records) {
-		status = hf_log_append(store->log, tx->buffer.data, length);
+		const struct iovec *pieces = hf_tx_pieces(tx, length, &count);
+
+		status = hf_log_append(store->log, pieces, count);
 		if (status == HF_OK && writer->unsynced_since_us == 0)
 			writer->unsynced_since_us = start_us;
 	}

@@ -15,6 +15,7 @@
 #include "base/crc32c.h"
 
 #define ALLOCATE_STEP_BYTES (4u << 20)
+#define WRITE_BACK_STEP_BYTES 65536u
 #define FIRST_POSITION 64 /* 0 is no position */
 
 /* ---- Open ---- */
@@ -222,17 +223,35 @@ uint32_t hf_log_record_sum(const struct hf_log *log, const uint8_t *data, size_t
 }
 
 void hf_log_finish_record(const struct hf_log *log, uint8_t *data, uint64_t position, const struct hf_log_record *record,
-	uint32_t payload_bytes)
+	uint32_t payload_bytes, struct hf_slice outside)
 {
-	uint64_t length = HF_LOG_RECORD_HEADER_BYTES + (uint64_t)payload_bytes;
+	uint64_t length = HF_LOG_RECORD_HEADER_BYTES + (uint64_t)payload_bytes, gap = hf_log_record_bytes(payload_bytes) - length;
 
 	hf_store_le32(data + 4, payload_bytes);
 	data[8] = record->type;
 	data[9] = record->flags;
 	hf_store_le16(data + 10, 0);
 	hf_store_le32(data + 12, record->stream);
-	memset(data + length, 0, hf_log_record_bytes(payload_bytes) - length);
-	hf_store_le32(data, hf_log_record_sum(log, data, hf_log_record_bytes(payload_bytes), position));
+	memset(data + length, 0, gap);
+	if (outside.length == 0) {
+		hf_store_le32(data, hf_log_record_sum(log, data, length + gap, position));
+		return;
+	}
+	uint32_t sum = hf_log_record_sum(log, data, length - outside.length, position);
+
+	sum = hf_crc32c(sum, outside.data, outside.length);
+	hf_store_le32(data, hf_crc32c(sum, data + length, gap));
+}
+
+/* The disk begins early with what a sync would else find all at once; but not with the last pages, which the next append would wait for. */
+static void write_back(struct hf_log_segment *segment, uint64_t end)
+{
+	uint64_t to = end / WRITE_BACK_STEP_BYTES * WRITE_BACK_STEP_BYTES;
+
+	if (to <= segment->written_back)
+		return;
+	segment->file.fs->start_writeback(&segment->file, segment->written_back, to - segment->written_back);
+	segment->written_back = to;
 }
 
 /* Space for `length` more bytes, with the size of the file raised over it. */
@@ -244,9 +263,7 @@ static int make_room(struct hf_log *log, struct hf_log_segment *segment, uint64_
 
 	if (need <= segment->allocated)
 		return HF_OK;
-	/* The disk begins early with what a sync would else find all at once. */
-	segment->file.fs->start_writeback(&segment->file, segment->written_back, need - length - segment->written_back);
-	segment->written_back = need - length;
+	write_back(segment, need - length);
 	if (step > log->options.segment_bytes_max)
 		step = log->options.segment_bytes_max;
 	uint64_t target = need + step;
@@ -295,12 +312,14 @@ int hf_log_roll(struct hf_log *log)
 	return log->last->length == 0 ? HF_OK : roll(log);
 }
 
-int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
+int hf_log_append(struct hf_log *log, const struct iovec *pieces, int count)
 {
 	struct hf_log_segment *last = log->last;
-	uint64_t written = last->length;
+	uint64_t written = last->length, length = 0;
 	int status = HF_OK;
 
+	for (int i = 0; i < count; i++)
+		length += pieces[i].iov_len;
 	if (atomic_load(&log->failed))
 		return HF_EIO;
 	if (written > 0 && written + length > log->options.segment_bytes_max) {
@@ -312,7 +331,7 @@ int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length)
 		status = make_room(log, last, length);
 	if (status != HF_OK)
 		return status;
-	status = hf_file_write(&last->file, data, length, HF_LOG_FILE_HEADER_BYTES + written);
+	status = hf_file_writev(&last->file, pieces, count, HF_LOG_FILE_HEADER_BYTES + written);
 	if (status != HF_OK) {
 		/* Part of it may be there; records of it must not come to life at the next open. */
 		if (hf_file_truncate(&last->file, HF_LOG_FILE_HEADER_BYTES + written) != HF_OK)

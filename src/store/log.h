@@ -93,12 +93,13 @@ uint64_t hf_log_end(const struct hf_log *log);
 /* The position below which everything is on the disk. */
 uint64_t hf_log_synced(const struct hf_log *log);
 
-/* Fills a record's header. data is the whole record: header room, payload already in place, gap. */
+/* Fills a record's header. data is the whole record: header room, payload already in place, gap. outside: the end of the payload, which
+ * lies elsewhere (its place in data is not looked at), or nothing. */
 void hf_log_finish_record(const struct hf_log *log, uint8_t *data, uint64_t position, const struct hf_log_record *record,
-	uint32_t payload_bytes);
+	uint32_t payload_bytes, struct hf_slice outside);
 /* Writes records that were finished for the position hf_log_end, in a new segment when the last is full. On failure
  * nothing of them is left in the log; HF_EIO when even that could not be brought about. */
-int hf_log_append(struct hf_log *log, const uint8_t *data, size_t length);
+int hf_log_append(struct hf_log *log, const struct iovec *pieces, int count);
 /* Begins a new segment, unless the last is empty, so that the one before it may be collected. */
 int hf_log_roll(struct hf_log *log);
 /* fdatasync of what was appended so far. After a failure the log refuses appends with HF_EIO: the kernel may have dropped the pages. */

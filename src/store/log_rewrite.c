@@ -71,7 +71,7 @@ int hf_log_rewrite_keep(struct hf_log_rewrite *rewrite, const struct hf_log_reco
 
 	if (record->payload.length > 0)
 		memcpy(data + HF_LOG_RECORD_HEADER_BYTES, record->payload.data, record->payload.length);
-	hf_log_finish_record(rewrite->log, data, record->position, record, (uint32_t)record->payload.length);
+	hf_log_finish_record(rewrite->log, data, record->position, record, (uint32_t)record->payload.length, hf_slice(NULL, 0));
 	rewrite->buffer.length += bytes;
 	rewrite->next = record->position + bytes;
 	return rewrite->buffer.length >= BUFFER_BYTES ? write_buffer(rewrite) : HF_OK;

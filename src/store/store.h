@@ -121,7 +121,7 @@ HF_API bool hf_store_commit_now(struct hf_store *store, struct hf_commit *commit
 HF_API int hf_store_commit_wait(struct hf_store *store, enum hf_durability durability,
 	int (*stage)(void *context, struct hf_tx *tx), void *context);
 
-/* Operations, only inside stage. All copy what they are given. */
+/* Operations, only inside stage. All copy what they are given, but hf_tx_log_put_shared. */
 HF_API struct hf_store *hf_tx_store(struct hf_tx *tx);
 /* *position (may be NULL) is the document's position. HF_EEXISTS when the id is in the collection already. */
 HF_API int hf_tx_put(struct hf_tx *tx, uint32_t collection, const struct hf_doc_key *key,
@@ -135,6 +135,8 @@ HF_API int hf_tx_table_delete(struct hf_tx *tx, uint32_t table, struct hf_slice 
  * on, none where there are not so many; clear forgets [from, to) but keeps the length; drop forgets the log and frees its number. */
 HF_API int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, int block_count, uint64_t *index);
 HF_API int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count);
+/* Puts a block that goes to the disk from where it lies; it stays unchanged there until the commit's done. */
+HF_API int hf_tx_log_put_shared(struct hf_tx *tx, uint64_t log, uint64_t index, struct hf_slice block);
 HF_API int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t length);
 HF_API int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to);
 HF_API int hf_tx_log_drop(struct hf_tx *tx, uint64_t log);

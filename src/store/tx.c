@@ -7,9 +7,13 @@
 
 #include "base/array.h"
 
+#define SHARED_BYTES_MIN 4096u /* shorter blocks are copied: a piece of its own costs as much to write */
+
 int hf_tx_init(struct hf_tx *tx, struct hf_store *store)
 {
 	*tx = (struct hf_tx){.store = store};
+	if (hf_array_reserve(&tx->pieces, &tx->piece_capacity, 1, sizeof *tx->pieces) != HF_OK)
+		return HF_ENOMEM;
 	return hf_tables_init(&tx->staged);
 }
 
@@ -19,6 +23,8 @@ void hf_tx_free(struct hf_tx *tx)
 	hf_buffer_free(&tx->buffer);
 	free(tx->docs);
 	free(tx->terms);
+	free(tx->outside);
+	free(tx->pieces);
 	free(tx->kills);
 	free(tx->lengths);
 	hf_place_free(&tx->kill_map);
@@ -66,6 +72,7 @@ int hf_tx_begin_group(struct hf_tx *tx)
 	tx->drops = tx->ends_group = false;
 	tx->base = hf_log_end(tx->store->log);
 	tx->kill_count = tx->commit_kill = tx->length_count = tx->commit_length = 0;
+	tx->outside_count = tx->commit_outside = 0;
 	hf_place_clear(&tx->kill_map);
 	hf_place_clear(&tx->length_map);
 	clear_staged_tables(tx);
@@ -79,7 +86,7 @@ int hf_tx_begin_group(struct hf_tx *tx)
 	tx->mark_bytes = tx->buffer.length;
 	hf_store_le64(payload, hf_log_synced(tx->store->log));
 	hf_log_finish_record(tx->store->log, tx->buffer.data, tx->base,
-		&(struct hf_log_record){.type = HF_RECORD_GROUP, .flags = HF_LOG_LAST}, HF_RECORD_GROUP_BYTES);
+		&(struct hf_log_record){.type = HF_RECORD_GROUP, .flags = HF_LOG_LAST}, HF_RECORD_GROUP_BYTES, hf_slice(NULL, 0));
 	return HF_OK;
 }
 
@@ -89,6 +96,7 @@ void hf_tx_begin_commit(struct hf_tx *tx)
 	tx->snapshot.position = tx->base + tx->commit_start;
 	tx->commit_kill = tx->kill_count;
 	tx->commit_length = tx->length_count;
+	tx->commit_outside = tx->outside_count;
 	tx->doc_count = tx->term_count = 0;
 	tx->error = HF_OK;
 	tx->drops = tx->ends_group = false;
@@ -112,6 +120,7 @@ static void map_lengths(struct hf_tx *tx)
 void hf_tx_drop_commit(struct hf_tx *tx)
 {
 	tx->buffer.length = tx->commit_start;
+	tx->outside_count = tx->commit_outside;
 	if (tx->kill_count > tx->commit_kill) {
 		tx->kill_count = tx->commit_kill;
 		map_kills(tx);
@@ -148,6 +157,7 @@ static int stage_table(struct hf_tx *tx, const uint8_t *record)
 
 int hf_tx_finish_commit(struct hf_tx *tx)
 {
+	size_t next = tx->commit_outside;
 	int status = HF_OK;
 
 	for (size_t at = tx->commit_start; at < tx->buffer.length && status == HF_OK;) {
@@ -157,7 +167,10 @@ int hf_tx_finish_commit(struct hf_tx *tx)
 			.type = data[8], .flags = at == tx->last_record ? HF_LOG_LAST : 0, .stream = hf_load_le32(data + 12),
 		};
 
-		hf_log_finish_record(tx->store->log, data, tx->base + at, &record, payload_bytes);
+		bool is_outside = next < tx->outside_count && tx->outside[next].record == at;
+
+		hf_log_finish_record(tx->store->log, data, tx->base + at, &record, payload_bytes,
+			is_outside ? tx->outside[next++].bytes : hf_slice(NULL, 0));
 		if (record.type == HF_RECORD_TABLE_PUT || record.type == HF_RECORD_TABLE_DELETE)
 			status = stage_table(tx, data);
 		at += hf_log_record_bytes(payload_bytes);
@@ -165,10 +178,43 @@ int hf_tx_finish_commit(struct hf_tx *tx)
 	return status;
 }
 
+const struct iovec *hf_tx_pieces(struct hf_tx *tx, size_t length, int *count)
+{
+	size_t from = 0;
+
+	*count = 0;
+	for (size_t i = 0; i < tx->outside_count && tx->outside[i].record < length; i++) {
+		const struct hf_tx_outside *outside = &tx->outside[i];
+		uint8_t *record = tx->buffer.data + outside->record;
+		size_t end = outside->record + HF_LOG_RECORD_HEADER_BYTES + hf_load_le32(record + 4);
+
+		tx->pieces[(*count)++] = (struct iovec){tx->buffer.data + from, end - outside->bytes.length - from};
+		tx->pieces[(*count)++] = (struct iovec){(void *)(uintptr_t)outside->bytes.data, outside->bytes.length};
+		from = end;
+	}
+	if (from < length)
+		tx->pieces[(*count)++] = (struct iovec){tx->buffer.data + from, length - from};
+	return tx->pieces;
+}
+
+/* Those of the commit that is being staged are what is left. */
+static void forget_outside(struct hf_tx *tx, size_t length)
+{
+	size_t written = tx->commit_outside;
+
+	for (size_t i = written; i < tx->outside_count; i++) {
+		tx->outside[i - written] = tx->outside[i];
+		tx->outside[i - written].record -= length;
+	}
+	tx->outside_count -= written;
+	tx->commit_outside = 0;
+}
+
 void hf_tx_forget_written(struct hf_tx *tx, size_t length)
 {
 	size_t own = tx->kill_count - tx->commit_kill;
 
+	forget_outside(tx, length);
 	hf_buffer_consume(&tx->buffer, length);
 	tx->base += length;
 	tx->commit_start -= length;
@@ -453,8 +499,8 @@ static int stage_length(struct hf_tx *tx, const struct hf_tx_length *length)
 	return HF_OK;
 }
 
-/* A record whose payload is `count` varints and then the slices. */
-static int add_log_record(struct hf_tx *tx, uint8_t type, const uint64_t *values, int count, const struct iovec *block, int block_count)
+/* A record whose payload is `count` varints, and room for as many bytes more, at *rest. */
+static int begin_log_record(struct hf_tx *tx, uint8_t type, const uint64_t *values, int count, size_t rest_bytes, uint8_t **rest)
 {
 	uint8_t head[3 * HF_VARINT_BYTES_MAX];
 	size_t head_bytes = 0;
@@ -463,30 +509,69 @@ static int add_log_record(struct hf_tx *tx, uint8_t type, const uint64_t *values
 
 	for (int i = 0; i < count; i++)
 		head_bytes += hf_varint_write(head + head_bytes, values[i]);
-	status = add_record(tx, type, 0, head_bytes + gather(NULL, block, block_count), &out, NULL);
+	status = add_record(tx, type, 0, head_bytes + rest_bytes, &out, NULL);
 	if (status != HF_OK)
 		return status;
 	memcpy(out, head, head_bytes);
-	gather(out + head_bytes, block, block_count);
+	*rest = out + head_bytes;
 	return HF_OK;
 }
 
-int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count)
+static int add_log_record(struct hf_tx *tx, uint8_t type, const uint64_t *values, int count)
+{
+	uint8_t *rest;
+
+	return begin_log_record(tx, type, values, count, 0, &rest);
+}
+
+/* The log is to reach to the block, at least. */
+static int cover(struct hf_tx *tx, uint64_t log, uint64_t index, size_t block_bytes)
 {
 	struct hf_tx_length length;
 	int status = staged_length(tx, log, &length);
 
 	if (status != HF_OK)
 		return status;
-	if (index > HF_BLOCK_INDEX_MAX || gather(NULL, block, block_count) > HF_STORE_BLOCK_BYTES_MAX)
+	if (index > HF_BLOCK_INDEX_MAX || block_bytes > HF_STORE_BLOCK_BYTES_MAX)
 		return HF_ETOOBIG;
 	length.exists = true;
 	if (length.length <= index)
 		length.length = index + 1;
-	status = stage_length(tx, &length);
+	return stage_length(tx, &length);
+}
+
+int hf_tx_log_put(struct hf_tx *tx, uint64_t log, uint64_t index, const struct iovec *block, int block_count)
+{
+	size_t bytes = gather(NULL, block, block_count);
+	uint8_t *out;
+	int status = cover(tx, log, index, bytes);
+
+	if (status == HF_OK)
+		status = begin_log_record(tx, HF_RECORD_BLOCK, (uint64_t[]){log, index}, 2, bytes, &out);
+	if (status == HF_OK)
+		gather(out, block, block_count);
+	return status;
+}
+
+int hf_tx_log_put_shared(struct hf_tx *tx, uint64_t log, uint64_t index, struct hf_slice block)
+{
+	struct iovec copied = {(void *)(uintptr_t)block.data, block.length};
+	size_t record = tx->buffer.length;
+	uint8_t *out;
+	int status;
+
+	if (block.length < SHARED_BYTES_MIN)
+		return hf_tx_log_put(tx, log, index, &copied, 1);
+	status = cover(tx, log, index, block.length);
 	if (status != HF_OK)
 		return status;
-	return add_log_record(tx, HF_RECORD_BLOCK, (uint64_t[]){log, index}, 2, block, block_count);
+	if (hf_array_reserve(&tx->outside, &tx->outside_capacity, tx->outside_count + 1, sizeof *tx->outside) != HF_OK ||
+	    hf_array_reserve(&tx->pieces, &tx->piece_capacity, 2 * tx->outside_count + 3, sizeof *tx->pieces) != HF_OK)
+		return tx->error = HF_ENOMEM;
+	status = begin_log_record(tx, HF_RECORD_BLOCK, (uint64_t[]){log, index}, 2, block.length, &out);
+	if (status == HF_OK)
+		tx->outside[tx->outside_count++] = (struct hf_tx_outside){record, block};
+	return status;
 }
 
 int hf_tx_log_append(struct hf_tx *tx, uint64_t log, const struct iovec *block, int block_count, uint64_t *index)
@@ -520,7 +605,7 @@ int hf_tx_log_truncate(struct hf_tx *tx, uint64_t log, uint64_t new_length)
 		return HF_OK;
 	length.length = new_length;
 	status = stage_length(tx, &length);
-	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_TRUNCATE, (uint64_t[]){log, new_length}, 2, NULL, 0);
+	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_TRUNCATE, (uint64_t[]){log, new_length}, 2);
 }
 
 int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to)
@@ -532,7 +617,7 @@ int hf_tx_log_clear(struct hf_tx *tx, uint64_t log, uint64_t from, uint64_t to)
 		return status;
 	if (to > length.length)
 		to = length.length;
-	return from >= to ? HF_OK : add_log_record(tx, HF_RECORD_LOG_CLEAR, (uint64_t[]){log, from, to}, 3, NULL, 0);
+	return from >= to ? HF_OK : add_log_record(tx, HF_RECORD_LOG_CLEAR, (uint64_t[]){log, from, to}, 3);
 }
 
 int hf_tx_log_drop(struct hf_tx *tx, uint64_t log)
@@ -544,5 +629,5 @@ int hf_tx_log_drop(struct hf_tx *tx, uint64_t log)
 		return status;
 	length = (struct hf_tx_length){.log = log};
 	status = stage_length(tx, &length);
-	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_DROP, &log, 1, NULL, 0);
+	return status != HF_OK ? status : add_log_record(tx, HF_RECORD_LOG_DROP, &log, 1);
 }

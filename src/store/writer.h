@@ -27,6 +27,12 @@ struct hf_tx_kill {
 	uint8_t id[HF_STORE_ID_BYTES];
 };
 
+/* The end of a block's payload that was not copied; it stays where it is until its commit's done. */
+struct hf_tx_outside {
+	size_t record;          /* in buffer: where the block's record begins */
+	struct hf_slice bytes;
+};
+
 /* Length of a log as staged, for logs touched by the group. */
 struct hf_tx_length {
 	uint64_t log, length;
@@ -35,7 +41,8 @@ struct hf_tx_length {
 
 struct hf_tx {
 	struct hf_store *store;
-	struct hf_buffer buffer; /* records of the group; the first is at position base */
+	struct hf_buffer buffer; /* records of the group; the first is at position base. What lies outside has its place in it all the same,
+	                            but nothing is written there, and so no memory of it used */
 	uint64_t base;
 	size_t commit_start;     /* in buffer: where the commit being staged begins */
 	size_t last_record;      /* in buffer: its last record */
@@ -48,6 +55,11 @@ struct hf_tx {
 	size_t doc_count, doc_capacity;
 	uint64_t *terms;
 	size_t term_count, term_capacity;
+
+	struct hf_tx_outside *outside; /* of the group, in order; those from commit_outside on are this commit's */
+	size_t outside_count, outside_capacity, commit_outside;
+	struct iovec *pieces;    /* for writing it: room for what lies outside and what is around it */
+	size_t piece_capacity;
 
 	struct hf_tx_kill *kills; /* of the group; those from commit_kill on are this commit's */
 	size_t kill_count, kill_capacity, commit_kill;
@@ -82,11 +94,13 @@ void hf_tx_begin_commit(struct hf_tx *tx);
 int hf_tx_finish_commit(struct hf_tx *tx);
 /* Forgets this commit's operations. */
 void hf_tx_drop_commit(struct hf_tx *tx);
+/* The first `length` bytes of the group, as pieces to write; good until something is staged. */
+const struct iovec *hf_tx_pieces(struct hf_tx *tx, size_t length, int *count);
 /* The first `length` bytes, which hold the kills before commit_kill, were written and applied: forgets them. */
 void hf_tx_forget_written(struct hf_tx *tx, size_t length);
 /* True when an earlier commit of the group killed the document (with own: or this one). */
 bool hf_tx_is_killed(const struct hf_tx *tx, uint64_t position, bool own);
-/* The staged record at position. */
+/* The staged record at position; not of a block. */
 int hf_tx_read_staged(const struct hf_tx *tx, uint64_t position, struct hf_buffer *scratch, struct hf_log_record *record);
 struct hf_doc_key hf_tx_doc_key(const struct hf_tx *tx, const struct hf_tx_doc *doc);
 

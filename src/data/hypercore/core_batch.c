@@ -211,7 +211,7 @@ static int carry_out(struct hf_tx *tx, const struct hf_batch *batch, const struc
 	struct iovec body = {(void *)(uintptr_t)data, op->length};
 
 	switch (op->kind) {
-	case HF_BATCH_PUT: return hf_tx_log_put(tx, log, op->index, &body, 1);
+	case HF_BATCH_PUT: return hf_tx_log_put_shared(tx, log, op->index, hf_slice(data, op->length));
 	case HF_BATCH_TRUNCATE: return unless_absent(hf_tx_log_truncate(tx, log, op->index));
 	case HF_BATCH_CLEAR: return unless_absent(hf_tx_log_clear(tx, log, op->index, op->to));
 	case HF_BATCH_DROP: return unless_absent(hf_tx_log_drop(tx, log));

@@ -1,4 +1,5 @@
 /* Logs against a plain model, over closes and crashes; and with many or far blocks. */
+#include <stdatomic.h>
 #include <time.h>
 
 #include "store/state.h"
@@ -6,6 +7,8 @@
 
 #define LOGS 6
 #define LENGTH_MAX 400
+#define BLOCK_BYTES_MAX 12000
+#define CHANGES_MAX 12
 
 static struct hf_env env;
 
@@ -21,6 +24,8 @@ struct model {
 	uint64_t random;
 	uint32_t next_value;
 	int fail; /* what stage answers */
+	uint8_t shared[CHANGES_MAX][BLOCK_BYTES_MAX]; /* blocks that go to the disk from here */
+	unsigned shared_count;
 };
 
 static uint64_t draw(struct model *m, uint64_t below)
@@ -29,9 +34,10 @@ static uint64_t draw(struct model *m, uint64_t below)
 	return (m->random >> 33) % below;
 }
 
-static size_t block_of(uint32_t value, uint8_t block[600])
+/* One of eight is long, around where blocks begin to be written from where they lie. */
+static size_t block_of(uint32_t value, uint8_t block[BLOCK_BYTES_MAX])
 {
-	size_t length = 4 + value % 300;
+	size_t length = value % 8 == 0 ? 4000 + value % 7999 : 4 + value % 300;
 
 	for (size_t i = 0; i < length; i++)
 		block[i] = (uint8_t)(value + i);
@@ -43,7 +49,7 @@ static void check_log(struct model *m, uint64_t number)
 {
 	struct hf_buffer block = {0};
 	const struct model_log *log = &m->logs[number];
-	uint8_t expected[600];
+	uint8_t expected[BLOCK_BYTES_MAX];
 	uint64_t length;
 	int status = hf_store_log_length(m->store, number, &length);
 
@@ -93,7 +99,7 @@ static int check_run(void *context, uint64_t from, uint64_t to)
 static int check_block(void *context, uint64_t index, struct hf_slice block)
 {
 	struct range_check *check = context;
-	uint8_t expected[600];
+	uint8_t expected[BLOCK_BYTES_MAX];
 
 	for (uint64_t i = check->from; i < index; i++)
 		assert_false(is_present(check->log, i));
@@ -122,13 +128,15 @@ static void check_ranges(struct model *m, uint64_t number)
 static void put(struct model *m, struct hf_tx *tx, uint64_t number, uint64_t index, bool append)
 {
 	struct model_log *log = &m->staged[number];
-	uint8_t block[600];
+	uint8_t *block = m->shared[m->shared_count++];
 	uint64_t got = 0;
 	uint32_t value = ++m->next_value;
 	struct iovec slice = {block, block_of(value, block)};
 
 	if (append)
 		assert_int_equal(hf_tx_log_append(tx, number, &slice, 1, &got), HF_OK);
+	else if (draw(m, 2) == 0)
+		assert_int_equal(hf_tx_log_put_shared(tx, number, index, hf_slice(block, slice.iov_len)), HF_OK);
 	else
 		assert_int_equal(hf_tx_log_put(tx, number, index, &slice, 1), HF_OK);
 	if (append)
@@ -175,7 +183,8 @@ static int stage(void *context, struct hf_tx *tx)
 	struct model *m = context;
 
 	memcpy(m->staged, m->logs, sizeof m->logs);
-	for (uint64_t n = 1 + draw(m, 12); n > 0; n--)
+	m->shared_count = 0;
+	for (uint64_t n = 1 + draw(m, CHANGES_MAX); n > 0; n--)
 		change(m, tx);
 	return m->fail;
 }
@@ -222,6 +231,83 @@ static void test_logs_follow_the_model_over_closes_and_crashes(void **state)
 			hf_store_close(m->store);
 	}
 	free(m);
+	test_remove(directory);
+}
+
+/* ---- Blocks that are not copied ---- */
+
+#define SHARED_COMMITS 40u
+
+struct shared_commit {
+	struct hf_commit commit;
+	uint64_t number;
+	bool fails;
+	atomic_uint *done;
+	uint8_t block[BLOCK_BYTES_MAX];
+	size_t length;
+};
+
+/* A document besides, so that memtables are full in the middle of groups, which are written in parts then. */
+static int stage_shared(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct shared_commit *c = (struct shared_commit *)commit;
+	struct test_doc doc;
+
+	test_doc_make(&doc, c->number);
+	assert_int_equal(hf_tx_log_put_shared(tx, 1, c->number, hf_slice(c->block, c->length)), HF_OK);
+	assert_int_equal(hf_tx_put(tx, 0, &doc.key, &(struct iovec){doc.payload, doc.length}, 1, NULL), HF_OK);
+	assert_int_equal(hf_tx_log_put_shared(tx, 2, c->number, hf_slice(c->block, c->length)), HF_OK);
+	return c->fails ? HF_EDENIED : HF_OK;
+}
+
+static void shared_done(struct hf_commit *commit, int status)
+{
+	struct shared_commit *c = (struct shared_commit *)commit;
+
+	assert_int_equal(status, c->fails ? HF_EDENIED : HF_OK);
+	memset(c->block, 0xee, sizeof c->block); /* from here on they are the caller's again */
+	atomic_fetch_add(c->done, 1);
+}
+
+static void test_shared_blocks_outlive_groups_that_are_split_and_commits_that_fail(void **state)
+{
+	struct shared_commit *commits = calloc(SHARED_COMMITS, sizeof *commits);
+	struct hf_store_options options;
+	struct hf_store_stats stats;
+	struct hf_buffer block = {0};
+	struct hf_failure failure;
+	struct hf_store *store;
+	atomic_uint done = 0;
+	char directory[64];
+	uint8_t expected[BLOCK_BYTES_MAX];
+
+	(void)state;
+	test_directory(directory);
+	options = test_options(&env, directory);
+	options.memtable_docs_max = 8;
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	for (unsigned i = 0; i < SHARED_COMMITS; i++) {
+		commits[i] = (struct shared_commit){.commit = {.stage = stage_shared, .done = shared_done}, .number = i, .fails = i % 5 == 3, .done = &done};
+		commits[i].length = block_of(8 * (i + 1), commits[i].block);
+		commits[i].commit.next = i + 1 < SHARED_COMMITS ? &commits[i + 1].commit : NULL;
+	}
+	hf_store_submit_chain(store, &commits[0].commit, &commits[SHARED_COMMITS - 1].commit);
+	while (atomic_load(&done) < SHARED_COMMITS)
+		usleep(1000);
+	hf_store_stats(store, &stats);
+	assert_true(stats.group_count > 2);
+	hf_store_abandon(store);
+	assert_int_equal(hf_store_open(&store, &options, &failure), HF_OK);
+	for (unsigned i = 0; i < SHARED_COMMITS; i++)
+		for (uint64_t log = 1; log <= 2; log++) {
+			assert_int_equal(hf_store_log_get(store, log, i, HF_READ_BLOCKING, &block), commits[i].fails ? HF_ENOTFOUND : HF_OK);
+			if (!commits[i].fails)
+				assert_true(hf_slice_equal(hf_buffer_slice(&block), hf_slice(expected, block_of(8 * (i + 1), expected))));
+		}
+	assert_int_equal(hf_store_verify(store, NULL, NULL), HF_OK);
+	hf_store_close(store);
+	hf_buffer_free(&block);
+	free(commits);
 	test_remove(directory);
 }
 
@@ -452,6 +538,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_logs_follow_the_model_over_closes_and_crashes),
+		cmocka_unit_test(test_shared_blocks_outlive_groups_that_are_split_and_commits_that_fail),
 		cmocka_unit_test(test_blocks_lie_anywhere_up_to_the_highest_index),
 		cmocka_unit_test(test_order_of_puts_and_clears_costs_little),
 		cmocka_unit_test(test_runs_wait_for_the_disk_only_when_they_are_told_to),
