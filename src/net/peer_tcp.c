@@ -88,6 +88,8 @@ static void on_read(void *owner, uint8_t *data, size_t length)
 	if (length < SMALL_READ_BYTES)
 		hf_stream_acknowledge(stream);
 	hf_peer_socket_on_read(socket, data, length);
+	if (stream->events)
+		stream->read_bytes_max = (uint32_t)hf_secret_stream_wanted_bytes(socket->secret, HF_LOOP_READ_BYTES);
 }
 
 static const struct hf_stream_events stream_events = {

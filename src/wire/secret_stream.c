@@ -13,6 +13,7 @@
 #include "crypto/secret.h"
 #include "wire/secret_stream_output.h"
 
+#define WHOLE_FRAME_BYTES_MIN 16384u /* copying shorter ones costs less than reading less at a time */
 #define LENGTH_BYTES 3u
 #define STREAM_ID_BYTES 32u
 #define HEADER_BYTES (STREAM_ID_BYTES + HF_SECRETSTREAM_HEADER_BYTES)
@@ -34,6 +35,7 @@ struct hf_secret_stream {
 	uint8_t rx_key[HF_SECRETSTREAM_KEY_BYTES]; /* until the other side's header is here */
 	uint8_t handshake_hash[HF_HANDSHAKE_HASH_BYTES], remote_key[HF_SIGN_PUBLIC_BYTES];
 	struct hf_buffer gathered; /* an unfinished frame */
+	size_t frame_bytes;        /* of the last one, its length in front included */
 	struct hf_secret_stream_output output;
 };
 
@@ -252,6 +254,7 @@ static int recv_gathered(struct hf_secret_stream *stream, uint64_t now_ms, uint8
 		error = gather(stream, LENGTH_BYTES + frame_length, data, length);
 	if (error != HF_OK)
 		return error;
+	stream->frame_bytes = LENGTH_BYTES + frame_length;
 	error = recv_frame(stream, now_ms, stream->gathered.data + LENGTH_BYTES, frame_length);
 	hf_buffer_clear(&stream->gathered);
 	return error;
@@ -269,6 +272,7 @@ static int recv_next(struct hf_secret_stream *stream, uint64_t now_ms, uint8_t *
 	if (*length - LENGTH_BYTES < frame_length)
 		return recv_gathered(stream, now_ms, data, length);
 	uint8_t *frame = *data + LENGTH_BYTES;
+	stream->frame_bytes = LENGTH_BYTES + frame_length;
 	*data = frame + frame_length;
 	*length -= LENGTH_BYTES + frame_length;
 	return recv_frame(stream, now_ms, frame, frame_length);
@@ -293,6 +297,16 @@ int hf_secret_stream_recv(struct hf_secret_stream *stream, uint64_t now_ms, uint
 	if (stream->gathered.length == 0)
 		hf_buffer_free(&stream->gathered);
 	return error == HF_OK || error == HF_EWAIT ? HF_OK : end(stream, error);
+}
+
+size_t hf_secret_stream_wanted_bytes(const struct hf_secret_stream *stream, size_t room)
+{
+	size_t begun = stream->gathered.length, frame = stream->frame_bytes, missing;
+
+	if (frame < WHOLE_FRAME_BYTES_MIN)
+		return room;
+	missing = begun >= LENGTH_BYTES ? LENGTH_BYTES + load_length(stream->gathered.data) - begun : begun > 0 ? frame - begun : 0;
+	return missing + frame > room ? room : missing + (room - missing) / frame * frame;
 }
 
 uint64_t hf_secret_stream_received_bytes(const struct hf_secret_stream *stream)

@@ -55,6 +55,9 @@ struct hf_secret_stream_options {
 HF_API int hf_secret_stream_new(struct hf_secret_stream **out, const struct hf_secret_stream_options *options, uint64_t now_ms);
 HF_API void hf_secret_stream_free(struct hf_secret_stream *stream); /* wipes the keys; NULL is fine */
 
+/* How many of `room` bytes to read next so that they end where a frame does, if those that come are like the last one: one that does not
+ * come whole is copied. */
+HF_API size_t hf_secret_stream_wanted_bytes(const struct hf_secret_stream *stream, size_t room);
 /* Eats all bytes; they are written to. HF_OK, or what ended the session, now and before: HF_EMALFORMED (a length, a key or a stream
  * id that cannot be), HF_ETOOBIG (a message above the limit), HF_EBADSIG (not from the other side of the handshake),
  * HF_ETIMEOUT, HF_ENOMEM. */

@@ -281,6 +281,46 @@ static void test_messages_of_all_sizes_arrive(void **state)
 	tear_down_peer(&b);
 }
 
+/* Whatever came before, two frames later nothing is left over at the end of a read. */
+static void test_reads_come_to_end_where_frames_do(void **state)
+{
+	static const size_t before[] = {0, 1, 2, 3, 4, 30000, 65000};
+	enum { ROOM = 200000, BODY = 65536, FRAME = 3 + BODY + 17, FRAMES = 12 };
+	uint8_t *text = calloc(1, BODY);
+	struct peer a, b;
+
+	set_up_peer(&a, true);
+	set_up_peer(&b, false);
+	connect_peers(&a, &b);
+	assert_int_equal(hf_secret_stream_wanted_bytes(b.stream, ROOM), ROOM);
+	for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+		for (int n = 0; n < FRAMES; n++)
+			assert_int_equal(write_text(&a, 0, hf_slice(text, BODY)), HF_OK);
+		struct hf_slice bytes = pump(&a);
+		size_t at = FRAME + before[i];
+
+		assert_int_equal(bytes.length, FRAMES * FRAME);
+		assert_int_equal(feed(&b, hf_slice(bytes.data, at)), HF_OK);
+		assert_int_equal(hf_secret_stream_gathered_bytes(b.stream) > 0, before[i] > 0);
+		while (at < bytes.length) {
+			size_t wanted = hf_secret_stream_wanted_bytes(b.stream, ROOM), left = bytes.length - at;
+
+			assert_true(wanted > ROOM - FRAME && wanted <= ROOM);
+			assert_int_equal(feed(&b, hf_slice(bytes.data + at, wanted < left ? wanted : left)), HF_OK);
+			assert_int_equal(hf_secret_stream_gathered_bytes(b.stream), 0);
+			at += wanted;
+		}
+		/* No more can be had at once than there is room for, and a short message makes room for anything. */
+		assert_int_equal(hf_secret_stream_wanted_bytes(b.stream, FRAME - 1), FRAME - 1);
+	}
+	assert_int_equal(write_text(&a, 0, hf_slice(text, 100)), HF_OK);
+	assert_int_equal(feed(&b, pump(&a)), HF_OK);
+	assert_int_equal(hf_secret_stream_wanted_bytes(b.stream, ROOM), ROOM);
+	free(text);
+	tear_down_peer(&a);
+	tear_down_peer(&b);
+}
+
 static void test_a_finished_handshake_can_be_handed_in(void **state)
 {
 	struct hf_noise_result result = {.tx = {1}, .rx = {2}, .handshake_hash = {3}, .remote_static = {4}};
@@ -586,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recorded_session_from_both_sides_cut_at_every_byte),
 		cmocka_unit_test(test_messages_of_all_sizes_arrive),
+		cmocka_unit_test(test_reads_come_to_end_where_frames_do),
 		cmocka_unit_test(test_a_finished_handshake_can_be_handed_in),
 		cmocka_unit_test(test_output_may_be_taken_in_parts_and_kept),
 		cmocka_unit_test(test_a_full_output_refuses_and_recovers),
