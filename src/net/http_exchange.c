@@ -34,6 +34,7 @@ static void free_if_done(struct hf_http_exchange *x)
 	hf_http_session_free(x->session);
 	hf_buffer_free(&x->leftover);
 	hf_http_server_unref(x->server);
+	free(x->who);
 	free(x);
 }
 
@@ -44,6 +45,12 @@ static void end_connection(struct hf_http_exchange *x, bool gracefully)
 	else if (x->stream)
 		hf_stream_close(x->stream);
 	x->stream = NULL;
+}
+
+static void forget_who(struct hf_http_exchange *x)
+{
+	free(x->who);
+	x->who = NULL;
 }
 
 static void wait_for_request(struct hf_http_exchange *x)
@@ -413,6 +420,7 @@ void hf_http_exchange_answered(struct hf_http_exchange *x)
 {
 	x->is_busy = false;
 	x->pieces = NULL;
+	forget_who(x);
 	if (x->stream && !x->keep_alive)
 		end_connection(x, true);
 	if (x->stream) {
@@ -456,6 +464,18 @@ struct hf_slice hf_http_header(struct hf_http_exchange *x, const char *name)
 struct hf_slice hf_http_body(struct hf_http_exchange *x)
 {
 	return hf_http_exchange_message(x)->body;
+}
+
+int hf_http_set_who(struct hf_http_exchange *x, const char *who)
+{
+	forget_who(x);
+	x->who = strdup(who);
+	return x->who ? HF_OK : HF_ENOMEM;
+}
+
+const char *hf_http_who(const struct hf_http_exchange *x)
+{
+	return x->who;
 }
 
 const struct hf_address *hf_http_client(struct hf_http_exchange *x)

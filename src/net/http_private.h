@@ -58,6 +58,7 @@ struct hf_http_exchange {
 	struct hf_buffer leftover; /* read behind the request being answered */
 	struct hf_address client;
 	const char *allow_origin;
+	char *who;                 /* whom options.authorize let in; NULL: nobody said */
 	size_t last_pending_bytes;
 	size_t held_bytes; /* that are counted */
 	const struct hf_http_pieces *pieces; /* NULL: the answer is not one of pieces, or nobody hears of it any more */

@@ -84,6 +84,9 @@ struct hf_slice hf_http_header(
 	struct hf_http_exchange *x, const char *name); /* case-insensitive; data NULL when absent */
 struct hf_slice hf_http_body(struct hf_http_exchange *x);
 const struct hf_address *hf_http_client(struct hf_http_exchange *x); /* behind trusted proxies: the real one */
+/* Whom options.authorize let in, until the exchange is answered. Copies. HF_ENOMEM. */
+int hf_http_set_who(struct hf_http_exchange *x, const char *who);
+const char *hf_http_who(const struct hf_http_exchange *x); /* NULL: nobody said */
 
 #define HF_HTTP_HOST_BYTES_MAX 262 /* a name, and a port */
 #define HF_HTTP_BASE_URL_BYTES (HF_HTTP_HOST_BYTES_MAX + 9)

@@ -83,7 +83,7 @@ static void handle_config(void *context, struct hf_http_exchange *exchange)
 void hf_gateway_note_act(struct hf_gateway *g, struct hf_http_exchange *exchange, const char *kind, json_t *fields)
 {
 	if (fields && exchange)
-		json_object_set_new(fields, "by", json_string(hf_gateway_who(g, exchange)));
+		json_object_set_new(fields, "by", json_string(hf_gateway_who(exchange)));
 	char *text = fields ? json_dumps(fields, JSON_COMPACT) : NULL;
 	hf_audit_write(g->audit, kind, hf_slice_text(text ? text : "{}"));
 	free(text);
@@ -93,7 +93,7 @@ void hf_gateway_note_act(struct hf_gateway *g, struct hf_http_exchange *exchange
 static void handle_reload(void *context, struct hf_http_exchange *exchange)
 {
 	struct hf_failure failure = {0};
-	json_t *fields = json_pack("{s:s}", "by", hf_gateway_who(context, exchange)); /* who may be none of ours after it */
+	json_t *fields = json_pack("{s:s}", "by", hf_gateway_who(exchange));
 	bool is_done = hf_gateway_reload(context, &failure) == HF_OK;
 	hf_gateway_note_act(context, NULL, is_done ? "admin.reload" : "admin.reload-refused", fields);
 	if (!is_done)

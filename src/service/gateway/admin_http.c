@@ -34,11 +34,10 @@ int hf_gateway_configure_guard(struct hf_gateway *g, const struct hf_config *con
 	return HF_OK;
 }
 
-const char *hf_gateway_who(const struct hf_gateway *g, struct hf_http_exchange *x)
+const char *hf_gateway_who(const struct hf_http_exchange *x)
 {
-	struct hf_slice path = hf_http_path(x);
-	bool is_http = path.length > sizeof PREFIX - 1 && memcmp(path.data, PREFIX "/", sizeof PREFIX) == 0;
-	return is_http && g->who ? g->who : "admin.sock";
+	const char *who = hf_http_who(x);
+	return who ? who : "admin.sock";
 }
 
 void hf_gateway_refuse(struct hf_http_exchange *x, int status, int code, const char *sentence, const char *fields)
@@ -108,14 +107,19 @@ bool hf_gateway_authorize(void *context, struct hf_http_exchange *x)
 	struct hf_gateway *g = context;
 	struct hf_buffer url = {0};
 	enum hf_admin_refusal refusal = HF_ADMIN_MISSING;
+	const char *who = NULL;
 	struct hf_admin_attempt attempt = {.address = hf_http_client(x), .authorization = hf_http_header(x, "Authorization"),
 		.method = hf_http_method(x), .body = hf_http_body(x), .is_foreign = is_foreign(g, x)};
 	int r = append_url(g, x, &url);
 	attempt.url = hf_buffer_slice(&url);
 	if (r == HF_OK)
-		r = g->guard ? hf_admin_guard_check(g->guard, &attempt, &g->who, &refusal) : HF_EDENIED;
+		r = g->guard ? hf_admin_guard_check(g->guard, &attempt, &who, &refusal) : HF_EDENIED;
 	hf_buffer_free(&url);
-	if (r < 0)
+	if (r == HF_OK)
+		r = hf_http_set_who(x, who);
+	if (r == HF_ENOMEM)
+		hf_gateway_refuse(x, 503, r, "There is no memory for the request.", NULL);
+	else if (r < 0)
 		refuse(x, refusal);
 	return r == HF_OK;
 }

@@ -70,7 +70,6 @@ struct hf_gateway {
 	/* Administration over HTTP. */
 	struct hf_admin_guard *guard;  /* NULL: it is closed */
 	struct hf_admin_events *events;
-	const char *who;               /* whom the guard let in with the request that is being handled */
 	char (*admin_paths)[HF_GATEWAY_ADMIN_PATH_BYTES]; /* of routes */
 	struct hf_secret bee_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* while relays are opened; a worker keeps them */
 	struct hf_secret identity_keys[HF_CONFIG_RELAY_COUNT_MAX]; /* of a worker that tells others of its relays */
@@ -198,7 +197,7 @@ void hf_gateway_close_events(struct hf_gateway *gateway); /* after the servers *
 /* Makes the guard, changes it or takes it away, as the configuration says. */
 int hf_gateway_configure_guard(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
 bool hf_gateway_authorize(void *context, struct hf_http_exchange *exchange);
-const char *hf_gateway_who(const struct hf_gateway *gateway, struct hf_http_exchange *exchange);
+const char *hf_gateway_who(const struct hf_http_exchange *exchange); /* whom the guard let in with it, or "admin.sock" */
 /* Appends the routes of administration and the dashboard; `routes` has room for _admin_http_route_count. HF_ENOMEM. */
 size_t hf_gateway_admin_http_route_count(const struct hf_gateway *gateway);
 int hf_gateway_add_admin_http_routes(struct hf_gateway *gateway, struct hf_http_route *routes, size_t *count);

@@ -421,6 +421,43 @@ static void test_access_classes_hold(void **state)
 	fixture_close(&f);
 }
 
+static bool let_in_by_name(void *context, struct hf_http_exchange *x)
+{
+	struct hf_slice name = hf_http_header(x, "Authorization");
+	char who[32];
+	snprintf(who, sizeof who, "%.*s", (int)name.length, (const char *)name.data);
+	return hf_http_set_who(x, who) == HF_OK;
+}
+
+/* Whom a request was let in for is told by that request, whoever came since. */
+static void test_each_exchange_knows_whom_it_was_let_in_for(void **state)
+{
+	static const struct hf_http_route guarded[] = {
+		HF_ROUTE("GET", "/park", HF_ACCESS_ADMIN, park), HF_ROUTE("GET", "/", HF_ACCESS_PUBLIC, park)};
+	struct fixture f = {.options = {.routes = guarded, .route_count = 2, .authorize = let_in_by_name}};
+	struct hf_http_exchange *first;
+	fixture_open(&f);
+	int fds[] = {dial(&f), dial(&f)};
+	say_text(&f, fds[0], "GET /park HTTP/1.1\r\n" HOST "Authorization: ann\r\n\r\n");
+	turn(&f, 10);
+	first = parked;
+	say_text(&f, fds[1], "GET /park HTTP/1.1\r\n" HOST "Authorization: bob\r\n\r\n");
+	turn(&f, 10);
+	assert_string_equal(hf_http_who(first), "ann");
+	assert_string_equal(hf_http_who(parked), "bob");
+	hf_http_respond(first, 200, "text/plain", HF_SLICE_LITERAL("one"), NULL);
+	hf_http_respond(parked, 200, "text/plain", HF_SLICE_LITERAL("two"), NULL);
+	expect(&f, fds[0], "one");
+	say_text(&f, fds[0], "GET / HTTP/1.1\r\n" HOST "\r\n"); /* the same connection, and nobody asked */
+	turn(&f, 10);
+	assert_null(hf_http_who(parked));
+	hf_http_respond(parked, 200, "text/plain", HF_SLICE_LITERAL("three"), NULL);
+	expect(&f, fds[0], "three");
+	close(fds[0]);
+	close(fds[1]);
+	fixture_close(&f);
+}
+
 static void test_where_a_client_came_is_told_by_proxies_and_not_by_itself(void **state)
 {
 	static const char more[] = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example, relay.example\r\n\r\n";
@@ -704,6 +741,7 @@ int main(void)
 		cmocka_unit_test(test_static_content_has_tags_and_ranges),
 		cmocka_unit_test(test_files_stay_below_their_directory),
 		cmocka_unit_test(test_access_classes_hold),
+		cmocka_unit_test(test_each_exchange_knows_whom_it_was_let_in_for),
 		cmocka_unit_test(test_where_a_client_came_is_told_by_proxies_and_not_by_itself),
 		cmocka_unit_test(test_forwarded_addresses_are_believed_from_trusted_proxies_only),
 		cmocka_unit_test(test_too_many_connections_are_refused),
