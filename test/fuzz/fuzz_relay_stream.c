@@ -1,7 +1,7 @@
 /* Streams whose remote is the input: messages of its channel, and acts of ours. Every stream ends once, nobody gets more than the window,
  * nothing is called for a stream that is over.
  *
- * Covers: src/wire/relay_stream.c
+ * Covers: src/wire/relay_stream.c src/wire/relay_streams.c
  */
 #include "fuzz.h"
 
