@@ -124,7 +124,7 @@ const struct hf_setting hf_settings[] = {
 	{"front", "subscriptions_max", HF_SETTING_NUMBER, "64", 1, 1024, RELOADS, IN_CONFIG(front_subscriptions_max),
 		"subscriptions of one such client"},
 	{"front", "overlap", HF_SETTING_DURATION, "5m", SECOND_MS, DAY_MS, RELOADS, IN_CONFIG(front_overlap_ms),
-		"how far back a subscription is asked for when it moves to another worker; what was delivered is not delivered again"},
+		"how far before the last event a subscription that moves to another worker is asked for by date, beside what arrived lately"},
 	{"front", "answer_timeout", HF_SETTING_DURATION, "15s", SECOND_MS, HOUR_MS, RELOADS, IN_CONFIG(front_answer_timeout_ms),
 		"how long a worker may take to begin its answer"},
 	{"front", "cache_max_age", HF_SETTING_DURATION, "5m", 0, 365 * DAY_MS, RELOADS, IN_CONFIG(front_cache_max_age_ms),

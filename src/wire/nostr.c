@@ -16,6 +16,7 @@ struct decode {
 	struct hf_nostr_message *message;
 	struct hf_nostr_error *error;
 	uint32_t items_left;
+	bool is_resume; /* its filters are those of a REQ, perhaps twice */
 };
 
 static int refuse(struct decode *decode, int status, const char *reason)
@@ -110,8 +111,8 @@ static int reserve_filter(struct decode *decode)
 static int decode_filter(struct decode *decode)
 {
 	struct hf_nostr_message *message = decode->message;
-	if (message->filter_count >= decode->limits->filter_count_max ||
-		message->filter_count >= HF_NOSTR_FILTER_COUNT_MAX)
+	uint32_t times = decode->is_resume ? 2 : 1;
+	if (message->filter_count >= times * decode->limits->filter_count_max || message->filter_count >= times * HF_NOSTR_FILTER_COUNT_MAX)
 		return refuse(decode, HF_ETOOBIG, "invalid: too many filters");
 	if (reserve_filter(decode) < 0)
 		return HF_ENOMEM;
@@ -131,6 +132,40 @@ static bool at_end(const struct decode *decode)
 	return hf_json_next(&ahead, &token) == HF_OK && token.type == HF_JSON_ARRAY_END;
 }
 
+static bool at_number(const struct decode *decode)
+{
+	struct hf_json ahead = decode->json;
+	struct hf_json_token token;
+	return hf_json_next(&ahead, &token) == HF_OK && token.type == HF_JSON_NUMBER;
+}
+
+/* Up to the array's end, or to a number where that ends them. */
+static int decode_filters(struct decode *decode, bool ends_at_number, uint64_t arrived_within_s)
+{
+	struct hf_nostr_message *message = decode->message;
+	while (!at_end(decode) && !(ends_at_number && at_number(decode))) {
+		int status = decode_filter(decode);
+		if (status < 0)
+			return status;
+		message->filters[message->filter_count - 1].arrived_within_s = arrived_within_s;
+	}
+	return HF_OK;
+}
+
+static int decode_resume(struct decode *decode)
+{
+	struct hf_json_token token;
+	uint64_t seconds = 0;
+	int status = decode_filters(decode, true, 0);
+	if (status == HF_OK && (status = hf_json_next(&decode->json, &token)) < 0)
+		return refuse_json(decode, status);
+	if (status < 0)
+		return status;
+	if (token.type != HF_JSON_NUMBER || hf_json_u64(token.raw, &seconds) < 0 || seconds == 0)
+		return refuse(decode, HF_EMALFORMED, "invalid: RESUME needs a number of seconds among its filters");
+	return decode_filters(decode, false, seconds);
+}
+
 static int decode_request(struct decode *decode)
 {
 	struct hf_nostr_message *message = decode->message;
@@ -139,11 +174,9 @@ static int decode_request(struct decode *decode)
 		return status;
 	decode->error->refusal = HF_NOSTR_REFUSE_CLOSED;
 	decode->error->subscription_id = message->subscription_id;
-	while (!at_end(decode)) {
-		status = decode_filter(decode);
-		if (status < 0)
-			return status;
-	}
+	status = decode->is_resume ? decode_resume(decode) : decode_filters(decode, false, 0);
+	if (status < 0)
+		return status;
 	if (message->filter_count == 0)
 		return refuse(decode, HF_EMALFORMED, "invalid: at least one filter is needed");
 	return expect_end(decode);
@@ -168,6 +201,12 @@ static int decode_body(struct decode *decode, struct hf_slice name)
 		{HF_SLICE_LITERAL("CLOSE"), HF_NOSTR_CLOSE, decode_close},
 		{HF_SLICE_LITERAL("AUTH"), HF_NOSTR_AUTH, decode_event},
 	};
+	if (decode->limits->takes_resume && hf_slice_equal(name, HF_SLICE_LITERAL("RESUME"))) {
+		decode->is_resume = true;
+		decode->items_left *= 2;
+		decode->message->type = HF_NOSTR_REQ;
+		return decode_request(decode);
+	}
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
 		if (hf_slice_equal(name, types[i].name)) {
 			decode->message->type = types[i].type;

@@ -1,5 +1,12 @@
 /* nostr: the messages of a Nostr relay. (NIP-01, 42, 45) A decoder for what clients send, encoders for what
  * relays answer. No state: who is subscribed and authenticated is the relay's affair.
+ *
+ * Beside the NIPs, for gateways that take a subscription from one worker to another:
+ *
+ *     ["RESUME", id, filter, …, seconds, filter, …]
+ *
+ * is a REQ whose filters behind the number ask, of stored events, for those alone that arrived at the relay within so many seconds,
+ * whatever their dates; there may be none before it.
  */
 #ifndef HF_WIRE_NOSTR_H
 #define HF_WIRE_NOSTR_H
@@ -16,6 +23,7 @@ struct hf_nostr_limits {
 	size_t event_bytes_max;
 	uint32_t filter_count_max;
 	uint32_t filter_items_max; /* values of all filters of one message together */
+	bool takes_resume;         /* RESUME is one of the messages */
 };
 
 struct hf_nostr_message {

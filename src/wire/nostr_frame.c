@@ -19,6 +19,7 @@ static const struct {
 	{HF_SLICE_LITERAL("NOTICE"), HF_NOSTR_FRAME_NOTICE},
 	{HF_SLICE_LITERAL("AUTH-TOKEN"), HF_NOSTR_FRAME_AUTH_TOKEN},
 	{HF_SLICE_LITERAL("TOKEN"), HF_NOSTR_FRAME_TOKEN},
+	{HF_SLICE_LITERAL("RESUME"), HF_NOSTR_FRAME_RESUME},
 };
 
 static enum hf_nostr_frame_type type_of(struct hf_slice name)
@@ -147,10 +148,26 @@ static int append_member(struct hf_buffer *out, struct hf_slice key, struct hf_s
 	return status == HF_OK ? hf_buffer_append(out, value.data, value.length) : status;
 }
 
+static bool is_member(const struct hf_json_token *key, struct hf_slice name)
+{
+	uint8_t decoded[32];
+	struct hf_slice text = key->raw;
+	if (key->features != 0 && text.length <= sizeof decoded)
+		text = hf_slice(decoded, hf_json_unescape(text, decoded));
+	return hf_slice_equal(text, name);
+}
+
+/* What is done to each filter. */
+struct change {
+	bool keeps_limit;
+	uint64_t since_s; /* 0: nothing */
+};
+
 /* After the object's token: appends the filter, to behind its end. */
-static int append_filter(struct hf_json *json, struct hf_buffer *out, uint64_t since_s)
+static int append_filter(struct hf_json *json, struct hf_buffer *out, const struct change *change)
 {
 	struct hf_json_token key;
+	uint64_t since_s = change->since_s, asked_s;
 	bool is_first = true;
 	int status = hf_buffer_append_text(out, ",{");
 	while (status == HF_OK && (status = hf_json_next(json, &key)) == HF_OK && key.type == HF_JSON_STRING) {
@@ -160,10 +177,9 @@ static int append_filter(struct hf_json *json, struct hf_buffer *out, uint64_t s
 		if ((status = hf_json_skip(json)) < 0)
 			break;
 		struct hf_slice value = hf_slice(from, (size_t)(json->at - from));
-		uint64_t asked_s;
-		if (hf_slice_equal(key.raw, HF_SLICE_LITERAL("limit")))
+		if (!change->keeps_limit && is_member(&key, HF_SLICE_LITERAL("limit")))
 			continue;
-		if (hf_slice_equal(key.raw, HF_SLICE_LITERAL("since"))) {
+		if (since_s > 0 && is_member(&key, HF_SLICE_LITERAL("since"))) {
 			if (hf_json_u64(value, &asked_s) == HF_OK && asked_s > since_s)
 				since_s = asked_s;
 			continue;
@@ -171,26 +187,57 @@ static int append_filter(struct hf_json *json, struct hf_buffer *out, uint64_t s
 		status = append_member(out, key.raw, value, is_first);
 		is_first = false;
 	}
-	if (status == HF_OK)
-		status = hf_buffer_printf(out, "%s\"since\":%llu}", is_first ? "" : ",", (unsigned long long)since_s);
+	if (status == HF_OK && since_s > 0)
+		status = hf_buffer_printf(out, "%s\"since\":%llu", is_first ? "" : ",", (unsigned long long)since_s);
+	return status == HF_OK ? hf_buffer_append_text(out, "}") : status;
+}
+
+/* Stands before the first filter. */
+static int append_filters(struct hf_json json, struct hf_buffer *out, const struct change *change)
+{
+	struct hf_json_token token;
+	int status;
+	while ((status = hf_json_next(&json, &token)) == HF_OK && token.type == HF_JSON_OBJECT)
+		if ((status = append_filter(&json, out, change)) < 0)
+			return status;
 	return status;
+}
+
+/* The message up to its filters, and *json before the first of them. */
+static int append_head(struct hf_buffer *out, struct hf_slice request, const char *head, struct hf_json *json)
+{
+	struct hf_json_token token;
+	hf_json_init(json, request, HF_JSON_DEPTH_MAX);
+	int status = hf_json_next(json, &token);
+	for (unsigned index = 0; status == HF_OK && index < 2; index++)
+		status = hf_json_next(json, &token);
+	if (status == HF_OK)
+		status = hf_buffer_append_text(out, head);
+	if (status == HF_OK)
+		status = hf_buffer_append(out, token.raw.data, token.raw.length);
+	return status == HF_OK ? hf_buffer_append_text(out, "\"") : status;
 }
 
 int hf_nostr_frame_append_since(struct hf_buffer *out, struct hf_slice request, uint64_t since_s)
 {
+	const struct change change = {.since_s = since_s};
 	struct hf_json json;
-	struct hf_json_token token;
-	hf_json_init(&json, request, HF_JSON_DEPTH_MAX);
-	int status = hf_json_next(&json, &token);
-	for (unsigned index = 0; status == HF_OK && index < 2; index++)
-		status = hf_json_next(&json, &token);
+	int status = append_head(out, request, "[\"REQ\",\"", &json);
 	if (status == HF_OK)
-		status = hf_buffer_append_text(out, "[\"REQ\",\"");
+		status = append_filters(json, out, &change);
+	return status == HF_OK ? hf_buffer_append_text(out, "]") : status;
+}
+
+int hf_nostr_frame_append_resume(struct hf_buffer *out, struct hf_slice request, uint64_t since_s, uint64_t arrived_within_s)
+{
+	const struct change by_date = {.keeps_limit = since_s == 0, .since_s = since_s}, by_arrival = {.since_s = 0};
+	struct hf_json json;
+	int status = append_head(out, request, "[\"RESUME\",\"", &json);
 	if (status == HF_OK)
-		status = hf_buffer_append(out, token.raw.data, token.raw.length);
+		status = append_filters(json, out, &by_date);
 	if (status == HF_OK)
-		status = hf_buffer_append_text(out, "\"");
-	while (status == HF_OK && (status = hf_json_next(&json, &token)) == HF_OK && token.type == HF_JSON_OBJECT)
-		status = append_filter(&json, out, since_s);
+		status = hf_buffer_printf(out, ",%llu", (unsigned long long)arrived_within_s);
+	if (status == HF_OK)
+		status = append_filters(json, out, &by_arrival);
 	return status == HF_OK ? hf_buffer_append_text(out, "]") : status;
 }

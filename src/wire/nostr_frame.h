@@ -12,6 +12,7 @@ enum hf_nostr_frame_type {
 	HF_NOSTR_FRAME_OK, HF_NOSTR_FRAME_EOSE, HF_NOSTR_FRAME_CLOSED, HF_NOSTR_FRAME_NOTICE,
 	HF_NOSTR_FRAME_AUTH_TOKEN, /* ["AUTH-TOKEN", text] */
 	HF_NOSTR_FRAME_TOKEN,      /* ["TOKEN", …], a control frame */
+	HF_NOSTR_FRAME_RESUME,     /* what only gateways say */
 };
 
 struct hf_nostr_frame {
@@ -32,5 +33,8 @@ int hf_nostr_frame_read(struct hf_slice message, struct hf_nostr_frame *frame);
 /* Appends a REQ that was read before, for events since a time only: each filter's "since" is that or later, and its "limit" is gone.
  * HF_ENOMEM. */
 int hf_nostr_frame_append_since(struct hf_buffer *out, struct hf_slice request, uint64_t since_s);
+/* The same as a RESUME (wire/nostr.h): its filters as above, or as they are where since_s is 0, and again without limits for what arrived
+ * within so many seconds, which are not 0. */
+int hf_nostr_frame_append_resume(struct hf_buffer *out, struct hf_slice request, uint64_t since_s, uint64_t arrived_within_s);
 
 #endif

@@ -39,6 +39,7 @@ enum hf_relay_capability {
 	HF_RELAY_HEALTH = 4,
 	HF_RELAY_TELEMETRY = 8,
 	HF_RELAY_STREAM = 16, /* ours: wire/relay_stream.h */
+	HF_RELAY_RESUME = 32, /* ours, a worker's: its relays know RESUME (wire/nostr.h) */
 };
 #define HF_RELAY_CAPABILITIES (HF_RELAY_HTTP | HF_RELAY_WEBSOCKET | HF_RELAY_HEALTH | HF_RELAY_TELEMETRY) /* what every side has */
 

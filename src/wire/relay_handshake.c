@@ -14,6 +14,7 @@ static const struct {
 	{"health", HF_RELAY_HEALTH},
 	{"telemetry", HF_RELAY_TELEMETRY},
 	{"stream", HF_RELAY_STREAM},
+	{"resume", HF_RELAY_RESUME},
 };
 
 /* What is read, before it is put together. */

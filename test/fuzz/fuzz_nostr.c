@@ -8,7 +8,7 @@
 #include "wire/nostr.h"
 
 static const struct hf_nostr_limits limits = {
-	.event_bytes_max = 64 << 10, .filter_count_max = 10, .filter_items_max = 500};
+	.event_bytes_max = 64 << 10, .filter_count_max = 10, .filter_items_max = 500, .takes_resume = true};
 
 /* Puts the hash of the event that was just refused for its id into the message. False when its id is not in it. */
 static bool put_id_right(uint8_t *message, size_t size, const struct hf_event *event)

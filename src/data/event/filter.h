@@ -25,6 +25,7 @@ struct hf_filter {
 	struct hf_filter_tag tags[HF_FILTER_TAGS_MAX];
 	uint64_t since, until;        /* inclusive; 0 and UINT64_MAX when absent */
 	uint64_t limit;               /* UINT64_MAX when absent */
+	uint64_t arrived_within_s;    /* not 0: of stored events those alone that came so lately; no member of the object */
 	bool matches_nothing;         /* an empty list, or since > until */
 };
 
@@ -34,7 +35,7 @@ struct hf_filter {
  * (static). */
 int hf_filter_parse(struct hf_json *json, struct hf_arena *arena, struct hf_filter *filter, uint32_t *items_left,
 	const char **reason);
-/* Does the event match, limit aside? */
+/* Does the event match, limit and arrival aside? */
 bool hf_filter_matches(const struct hf_filter *filter, const struct hf_event *event);
 /* The same straight from a stored payload, without unpacking it; a malformed payload does not match. */
 bool hf_filter_matches_payload(const struct hf_filter *filter, struct hf_slice payload);

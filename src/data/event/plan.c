@@ -19,7 +19,7 @@ const char *hf_plan_name(enum hf_plan plan)
 	static const char *const names[HF_PLAN_COUNT] = {
 		[HF_PLAN_IDS] = "ids", [HF_PLAN_AUTHOR_KIND] = "author_kind", [HF_PLAN_TAG] = "tag",
 		[HF_PLAN_AUTHOR] = "author", [HF_PLAN_KIND] = "kind", [HF_PLAN_TIME] = "time",
-		[HF_PLAN_NOTHING] = "nothing",
+		[HF_PLAN_ARRIVAL] = "arrival", [HF_PLAN_NOTHING] = "nothing",
 	};
 	return plan < HF_PLAN_COUNT ? names[plan] : "unknown";
 }

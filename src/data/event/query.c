@@ -14,11 +14,13 @@
 
 #include <stdlib.h>
 
+#include "data/event/arrival.h"
 #include "data/event/plan.h"
 
 #define HELD_BYTES_MAX (256u << 10)
 #define NOT_HELD UINT32_MAX
 #define EMITTED_CAPACITY_MIN 64
+#define ARRIVAL_BY_INDEX_DOCS_MAX 1024 /* more candidates are not looked at for what arrived lately */
 
 struct held {
 	uint64_t rank, position;
@@ -41,6 +43,8 @@ struct hf_event_query {
 	struct hf_buffer payload;
 	struct hf_doc doc;
 	bool pending;             /* doc waits to be delivered */
+
+	uint64_t arrival_next;    /* position; 0: not looked for yet */
 
 	struct held *held;        /* ids: what was found; sorted once next_id has reached the end */
 	uint32_t next_id, held_count, held_at;
@@ -101,11 +105,18 @@ static bool was_given(struct hf_event_query *q, const struct hf_doc *doc)
 	return false;
 }
 
+/* 0: of any time. */
+static uint64_t arrived_since_ms(const struct hf_event_query *q)
+{
+	uint64_t within_s = q->options.filters[q->at].arrived_within_s, now_ms = q->options.arrival_now_ms;
+	return within_s > 0 && within_s < now_ms / 1000 ? now_ms - within_s * 1000 : 0;
+}
+
 static bool is_wanted(struct hf_event_query *q, const struct hf_doc *doc)
 {
 	struct hf_event head;
 	struct hf_event_meta meta;
-	return hf_event_unpack_head(doc->payload, &head, &meta) == HF_OK &&
+	return hf_event_unpack_head(doc->payload, &head, &meta) == HF_OK && meta.received_ms >= arrived_since_ms(q) &&
 		hf_filter_matches_payload(&q->options.filters[q->at], doc->payload) &&
 		!((meta.flags & HF_EVENT_HAS_EXPIRATION) && hf_event_payload_expiration(doc->payload) <= q->options.now_s) &&
 		!was_given(q, doc) &&
@@ -134,6 +145,8 @@ static uint64_t limit_of(const struct hf_event_query *q, const struct hf_filter 
 {
 	if (q->options.count_only)
 		return UINT64_MAX;
+	if (filter->arrived_within_s > 0)
+		return filter->limit;
 	return filter->limit < q->options.limit_max ? filter->limit : q->options.limit_max;
 }
 
@@ -270,6 +283,39 @@ static int run_ids(struct hf_event_query *q)
 	return r;
 }
 
+/* ---- By arrival ---- */
+
+static int take_arrival(void *context, const struct hf_doc *doc)
+{
+	struct hf_event_query *q = context;
+	if (q->visits_left == 0)
+		return HF_EBUSY;
+	q->visits_left--;
+	q->arrival_next = doc->position;
+	if (is_wanted(q, doc)) {
+		q->doc = *doc;
+		int r = deliver(q);
+		if (r < 0)
+			return r;
+	}
+	q->arrival_next = doc->position + 1;
+	return q->filter_emitted < q->options.filters[q->at].limit ? HF_OK : HF_ENOTFOUND;
+}
+
+/* Reading in the order of arrival may wait for the disk. */
+static int run_arrivals(struct hf_event_query *q)
+{
+	if (q->mode == HF_READ_RESIDENT)
+		return HF_EWAIT;
+	if (q->arrival_next == 0) {
+		int r = hf_arrival_position(q->snapshot, q->options.collection, arrived_since_ms(q), &q->arrival_next);
+		if (r < 0)
+			return r;
+	}
+	int r = hf_snapshot_scan(q->snapshot, q->options.collection, q->arrival_next, take_arrival, q);
+	return r == HF_ENOTFOUND ? HF_OK : r;
+}
+
 /* ---- The whole ---- */
 
 static void end_filter(struct hf_event_query *q)
@@ -282,6 +328,7 @@ static void end_filter(struct hf_event_query *q)
 	q->held_sorted = false;
 	hf_buffer_clear(&q->held_bytes);
 	q->filter_emitted = 0;
+	q->arrival_next = 0;
 	q->at++;
 }
 
@@ -293,7 +340,8 @@ int hf_event_query_step(struct hf_event_query *q, enum hf_read_mode mode, uint32
 		hf_cursor_set_mode(q->cursor, mode);
 	while (q->at < q->options.filter_count) {
 		enum hf_plan plan = q->plans[q->at].kind;
-		int r = plan == HF_PLAN_NOTHING ? HF_OK : plan == HF_PLAN_IDS ? run_ids(q) : run_cursor(q);
+		int r = plan == HF_PLAN_NOTHING ? HF_OK : plan == HF_PLAN_IDS ? run_ids(q) : plan == HF_PLAN_ARRIVAL ? run_arrivals(q)
+			: run_cursor(q);
 		if (r < 0)
 			return r;
 		end_filter(q);
@@ -316,11 +364,14 @@ int hf_event_query_open(struct hf_event_query **out, struct hf_store *store, str
 	q->plans = (struct hf_filter_plan *)(q + 1);
 	for (uint32_t i = 0; i < options->filter_count; i++) {
 		const struct hf_filter *filter = &options->filters[i];
-		int r = hf_filter_plan_make(&q->plans[i], store, snapshot, options->collection, filter, limit_of(q, filter));
+		bool is_by_arrival = filter->arrived_within_s > 0; /* not newest first: a limit does not tell how many are looked at */
+		int r = hf_filter_plan_make(&q->plans[i], store, snapshot, options->collection, filter, is_by_arrival ? UINT64_MAX : limit_of(q, filter));
 		if (r < 0) {
 			hf_event_query_close(q);
 			return r;
 		}
+		if (is_by_arrival && q->plans[i].cost > ARRIVAL_BY_INDEX_DOCS_MAX)
+			q->plans[i].kind = HF_PLAN_ARRIVAL;
 	}
 	*out = q;
 	return HF_OK;

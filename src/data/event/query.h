@@ -6,6 +6,9 @@
  * that were emitted; an event that several filters match is emitted once. Expired events (NIP-40) are not emitted.
  * Documents that cannot be read are skipped; the store counts them.
  *
+ * A filter for what arrived within the last seconds has its events in any order and is cut by its own limit alone: few candidates are
+ * looked at by the index, else what arrived since is read in the order in which it did.
+ *
  * A count (NIP-45) is of distinct events over all filters, exact; limits do not apply to it. */
 #ifndef HF_DATA_EVENT_QUERY_H
 #define HF_DATA_EVENT_QUERY_H
@@ -20,6 +23,7 @@ enum hf_plan {
 	HF_PLAN_AUTHOR,
 	HF_PLAN_KIND,
 	HF_PLAN_TIME,
+	HF_PLAN_ARRIVAL,
 	HF_PLAN_NOTHING,
 	HF_PLAN_COUNT
 };
@@ -31,6 +35,7 @@ struct hf_event_query_options {
 	uint32_t filter_count;
 	uint64_t limit_max;              /* a filter's limit when absent or higher; not for counts */
 	uint64_t now_s;                  /* for expiry */
+	uint64_t arrival_now_ms;         /* that arrived_within_s of filters counts back from */
 	bool count_only;
 	/* May this reader see it? NULL: everything. Called with a head-only event and the payload. */
 	bool (*readable)(void *context, const struct hf_event *head, struct hf_slice payload);

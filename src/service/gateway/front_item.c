@@ -120,12 +120,38 @@ void hf_front_items_refuse(struct hf_front_session *s, enum hf_front_refusal ref
 
 /* ---- To a worker ---- */
 
-/* Where all that was delivered is known, all can be asked for again: so what is dated far back, and came while nobody was asked, is found,
- * too. With a limit, stored events would come that the client did not want. */
+/* Where all that was delivered is known, all can be asked for again: so what the other worker alone has is found, too. With a limit, stored
+ * events would come that the client did not want, unless there were none. */
 static bool can_ask_for_all(const struct hf_front_item *item)
 {
 	struct hf_slice message = item_message(item);
-	return !item->seen.has_forgotten && !memmem(message.data, message.length, "\"limit\"", 7);
+	return item->seen.newest_s == 0 || (!item->seen.has_forgotten && !memmem(message.data, message.length, "\"limit\"", 7));
+}
+
+/* What is dated so long ago is not asked for by date any more. */
+static uint64_t back_to_s(const struct hf_front_item *item, uint32_t further_s)
+{
+	const struct hf_front *front = item->session->front;
+	uint64_t latest_s = hf_front_seen_latest_s(&item->seen, hf_env_wall_s(front->env));
+	uint64_t back_s = (uint64_t)front->options.overlap_s + further_s;
+	return latest_s > back_s ? latest_s - back_s : 1;
+}
+
+/* How a subscription that another worker has answered is asked for. What came to this one while nobody was asked has any date, so it is
+ * asked for by when it came: for as long as the subscription was without a worker, and for as long as it may take to see that it is, but
+ * not from before the client asked. Beside that by date, since before it came here it may have been at the other one. A worker that cannot
+ * tell what came when is asked by date alone, and what is dated further back and came in that moment is missed. */
+static int resume(struct hf_front_item *item, struct hf_buffer *out)
+{
+	struct hf_front *front = item->session->front;
+	const struct hf_worker *worker = hf_workers_find(front->options.workers, item->session->peer);
+	bool asks_for_all = can_ask_for_all(item), can_resume = worker && hf_worker_can_resume(worker);
+	uint64_t now_us = hf_front_now_us(front), since_s = asks_for_all ? 0 : back_to_s(item, 0);
+	uint64_t gap_s = (now_us - item->left_us) / 1000000 + HF_FRONT_GAP_S, age_s = (now_us - item->asked_us) / 1000000 + 1;
+	if (can_resume && item->message_length < front->options.message_bytes_max / 2 - 64)
+		return hf_nostr_frame_append_resume(out, item_message(item), since_s, gap_s < age_s ? gap_s : age_s);
+	item->since_s = since_s;
+	return asks_for_all ? HF_OK : hf_nostr_frame_append_since(out, item_message(item), since_s);
 }
 
 void hf_front_item_send(struct hf_front_item *item)
@@ -133,21 +159,24 @@ void hf_front_item_send(struct hf_front_item *item)
 	struct hf_front_session *s = item->session;
 	struct hf_front *front = s->front;
 	struct hf_slice message = item_message(item);
-	struct hf_buffer since = {0};
+	struct hf_buffer again = {0};
 	if (!s->stream) {
 		hf_front_job_over(front, &item->job, HF_DISPATCH_ABANDONED);
 		return;
 	}
 	item->since_s = 0;
-	if (item->type == HF_NOSTR_FRAME_REQ && item->has_eose && !can_ask_for_all(item)) {
-		uint64_t now_s = hf_env_wall_s(front->env);
-		item->since_s = now_s > front->options.overlap_s ? now_s - front->options.overlap_s : 0;
-		if (hf_nostr_frame_append_since(&since, message, item->since_s) == HF_OK)
-			message = hf_buffer_slice(&since);
+	if (item->type == HF_NOSTR_FRAME_REQ && item->has_eose && resume(item, &again) < 0) {
+		hf_buffer_free(&again);
+		hf_front_session_close(s, 1011, "Internal error");
+		return;
 	}
+	if (again.length > 0)
+		message = hf_buffer_slice(&again);
+	if (item->asked_us == 0)
+		item->asked_us = hf_front_now_us(front);
 	item->is_sent = true;
 	hf_front_session_post(s, message);
-	hf_buffer_free(&since);
+	hf_buffer_free(&again);
 }
 
 void hf_front_item_dispatch(struct hf_front_item *item)
@@ -194,7 +223,7 @@ void hf_front_items_dispatch(struct hf_front_session *s)
 void hf_front_items_moved(struct hf_front_session *s)
 {
 	struct hf_front *front = s->front;
-	uint64_t seed;
+	uint64_t now_us = hf_front_now_us(front);
 	struct hf_front_item *item;
 	do {
 		for (item = s->items; item && item->job.number == 0; item = item->next)
@@ -206,8 +235,9 @@ void hf_front_items_moved(struct hf_front_session *s)
 		item->is_sent = false;
 		if (item->type != HF_NOSTR_FRAME_REQ)
 			continue;
-		front->env->random(front->env, &seed, sizeof seed);
-		hf_front_seen_check(&item->seen, seed);
+		if (item->left_us == 0)
+			item->left_us = now_us;
+		hf_front_seen_check(&item->seen);
 	}
 }
 
@@ -366,7 +396,6 @@ static void deliver(struct hf_front_session *s, const struct hf_nostr_frame *fra
 {
 	struct hf_front *front = s->front;
 	struct hf_front_item *item = find_item(s, HF_NOSTR_FRAME_REQ, frame->subscription_id);
-	uint64_t now_s = hf_env_wall_s(front->env), back_s = (uint64_t)front->options.overlap_s + SEEN_MARGIN_S;
 	if (!item || !frame->has_event)
 		return;
 	/* What was not asked for again was delivered, whatever the worker thinks of "since". */
@@ -374,7 +403,8 @@ static void deliver(struct hf_front_session *s, const struct hf_nostr_frame *fra
 		hf_counter_add(&front->repeated, 1);
 		return;
 	}
-	hf_front_seen_note(&item->seen, frame->event_id, frame->created_at_s, item->has_eose && now_s > back_s ? now_s - back_s : 0);
+	hf_front_seen_note(&item->seen, frame->event_id, frame->created_at_s, hf_front_now_us(front),
+		item->has_eose ? back_to_s(item, SEEN_MARGIN_S) : 0);
 	hf_counter_add(&front->delivered, 1);
 	forward(s, message);
 }
@@ -384,13 +414,13 @@ static void end_stored(struct hf_front_session *s, const struct hf_nostr_frame *
 {
 	struct hf_front *front = s->front;
 	struct hf_front_item *item = find_item(s, HF_NOSTR_FRAME_REQ, frame->subscription_id);
-	uint64_t now_s = hf_env_wall_s(front->env), back_s = (uint64_t)front->options.overlap_s + SEEN_MARGIN_S;
 	if (!item)
 		return;
 	bool was_told = item->has_eose;
 	item->has_eose = true;
+	item->left_us = 0;
 	hf_front_seen_end_check(&item->seen);
-	hf_front_seen_trim(&item->seen, now_s > back_s ? now_s - back_s : 0);
+	hf_front_seen_trim(&item->seen, hf_front_now_us(front), back_to_s(item, SEEN_MARGIN_S));
 	if (!was_told)
 		forward(s, message);
 	hf_front_job_over(front, &item->job, HF_DISPATCH_OK);

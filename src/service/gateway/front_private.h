@@ -23,6 +23,7 @@
 #define HF_FRONT_TRIES_MAX 6               /* workers in a row that fail for one session or file */
 #define HF_FRONT_GRACE_US 5000000u         /* how long a session waits for a worker to come back */
 #define HF_FRONT_RETRY_MS 200u
+#define HF_FRONT_GAP_S 60u                 /* how long a worker may be gone, or a copy on its way, before a session moves: see resume() */
 #define HF_FRONT_REQUEST_BYTES_MAX (256u << 10) /* of a session's open REQs and COUNTs together */
 #define HF_FRONT_PUBLISH_COUNT_MAX 256u    /* EVENTs of a session without OK; its client is not read meanwhile */
 #define HF_FRONT_PUBLISH_BYTES_MAX (2u << 20)
@@ -59,7 +60,8 @@ struct hf_front_item {
 	bool is_sent, has_eose;
 	uint32_t round;                        /* of the session's, in which it was last given out */
 	struct hf_front_seen seen;             /* of a REQ */
-	uint64_t since_s;                      /* that a REQ which has moved was asked for again; else 0 */
+	uint64_t since_s;                      /* from when on a REQ which has moved was asked for again; 0: it was not by date alone */
+	uint64_t asked_us, left_us;            /* first sent to a worker; left the one that had answered it all, 0: it is not without one */
 	uint16_t id_length;                    /* of a subscription's id; an event's is 32 */
 	uint32_t message_length;
 	uint8_t bytes[];                       /* the id, and the message as it came */

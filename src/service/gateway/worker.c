@@ -186,6 +186,7 @@ static int on_opened(void *context, struct hf_relay_channel *channel, const stru
 	const char *refusal = why_refused(worker, theirs);
 	worker->channel = channel; /* while hf_relay_channel_new has not returned yet */
 	worker->is_hypertuna = !(theirs->capabilities & HF_RELAY_STREAM);
+	worker->can_resume = theirs->capabilities & HF_RELAY_RESUME;
 	if (refusal) {
 		hf_counter_add(&pool->refused, 1);
 		log_worker(worker, "a worker is turned away", refusal);
@@ -362,6 +363,11 @@ const uint8_t *hf_worker_key(const struct hf_worker *worker)
 bool hf_worker_is_hypertuna(const struct hf_worker *worker)
 {
 	return worker->is_hypertuna;
+}
+
+bool hf_worker_can_resume(const struct hf_worker *worker)
+{
+	return worker->can_resume;
 }
 
 bool hf_worker_is_healthy(const struct hf_worker *worker)

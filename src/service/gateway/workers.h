@@ -96,6 +96,7 @@ void hf_workers_stats(const struct hf_workers *workers, struct hf_workers_stats 
 
 const uint8_t *hf_worker_key(const struct hf_worker *worker);
 bool hf_worker_is_hypertuna(const struct hf_worker *worker);
+bool hf_worker_can_resume(const struct hf_worker *worker); /* its relays know RESUME (wire/nostr.h) */
 bool hf_worker_is_silent(const struct hf_worker *worker); /* from `silent` until something comes of it */
 bool hf_worker_is_healthy(const struct hf_worker *worker);
 const struct hf_telemetry *hf_worker_telemetry(const struct hf_worker *worker); /* the last; NULL: none yet */

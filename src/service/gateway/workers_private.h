@@ -49,7 +49,7 @@ struct hf_worker {
 	void *context;
 	enum hf_worker_end why;
 	bool is_connected; /* the owner was told */
-	bool is_hypertuna, is_ill, is_silent, has_telemetry, has_ended, bee_has_ended;
+	bool is_hypertuna, can_resume, is_ill, is_silent, has_telemetry, has_ended, bee_has_ended;
 };
 
 /* A message of the client's, or a part of the answer, that waits. */

@@ -181,7 +181,9 @@ void hf_relay_connection_message(struct hf_relay_connection *c, bool is_text, st
 	struct hf_nostr_error error;
 	hf_buffer_clear(&relay->text);
 	hf_relay_connection_ref(c);
-	int r = hf_nostr_decode(text, &relay->policy.limits, &relay->text, &relay->arena, &message, &error);
+	struct hf_nostr_limits limits = relay->policy.limits;
+	limits.takes_resume = c->may_resume;
+	int r = hf_nostr_decode(text, &limits, &relay->text, &relay->arena, &message, &error);
 	if (r == HF_OK) {
 		if (message.type == HF_NOSTR_EVENT)
 			hf_histogram_record_us(&relay->metrics.stages[HF_STAGE_DECODE], hf_env_monotonic_us(relay->env) - received_us);
@@ -278,6 +280,7 @@ int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *clien
 		return HF_ENOMEM;
 	c->transport = client->transport;
 	c->link = client->link;
+	c->may_resume = client->may_resume;
 	if (client->challenge)
 		memcpy(c->challenge, client->challenge, sizeof c->challenge);
 	*out = c;

@@ -66,7 +66,7 @@ struct hf_relay_connection {
 	size_t filter_bytes;                   /* of its requests' filters */
 	size_t held_bytes;                     /* for its requests, that are counted */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
-	bool paused, stalled, has_url;
+	bool paused, stalled, has_url, may_resume;
 	uint8_t source;                        /* enum hf_event_source */
 	uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
 };
@@ -161,6 +161,7 @@ struct hf_relay_policy {
 struct hf_relay {
 	struct hf_loop *loop;
 	struct hf_env *env;
+	int64_t opened_ahead_ms;               /* of the wall clock before the monotonic one, when it was opened */
 	struct hf_store *store;
 	struct hf_executor *verify_executor, *query_executor;
 	char instance[HF_CONFIG_NAME_BYTES_MAX + 1];

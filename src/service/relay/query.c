@@ -515,6 +515,14 @@ static struct hf_relay_question *new_request(struct hf_relay_connection *c, cons
 	return q;
 }
 
+/* Wall clocks are set: what arrived before a jump forward is dated by as much too early, and is looked for further back. */
+static uint64_t arrival_now_ms(struct hf_relay *relay)
+{
+	uint64_t now_ms = hf_env_wall_ms(relay->env);
+	int64_t ahead_ms = (int64_t)now_ms - (int64_t)hf_env_monotonic_ms(relay->env) - relay->opened_ahead_ms;
+	return ahead_ms > 0 && (uint64_t)ahead_ms < now_ms ? now_ms - (uint64_t)ahead_ms : now_ms;
+}
+
 /* Files the subscription and opens the query on one snapshot. */
 static int open_request(struct hf_relay_question *q)
 {
@@ -536,7 +544,8 @@ static int open_request(struct hf_relay_question *q)
 	}
 	struct hf_event_query_options options = {
 		.collection = relay->collection, .filters = q->filters, .filter_count = q->filter_count,
-		.limit_max = relay->policy.limit_max, .now_s = hf_env_wall_s(relay->env), .count_only = q->is_count,
+		.limit_max = relay->policy.limit_max, .now_s = hf_env_wall_s(relay->env), .arrival_now_ms = arrival_now_ms(relay),
+		.count_only = q->is_count,
 		.readable = relay->policy.private_reads ? is_readable : NULL, .emit = emit, .context = q,
 	};
 	q->snapshot = snapshot;

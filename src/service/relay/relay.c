@@ -142,6 +142,7 @@ int hf_relay_new(struct hf_relay **out, const struct hf_relay_options *options, 
 		return hf_fail(failure, HF_ENOMEM, "Out of memory while starting relay %s.", options->settings->instance);
 	relay->loop = options->loop;
 	relay->env = hf_loop_env(options->loop);
+	relay->opened_ahead_ms = (int64_t)hf_env_wall_ms(relay->env) - (int64_t)hf_env_monotonic_ms(relay->env);
 	relay->store = options->store;
 	relay->verify_executor = options->verify;
 	relay->query_executor = options->query;

@@ -69,6 +69,7 @@ struct hf_relay_client {
 	void *link;                  /* not NULL */
 	const char *url;             /* that it came by, which an AUTH must name where no public_url is set; NULL: the listener's */
 	enum hf_event_source source;
+	bool may_resume;             /* it is a gateway's, which asks for what arrived lately when it takes a subscription over (wire/nostr.h) */
 	const uint8_t *challenge;    /* HF_RELAY_CHALLENGE_BYTES that an AUTH must answer, from who keeps the client's session; NULL: drawn */
 };
 /* HF_ENOMEM. */

@@ -230,7 +230,7 @@ static int open_channel(struct hf_worker_link *link)
 	struct hf_worker_gateway *gateway = hf_worker_find_gateway(node, link->peer);
 	struct hf_buffer members = {0};
 	struct hf_relay_handshake handshake = {.role = HF_RELAY_ROLE_REPLICA, .is_server = true,
-		.capabilities = HF_RELAY_CAPABILITIES | HF_RELAY_STREAM};
+		.capabilities = HF_RELAY_CAPABILITIES | HF_RELAY_STREAM | HF_RELAY_RESUME};
 	hf_worker_bee_info(gateway, &handshake.bee);
 	int r = hf_worker_handshake_members(node, &members);
 	handshake.members = hf_buffer_slice(&members);

@@ -477,7 +477,7 @@ void hf_worker_reader_message(struct hf_worker_reader *reader, bool is_text, str
 {
 	struct hf_worker_node *node = reader->replica->node;
 	static const struct hf_nostr_limits limits = {.event_bytes_max = HF_EVENT_BYTES_MAX, .filter_count_max = HF_NOSTR_FILTER_COUNT_MAX,
-		.filter_items_max = HF_FILTER_ITEMS_MAX};
+		.filter_items_max = HF_FILTER_ITEMS_MAX, .takes_resume = true};
 	struct hf_nostr_message message;
 	struct hf_nostr_error error;
 	if (!is_text) {
@@ -485,7 +485,12 @@ void hf_worker_reader_message(struct hf_worker_reader *reader, bool is_text, str
 		return;
 	}
 	hf_buffer_clear(&node->text);
-	if (hf_nostr_decode(text, &limits, &node->text, &node->arena, &message, &error) == HF_OK)
+	int r = hf_nostr_decode(text, &limits, &node->text, &node->arena, &message, &error);
+	/* When blocks came a copy does not know; what is asked for by date, which stands in front, it does. */
+	while (r == HF_OK && message.type == HF_NOSTR_REQ && message.filter_count > 1 && message.filters[0].arrived_within_s == 0 &&
+		message.filters[message.filter_count - 1].arrived_within_s > 0)
+		message.filter_count--;
+	if (r == HF_OK)
 		dispatch(reader, &message, text);
 	else
 		refuse_message(reader, &error);

@@ -315,7 +315,7 @@ static int join_client(struct hf_worker_session *s, struct hf_slice name, const 
 		uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
 		bool has_challenge = hex.length == 2 * sizeof challenge && hf_hex_decode(challenge, hex.data, sizeof challenge);
 		struct hf_relay_client client = {.transport = &transport, .link = s, .url = hf_worker_url(s->link->gateway), .source = HF_SOURCE_PUBLIC,
-			.challenge = has_challenge ? challenge : NULL};
+			.may_resume = true, .challenge = has_challenge ? challenge : NULL};
 		return hf_relay_connect(relay->relay, &client, &s->client.connection);
 	}
 	struct hf_worker_replica *replica = hf_worker_find_replica(node, name);

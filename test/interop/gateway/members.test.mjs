@@ -48,6 +48,8 @@ test('a subscription outlives its worker: nothing is missed, nothing comes twice
     const seen = watch(client, 'live', { authors: [author.pubkey] })
     await until(() => seen.ends === 1)
     assert.deepEqual(new Set(seen.ids), new Set(before.map(event => event.id)))
+    const few = watch(client, 'few', { kinds: [1], limit: 3 })
+    await until(() => few.ends === 1)
 
     const serving = async () => (await members.admin('dispatcher')).peers.find(peer => peer.sessions > 0)?.peer
     const publish = async content => {
@@ -58,6 +60,11 @@ test('a subscription outlives its worker: nothing is missed, nothing comes twice
     }
     const live = [await publish('while both are there')]
     const first = await until(serving)
+    // Dated years ago, it comes to the other one just before the session does: no date and no limit finds it.
+    const aside = await Client.connect(workers.find(worker => worker.key !== first).url)
+    const late = author.event({ content: 'late', created_at: 1600000000 })
+    assert.deepEqual(await aside.publish(late), [true, ''])
+    aside.close()
     await workers.find(worker => worker.key === first).end('SIGKILL')
     await until(async () => { const now = await serving(); return now && now !== first }, 30000)
     live.push(await publish('from the other one'))
@@ -65,6 +72,9 @@ test('a subscription outlives its worker: nothing is missed, nothing comes twice
     assert.equal(seen.ids.length, new Set(seen.ids).size, 'nothing came twice')
     assert.ok(live.every(id => seen.ids.includes(id)))
     assert.deepEqual([seen.ends, seen.closed], [1, []])
+    assert.deepEqual(few.ids.filter(id => !live.includes(id)), [...before.slice(-3).map(event => event.id).reverse(), late.id])
+    assert.equal(few.ids.length, new Set(few.ids).size)
+    assert.equal(few.ends, 1)
 
     // The last one: subscriptions end, publishers are told, and the socket serves again when a worker is back.
     const last = workers.find(worker => worker.key !== first)

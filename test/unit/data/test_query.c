@@ -237,6 +237,104 @@ static void test_many_ids_are_newest_first_beyond_what_is_held(void **state)
 	model_free(&m);
 }
 
+/* ---- By arrival ---- */
+
+#define ARRIVALS 1200u /* more than are looked at by the index */
+#define ARRIVED_MS UINT64_C(1700000000000)
+
+/* One a second, each dated before the one that came before it; kind 2 every hundredth. */
+static void relay_receive(struct relay *relay)
+{
+	struct relay_admission *list = calloc(ARRIVALS, sizeof *list);
+	struct model_event *events = calloc(ARRIVALS, sizeof *events);
+	assert_true(list && events);
+	for (uint32_t i = 0; i < ARRIVALS; i++) {
+		struct hf_event *event = &events[i].event;
+		*event = (struct hf_event){.kind = i % 100 == 0 ? 2 : 1, .created_at = 100000 - i};
+		memset(event->pubkey, 1, 32);
+		hf_store_be32(event->id, i);
+		model_finish(&events[i]);
+		relay_prepare(&list[i], event);
+		list[i].admission.meta.received_ms = ARRIVED_MS + i * 1000;
+	}
+	relay_run(relay, list, ARRIVALS);
+	for (uint32_t i = 0; i < ARRIVALS; i++) {
+		assert_int_equal(list[i].status, HF_OK);
+		hf_admission_clear(&list[i].admission);
+	}
+	free(list);
+	free(events);
+}
+
+struct arrivals {
+	bool has[ARRIVALS];
+	uint32_t count, paused;
+};
+
+static int take_arrived(void *context, const struct hf_doc *doc)
+{
+	struct arrivals *got = context;
+	struct hf_event head;
+	if (got->count % 7 == 3 && got->paused++ % 2 == 0)
+		return HF_ETOOBIG;
+	assert_int_equal(hf_event_unpack_head(doc->payload, &head, NULL), HF_OK);
+	uint32_t number = hf_load_be32(head.id);
+	assert_false(got->has[number]);
+	got->has[number] = true;
+	got->count++;
+	return HF_OK;
+}
+
+static void expect_arrivals(struct relay *relay, const struct hf_filter *filter, enum hf_plan plan, uint32_t first, uint32_t step,
+	uint32_t count)
+{
+	static struct arrivals got;
+	struct hf_event_query *query;
+	struct hf_event_query_options options = {.collection = RELAY_COLLECTION, .filters = filter, .filter_count = 1, .limit_max = LIMIT_MAX,
+		.now_s = NOW, .arrival_now_ms = ARRIVED_MS + (ARRIVALS - 1) * 1000, .emit = take_arrived, .context = &got};
+	enum hf_read_mode mode = HF_READ_RESIDENT;
+	int r;
+	got = (struct arrivals){.count = 0};
+	assert_int_equal(hf_event_query_open(&query, relay->store, hf_store_snapshot(relay->store), &options), HF_OK);
+	assert_int_equal(hf_event_query_plan(query), plan);
+	while ((r = hf_event_query_step(query, mode, 5)) != HF_OK) {
+		assert_true(r == HF_EBUSY || r == HF_ETOOBIG || (r == HF_EWAIT && mode == HF_READ_RESIDENT));
+		mode = HF_READ_BLOCKING;
+	}
+	assert_int_equal(hf_event_query_count(query), count);
+	assert_int_equal(got.count, count);
+	for (uint32_t i = 0; i < count; i++)
+		assert_true(got.has[first + i * step]);
+	hf_event_query_close(query);
+}
+
+static void test_what_arrived_lately_is_found_whatever_its_date(void **state)
+{
+	static const uint32_t rare[] = {2};
+	struct hf_filter filter = {.until = UINT64_MAX, .limit = UINT64_MAX, .arrived_within_s = 200};
+	struct relay relay;
+	relay_new(&relay, 64, true);
+	relay_receive(&relay);
+	expect_arrivals(&relay, &filter, HF_PLAN_ARRIVAL, ARRIVALS - 201, 1, 201); /* the relay's own limit is for what is asked by date */
+	filter.arrived_within_s = 1;
+	expect_arrivals(&relay, &filter, HF_PLAN_ARRIVAL, ARRIVALS - 2, 1, 2);
+	filter.limit = 1;
+	expect_arrivals(&relay, &filter, HF_PLAN_ARRIVAL, ARRIVALS - 2, 1, 1);
+	filter.limit = UINT64_MAX;
+	filter.arrived_within_s = UINT64_MAX / 2; /* since ever */
+	expect_arrivals(&relay, &filter, HF_PLAN_ARRIVAL, 0, 1, ARRIVALS);
+	filter.arrived_within_s = 250; /* few candidates: by the index */
+	filter.has_kinds = true;
+	filter.kinds = rare;
+	filter.kind_count = 1;
+	expect_arrivals(&relay, &filter, HF_PLAN_KIND, 1000, 100, 2);
+	hf_store_close(relay.store); /* sealed, and read again from the disk */
+	relay_open(&relay);
+	filter = (struct hf_filter){.until = UINT64_MAX, .limit = UINT64_MAX, .since = 100000 - 1100, .arrived_within_s = 300};
+	expect_arrivals(&relay, &filter, HF_PLAN_ARRIVAL, 899, 1, 202); /* the filter's own dates hold */
+	relay_free(&relay);
+}
+
 /* Every allocation fails in turn; the step that met it is made again and nothing is lost or sent twice. */
 static void test_a_query_survives_each_failed_allocation(void **state)
 {
@@ -290,6 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plans_follow_the_members_of_a_filter),
+		cmocka_unit_test(test_what_arrived_lately_is_found_whatever_its_date),
 		cmocka_unit_test(test_many_ids_are_newest_first_beyond_what_is_held),
 		cmocka_unit_test(test_a_query_survives_each_failed_allocation),
 		cmocka_unit_test(test_random_filters_in_memory),

@@ -20,7 +20,7 @@
 
 struct hf_worker {
 	uint8_t key[32];
-	bool is_here, is_silent, refuses, has_telemetry;
+	bool is_here, is_silent, refuses, has_telemetry, is_hypertuna;
 	struct hf_telemetry telemetry;
 	size_t opened_count;
 };
@@ -71,7 +71,8 @@ struct hf_worker *hf_workers_next(struct hf_workers *pool, size_t *cursor)
 }
 
 const uint8_t *hf_worker_key(const struct hf_worker *worker) { return worker->key; }
-bool hf_worker_is_hypertuna(const struct hf_worker *worker) { return false; }
+bool hf_worker_is_hypertuna(const struct hf_worker *worker) { return worker->is_hypertuna; }
+bool hf_worker_can_resume(const struct hf_worker *worker) { return !worker->is_hypertuna; }
 const struct hf_telemetry *hf_worker_telemetry(const struct hf_worker *worker) { return worker->has_telemetry ? &worker->telemetry : NULL; }
 
 static void copy_text(char *out, size_t bytes, struct hf_slice text)

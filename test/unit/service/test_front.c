@@ -286,98 +286,6 @@ static void test_too_much_at_once_is_refused_by_name(void **state)
 
 /* ---- When workers fail ---- */
 
-static void test_a_subscription_moves_without_a_miss_or_a_repeat(void **state)
-{
-	struct door d;
-	open_door(&d, 2, (struct hf_front_options){.overlap_s = 100});
-	int fd = dial_websocket(&d.net, RELAY, "");
-	struct hf_worker_stream *first = last_stream();
-	uint64_t now = now_s(&d);
-	char since[40], event[200];
-	begin_stream(first);
-	say_message(&d, fd, "[\"REQ\",\"live\",{\"kinds\":[1],\"limit\":10,\"since\":7},{\"limit\":3}]");
-	tell_event(first, "live", 1, now - 1000); /* long ago */
-	tell_event(first, "live", 2, now - 10);
-	tell(first, "[\"EOSE\",\"live\"]");
-	tell_event(first, "live", 3, now);
-	say_message(&d, fd, "[\"REQ\",\"half\",{\"limit\":50}]");
-	tell_event(first, "half", 4, 400);
-	snprintf(event, sizeof event, EVENT, 0);
-	say_message(&d, fd, event);
-	go(&d, first->worker == &workers[0] ? 0 : 1);
-	struct hf_worker_stream *second = last_stream();
-	assert_ptr_not_equal(first->worker, second->worker);
-	begin_stream(second);
-	/* Asked again: the live one from a while ago on, the other one as it was, and the event. */
-	snprintf(since, sizeof since, "\"since\":%llu}", (unsigned long long)(now - 100));
-	assert_true(was_sent(second, "[\"REQ\",\"live\",{\"kinds\":[1],\"since\":"));
-	assert_false(was_sent(second, "limit\":10") || was_sent(second, "limit\":3}"));
-	assert_true(was_sent(second, "[\"REQ\",\"half\",{\"limit\":50}]"));
-	assert_true(was_sent(second, "published"));
-	tell_event(second, "live", 2, now - 10);
-	tell_event(second, "live", 3, now);
-	tell_event(second, "live", 5, now); /* came meanwhile */
-	tell(second, "[\"EOSE\",\"live\"]");
-	tell_event(second, "live", 3, now); /* only now copied to it */
-	tell_event(second, "half", 4, 400);
-	tell_event(second, "half", 6, 300);
-	tell(second, "[\"EOSE\",\"half\"]");
-	tell_event(second, "half", 7, now);
-	snprintf(event, sizeof event, "[\"OK\",\"00000001%056d\",true,\"duplicate:\"]", 0);
-	tell(second, event);
-	char *heard = hear_for(&d, fd, 50);
-	for (unsigned i = 1; i <= 7; i++) {
-		char what[8];
-		snprintf(what, sizeof what, "e%u.", i);
-		assert_int_equal(count_of(heard, what), 1);
-	}
-	assert_int_equal(count_of(heard, "[\"EOSE\",\"live\"]"), 1);
-	assert_int_equal(count_of(heard, "[\"EOSE\",\"half\"]"), 1);
-	assert_int_equal(count_of(heard, "\"OK\""), 1);
-	free(heard);
-	struct hf_front_stats stats;
-	hf_front_stats(d.front, &stats);
-	assert_int_equal(stats.moved_count, 1);
-	assert_int_equal(stats.repeated_count, 4);
-	close(fd);
-	close_door(&d);
-}
-
-/* An event that is dated long before the overlap comes to the other worker while the subscription is at none. */
-static void test_what_is_dated_far_back_is_not_missed_in_a_move(void **state)
-{
-	struct door d;
-	open_door(&d, 2, (struct hf_front_options){.overlap_s = 100});
-	int fd = dial_websocket(&d.net, RELAY, "");
-	struct hf_worker_stream *first = last_stream();
-	uint64_t now = now_s(&d);
-	begin_stream(first);
-	say_message(&d, fd, "[\"REQ\",\"all\",{\"kinds\":[1]}]");
-	say_message(&d, fd, "[\"REQ\",\"many\",{\"kinds\":[2]}]");
-	tell_event(first, "all", 1, now - 9000);
-	tell(first, "[\"EOSE\",\"all\"]");
-	tell_event(first, "all", 2, now - 8000);
-	for (unsigned i = 0; i < HF_FRONT_SEEN_ALL_MAX + 8; i++)
-		tell_event(first, "many", 100 + i, now - 9000);
-	tell(first, "[\"EOSE\",\"many\"]");
-	free(hear_for(&d, fd, 50));
-	go(&d, first->worker == &workers[0] ? 0 : 1);
-	struct hf_worker_stream *second = last_stream();
-	begin_stream(second);
-	assert_true(was_sent(second, "[\"REQ\",\"all\",{\"kinds\":[1]}]"));
-	assert_true(was_sent(second, "[\"REQ\",\"many\",{\"kinds\":[2],\"since\":")); /* of those not all are known any more */
-	tell_event(second, "all", 3, now - 8500);
-	tell_event(second, "all", 2, now - 8000);
-	tell_event(second, "all", 1, now - 9000);
-	tell(second, "[\"EOSE\",\"all\"]");
-	char *heard = hear_for(&d, fd, 50);
-	assert_int_equal(count_of(heard, "e3."), 1);
-	assert_int_equal(count_of(heard, "e1.") + count_of(heard, "e2.") + count_of(heard, "EOSE"), 0);
-	free(heard);
-	close(fd);
-	close_door(&d);
-}
-
 static void test_a_worker_that_is_to_get_nothing_more_keeps_nobody_waiting(void **state)
 {
 	struct door d;
@@ -735,12 +643,12 @@ static void test_what_a_client_proved_is_said_to_the_next_worker_first(void **st
 	struct hf_worker_stream *second = move_proved_session(&d, &fd);
 	snprintf(text, sizeof text, AUTH, 7, 0);
 	assert_true(was_sent(second, text));
-	assert_false(was_sent(second, "REQ")); /* it would be refused */
+	assert_false(was_sent(second, "RESUME")); /* it would be refused */
 	say_message(&d, fd, "[\"REQ\",\"q\",{}]");
 	assert_false(was_sent(second, "REQ"));
 	snprintf(text, sizeof text, AUTH_OK, 7, 0, "true", "");
 	tell(second, text);
-	assert_true(was_sent(second, "[\"REQ\",\"p\"") && was_sent(second, "[\"REQ\",\"q\""));
+	assert_true(was_sent(second, "[\"RESUME\",\"p\"") && was_sent(second, "[\"REQ\",\"q\""));
 	tell_event(second, "p", 9, now_s(&d));
 	char *heard = hear_for(&d, fd, 30);
 	assert_int_equal(count_of(heard, "AUTH"), 0); /* it is not asked again */
@@ -759,7 +667,7 @@ static void test_a_proof_that_the_next_worker_refuses_is_asked_for_again(void **
 	struct hf_worker_stream *second = move_proved_session(&d, &fd);
 	snprintf(text, sizeof text, AUTH_OK, 7, 0, "false", "invalid: too old");
 	tell(second, text);
-	assert_true(was_sent(second, "[\"REQ\",\"p\"")); /* it is the worker's to refuse */
+	assert_true(was_sent(second, "[\"RESUME\",\"p\"")); /* it is the worker's to refuse */
 	tell(second, "[\"CLOSED\",\"p\",\"auth-required: who are you?\"]");
 	char *heard = hear_for(&d, fd, 30);
 	assert_int_equal(count_of(heard, second->challenge), 1);
@@ -785,36 +693,6 @@ static void test_a_worker_with_a_challenge_of_its_own_has_it_passed_on(void **st
 	expect(&d.net, fd, "[\"AUTH\",\"another\"]");
 	close(fd);
 	close_door(&d);
-}
-
-/* ---- What was seen ---- */
-
-static void test_what_was_seen_is_bounded_and_the_newest_stay(void **state)
-{
-	struct hf_front_seen seen = {0};
-	uint8_t id[32] = {0};
-	for (uint32_t i = 0; i < 40000; i++) {
-		hf_store_be32(id, i);
-		hf_front_seen_note(&seen, id, i, 0);
-	}
-	assert_true(seen.count <= HF_FRONT_SEEN_MAX);
-	assert_false(hf_front_seen_knows(&seen, id));
-	assert_int_equal(hf_front_seen_check(&seen, 5), HF_OK);
-	assert_true(hf_front_seen_knows(&seen, id));
-	hf_store_be32(id, 39999 - HF_FRONT_SEEN_MAX / 2 + 1);
-	assert_true(hf_front_seen_knows(&seen, id));
-	hf_store_be32(id, 5);
-	assert_false(hf_front_seen_knows(&seen, id));
-	hf_front_seen_end_check(&seen);
-	hf_front_seen_trim(&seen, 39999);
-	assert_int_equal(seen.count, 1);
-	hf_front_seen_trim(&seen, 50000);
-	assert_int_equal(seen.count, 0);
-	assert_int_equal(seen.capacity, 0);
-	hf_store_be32(id, 39999);
-	assert_true(hf_front_seen_knows(&seen, id)); /* another worker may still be given it */
-	hf_front_seen_free(&seen);
-	assert_int_equal(hf_front_seen_bytes(&seen), 0);
 }
 
 /* ---- The gateway's own relay, looked up by workers ---- */
@@ -966,8 +844,6 @@ int main(void)
 		cmocka_unit_test(test_a_worker_that_takes_nothing_stops_the_client),
 		cmocka_unit_test(test_a_client_that_does_not_read_gives_no_credit),
 		cmocka_unit_test(test_too_much_at_once_is_refused_by_name),
-		cmocka_unit_test(test_a_subscription_moves_without_a_miss_or_a_repeat),
-		cmocka_unit_test(test_what_is_dated_far_back_is_not_missed_in_a_move),
 		cmocka_unit_test(test_a_worker_that_is_to_get_nothing_more_keeps_nobody_waiting),
 		cmocka_unit_test(test_what_is_said_to_a_worker_that_is_going_goes_to_the_next),
 		cmocka_unit_test(test_a_session_leaves_a_worker_that_has_fallen_silent_if_another_speaks),
@@ -985,7 +861,6 @@ int main(void)
 		cmocka_unit_test(test_what_a_client_proved_is_said_to_the_next_worker_first),
 		cmocka_unit_test(test_a_proof_that_the_next_worker_refuses_is_asked_for_again),
 		cmocka_unit_test(test_a_worker_with_a_challenge_of_its_own_has_it_passed_on),
-		cmocka_unit_test(test_what_was_seen_is_bounded_and_the_newest_stay),
 		cmocka_unit_test(test_workers_look_up_what_the_own_relay_is_asked),
 		cmocka_unit_test(test_of_three_workers_one_dies_and_one_lies),
 		cmocka_unit_test(test_who_is_far_behind_or_has_no_copy_is_not_asked),

@@ -341,6 +341,35 @@ static void test_a_client_by_another_transport_is_served_as_its_room_allows(void
 	assert_int_equal(p.closed, 0);
 }
 
+/* A gateway's session takes a subscription over from another worker: what came in the meantime is given whatever its date. */
+static void test_a_gateway_resumes_with_what_arrived_lately(void **state)
+{
+	struct fixture *f = *state;
+	struct client *writer = join_relay(f, NULL);
+	struct pipe_end p = {.client.fixture = f, .room = 1 << 20};
+	struct hf_relay_client client = {.transport = &pipe_transport, .link = &p, .source = HF_SOURCE_PUBLIC, .may_resume = true};
+	struct hf_relay_connection *c;
+	struct signed_event old = make_event(f, 0, 1, 1000, "[]", "dated long ago"), live = make_event(f, 0, 1, 999, "[]", "still older");
+	struct signed_event newer = make_event(f, 0, 1, 2000, "[]", "newer"), private = make_event(f, 0, 4, 1500, "[]", "not theirs");
+	publish(writer, &old);
+	publish(writer, &newer);
+	publish(writer, &private);
+	assert_int_equal(hf_relay_connect(f->relay, &client, &c), HF_OK);
+	expect(&p.client, "[\"AUTH\",");
+	say_by_pipe(c, "[\"RESUME\",\"s\",{\"limit\":1},60,{}]");
+	expect(&p.client, "[\"EVENT\",\"s\",%.200s", newer.json); /* by date, and not again by arrival */
+	expect(&p.client, "[\"EVENT\",\"s\",%.200s", old.json);
+	expect(&p.client, "[\"EOSE\",\"s\"]");
+	publish(writer, &live);
+	expect(&p.client, "[\"EVENT\",\"s\",%.200s", live.json);
+	say_by_pipe(c, "[\"RESUME\",\"t\",1,{\"since\":1500}]");
+	expect(&p.client, "[\"EVENT\",\"t\",%.200s", newer.json);
+	expect(&p.client, "[\"EOSE\",\"t\"]");
+	say(writer, "[\"RESUME\",\"s\",60,{}]"); /* who is no gateway */
+	expect(writer, "[\"NOTICE\",\"unsupported:");
+	hf_relay_connection_closed(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_subscriptions_are_bounded_and_a_name_is_used_again),
 		cmocka_unit_test_setup_teardown(test_requests_are_counted_and_refused_when_memory_is_used_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_client_by_another_transport_is_served_as_its_room_allows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_gateway_resumes_with_what_arrived_lately, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_settings_change_while_running_or_stay, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

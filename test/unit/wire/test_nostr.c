@@ -102,6 +102,33 @@ static void test_requests_are_decoded(void **state)
 	release(&f);
 }
 
+static void test_resume_is_a_request_for_what_arrived_lately_too(void **state)
+{
+	static const struct hf_nostr_limits limits = {
+		.event_bytes_max = 64 << 10, .filter_count_max = 1, .filter_items_max = 1, .takes_resume = true};
+	static const char *const refused[] = {"[\"RESUME\",\"s\"]", "[\"RESUME\",\"s\",{}]", "[\"RESUME\",\"s\",0,{}]", "[\"RESUME\",\"s\",-1,{}]",
+		"[\"RESUME\",\"s\",7]", "[\"RESUME\",\"s\",{},7,8,{}]", "[\"RESUME\",\"s\",{},7,{},{}]", "[\"RESUME\",\"s\",{\"kinds\":[1,2,3]},7,{}]",
+		"[\"REQ\",\"s\",{},7,{}]", "[\"RESUME\",\"s\",{},\"7\",{}]"};
+	struct fixture f = {0};
+	struct hf_slice text = HF_SLICE_LITERAL("[\"RESUME\",\"s\",{\"kinds\":[1],\"limit\":5},7,{\"kinds\":[1]}]");
+	assert_int_equal(hf_nostr_decode(text, &limits, &f.text, &f.arena, &f.message, &f.error), HF_OK);
+	assert_int_equal(f.message.type, HF_NOSTR_REQ);
+	assert_slice(f.message.subscription_id, "s");
+	assert_int_equal(f.message.filter_count, 2); /* twice as many as a REQ may have */
+	assert_int_equal(f.message.filters[0].limit, 5);
+	assert_int_equal(f.message.filters[0].arrived_within_s, 0);
+	assert_int_equal(f.message.filters[1].arrived_within_s, 7);
+	text = HF_SLICE_LITERAL("[\"RESUME\",\"s\",7,{}]");
+	assert_int_equal(hf_nostr_decode(text, &limits, &f.text, &f.arena, &f.message, &f.error), HF_OK);
+	assert_int_equal(f.message.filter_count, 1);
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+		assert_true(hf_nostr_decode(hf_slice_text(refused[i]), &limits, &f.text, &f.arena, &f.message, &f.error) < 0);
+		assert_int_equal(f.error.refusal, HF_NOSTR_REFUSE_CLOSED);
+	}
+	assert_int_equal(decode(&f, "[\"RESUME\",\"s\",7,{}]"), HF_EINVAL); /* who is no gateway */
+	release(&f);
+}
+
 static void test_subscription_ids_have_1_to_64_characters(void **state)
 {
 	(void)state;
@@ -384,6 +411,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_events_are_decoded),
 		cmocka_unit_test(test_requests_are_decoded),
+		cmocka_unit_test(test_resume_is_a_request_for_what_arrived_lately_too),
 		cmocka_unit_test(test_subscription_ids_have_1_to_64_characters),
 		cmocka_unit_test(test_refusals_say_what_and_to_whom),
 		cmocka_unit_test(test_values_of_all_filters_together_are_bounded),

@@ -95,11 +95,35 @@ static void test_asking_again_since_a_time(void **state)
 			"[\"REQ\",\"s\",{\"kinds\":[1, 2],\"since\":100},{\"since\":200}]"},
 		{"[\"REQ\",\"a\\\"b\",{\"#e\" : [\"x\"],\"until\":9}]", "[\"REQ\",\"a\\\"b\",{\"#e\":[\"x\"],\"until\":9,\"since\":100}]"},
 		{"[\"REQ\",\"s\",{\"since\":\"x\"}]", "[\"REQ\",\"s\",{\"since\":100}]"},
+		{"[\"REQ\",\"s\",{\"sinc\\u0065\":7,\"\\u006cimit\":1}]", "[\"REQ\",\"s\",{\"since\":100}]"},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct hf_buffer out = {0};
 		assert_int_equal(hf_nostr_frame_append_since(&out, hf_slice_text(cases[i][0]), 100), HF_OK);
 		assert_slice(hf_buffer_slice(&out), cases[i][1]);
+		hf_buffer_free(&out);
+	}
+}
+
+static void test_resuming_where_another_left(void **state)
+{
+	static const struct {
+		const char *request;
+		uint64_t since_s;
+		const char *resume;
+	} cases[] = {
+		{"[\"REQ\",\"s\",{}]", 0, "[\"RESUME\",\"s\",{},65,{}]"},
+		{"[\"REQ\",\"s\",{\"limit\":5,\"kinds\":[1, 2],\"since\":7},{\"since\":200}]", 0,
+			"[\"RESUME\",\"s\",{\"limit\":5,\"kinds\":[1, 2],\"since\":7},{\"since\":200},65,{\"kinds\":[1, 2],\"since\":7},{\"since\":200}]"},
+		{"[\"REQ\",\"a\\\"b\",{\"#e\" : [\"x\"],\"limit\":9}]", 100,
+			"[\"RESUME\",\"a\\\"b\",{\"#e\":[\"x\"],\"since\":100},65,{\"#e\":[\"x\"]}]"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct hf_buffer out = {0};
+		assert_int_equal(hf_nostr_frame_append_resume(&out, hf_slice_text(cases[i].request), cases[i].since_s, 65), HF_OK);
+		assert_slice(hf_buffer_slice(&out), cases[i].resume);
+		assert_int_equal(hf_nostr_frame_read(hf_buffer_slice(&out), &frame), HF_OK);
+		assert_int_equal(frame.type, HF_NOSTR_FRAME_RESUME);
 		hf_buffer_free(&out);
 	}
 }
@@ -111,6 +135,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_message_is_told_from_what_is_no_json),
 		cmocka_unit_test(test_a_subscription_id_that_is_too_long_is_none),
 		cmocka_unit_test(test_asking_again_since_a_time),
+		cmocka_unit_test(test_resuming_where_another_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
