@@ -4,6 +4,7 @@
 #include "crypto/schnorr.h"
 
 #include <secp256k1.h>
+#include <secp256k1_ecdh.h>
 #include <secp256k1_extrakeys.h>
 #include <secp256k1_preallocated.h>
 #include <secp256k1_schnorrsig.h>
@@ -144,6 +145,23 @@ int hf_schnorr_public_key(struct hf_schnorr *schnorr, uint8_t public_key[static 
 		 secp256k1_keypair_xonly_pub(schnorr->context, &parsed, NULL, &pair) &&
 		 secp256k1_xonly_pubkey_serialize(schnorr->context, public_key, &parsed);
 	hf_wipe(&pair, sizeof pair);
+	return ok ? HF_OK : HF_EINVAL;
+}
+
+static int take_x(unsigned char *out, const unsigned char *x, const unsigned char *y, void *data)
+{
+	memcpy(out, x, 32);
+	return 1;
+}
+
+int hf_schnorr_shared_x(struct hf_schnorr *schnorr, uint8_t shared[static 32], const uint8_t secret[static HF_SCHNORR_SECRET_BYTES],
+	const uint8_t public_key[static HF_SCHNORR_PUBLIC_BYTES])
+{
+	uint8_t compressed[1 + HF_SCHNORR_PUBLIC_BYTES] = {0x02};
+	secp256k1_pubkey parsed;
+	memcpy(compressed + 1, public_key, HF_SCHNORR_PUBLIC_BYTES);
+	int ok = secp256k1_ec_pubkey_parse(schnorr->context, &parsed, compressed, sizeof compressed) &&
+		 secp256k1_ecdh(schnorr->context, shared, &parsed, secret, take_x, NULL);
 	return ok ? HF_OK : HF_EINVAL;
 }
 

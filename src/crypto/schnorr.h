@@ -39,6 +39,10 @@ int hf_schnorr_sign_with(struct hf_schnorr *schnorr, uint8_t signature[static HF
 /* HF_EINVAL as above. */
 int hf_schnorr_public_key(struct hf_schnorr *schnorr, uint8_t public_key[static HF_SCHNORR_PUBLIC_BYTES],
 			  const uint8_t secret[static HF_SCHNORR_SECRET_BYTES]);
+/* The x coordinate of secret times the point of public_key whose y is even: what both sides of a Diffie-Hellman over Nostr keys have in
+ * common, whatever the parity of theirs. HF_EINVAL: the secret as above, or a public key that is not on the curve. */
+int hf_schnorr_shared_x(struct hf_schnorr *schnorr, uint8_t shared[static 32], const uint8_t secret[static HF_SCHNORR_SECRET_BYTES],
+	const uint8_t public_key[static HF_SCHNORR_PUBLIC_BYTES]);
 /* A fresh key pair; secret should point into an hf_secret. */
 void hf_schnorr_generate(struct hf_schnorr *schnorr, uint8_t secret[static HF_SCHNORR_SECRET_BYTES],
 			 uint8_t public_key[static HF_SCHNORR_PUBLIC_BYTES]);
