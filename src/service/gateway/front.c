@@ -215,7 +215,7 @@ static void on_assigned(void *context, void *owner, uint64_t number, const uint8
 		hf_front_session_open(HF_CONTAINER_OF(job, struct hf_front_session, job), peer);
 	else if (job->kind == HF_FRONT_ASK)
 		hf_front_item_send(HF_CONTAINER_OF(job, struct hf_front_item, job));
-	else if (job->kind == HF_FRONT_FETCH) /* questions do not wait */
+	else if (job->kind == HF_FRONT_FETCH) /* the others do not wait */
 		hf_front_fetch_open(HF_CONTAINER_OF(job, struct hf_front_fetch, job), peer);
 }
 
@@ -241,6 +241,10 @@ static void on_reassign(void *context, void *owner, uint64_t number, enum hf_dis
 	forget_job(context, job);
 	if (job->kind == HF_FRONT_DELEGATE) {
 		hf_front_question_reassign(job);
+		return;
+	}
+	if (job->kind == HF_FRONT_INFORM) {
+		hf_front_document_reassign(job);
 		return;
 	}
 	if (job->kind == HF_FRONT_FETCH) {
@@ -447,6 +451,7 @@ void hf_front_free(struct hf_front *front)
 		hf_front_session_free(front->sessions);
 	while (front->fetches)
 		hf_front_fetch_free(front->fetches);
+	hf_front_documents_free(front);
 	hf_front_questions_free(front);
 	if (front->options.loop)
 		hf_loop_timer_cancel(front->options.loop, &front->timer);

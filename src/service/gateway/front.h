@@ -1,7 +1,7 @@
 /* front: the door to the relays and files of workers.
  *
  *   ws(s)://host/<relay path>      a Nostr session with the relay, by way of one of its workers
- *   GET /<relay path>              what the relay is (NIP-11), from its record
+ *   GET /<relay path>              what the relay is (NIP-11), from one of its workers or its record
  *   GET /drive/:identifier/:file   a file of the relay's drive; GET /pfp/:file and /pfp/:owner/:file an avatar
  *
  * A relay is found by path, alias, identifier or key in the registry, one of its workers by the dispatcher. Who must show a token does

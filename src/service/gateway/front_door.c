@@ -171,45 +171,17 @@ static void answer_websocket(struct hf_front *front, struct hf_http_exchange *ex
 
 /* ---- What a relay is, over HTTP (NIP-11) ---- */
 
-static int append_text_member(struct hf_buffer *out, const char *name, const char *text)
-{
-	int status = *text ? hf_buffer_printf(out, "\"%s\":", name) : HF_OK;
-	if (*text && status == HF_OK)
-		status = hf_json_append_string(out, hf_slice_text(text));
-	return *text && status == HF_OK ? hf_buffer_append_text(out, ",") : status;
-}
-
-static int append_information(struct hf_front *front, const struct hf_registration *record, struct hf_buffer *out)
-{
-	int status = hf_buffer_append_text(out, "{");
-	if (status == HF_OK)
-		status = append_text_member(out, "name", record->name);
-	if (status == HF_OK)
-		status = append_text_member(out, "description", record->description);
-	if (status == HF_OK)
-		status = append_text_member(out, "icon", record->avatar_url);
-	if (status == HF_OK)
-		status = hf_buffer_printf(out, "\"supported_nips\":[1,11],\"software\":\"holdfast\",\"version\":\"%s\",\"limitation\":"
-			"{\"max_message_length\":%u,\"max_subscriptions\":%u,\"auth_required\":false,\"restricted_writes\":%s}}", HF_VERSION,
-			(unsigned)front->options.message_bytes_max, (unsigned)front->options.subscriptions_max,
-			record->requires_auth ? "true" : "false");
-	return status;
-}
-
 static void answer_information(struct hf_front *front, struct hf_http_exchange *exchange)
 {
-	const struct hf_registration *record = hf_registry_find(front->options.registry, hf_http_path(exchange));
-	struct hf_buffer body = {0};
-	hf_http_allow_origin(exchange, "*");
-	if (!record || is_empty(hf_http_path(exchange))) {
-		hf_front_refuse(front, HF_FRONT_NO_RELAY);
-		hf_http_respond(exchange, 404, "text/plain", HF_SLICE_LITERAL("not found\n"), NULL);
-	} else if (append_information(front, record, &body) < 0) {
-		hf_http_respond(exchange, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"), NULL);
-	} else {
-		hf_http_respond(exchange, 200, "application/nostr+json", hf_buffer_slice(&body), "Cache-Control: no-cache\r\n");
+	const struct hf_registration *record = is_empty(hf_http_path(exchange)) ? NULL
+		: hf_registry_find(front->options.registry, hf_http_path(exchange));
+	if (record) {
+		hf_front_inform(front, exchange, record);
+		return;
 	}
-	hf_buffer_free(&body);
+	hf_front_refuse(front, HF_FRONT_NO_RELAY);
+	hf_http_allow_origin(exchange, "*");
+	hf_http_respond(exchange, 404, "text/plain", HF_SLICE_LITERAL("not found\n"), NULL);
 }
 
 void hf_front_answer(struct hf_front *front, struct hf_http_exchange *exchange)

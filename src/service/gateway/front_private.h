@@ -1,7 +1,7 @@
 /* front_private: sessions, files being fetched, and the jobs of both, as the parts of the front see them. (Private to service/gateway/.)
  *
  * front.c has life, refusals, jobs and what is told from outside; front_door.c lets in; front_session.c is a client with a worker;
- * front_item.c what the client has asked; front_fetch.c answers over HTTP;
+ * front_item.c what the client has asked; front_fetch.c answers over HTTP; front_information.c says what a relay is;
  * front_auth.c is NIP-42; front_delegate.c has workers look up what the gateway's own relay is asked.
  */
 #ifndef HF_SERVICE_GATEWAY_FRONT_PRIVATE_H
@@ -43,7 +43,7 @@ enum hf_front_refusal {
 };
 
 /* A job of the dispatcher's, found by its number. */
-enum hf_front_job_kind { HF_FRONT_OPEN, HF_FRONT_ASK, HF_FRONT_FETCH, HF_FRONT_DELEGATE };
+enum hf_front_job_kind { HF_FRONT_OPEN, HF_FRONT_ASK, HF_FRONT_FETCH, HF_FRONT_DELEGATE, HF_FRONT_INFORM };
 struct hf_front_job {
 	enum hf_front_job_kind kind;
 	uint64_t number; /* 0: none */
@@ -132,6 +132,8 @@ struct hf_front {
 	struct hf_front_session *sessions;
 	struct hf_front_fetch *fetches;
 	struct hf_front_question *questions;
+	struct hf_front_document *documents;
+	uint32_t document_count;
 	struct hf_relay *relay;          /* whose REQs workers are asked; NULL: none's */
 	char bee_key[65];
 	struct hf_u64_map jobs;          /* by number: struct hf_front_job */
@@ -212,6 +214,12 @@ void hf_front_fetch_open(struct hf_front_fetch *f, const uint8_t peer[static 32]
 void hf_front_fetch_fail(struct hf_front_fetch *f); /* this worker did not; another, or a refusal */
 void hf_front_fetch_refuse(struct hf_front_fetch *f, int status, const char *text, enum hf_front_refusal refusal);
 void hf_front_fetch_free(struct hf_front_fetch *f);
+
+/* ---- front_information.c ---- */
+/* Answers what the relay is, now or when a worker has said so. */
+void hf_front_inform(struct hf_front *front, struct hf_http_exchange *exchange, const struct hf_registration *record);
+void hf_front_document_reassign(struct hf_front_job *job); /* the worker that has it does not do it */
+void hf_front_documents_free(struct hf_front *front);
 
 /* ---- front_delegate.c ---- */
 void hf_front_question_reassign(struct hf_front_job *job); /* the worker that has it does not do it */

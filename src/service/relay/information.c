@@ -74,10 +74,10 @@ static json_t *bee_facts(const struct hf_relay_bee *bee)
 		"fork", (json_int_t)f.fork, "lag_events", (json_int_t)f.lag_events, "lag_ms", (json_int_t)f.lag_ms);
 }
 
-int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out)
+int hf_relay_information_append(const struct hf_relay *relay, bool with_bee, struct hf_buffer *out)
 {
 	const struct hf_buffer *text = &relay->information;
-	if (!relay->bee)
+	if (!relay->bee || !with_bee)
 		return hf_buffer_append(out, text->data, text->length);
 	json_t *facts = bee_facts(relay->bee);
 	char *bee = facts ? json_dumps(facts, JSON_COMPACT) : NULL;

@@ -263,7 +263,7 @@ static void answer_page(struct hf_relay *relay, struct hf_http_exchange *exchang
 static void answer_information(struct hf_relay *relay, struct hf_http_exchange *exchange)
 {
 	struct hf_buffer text = {0};
-	if (hf_relay_information_append(relay, &text) == HF_OK) {
+	if (hf_relay_information_append(relay, true, &text) == HF_OK) {
 		hf_http_allow_origin(exchange, "*");
 		hf_http_respond(exchange, 200, "application/nostr+json", hf_buffer_slice(&text), "Vary: Accept\r\n");
 	} else {

@@ -87,8 +87,8 @@ const uint8_t *hf_relay_identity(const struct hf_relay *relay); /* 32 bytes */
 const char *hf_relay_path(const struct hf_relay *relay);
 struct hf_relay_bee *hf_relay_bee(const struct hf_relay *relay); /* NULL: it is off */
 
-/* Appends the NIP-11 document as it is now: what the bee is changes all the time. HF_ENOMEM. */
-int hf_relay_information_append(const struct hf_relay *relay, struct hf_buffer *out);
+/* Appends the NIP-11 document as it is now, with what the bee is, which changes all the time, or without. HF_ENOMEM. */
+int hf_relay_information_append(const struct hf_relay *relay, bool with_bee, struct hf_buffer *out);
 
 #define HF_RELAY_REFUSAL_COUNT 8
 const char *hf_relay_refusal_name(size_t index); /* "invalid", "blocked" …: the prefixes of reasons */

@@ -99,11 +99,11 @@ static void say(struct hf_worker_exchange *x, int status, const char *content_ty
 	sink_end(x, HF_OK);
 }
 
-/* What a relay says to a client that asks what it is. (NIP-11) */
-static void describe_relay(struct hf_worker_exchange *x, const struct hf_worker_relay *relay)
+/* What a relay says to a client that asks what it is (NIP-11): what its bee is only to those who may read it. */
+static void describe_relay(struct hf_worker_exchange *x, const struct hf_worker_relay *relay, bool with_bee)
 {
 	struct hf_buffer text = {0};
-	if (hf_relay_information_append(relay->relay, &text) == HF_OK)
+	if (hf_relay_information_append(relay->relay, with_bee, &text) == HF_OK)
 		say(x, 200, "application/nostr+json", hf_buffer_slice(&text));
 	else
 		say(x, 503, "text/plain", HF_SLICE_LITERAL("out of memory\n"));
@@ -131,7 +131,7 @@ void hf_worker_exchange_open(struct hf_worker_link *link, struct hf_relay_stream
 	}
 	struct hf_worker_relay *relay = hf_worker_find_relay(link->node, name.length > 0 ? name : path);
 	if (relay)
-		describe_relay(x, relay);
+		describe_relay(x, relay, hf_worker_relay_admits(link->node, relay, hf_worker_field(open, "x-auth-token")));
 	else
 		say(x, 404, "text/plain", HF_SLICE_LITERAL("not found\n"));
 }

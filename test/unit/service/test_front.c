@@ -123,12 +123,123 @@ static void test_a_session_ends_with_its_token_unless_it_shows_another(void **st
 	close_door(&d);
 }
 
-static void test_information_is_said_over_http(void **state)
+#define ASK_WHAT_IT_IS "GET " RELAY " HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/nostr+json\r\n\r\n"
+#define FROM_THE_RECORD "{\"name\":\"My \\\"Relay\\\"\",\"supported_nips\":[1,11]"
+
+static void tell_document(struct hf_worker_stream *s, int status, const char *text)
+{
+	const struct hf_http_field type = {HF_SLICE_LITERAL("content-type"), HF_SLICE_LITERAL("application/nostr+json")};
+	s->events.head(s->context, status, &type, 1);
+	if (!s->is_closed)
+		s->events.data(s->context, hf_slice_text(text), false);
+	if (s->is_closed)
+		return;
+	s->is_closed = true;
+	s->events.ended(s->context, HF_OK, 0, "");
+}
+
+static int ask_what_it_is(struct door *d)
+{
+	int fd = dial(&d->net);
+	say_text(&d->net, fd, ASK_WHAT_IT_IS);
+	turn(&d->net, 10);
+	return fd;
+}
+
+static void expect_heard(struct door *d, int fd, const char *first, const char *second)
+{
+	char *heard = hear_for(d, fd, 50);
+	assert_non_null(strstr(heard, first));
+	assert_non_null(strstr(heard, second));
+	free(heard);
+	close(fd);
+}
+
+static void test_without_a_worker_information_is_the_records(void **state)
 {
 	struct door d;
 	open_door(&d, 1, (struct hf_front_options){0});
-	ask(&d.net, "GET " RELAY " HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/nostr+json\r\n\r\n", "{\"name\":\"My \\\"Relay\\\"\",\"supported_nips\"");
+	go(&d, 0);
+	ask(&d.net, ASK_WHAT_IT_IS, FROM_THE_RECORD);
 	ask(&d.net, "GET /nobodys HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", " 404 ");
+	assert_int_equal(stream_count, 0);
+	close_door(&d);
+}
+
+static void test_information_is_the_workers_and_asked_for_once(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){.message_bytes_max = 1000, .subscriptions_max = 5});
+	int first = ask_what_it_is(&d), second = ask_what_it_is(&d);
+	assert_int_equal(stream_count, 1);
+	struct hf_worker_stream *s = last_stream();
+	assert_int_equal(s->kind, HF_WORKER_HTTP);
+	assert_string_equal(s->relay_key, "aabb");
+	assert_string_equal(s->auth_token, "");
+	tell_document(s, 200, "{\"name\":\"Its own\",\"hyperbee\":{\"version\":7},"
+		"\"limitation\":{\"max_message_length\":5000,\"max_subscriptions\":3}}");
+	expect_heard(&d, first, "{\"name\":\"Its own\",\"hyperbee\":{\"version\":7}", "{\"max_message_length\":1000,\"max_subscriptions\":3}");
+	expect_heard(&d, second, "Cache-Control: max-age=10\r\n", "Its own");
+	ask(&d.net, ASK_WHAT_IT_IS, "Its own");
+	assert_int_equal(stream_count, 1);
+	close_door(&d);
+}
+
+static void test_what_is_no_document_is_not_passed_on(void **state)
+{
+	static const struct { int status; const char *text; } answers[] = {
+		{200, "[1]"}, {200, "{\"name\":"}, {200, ""}, {404, "not found"}, {500, ""}};
+	struct door d;
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+		open_door(&d, 1, (struct hf_front_options){0});
+		int fd = ask_what_it_is(&d);
+		tell_document(last_stream(), answers[i].status, answers[i].text);
+		expect_heard(&d, fd, FROM_THE_RECORD, "Cache-Control: no-cache\r\n");
+		ask(&d.net, ASK_WHAT_IT_IS, FROM_THE_RECORD); /* for a while it is not asked again */
+		assert_int_equal(stream_count, 1);
+		close_door(&d);
+	}
+}
+
+static void test_a_document_that_does_not_end_is_left(void **state)
+{
+	struct door d;
+	char piece[30000];
+	memset(piece, ' ', sizeof piece);
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = ask_what_it_is(&d);
+	struct hf_worker_stream *s = last_stream();
+	s->events.head(s->context, 200, NULL, 0);
+	for (size_t i = 0; i < 3 && !s->is_closed; i++)
+		s->events.data(s->context, hf_slice(piece, sizeof piece), false);
+	assert_true(s->is_closed);
+	expect_heard(&d, fd, FROM_THE_RECORD, "");
+	close_door(&d);
+}
+
+static void test_another_worker_is_asked_for_information(void **state)
+{
+	struct door d;
+	open_door(&d, 2, (struct hf_front_options){0});
+	int fd = ask_what_it_is(&d);
+	struct hf_worker *first = last_stream()->worker;
+	go(&d, (size_t)(first - workers));
+	assert_int_equal(stream_count, 2);
+	assert_ptr_not_equal(last_stream()->worker, first);
+	tell_document(last_stream(), 200, "{\"name\":\"The other\"}");
+	expect_heard(&d, fd, "The other", "\"max_subscriptions\"");
+	close_door(&d);
+}
+
+static void test_who_waits_for_information_hears_of_the_end(void **state)
+{
+	struct door d;
+	open_door(&d, 1, (struct hf_front_options){0});
+	int fd = ask_what_it_is(&d);
+	hf_front_free(d.front);
+	d.front = NULL;
+	assert_true(last_stream()->is_closed);
+	expect_heard(&d, fd, "HTTP/1.1 503 ", "");
 	close_door(&d);
 }
 
@@ -838,7 +949,12 @@ int main(void)
 		cmocka_unit_test(test_a_first_message_without_a_token_ends_the_session),
 		cmocka_unit_test(test_a_revoked_token_closes_the_sockets_that_hold_it),
 		cmocka_unit_test(test_a_session_ends_with_its_token_unless_it_shows_another),
-		cmocka_unit_test(test_information_is_said_over_http),
+		cmocka_unit_test(test_without_a_worker_information_is_the_records),
+		cmocka_unit_test(test_information_is_the_workers_and_asked_for_once),
+		cmocka_unit_test(test_what_is_no_document_is_not_passed_on),
+		cmocka_unit_test(test_a_document_that_does_not_end_is_left),
+		cmocka_unit_test(test_another_worker_is_asked_for_information),
+		cmocka_unit_test(test_who_waits_for_information_hears_of_the_end),
 		cmocka_unit_test(test_messages_go_both_ways),
 		cmocka_unit_test(test_nonsense_is_answered),
 		cmocka_unit_test(test_a_worker_that_takes_nothing_stops_the_client),
