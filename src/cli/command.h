@@ -136,6 +136,7 @@ int hf_cli_key_revoke(struct hf_cli *cli);
 int hf_cli_gateways_list(struct hf_cli *cli);
 int hf_cli_key_show(struct hf_cli *cli);
 int hf_cli_key_convert(struct hf_cli *cli);
+int hf_cli_relay_join(struct hf_cli *cli);
 int hf_cli_relay_import(struct hf_cli *cli);
 int hf_cli_relay_export(struct hf_cli *cli);
 int hf_cli_relay_scan(struct hf_cli *cli);

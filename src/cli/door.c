@@ -34,7 +34,7 @@ static int add_token(struct hf_cli *cli, const char *url, const char *path, stru
 	return r;
 }
 
-static int read_key(struct hf_cli *cli, const char *path, struct hf_secret *secret, struct hf_failure *failure)
+int hf_cli_read_nostr_key(struct hf_cli *cli, const char *path, struct hf_secret *secret, struct hf_failure *failure)
 {
 	struct hf_buffer text = {0};
 	int r = hf_fs_read_all(cli->env.fs, path, KEY_FILE_BYTES_MAX, &text);
@@ -63,7 +63,7 @@ static int add_signature(struct hf_cli *cli, const struct hf_http_client_request
 	if (r < 0)
 		hf_fail(failure, r, "Out of memory.");
 	else
-		r = read_key(cli, path, &secret, failure);
+		r = hf_cli_read_nostr_key(cli, path, &secret, failure);
 	if (r == HF_OK) {
 		hf_buffer_append_text(fields, "Authorization: ");
 		r = hf_nip98_make(fields, schnorr, secret.data, &signed_request);

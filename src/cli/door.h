@@ -4,6 +4,7 @@
 #define HF_CLI_DOOR_H
 
 #include "cli/command.h"
+#include "crypto/secret.h"
 
 /* The options of commands that may ask over HTTP. */
 #define HF_CLI_DOOR_OPTIONS \
@@ -24,5 +25,7 @@ struct hf_cli_question {
 /* *status and *out (appended to) are set when 0 is returned, whatever the status is. */
 int hf_cli_door_ask(struct hf_cli *cli, const struct hf_cli_question *question, unsigned *status, struct hf_buffer *out,
 	struct hf_failure *failure);
+/* The key in a file, an nsec1… or 64 hex digits, into a secret of 32 bytes. */
+int hf_cli_read_nostr_key(struct hf_cli *cli, const char *path, struct hf_secret *secret, struct hf_failure *failure);
 
 #endif

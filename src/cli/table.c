@@ -21,6 +21,8 @@ static const char *const audit_tail_options[] = {"count=COUNT\0so many records; 
 static const char *const relay_options[] = {"relay=NAME\0the relay instance; main when left out", NULL};
 static const char *const revoke_options[] = {"id=HEX\0the token of that id", "peer=HEX\0those that this peer had issued",
 	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", HF_CLI_DOOR_OPTIONS, NULL};
+static const char *const relay_join_options[] = {"nostr-key=FILE\0the Nostr key that is to be a member, an nsec1… or 64 hex digits",
+	"bootstrap=HOST:PORT\0a node to begin with; again for others; swarm.bootstrap when left out", NULL};
 static const char *const scan_options[] = {"relay=NAME\0the relay instance; main when left out",
 	"limit=COUNT\0at most so many events a filter", NULL};
 
@@ -218,6 +220,12 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"audit verify", hf_cli_audit_verify, "", 0, door_options, true, "Check that no record of the audit log was changed or taken out",
 		"Exit code 5 when one was.\n\n"
 		"  holdfast audit verify --data data"},
+	{"relay join", hf_cli_relay_join, "HOST RELAY", 2, relay_join_options, true, "Become a member of a relay on somebody's machine",
+		"Asks the worker whose key is HOST for membership of its relay RELAY, which is an identifier (npub1...:name) or the relay's key, and\n"
+		"prints the token that it gives and where the relay is. A relay that is closed keeps the request for its owner. Exit code 1 when it\n"
+		"refuses. With --compatibility-hypertuna the worker may be one of Hypertuna's.\n\n"
+		"  holdfast relay join 9f2c... npub1...:club --nostr-key me.nsec --bootstrap 127.0.0.1:49737\n"
+		"  holdfast relay join 9f2c... npub1...:club --nostr-key me.nsec --bootstrap public --json"},
 	{"relay import", hf_cli_relay_import, "", 0, relay_options, true, "Take in events from standard input, one JSON object a line",
 		"Signatures are checked on all processors. A line that is refused is reported with its number and reason and does\n"
 		"not end the import. Events that are imported are not passed on to live subscriptions.\n\n"

@@ -48,7 +48,7 @@ struct hf_config_relay {
 	uint64_t event_bytes_max, subscriptions_max, filters_max, filter_items_max, limit_max, in_flight_max;
 	uint64_t created_at_ahead_ms, query_timeout_ms, sweep_interval_ms, auth_window_ms;
 	uint64_t bee_interval_ms, bee_batch;
-	char *identifier, *gateway_path, *drive, *token_users;
+	char *identifier, *gateway_path, *drive, *token_users, *join;
 	bool auth, private_reads, bee, token;
 	char **origins; /* by setting; NULL: the default */
 };

@@ -256,6 +256,8 @@ const struct hf_setting hf_settings[] = {
 		"a worker's relay is for those only to whom its gateways have given a token"},
 	{"relay", "token_users", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_RELAY(token_users),
 		"Nostr keys (npub1… or hex, separated by commas) for whom a worker gets tokens and keeps them fresh, in worker-tokens.json"},
+	{"relay", "join", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_RELAY(join),
+		"who may become a member of a worker's relay by asking it: open, whoever proves a Nostr key; closed, whom the lists name; empty: nobody"},
 	{"relay", "drive", HF_SETTING_TEXT, "", 0, 0, FIXED, IN_RELAY(drive),
 		"the drive with a worker's relay's files, by its key or a name; one that is named and not there is made"},
 	{"relay", "event_max", HF_SETTING_BYTES, "256 KiB", KIB, 512 * KIB, RELOADS, IN_RELAY(event_bytes_max),

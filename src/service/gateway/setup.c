@@ -291,7 +291,7 @@ static int load_identity(struct hf_gateway *g, size_t index, struct hf_failure *
 		r = hf_keyring_ensure(keys, &g->directory, folder, HF_KEY_RELAY_IDENTITY, failure);
 	if (r == HF_OK)
 		memcpy(g->identities[index], hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->public_key, 32);
-	if (r == HF_OK && g->options->is_worker && g->config->worker_discovery_relays[0])
+	if (r == HF_OK && g->options->is_worker && (g->config->worker_discovery_relays[0] || g->config->relays[index]->join[0]))
 		r = hf_secret_copy(&g->identity_keys[index], hf_secret_slice(&hf_keys_active(keys, HF_KEY_RELAY_IDENTITY)->secret));
 	if (r == HF_OK && g->config->relays[index]->bee)
 		r = load_bee_key(g, index, keys, folder, failure);

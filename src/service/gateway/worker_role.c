@@ -45,7 +45,7 @@ int hf_gateway_open_worker(struct hf_gateway *g, struct hf_failure *failure)
 	struct hf_worker_node_options options = {.size = sizeof options, .loop = g->loop, .metrics = g->metrics, .config = g->first_config,
 		.directory = g->directory.path, .cores = g->cores, .swarm = hf_swarm_node_swarm(g->swarm), .connector = hf_swarm_node_connector(g->swarm),
 		.static_secret = hf_keys_active(g->keys, HF_KEY_SWARM)->secret.data, .relays = g->relays, .bee_keys = g->bee_keys,
-		.identity_keys = g->config->worker_discovery_relays[0] ? g->identity_keys : NULL,
+		.identity_keys = g->identity_keys,
 		.relay_count = g->relay_count};
 	int r = hf_worker_node_new(&g->worker, &options, failure);
 	if (r < 0)

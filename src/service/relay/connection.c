@@ -278,6 +278,7 @@ int hf_relay_connect(struct hf_relay *relay, const struct hf_relay_client *clien
 	}
 	if (!c)
 		return HF_ENOMEM;
+	c->speaks_for_relay = client->speaks_for_relay;
 	c->transport = client->transport;
 	c->link = client->link;
 	c->may_resume = client->may_resume;

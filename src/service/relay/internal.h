@@ -66,7 +66,7 @@ struct hf_relay_connection {
 	size_t filter_bytes;                   /* of its requests' filters */
 	size_t held_bytes;                     /* for its requests, that are counted */
 	uint32_t read_visits;                  /* spent on queries since the last read_end */
-	bool paused, stalled, has_url, may_resume;
+	bool paused, stalled, has_url, may_resume, speaks_for_relay;
 	uint8_t source;                        /* enum hf_event_source */
 	uint8_t challenge[HF_RELAY_CHALLENGE_BYTES];
 };
@@ -170,6 +170,7 @@ struct hf_relay {
 	uint32_t collection;
 	uint8_t identity[32];
 	struct hf_relay_policy policy;
+	struct hf_buffer members;              /* keys of 32 bytes, sorted, beside those of the policy's writers */
 	struct hf_relay_bee *bee;              /* NULL: it is off */
 	struct hf_buffer information;          /* the NIP-11 document */
 	struct hf_buffer page_head, page_tail; /* the landing page around the address */

@@ -33,6 +33,58 @@ int hf_relay_policy_set(struct hf_relay_policy *policy, struct hf_env *env, cons
 	return r;
 }
 
+/* ---- Members ---- */
+
+/* Where the key is, or would be. */
+static size_t member_place(const struct hf_relay *relay, const uint8_t key[static 32], bool *is_there)
+{
+	size_t low = 0, high = relay->members.length / 32;
+	*is_there = false;
+	while (low < high && !*is_there) {
+		size_t middle = low + (high - low) / 2;
+		int order = memcmp(relay->members.data + middle * 32, key, 32);
+		*is_there = order == 0;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return high;
+}
+
+int hf_relay_add_member(struct hf_relay *relay, const uint8_t key[static 32])
+{
+	struct hf_buffer *members = &relay->members;
+	bool is_there;
+	size_t at = member_place(relay, key, &is_there) * 32, length = members->length;
+	if (is_there)
+		return HF_OK;
+	if (length / 32 >= HF_RELAY_MEMBER_COUNT_MAX)
+		return HF_ETOOBIG;
+	int r = hf_buffer_append(members, key, 32);
+	if (r < 0)
+		return r;
+	memmove(members->data + at + 32, members->data + at, length - at);
+	memcpy(members->data + at, key, 32);
+	return HF_OK;
+}
+
+bool hf_relay_lists(const struct hf_relay *relay, const uint8_t key[static 32])
+{
+	return !hf_relay_writers_is_open(relay->policy.writers) && !hf_relay_writers_refuse(relay->policy.writers, key);
+}
+
+static const char *refuse_author(const struct hf_relay *relay, const uint8_t key[static 32])
+{
+	const char *refusal = hf_relay_writers_refuse(relay->policy.writers, key);
+	bool is_member = false;
+	if (refusal && hf_relay_writers_is_of_members(relay->policy.writers))
+		member_place(relay, key, &is_member);
+	return is_member ? NULL : refusal;
+}
+
+/* ---- Events ---- */
+
 static bool has_key(const struct hf_relay_auth *auth, const uint8_t key[static 32])
 {
 	for (uint32_t i = 0; auth && i < auth->key_count; i++)
@@ -50,7 +102,7 @@ const char *hf_relay_policy_refuses(const struct hf_relay *relay, const struct h
 		return "invalid: created_at is too far in the future";
 	if (hf_event_expiration(event) <= now_s)
 		return "invalid: the event has expired";
-	const char *refusal = hf_relay_writers_refuse(relay->policy.writers, event->pubkey);
+	const char *refusal = c->speaks_for_relay ? NULL : refuse_author(relay, event->pubkey);
 	if (refusal)
 		return refusal;
 	if (hf_event_is_protected(event) && !has_key(c->auth, event->pubkey))

@@ -219,7 +219,7 @@ void hf_relay_free(struct hf_relay *relay)
 	hf_map_free(&relay->in_flight);
 	hf_arena_free(&relay->arena);
 	struct hf_buffer *buffers[] = {&relay->text, &relay->reply, &relay->payload, &relay->json, &relay->information, &relay->page_head,
-		&relay->page_tail};
+		&relay->page_tail, &relay->members};
 	for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
 		hf_buffer_free(buffers[i]);
 	free(relay->path);

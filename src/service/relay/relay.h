@@ -70,6 +70,7 @@ struct hf_relay_client {
 	const char *url;             /* that it came by, which an AUTH must name where no public_url is set; NULL: the listener's */
 	enum hf_event_source source;
 	bool may_resume;             /* it is a gateway's, which asks for what arrived lately when it takes a subscription over (wire/nostr.h) */
+	bool speaks_for_relay;       /* it is ours: what relay.policy says of authors is not asked */
 	const uint8_t *challenge;    /* HF_RELAY_CHALLENGE_BYTES that an AUTH must answer, from who keeps the client's session; NULL: drawn */
 };
 /* HF_ENOMEM. */
@@ -79,6 +80,14 @@ void hf_relay_connection_read_end(struct hf_relay_connection *connection); /* al
 void hf_relay_connection_writable(struct hf_relay_connection *connection);
 size_t hf_relay_connection_held(const struct hf_relay_connection *connection); /* bytes of memory, beside what the transport holds */
 void hf_relay_connection_closed(struct hf_relay_connection *connection);   /* the last; nothing is sent any more */
+
+/* ---- Members that are no part of the configuration ---- */
+
+#define HF_RELAY_MEMBER_COUNT_MAX 1024u
+/* Under the policy members, this author may publish, too. HF_OK also for one who is a member already; HF_ETOOBIG, HF_ENOMEM. */
+int hf_relay_add_member(struct hf_relay *relay, const uint8_t key[static 32]);
+/* Whether the configuration's lists name the author; where everybody may publish, there are none. */
+bool hf_relay_lists(const struct hf_relay *relay, const uint8_t key[static 32]);
 
 /* ---- Asking ---- */
 

@@ -197,6 +197,11 @@ const char *hf_relay_writers_refuse(const struct hf_relay_writers *w, const uint
 	return may ? NULL : policies[w->policy].refusal;
 }
 
+bool hf_relay_writers_is_of_members(const struct hf_relay_writers *w)
+{
+	return w->policy == MEMBERS;
+}
+
 bool hf_relay_writers_is_open(const struct hf_relay_writers *w)
 {
 	return w->policy == OPEN;

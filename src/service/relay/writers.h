@@ -23,6 +23,8 @@ int hf_relay_writers_new(struct hf_relay_writers **out, struct hf_env *env, cons
 void hf_relay_writers_free(struct hf_relay_writers *writers); /* NULL is fine */
 /* Why the author may not publish, with its prefix; NULL when he may. */
 const char *hf_relay_writers_refuse(const struct hf_relay_writers *writers, const uint8_t key[static 32]);
+/* Whether the policy is members, to which others can be added. */
+bool hf_relay_writers_is_of_members(const struct hf_relay_writers *writers);
 bool hf_relay_writers_is_open(const struct hf_relay_writers *writers);
 
 #endif

@@ -506,6 +506,22 @@ static bool is(struct hf_slice segment, const char *text)
 	return hf_slice_equal(segment, hf_slice_text(text));
 }
 
+/* POST /post/join/<relay>, where the relay may have a '/' in it, and POST /verify-ownership. */
+static bool take_join(struct hf_worker_link *link, uint64_t call, const struct hf_relay_request *request, const struct hf_slice *s,
+	size_t count)
+{
+	bool asks = count >= 3 && is(s[0], "post") && is(s[1], "join"), verifies = count == 1 && is(s[0], "verify-ownership");
+	if (!link->node->takes_members || !is(request->method, "POST") || (!asks && !verifies))
+		return false;
+	if (asks)
+		hf_worker_join_request(link, call, hf_slice(s[2].data, (size_t)(s[count - 1].data + s[count - 1].length - s[2].data)), request->body);
+	else
+		hf_worker_join_verify(link, call, request->body);
+	if (link->is_guest)
+		link->guest_until_us = hf_loop_now_us(link->node->loop) + HF_WORKER_GUEST_IDLE_US;
+	return true;
+}
+
 void hf_worker_request(struct hf_worker_link *link, uint64_t call, const struct hf_relay_request *request)
 {
 	struct hf_slice s[SEGMENT_COUNT_MAX] = {{0}};
@@ -514,6 +530,10 @@ void hf_worker_request(struct hf_worker_link *link, uint64_t call, const struct 
 	struct hf_worker_node *node = link->node;
 	if (!link->is_open || node->is_ending)
 		respond_text(link, call, 503, "{\"error\":\"not-ready\"}");
+	else if (take_join(link, call, request, s, count))
+		return;
+	else if (link->is_guest && !(count == 1 && is(s[0], "health")))
+		respond_text(link, call, 403, "{\"error\":\"this worker serves its gateways\"}");
 	else if (count == 3 && is(s[0], "post") && is(s[1], "relay") && is_post)
 		post_relay(link, call, request, s[2]);
 	else if (count == 4 && is(s[0], "get") && is(s[1], "relay") && !is_post)

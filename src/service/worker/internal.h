@@ -11,6 +11,8 @@
  *   local.c      clients of our own listener
  *   discover.c   gateways by what they announce
  *   tell.c       where our relays are, told to others
+ *   join.c       strangers who become members of our relays: challenges.c, join_message.c; members.c who they are
+ *   post.c       events that go into our relays from here
  *   publish.c    events on their way to a gateway's relay, over a WebSocket
  */
 #ifndef HF_SERVICE_WORKER_INTERNAL_H
@@ -19,7 +21,9 @@
 #include "data/event/subscription.h"
 #include "data/hyperdrive/drive.h"
 #include "data/relay_bee_query.h"
+#include "crypto/schnorr.h"
 #include "service/discovery.h"
+#include "service/worker/challenges.h"
 #include "service/worker/worker.h"
 #include "wire/bee_channel.h"
 #include "wire/nostr.h"
@@ -38,6 +42,11 @@
 #define HF_WORKER_HYPERTUNA_SESSION_COUNT_MAX 1024u
 #define HF_WORKER_HYPERTUNA_IDLE_MS 90000u        /* without a question */
 #define HF_WORKER_TRUSTED_COUNT_MAX 64u
+#define HF_WORKER_POST_COUNT_MAX 64u              /* events on their way into our own relays */
+#define HF_WORKER_REASON_BYTES 160
+#define HF_WORKER_MEMBER_TOKEN_BYTES 65
+#define HF_WORKER_GUEST_COUNT_MAX 64u             /* peers that are no gateways, who may ask to join */
+#define HF_WORKER_GUEST_IDLE_US UINT64_C(60000000)
 #define HF_WORKER_PUBLISH_COUNT_MAX 1024u         /* events that wait for a gateway's OK */
 
 /* ---- A client's other end: one of our relays, or a replica ---- */
@@ -54,6 +63,11 @@ void hf_worker_client_closed(struct hf_worker_client *client); /* the last */
 
 /* ---- Relays ---- */
 
+struct hf_worker_member {
+	uint8_t pubkey[32];
+	char token[HF_WORKER_MEMBER_TOKEN_BYTES];
+	uint64_t joined_ms;
+};
 struct hf_worker_relay {
 	struct hf_relay *relay;
 	const struct hf_config_relay *settings; /* of the worker's configuration */
@@ -61,6 +75,8 @@ struct hf_worker_relay {
 	char identifier[HF_WORKER_IDENTIFIER_BYTES_MAX];
 	uint8_t key[32];                        /* of its bee */
 	struct hf_drive *drive;                 /* NULL: it has none */
+	struct hf_worker_member *members;       /* who has joined */
+	size_t member_count;
 };
 /* By key in hexadecimal, identifier (percent-encoded or not, ':' or '/' between), or path. NULL. */
 struct hf_worker_relay *hf_worker_find_relay(struct hf_worker_node *node, struct hf_slice name);
@@ -122,13 +138,17 @@ struct hf_worker_link {
 	struct whole_file *whole_files;         /* hypertuna.c: files on their way into one answer each */
 	uint8_t peer[32];
 	uint64_t telemetry_due_us;
-	bool is_open, is_dead, ends_bee_channel;
+	uint64_t guest_until_us;                /* of one that is no gateway's */
+	uint64_t join_minute_us;                /* since when join_count counts */
+	uint32_t join_count;
+	bool is_open, is_guest, is_dead, ends_bee_channel;
 };
 
 struct hf_worker_stats {
 	struct hf_counter sessions_opened, sessions_refused, sessions_slow, registrations, registration_failures, files, file_failures, file_bytes;
 	struct hf_counter queries, query_events, query_failures, delivered, published, publish_failures, replays, foreign;
 	struct hf_counter gateways_followed, gateways_dropped, bees_moved;
+	struct hf_counter joins, joins_pending, joins_refused;
 	struct hf_gauge sessions, queued_bytes, gateways, readers;
 };
 
@@ -146,6 +166,14 @@ struct hf_worker_node {
 	struct hf_worker_link *links;
 	struct hf_worker_replica *replicas;
 	struct hf_worker_hypertuna *hypertuna;  /* sessions of those that poll */
+	bool takes_members;                     /* one of the relays does; else the next three are NULL */
+	struct hf_challenges *challenges;
+	struct hf_schnorr *schnorr;
+	struct json_t *other_members;           /* of relays that are not here */
+	struct hf_worker_joining *joinings;
+	struct hf_worker_joined *joined;
+	struct hf_worker_post *posts;
+	uint32_t post_count, guest_count;
 	struct hf_swarm_session *topic;
 	struct hf_worker_teller *teller;        /* NULL: nobody is told */
 	struct hf_discovery *discovery;         /* NULL: nobody is listened to */
@@ -217,9 +245,19 @@ int hf_worker_teller_new(struct hf_worker_teller **out, struct hf_worker_node *n
 void hf_worker_teller_tick(struct hf_worker_teller *teller, uint64_t now_us); /* NULL is fine, here and below */
 void hf_worker_teller_free(struct hf_worker_teller *teller);
 
+/* Where clients reach the relay at the gateway: HF_ETOOBIG, HF_ENOTFOUND (its address is not known). */
+int hf_worker_address(const struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	char out[static 2 * HF_WORKER_URL_BYTES_MAX]);
+
 /* ---- tokens.c ---- */
 int hf_worker_grants_new(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_failure *failure);
 void hf_worker_grants_free(struct hf_worker_gateway *gateway);
+/* One more user, unless he is there. */
+int hf_worker_grant_add(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	const uint8_t user[static 32]);
+/* The gateway's token for him; NULL: none, and *is_coming is set where it is being asked for. */
+const char *hf_worker_grant_token(const struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	const uint8_t user[static 32], bool *is_coming);
 void hf_worker_tokens_tick(struct hf_worker_link *link, uint64_t now_us);
 void hf_worker_tokens_revoked(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_slice relay_key, uint64_t sequence,
 	const char *reason);
@@ -315,6 +353,39 @@ void hf_worker_answer_writable(struct hf_worker_answer *answer);
 void hf_worker_answer_cancel(struct hf_worker_answer *answer); /* end is not called; NULL is fine */
 int hf_worker_open_drives(struct hf_worker_node *node, struct hf_failure *failure);
 void hf_worker_close_drives(struct hf_worker_node *node);
+
+/* ---- join.c ---- */
+int hf_worker_join_open(struct hf_worker_node *node, struct hf_failure *failure);
+void hf_worker_join_request(struct hf_worker_link *link, uint64_t call, struct hf_slice name, struct hf_slice body);
+void hf_worker_join_verify(struct hf_worker_link *link, uint64_t call, struct hf_slice body);
+void hf_worker_join_tick(struct hf_worker_node *node, uint64_t now_us);
+void hf_worker_join_forget(struct hf_worker_link *link); /* what it has asked is not answered any more */
+void hf_worker_join_free(struct hf_worker_node *node);
+
+/* ---- members.c ---- */
+int hf_worker_members_load(struct hf_worker_node *node, struct hf_failure *failure); /* errors with the sentence */
+void hf_worker_members_free(struct hf_worker_node *node);
+/* Makes one, with a new token if he is one already; on the disk when it returns. HF_ETOOBIG, HF_ENOMEM, HF_EIO, HF_ENOSPC. */
+int hf_worker_admit(struct hf_worker_node *node, struct hf_worker_relay *relay, const uint8_t pubkey[static 32],
+	const struct hf_worker_member **out);
+struct hf_worker_member *hf_worker_find_member(struct hf_worker_relay *relay, const uint8_t pubkey[static 32]); /* or NULL */
+bool hf_worker_is_member_token(const struct hf_worker_relay *relay, struct hf_slice token);
+
+/* ---- post.c ---- */
+/* HF_OK; HF_EDUPLICATE: the relay had it; HF_EMALFORMED: the signature or something else is wrong; HF_EDENIED, HF_EBUSY, HF_ECLOSED. With
+ * what the relay says. */
+typedef void hf_worker_posted(void *context, int status, const char *reason);
+/* event: its JSON. done comes later, unless an error is returned: HF_EBUSY, HF_ECLOSED, HF_ENOMEM. */
+int hf_worker_post(struct hf_worker_node *node, struct hf_worker_relay *relay, struct hf_slice event, hf_worker_posted *done,
+	void *context);
+void hf_worker_posts_end(struct hf_worker_node *node); /* each is told HF_ECLOSED */
+struct hf_worker_draft {
+	unsigned kind;
+	struct hf_slice tags;                   /* canonical JSON */
+};
+/* Appends the JSON of an event without content, signed now by the relay's own key. HF_ENOMEM, HF_EINVAL. */
+int hf_worker_sign_event(struct hf_worker_node *node, struct hf_schnorr *schnorr, size_t relay, const struct hf_worker_draft *draft,
+	struct hf_buffer *out);
 
 /* ---- hypertuna.c ---- */
 void hf_worker_request(struct hf_worker_link *link, uint64_t call, const struct hf_relay_request *request);

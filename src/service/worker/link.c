@@ -1,6 +1,7 @@
 /* link: a connection with a gateway. The channel is opened at once where the peer is a gateway that is configured. With
- * compatibility.hypertuna it is opened when the peer has opened it, and it stays if the peer says that it is a gateway. Nobody else gets
- * one.
+ * compatibility.hypertuna it is opened when the peer has opened it, and it stays if the peer says that it is a gateway. Where one of our
+ * relays takes members, others get one, too, when they open it: guests, who can ask to join and nothing else, a few at a time. Nobody else
+ * gets one.
  *
  * A link ends when its channel does. It is freed in the deferred round, as what ends it may be in the middle of it. */
 #include "service/worker/internal.h"
@@ -10,6 +11,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "service/gateway/tokens.h"
+#include "service/worker/join_message.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("worker");
 
@@ -25,7 +27,9 @@ static void let_go(struct hf_worker_link *link)
 		hf_log_info(&log_module, "a gateway is gone", "gateway=%02x%02x%02x%02x…", gateway->key[0], gateway->key[1], gateway->key[2],
 			gateway->key[3]);
 	}
-	link->is_open = false;
+	if (link->is_guest)
+		link->node->guest_count--;
+	link->is_open = link->is_guest = false;
 }
 
 static void bury(struct hf_worker_link *link)
@@ -54,6 +58,7 @@ void hf_worker_link_free(struct hf_worker_link *link)
 	let_go(link);
 	hf_worker_sessions_end(link);
 	hf_worker_hypertuna_forget(link);
+	hf_worker_join_forget(link);
 	hf_worker_whole_files_forget(link);
 	free_bee_channel(link);
 	if (link->socket) /* where it was asked for */
@@ -164,12 +169,25 @@ static struct hf_worker_gateway *recognize(struct hf_worker_link *link, const st
 	return gateway;
 }
 
+static bool take_guest(struct hf_worker_link *link)
+{
+	struct hf_worker_node *node = link->node;
+	if (!node->takes_members || node->guest_count >= HF_WORKER_GUEST_COUNT_MAX)
+		return false;
+	node->guest_count++;
+	link->is_guest = link->is_open = true;
+	link->guest_until_us = hf_loop_now_us(node->loop) + HF_WORKER_GUEST_IDLE_US;
+	return true;
+}
+
 static int on_opened(void *context, struct hf_relay_channel *channel, const struct hf_relay_handshake *theirs)
 {
 	struct hf_worker_link *link = context;
 	struct hf_worker_node *node = link->node;
 	struct hf_worker_gateway *gateway = recognize(link, theirs);
 	bool has_streams = (theirs->capabilities & HF_RELAY_STREAM) != 0;
+	if (!gateway && take_guest(link))
+		return HF_OK;
 	if (!gateway || gateway->link || (!has_streams && !node->is_compatible)) {
 		hf_counter_add(&node->stats.foreign, 1);
 		bury(link);
@@ -202,7 +220,7 @@ static void on_request(void *context, struct hf_relay_channel *channel, uint64_t
 static void on_frame(void *context, struct hf_relay_channel *channel, struct hf_slice json)
 {
 	struct hf_worker_link *link = context;
-	if (link->is_open)
+	if (link->is_open && !link->is_guest)
 		hf_worker_take_frame(link, json);
 }
 
@@ -234,7 +252,8 @@ static int open_channel(struct hf_worker_link *link)
 	hf_worker_bee_info(gateway, &handshake.bee);
 	int r = hf_worker_handshake_members(node, &members);
 	handshake.members = hf_buffer_slice(&members);
-	struct hf_relay_channel_options options = {.handshake = &handshake, .wall_ms = wall_ms, .events = &channel_events, .context = link};
+	struct hf_relay_channel_options options = {.handshake = &handshake, .wall_ms = wall_ms, .events = &channel_events, .context = link,
+		.body_bytes_max = gateway || node->is_compatible ? 0 : HF_JOIN_BODY_BYTES_MAX};
 	if (r == HF_OK)
 		r = hf_relay_channel_new(hf_peer_socket_mux(link->socket), &options, &link->channel);
 	hf_buffer_free(&members);
@@ -243,7 +262,7 @@ static int open_channel(struct hf_worker_link *link)
 
 /* ---- Coming ---- */
 
-/* Hypertuna's gateways are not known by their keys; they open the channel. */
+/* Hypertuna's gateways are not known by their keys, nor are guests; they open the channel. */
 static int on_foreign_open(void *context, struct hf_protomux *mux, struct hf_slice protocol, struct hf_slice id)
 {
 	struct hf_worker_link *link = context;
@@ -257,7 +276,7 @@ void hf_worker_link_open(struct hf_worker_node *node, struct hf_peer_socket *soc
 {
 	const uint8_t *peer = hf_peer_socket_remote_key(socket);
 	bool is_known = hf_worker_find_gateway(node, peer) != NULL;
-	struct hf_worker_link *link = is_known || node->is_compatible ? calloc(1, sizeof *link) : NULL;
+	struct hf_worker_link *link = is_known || node->is_compatible || node->takes_members ? calloc(1, sizeof *link) : NULL;
 	if (!link)
 		return;
 	link->node = node;
@@ -290,7 +309,9 @@ void hf_worker_link_tick(struct hf_worker_link *link, uint64_t now_us)
 		hf_relay_channel_tick(link->channel, now_us);
 	if (link->bee_channel && hf_bee_channel_deadline_ms(link->bee_channel) <= now_us / 1000)
 		hf_bee_channel_tick(link->bee_channel);
-	if (!link->is_open || link->is_dead)
+	if (link->is_guest && link->guest_until_us <= now_us)
+		bury(link);
+	if (!link->is_open || link->is_dead || link->is_guest)
 		return;
 	if (!link->gateway->is_registering && link->gateway->register_due_us <= now_us)
 		hf_worker_register(link);

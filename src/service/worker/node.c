@@ -65,6 +65,7 @@ static void on_tick(struct hf_timer *timer)
 		hf_worker_link_tick(link, now_us);
 	}
 	hf_worker_hypertuna_tick(node, now_us);
+	hf_worker_join_tick(node, now_us);
 	hf_worker_discover_tick(node, now_us);
 	hf_worker_teller_tick(node->teller, now_us);
 	hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
@@ -156,7 +157,7 @@ bool hf_worker_relay_admits(struct hf_worker_node *node, const struct hf_worker_
 	if (!relay->settings->token)
 		return true;
 	hf_worker_relay_token(node, relay, token);
-	return auth_token.length == 64 && hf_bytes_equal_secret(auth_token.data, token, 64);
+	return (auth_token.length == 64 && hf_bytes_equal_secret(auth_token.data, token, 64)) || hf_worker_is_member_token(relay, auth_token);
 }
 
 static int take_relay(struct hf_worker_node *node, size_t i, struct hf_failure *failure)
@@ -347,6 +348,7 @@ static void register_metrics(struct hf_worker_node *node)
 	static const char registrations[] = "holdfast_worker_registrations_total", registrations_help[] = "Registrations with gateways";
 	static const char files[] = "holdfast_worker_files_total", files_help[] = "Answers to requests for files";
 	static const char queries[] = "holdfast_worker_queries_total", queries_help[] = "Requests answered from replicas of gateways' relays";
+	static const char joins[] = "holdfast_worker_joins_total", joins_help[] = "Requests to join a relay, by what became of them";
 	static const char events[] = "holdfast_worker_published_total", events_help[] = "Events passed on to gateways' relays";
 	if (!m)
 		return;
@@ -369,6 +371,9 @@ static void register_metrics(struct hf_worker_node *node)
 	hf_counter_register(m, &s->gateways_followed, "holdfast_worker_gateways_followed_total", "", "Gateways that went on under a new key");
 	hf_counter_register(m, &s->gateways_dropped, "holdfast_worker_gateways_dropped_total", "", "Gateways that were given up");
 	hf_counter_register(m, &s->bees_moved, "holdfast_worker_bees_moved_total", "", "Times a gateway's relay had another bee");
+	hf_counter_register(m, &s->joins, joins, "result=\"ok\"", joins_help);
+	hf_counter_register(m, &s->joins_pending, joins, "result=\"pending\"", joins_help);
+	hf_counter_register(m, &s->joins_refused, joins, "result=\"refused\"", joins_help);
 	hf_gauge_register(m, &s->sessions, "holdfast_worker_sessions", "", "Clients of gateways now");
 	hf_gauge_register(m, &s->queued_bytes, "holdfast_worker_queued_bytes", "", "Bytes that wait for clients of gateways");
 	hf_gauge_register(m, &s->gateways, "holdfast_worker_gateways", "", "Gateways that are connected");
@@ -381,7 +386,7 @@ static void unregister_metrics(struct hf_worker_node *node)
 	struct hf_counter *counters[] = {&s->sessions_opened, &s->sessions_refused, &s->sessions_slow, &s->registrations,
 		&s->registration_failures, &s->files, &s->file_failures, &s->file_bytes, &s->queries, &s->query_failures, &s->query_events,
 		&s->delivered, &s->published, &s->publish_failures, &s->replays, &s->foreign, &s->gateways_followed, &s->gateways_dropped,
-		&s->bees_moved};
+		&s->bees_moved, &s->joins, &s->joins_pending, &s->joins_refused};
 	struct hf_gauge *gauges[] = {&s->sessions, &s->queued_bytes, &s->gateways, &s->readers};
 	for (size_t i = 0; node->options.metrics && i < sizeof counters / sizeof *counters; i++)
 		hf_metric_unregister(node->options.metrics, &counters[i]->link);
@@ -404,6 +409,8 @@ static int open_all(struct hf_worker_node *node, struct hf_failure *failure)
 	int r = HF_OK;
 	for (size_t i = 0; r == HF_OK && i < node->options.relay_count; i++, node->relay_count++)
 		r = take_relay(node, i, failure);
+	if (r == HF_OK)
+		r = hf_worker_join_open(node, failure);
 	if (r == HF_OK)
 		r = hf_worker_discover_configure(node, failure);
 	if (r == HF_OK)
@@ -499,6 +506,7 @@ void hf_worker_node_end(struct hf_worker_node *node)
 	for (struct hf_worker_replica *replica = node->replicas; replica; replica = replica->next)
 		hf_worker_replica_leave(replica);
 	hf_worker_hypertuna_free(node);
+	hf_worker_posts_end(node);
 	for (struct hf_worker_link *link = node->links; link; link = link->next)
 		hf_worker_sessions_end(link);
 	hf_worker_session_free_dead(node);
@@ -519,6 +527,7 @@ void hf_worker_node_free(struct hf_worker_node *node)
 		free(node->gateways[i].sequences);
 	}
 	hf_worker_close_drives(node);
+	hf_worker_join_free(node);
 	hf_loop_cancel_deferred(node->loop, &node->reap);
 	unregister_metrics(node);
 	hf_secret_stream_pool_free(node->pool);
@@ -558,8 +567,9 @@ static json_t *describe_gateway(const struct hf_worker_gateway *g)
 
 static json_t *describe_relay(const struct hf_worker_relay *relay)
 {
-	json_t *facts = json_pack("{s:s, s:o, s:s, s:b}", "relay", relay->settings->instance, "key", hf_json_hex(relay->key, 32), "identifier",
-		relay->identifier, "token", relay->settings->token);
+	json_t *facts = json_pack("{s:s, s:o, s:s, s:b, s:s, s:I}", "relay", relay->settings->instance, "key", hf_json_hex(relay->key, 32),
+		"identifier", relay->identifier, "token", relay->settings->token, "join", relay->settings->join, "members",
+		(json_int_t)relay->member_count);
 	if (facts && relay->drive)
 		json_object_set_new(facts, "drive", hf_json_hex(hf_core_key(hf_drive_core(relay->drive)), 32));
 	return facts;

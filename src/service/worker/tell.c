@@ -44,8 +44,7 @@ struct hf_worker_teller {
 
 /* ---- What there is to say ---- */
 
-/* Where clients reach the relay at the gateway: HF_ETOOBIG, HF_ENOTFOUND (its address is not known). */
-static int address_of(const struct hf_worker_gateway *g, const struct hf_worker_relay *relay, char out[static 2 * HF_WORKER_URL_BYTES_MAX])
+int hf_worker_address(const struct hf_worker_gateway *g, const struct hf_worker_relay *relay, char out[static 2 * HF_WORKER_URL_BYTES_MAX])
 {
 	const char *base = g->base_url[0] ? g->base_url : g->url, *host = strstr(base, "://");
 	const char *path = relay->settings->gateway_path[0] ? relay->settings->gateway_path : relay->identifier;
@@ -76,24 +75,11 @@ static int write_tags(const struct hf_worker_relay *relay, const char *address, 
 
 static int write_event(struct hf_worker_teller *t, size_t relay, struct hf_slice tags, struct hf_buffer *out)
 {
-	struct hf_worker_node *node = t->node;
-	struct hf_buffer text = {0};
-	uint8_t id[32], signature[HF_SCHNORR_SIGNATURE_BYTES];
-	char id_hex[65] = {0}, author[65] = {0}, signature_hex[2 * HF_SCHNORR_SIGNATURE_BYTES + 1] = {0};
-	unsigned long long now_s = hf_env_wall_s(node->env);
-	hf_hex_encode(author, hf_relay_identity(node->relays[relay].relay), 32);
-	int r = hf_buffer_printf(&text, "[0,\"%s\",%llu,%d,%.*s,\"\"]", author, now_s, KIND, (int)tags.length, (const char *)tags.data);
-	if (r == HF_OK) {
-		hf_sha256(id, hf_buffer_slice(&text));
-		r = hf_schnorr_sign(t->schnorr, signature, id, node->options.identity_keys[relay].data);
-	}
-	hf_buffer_free(&text);
-	if (r < 0)
-		return r;
-	hf_hex_encode(id_hex, id, sizeof id);
-	hf_hex_encode(signature_hex, signature, sizeof signature);
-	return hf_buffer_printf(out, "[\"EVENT\",{\"id\":\"%s\",\"pubkey\":\"%s\",\"created_at\":%llu,\"kind\":%d,\"tags\":%.*s,"
-		"\"content\":\"\",\"sig\":\"%s\"}]", id_hex, author, now_s, KIND, (int)tags.length, (const char *)tags.data, signature_hex);
+	const struct hf_worker_draft draft = {.kind = KIND, .tags = tags};
+	int r = hf_buffer_append_text(out, "[\"EVENT\",");
+	if (r == HF_OK)
+		r = hf_worker_sign_event(t->node, t->schnorr, relay, &draft, out);
+	return r == HF_OK ? hf_buffer_append_text(out, "]") : r;
 }
 
 /* Each event's tags, and what they are about, to `said`; with messages, the events too. */
@@ -106,7 +92,7 @@ static int say_all(struct hf_worker_teller *t, struct hf_buffer *said, bool with
 		for (size_t k = 0; r == HF_OK && k < node->gateway_count; k++) {
 			const struct hf_worker_gateway *g = &node->gateways[k];
 			size_t before = said->length;
-			if (node->relays[i].settings->token || g->is_free || !g->is_registered || address_of(g, &node->relays[i], address) < 0)
+			if (node->relays[i].settings->token || g->is_free || !g->is_registered || hf_worker_address(g, &node->relays[i], address) < 0)
 				continue;
 			r = write_tags(&node->relays[i], address, said);
 			if (r < 0 || !with_messages || t->event_count == EVENT_COUNT_MAX)

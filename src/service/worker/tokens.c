@@ -40,22 +40,50 @@ static int read_user(const char *text, uint8_t key[static 32])
 	return hf_bech32_decode_key(key, "npub", hf_slice_text(text));
 }
 
-static int add_grant(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay, const char *text,
+static struct hf_worker_grant *find_grant(const struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	const uint8_t user[static 32])
+{
+	struct hf_worker_grant *grant = gateway->grants;
+	while (grant && (grant->relay != relay || memcmp(grant->user, user, sizeof grant->user) != 0))
+		grant = grant->next;
+	return grant;
+}
+
+int hf_worker_grant_add(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	const uint8_t user[static 32])
+{
+	struct hf_worker_grant *grant = find_grant(gateway, relay, user);
+	if (grant)
+		return HF_OK;
+	grant = calloc(1, sizeof *grant);
+	if (!grant)
+		return HF_ENOMEM;
+	grant->node = node;
+	grant->gateway = gateway;
+	grant->relay = relay;
+	memcpy(grant->user, user, sizeof grant->user);
+	grant->next = gateway->grants;
+	gateway->grants = grant;
+	return HF_OK;
+}
+
+const char *hf_worker_grant_token(const struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
+	const uint8_t user[static 32], bool *is_coming)
+{
+	const struct hf_worker_grant *grant = find_grant(gateway, relay, user);
+	if (grant && !grant->token[0] && gateway->is_registered && !gateway->is_hypertuna && !grant->is_revoked && grant->failures == 0)
+		*is_coming = true;
+	return grant && grant->token[0] ? grant->token : NULL;
+}
+
+static int add_user(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay, const char *text,
 	struct hf_failure *failure)
 {
 	uint8_t user[32];
 	if (read_user(text, user) < 0)
 		return hf_fail(failure, HF_EINVAL, "relay.token_users has \"%.80s\", which is no Nostr key.", text);
-	struct hf_worker_grant *grant = calloc(1, sizeof *grant);
-	if (!grant)
-		return hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
-	grant->node = node;
-	grant->gateway = gateway;
-	grant->relay = relay;
-	memcpy(grant->user, user, sizeof user);
-	grant->next = gateway->grants;
-	gateway->grants = grant;
-	return HF_OK;
+	int r = hf_worker_grant_add(node, gateway, relay, user);
+	return r < 0 ? hf_fail(failure, r, "Out of memory while starting.") : HF_OK;
 }
 
 static int add_grants(struct hf_worker_node *node, struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
@@ -68,12 +96,15 @@ static int add_grants(struct hf_worker_node *node, struct hf_worker_gateway *gat
 		snprintf(one, sizeof one, "%.*s", (int)length, list);
 		int r = length == 0 ? HF_OK : ++count > GRANT_COUNT_MAX
 			? hf_fail(failure, HF_ETOOBIG, "relay.token_users has more than %d entries.", GRANT_COUNT_MAX)
-			: add_grant(node, gateway, relay, one, failure);
+			: add_user(node, gateway, relay, one, failure);
 		if (r < 0)
 			return r;
 		list += length + strspn(list + length, ", ");
 	}
-	return HF_OK;
+	int r = HF_OK;
+	for (size_t i = 0; r == HF_OK && i < relay->member_count; i++)
+		r = hf_worker_grant_add(node, gateway, relay, relay->members[i].pubkey);
+	return r < 0 ? hf_fail(failure, r, "Out of memory while starting.") : HF_OK;
 }
 
 int hf_worker_grants_new(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_failure *failure)

@@ -37,7 +37,7 @@ struct hf_worker_node_options {
 	const uint8_t *static_secret;       /* HF_SIGN_SECRET_BYTES: the worker's own key */
 	struct hf_relay *const *relays;     /* in the order of the configuration */
 	const struct hf_secret *bee_keys;   /* of each relay, what its bee is signed with; empty: it is registered without a proof */
-	const struct hf_secret *identity_keys; /* of each relay, its identity's secret; NULL: nothing is signed with it */
+	const struct hf_secret *identity_keys; /* of each relay, its identity's secret; NULL or empty: nothing is signed with it */
 	size_t relay_count;
 };
 /* HF_EINVAL with the sentence for what is configured wrong; HF_ENOMEM. Opens drives, which waits for the disk. */

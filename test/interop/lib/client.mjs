@@ -83,8 +83,8 @@ export class Client {
 }
 
 export class Author {
-  constructor () {
-    this.secret = generateSecretKey()
+  constructor (secret = generateSecretKey()) {
+    this.secret = secret
     this.pubkey = getPublicKey(this.secret)
   }
 

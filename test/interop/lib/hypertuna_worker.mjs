@@ -11,9 +11,10 @@ const bytes = value => [...Buffer.from(typeof value === 'string' || Buffer.isBuf
 const text = body => body ? Buffer.from(body.data ?? body).toString() : ''
 
 export class HypertunaWorker {
-  // events: what it holds; file: of its drive; core: its replica of the gateway's bee, once the key is known.
-  constructor (swarm, { events = [], file = Buffer.alloc(0), openBee = null, silent = false } = {}) {
-    Object.assign(this, { swarm, events, file, openBee, silent, asked: [], frames: [], registered: [], healthChecks: 0, closed: 0, errors: [] })
+  // events: what it holds; file: of its drive; core: its replica of the gateway's bee, once the key is known; host: of a relay that can be
+  // joined (hypertuna_join.mjs).
+  constructor (swarm, { events = [], file = Buffer.alloc(0), openBee = null, silent = false, host = null } = {}) {
+    Object.assign(this, { swarm, events, file, openBee, silent, host, asked: [], frames: [], registered: [], healthChecks: 0, closed: 0, errors: [] })
     this.subscriptions = new Map()
     swarm.on('connection', stream => this.connected(stream))
   }
@@ -74,6 +75,7 @@ export class HypertunaWorker {
     const words = path.split('/').slice(1)
     if (this.silent) return
     if (path === '/identify-gateway') return this.respond(id, 200, { status: 'identified', timestamp: new Date().toISOString() })
+    if (this.host?.takes(path)) return this.respond(id, ...this.host.answer(path, JSON.parse(text(body))))
     if (path === '/health') return this.respond(id, 200, { status: 'healthy' })
     if (words[0] === 'post' && words[1] === 'relay') return this.respond(id, 200, this.post(JSON.parse(text(body))).map(frame => JSON.stringify(frame) + '\n').join(''))
     if (words[0] === 'get' && words[1] === 'relay') return this.respond(id, 200, this.poll(words[3]))
