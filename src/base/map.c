@@ -85,9 +85,8 @@ void *hf_map_get(const struct hf_map *map, struct hf_slice key)
 	return slot->hash ? slot->value : NULL;
 }
 
-static int grow(struct hf_map *map)
+static int grow_to(struct hf_map *map, size_t capacity)
 {
-	size_t capacity = map->capacity ? map->capacity * 2 : MAP_CAPACITY_MIN;
 	struct hf_map_slot *slots = calloc(capacity, sizeof *slots);
 	if (!slots)
 		return HF_ENOMEM;
@@ -105,6 +104,16 @@ static int grow(struct hf_map *map)
 	return HF_OK;
 }
 
+static size_t entries_max(size_t capacity) { return capacity - capacity / 8; }
+
+int hf_map_reserve(struct hf_map *map, size_t more)
+{
+	size_t capacity = map->capacity ? map->capacity : MAP_CAPACITY_MIN;
+	while (map->count + more > entries_max(capacity))
+		capacity *= 2;
+	return capacity > map->capacity ? grow_to(map, capacity) : HF_OK;
+}
+
 int hf_map_put(struct hf_map *map, struct hf_slice key, void *value, void **previous)
 {
 	uint64_t hash = hash_of(map, key);
@@ -116,8 +125,8 @@ int hf_map_put(struct hf_map *map, struct hf_slice key, void *value, void **prev
 		slot->value = value;
 		return HF_OK;
 	}
-	if (map->count + 1 > map->capacity - map->capacity / 8) {
-		int error = grow(map);
+	if (map->count + 1 > entries_max(map->capacity)) {
+		int error = hf_map_reserve(map, 1);
 		if (error)
 			return error;
 		slot = find(map, key, hash);

@@ -25,6 +25,8 @@ void hf_map_free(struct hf_map *map); /* not the values */
 void *hf_map_get(const struct hf_map *map, struct hf_slice key);
 /* Adds or replaces; *previous (may be NULL) gets the old value or NULL. HF_ENOMEM changes nothing. */
 int hf_map_put(struct hf_map *map, struct hf_slice key, void *value, void **previous);
+/* Room for so many more: that many can be put without an error. HF_ENOMEM changes nothing. */
+int hf_map_reserve(struct hf_map *map, size_t more);
 void *hf_map_remove(struct hf_map *map, struct hf_slice key); /* the value, or NULL */
 /* Iteration in no order: *cursor starts at 0; NULL at the end. Removing while iterating is not allowed. */
 void *hf_map_next(const struct hf_map *map, size_t *cursor);

@@ -1,4 +1,4 @@
-/* map and timers, each against a naive model. */
+/* map, ordered and timers, each against a naive model. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/map.h"
+#include "base/ordered.h"
 #include "base/timers.h"
 #include "support/fail_alloc.h"
 
@@ -56,6 +57,83 @@ static void test_map_agrees_with_an_array(void **state)
 		seen++;
 	assert_int_equal(seen, count);
 	hf_map_free(&map);
+}
+
+static void test_what_a_map_has_reserved_needs_no_memory(void **state)
+{
+	static char names[KEY_COUNT][16];
+	struct hf_map map;
+	hf_map_init(&map, 42);
+	for (int i = 0; i < KEY_COUNT; i++)
+		snprintf(names[i], sizeof names[i], "key %d", i);
+	for (int i = 0; i < KEY_COUNT; i += 50) {
+		fail_alloc_arm(1, false);
+		int refused = hf_map_reserve(&map, 50);
+		if (fail_alloc_disarm()) {
+			assert_int_equal(refused, HF_ENOMEM);
+			assert_int_equal(hf_map_reserve(&map, 50), HF_OK);
+		}
+		fail_alloc_arm(1, false);
+		for (int k = i; k < i + 50; k++)
+			assert_int_equal(hf_map_put(&map, hf_slice_text(names[k]), names[k], NULL), HF_OK);
+		assert_false(fail_alloc_disarm());
+	}
+	for (int i = 0; i < KEY_COUNT; i++)
+		assert_ptr_equal(hf_map_get(&map, hf_slice_text(names[i])), names[i]);
+	hf_map_free(&map);
+}
+
+/* ---- ordered ---- */
+
+static size_t depth_of(const struct hf_ordered_node *node)
+{
+	size_t low = node ? depth_of(node->low) : 0, high = node ? depth_of(node->high) : 0;
+	return node ? 1 + (low > high ? low : high) : 0;
+}
+
+static void test_ordered_agrees_with_an_array(void **state)
+{
+	static char names[KEY_COUNT][16];
+	static struct hf_ordered_node nodes[KEY_COUNT];
+	bool is_in[KEY_COUNT] = {false};
+	uint32_t random = 1;
+	struct hf_ordered set = {.seed = 42};
+	for (int i = 0; i < KEY_COUNT; i++)
+		snprintf(names[i], sizeof names[i], "key %03d", i);
+	assert_null(hf_ordered_after(&set, (struct hf_slice){0}));
+	for (int step = 0; step < STEP_COUNT; step++) {
+		uint32_t at = next_random(&random) % KEY_COUNT;
+		if (is_in[at])
+			hf_ordered_remove(&set, &nodes[at]);
+		else
+			hf_ordered_put(&set, &nodes[at], hf_slice_text(names[at]));
+		is_in[at] = !is_in[at];
+		assert_ptr_equal(hf_ordered_get(&set, hf_slice_text(names[at])), is_in[at] ? &nodes[at] : NULL);
+		at = next_random(&random) % KEY_COUNT;
+		uint32_t next = at + 1;
+		while (next < KEY_COUNT && !is_in[next])
+			next++;
+		assert_ptr_equal(hf_ordered_after(&set, hf_slice_text(names[at])), next < KEY_COUNT ? &nodes[next] : NULL);
+	}
+	size_t count = 0, seen = 0;
+	for (int i = 0; i < KEY_COUNT; i++)
+		count += is_in[i];
+	for (struct hf_ordered_node *node = hf_ordered_after(&set, (struct hf_slice){0}); node; node = hf_ordered_after(&set, node->key))
+		seen++;
+	assert_int_equal(seen, count);
+}
+
+/* Keys that come in order are the worst that there are for a tree without chance in it. */
+static void test_ordered_is_not_deep(void **state)
+{
+	static struct hf_ordered_node nodes[STEP_COUNT];
+	static char names[STEP_COUNT][16];
+	struct hf_ordered set = {.seed = 7};
+	for (int i = 0; i < STEP_COUNT; i++) {
+		snprintf(names[i], sizeof names[i], "%08d", i);
+		hf_ordered_put(&set, &nodes[i], hf_slice_text(names[i]));
+	}
+	assert_in_range(depth_of(set.root), 14, 50);
 }
 
 static void test_map_out_of_memory_changes_nothing(void **state)
@@ -170,6 +248,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_map_agrees_with_an_array),
+		cmocka_unit_test(test_what_a_map_has_reserved_needs_no_memory),
+		cmocka_unit_test(test_ordered_agrees_with_an_array),
+		cmocka_unit_test(test_ordered_is_not_deep),
 		cmocka_unit_test(test_map_out_of_memory_changes_nothing),
 		cmocka_unit_test(test_hash_spreads),
 		cmocka_unit_test(test_timers_fire_in_order),
