@@ -18,6 +18,8 @@ static const char *const doctor_options[] = {"strict\0warnings count as faults d
 static const char *const door_options[] = {HF_CLI_DOOR_OPTIONS, NULL};
 static const char *const door_relay_options[] = {"relay=NAME\0the relay instance; main when left out", HF_CLI_DOOR_OPTIONS, NULL};
 static const char *const audit_tail_options[] = {"count=COUNT\0so many records; 20 when left out", HF_CLI_DOOR_OPTIONS, NULL};
+static const char *const page_options[] = {"limit=COUNT\0at most so many; all when left out",
+	"after=KEY\0only those behind this one in the order of keys", HF_CLI_DOOR_OPTIONS, NULL};
 static const char *const relay_options[] = {"relay=NAME\0the relay instance; main when left out", NULL};
 static const char *const revoke_options[] = {"id=HEX\0the token of that id", "peer=HEX\0those that this peer had issued",
 	"user=HEX\0those of this Nostr key", "reason=TEXT\0told to who holds them", HF_CLI_DOOR_OPTIONS, NULL};
@@ -197,14 +199,16 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"admin token", hf_cli_admin_token, "[FILE]", 1, NULL, false, "Make a file with a new token, for admin.token_file",
 		"FILE is admin.token when left out, and is never replaced.\n\n"
 		"  holdfast admin token /var/lib/holdfast/admin.token"},
-	{"admin registrations", hf_cli_admin_registrations, "", 0, door_options, true,
+	{"admin registrations", hf_cli_admin_registrations, "", 0, page_options, true,
 		"List the relays that peers registered with a running gateway",
-		"Of each its key, its path, how many peers serve it, and whose it is.\n\n"
-		"  holdfast admin registrations --data data"},
+		"Of each its key, its path, how many peers serve it, and whose it is, in the order of keys.\n\n"
+		"  holdfast admin registrations --data data\n"
+		"  holdfast admin registrations --data data --limit 100 --after npub1abc:docs"},
 	{"admin unregister", hf_cli_admin_unregister, "RELAY", 1, door_options, true, "Take a relay's registration away, and end all its tokens",
 		"Its peers may register it again: to keep them out, change registration.allow or registration.secret.\n\n"
 		"  holdfast admin unregister npub1abc:docs --data data"},
-	{"admin tokens", hf_cli_admin_tokens, "", 0, door_options, true, "List the tokens that let clients in to relays",
+	{"admin tokens", hf_cli_admin_tokens, "", 0, page_options, true, "List the tokens that let clients in to relays",
+		"Of each its id, state, sequence, end and relay, in the order of ids.\n\n"
 		"  holdfast admin tokens --data data --json"},
 	{"admin revoke", hf_cli_admin_revoke, "RELAY", 1, revoke_options, true, "End tokens of a relay; clients that hold them are disconnected",
 		"Without --id, --peer or --user all of them.\n\n"

@@ -31,16 +31,17 @@ static void key_text(const uint8_t key[static 32], char text[static 65])
 	text[64] = '\0';
 }
 
-/* Names the record at each of its peers that is in the list, by key. */
-static void add_record(json_t *by_key, const struct hf_registration *record)
+static json_t *relays_of(struct hf_gateway *g, const uint8_t *key)
 {
-	char text[65];
-	for (size_t i = 0; i < record->peer_count; i++) {
-		key_text(record->peers[i].key, text);
-		json_t *paths = json_object_get(json_object_get(by_key, text), "relays");
-		if (paths && json_array_size(paths) < WORKER_RELAYS_MAX)
-			json_array_append_new(paths, json_string(record->path));
+	json_t *paths = json_array();
+	const struct hf_registration *record;
+	struct hf_slice after = {0};
+	while (json_array_size(paths) < WORKER_RELAYS_MAX && (record = hf_registry_after_of_peer(g->registry, key, after)) != NULL) {
+		if (json_array_append_new(paths, json_string(record->path)) < 0)
+			break;
+		after = hf_slice_text(record->key);
 	}
+	return paths;
 }
 
 static json_t *telemetry_of(const struct hf_worker *worker)
@@ -52,27 +53,26 @@ static json_t *telemetry_of(const struct hf_worker *worker)
 		"errors", (json_int_t)t->bee_errors, "reported_at", (json_int_t)t->reported_at_ms) : json_null();
 }
 
-static json_t *worker_facts(const struct hf_worker *worker, const char *key)
+static json_t *worker_facts(struct hf_gateway *g, const struct hf_worker *worker, const char *key)
 {
-	return json_pack("{s:s, s:b, s:b, s:I, s:I, s:[], s:o}", "peer", key, "hypertuna", hf_worker_is_hypertuna(worker),
+	return json_pack("{s:s, s:b, s:b, s:I, s:I, s:o, s:o}", "peer", key, "hypertuna", hf_worker_is_hypertuna(worker),
 		"healthy", hf_worker_is_healthy(worker), "connected_at", (json_int_t)hf_worker_connected_at_ms(worker),
-		"streams", (json_int_t)hf_worker_stream_count(worker), "relays", "telemetry", telemetry_of(worker));
+		"streams", (json_int_t)hf_worker_stream_count(worker), "relays", relays_of(g, hf_worker_key(worker)),
+		"telemetry", telemetry_of(worker));
 }
 
-/* Workers by their keys, with the relays that they have; one walk over each list. */
+/* Workers by their keys, with the relays that they have. */
 static json_t *workers_by_key(struct hf_gateway *g, size_t count_max)
 {
-	const struct hf_registration *record;
 	struct hf_worker *worker;
-	size_t workers = 0, records = 0;
+	size_t cursor = 0;
 	char text[65];
 	json_t *by_key = json_object();
-	while (json_object_size(by_key) < count_max && (worker = hf_workers_next(g->workers, &workers))) {
+	while (json_object_size(by_key) < count_max && (worker = hf_workers_next(g->workers, &cursor))) {
 		key_text(hf_worker_key(worker), text);
-		json_object_set_new(by_key, text, worker_facts(worker, text));
+		if (json_object_set_new(by_key, text, worker_facts(g, worker, text)) < 0)
+			break;
 	}
-	while (json_object_size(by_key) > 0 && (record = hf_registry_next(g->registry, &records)))
-		add_record(by_key, record);
 	return by_key;
 }
 

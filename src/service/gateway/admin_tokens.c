@@ -10,6 +10,11 @@
 #include "service/gateway/registrar.h"
 #include "service/json_hex.h"
 
+#define PAGE_COUNT_MAX 1000
+#define PAGE_BYTES_MAX (1u << 20) /* about, of texts before they are escaped */
+#define TOKEN_BYTES 400                      /* of one without its texts */
+#define RECORD_BYTES 300
+
 static void fail(struct hf_http_exchange *x, int code, const char *sentence)
 {
 	struct hf_failure failure = {0};
@@ -59,6 +64,57 @@ static void handle_routes(void *context, struct hf_http_exchange *x)
 	hf_gateway_respond_json(x, json_pack("{s:o}", "routes", list));
 }
 
+/* ---- Pages ---- */
+
+/* A part of a list in the order of keys, which goes on behind the key that a request names. */
+struct page {
+	json_t *arguments, *list;
+	struct hf_slice after; /* the last key that is in it; at first the request's */
+	size_t count_max, bytes;
+	bool has_more;
+};
+
+/* Answers when the request is no such thing. */
+static bool begin_page(struct page *p, struct hf_http_exchange *x)
+{
+	struct hf_slice body = hf_http_body(x);
+	json_t *arguments = json_loadb((const char *)body.data, body.length, JSON_DISABLE_EOF_CHECK, NULL);
+	json_t *limit = json_object_get(arguments, "limit"), *after = json_object_get(arguments, "after");
+	json_int_t count = limit ? json_integer_value(limit) : PAGE_COUNT_MAX;
+	bool is_right = (body.length == 0 || json_is_object(arguments)) && count >= 1 && count <= PAGE_COUNT_MAX &&
+		(!after || json_is_null(after) || json_is_string(after));
+	*p = (struct page){.arguments = arguments, .list = json_array(), .count_max = (size_t)count};
+	if (json_is_string(after))
+		p->after = hf_slice(json_string_value(after), json_string_length(after));
+	if (is_right && p->list)
+		return true;
+	json_decref(p->list);
+	json_decref(arguments);
+	fail(x, is_right ? HF_ENOMEM : HF_EINVAL, is_right ? "The gateway is out of memory."
+		: "The request is {\"limit\", \"after\"}: a number from 1 to 1000, and what \"next\" of the page before was; both may be left out.");
+	return false;
+}
+
+/* False: the page is full, and there is more. The key is borrowed until the page ends. */
+static bool add_to_page(struct page *p, struct hf_slice key, json_t *facts, size_t bytes)
+{
+	p->has_more = json_array_size(p->list) >= p->count_max || (p->bytes > 0 && p->bytes + bytes > PAGE_BYTES_MAX) ||
+		json_array_append(p->list, facts) < 0;
+	json_decref(facts);
+	if (p->has_more)
+		return false;
+	p->after = key;
+	p->bytes += bytes;
+	return true;
+}
+
+static void end_page(struct page *p, struct hf_http_exchange *x, const char *name)
+{
+	json_t *next = p->has_more ? json_stringn((const char *)p->after.data, p->after.length) : json_null();
+	hf_gateway_respond_json(x, json_pack("{s:o, s:o}", name, p->list, "next", next));
+	json_decref(p->arguments);
+}
+
 /* ---- Tokens ---- */
 
 static json_t *token_facts(const struct hf_token_claims *c, const char *state)
@@ -76,13 +132,21 @@ static json_t *token_facts(const struct hf_token_claims *c, const char *state)
 static void handle_token_list(void *context, struct hf_http_exchange *x)
 {
 	struct hf_gateway *g = context;
-	struct hf_token_claims claims;
+	struct hf_token_claims c;
 	const char *state;
-	size_t cursor = 0;
-	json_t *list = json_array();
-	while (g->tokens && hf_tokens_next(g->tokens, &cursor, &claims, &state))
-		json_array_append_new(list, token_facts(&claims, state));
-	hf_gateway_respond_json(x, json_pack("{s:o}", "tokens", list));
+	struct page page;
+	char id[2 * HF_TOKEN_ID_BYTES];
+	if (!begin_page(&page, x))
+		return;
+	while (g->tokens && hf_tokens_after(g->tokens, page.after, &c, &state)) {
+		size_t bytes = TOKEN_BYTES + strlen(c.relay_key) + strlen(c.scope);
+		char next[sizeof id];
+		hf_hex_encode(next, c.id, sizeof c.id);
+		if (!add_to_page(&page, hf_slice(id, sizeof id), token_facts(&c, state), bytes))
+			break;
+		memcpy(id, next, sizeof id);
+	}
+	end_page(&page, x, "tokens");
 }
 
 static void revoked(void *context, int status, const char *refusal, const struct hf_token_answer *a)
@@ -139,12 +203,16 @@ static json_t *record_facts(const struct hf_registration *r)
 static void handle_registry_list(void *context, struct hf_http_exchange *x)
 {
 	struct hf_gateway *g = context;
-	const struct hf_registration *record;
-	size_t cursor = 0;
-	json_t *list = json_array();
-	while (g->registry && (record = hf_registry_next(g->registry, &cursor)) != NULL)
-		json_array_append_new(list, record_facts(record));
-	hf_gateway_respond_json(x, json_pack("{s:o}", "relays", list));
+	const struct hf_registration *r;
+	struct page page;
+	if (!begin_page(&page, x))
+		return;
+	while (g->registry && (r = hf_registry_after(g->registry, page.after)) != NULL) {
+		size_t bytes = RECORD_BYTES + strlen(r->key) + strlen(r->path) + strlen(r->name) + strlen(r->principal);
+		if (!add_to_page(&page, hf_slice_text(r->key), record_facts(r), bytes))
+			break;
+	}
+	end_page(&page, x, "relays");
 }
 
 static void removed(void *context, int status, const char *refusal)

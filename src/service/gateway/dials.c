@@ -239,10 +239,9 @@ static void on_removed(void *context, const char *key)
 int hf_dials_follow(struct hf_dials *dials, struct hf_registry *registry)
 {
 	const struct hf_registry_events events = {.changed = on_changed, .removed = on_removed, .context = dials};
-	const struct hf_registration *record;
-	size_t cursor = 0;
+	const struct hf_registration *record = hf_registry_after(registry, (struct hf_slice){0});
 	int r = hf_registry_listen(registry, &events);
-	while (r == HF_OK && (record = hf_registry_next(registry, &cursor)))
+	for (; r == HF_OK && record; record = hf_registry_after(registry, hf_slice_text(record->key)))
 		hf_dials_take(dials, record);
 	return r;
 }

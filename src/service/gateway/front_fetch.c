@@ -414,11 +414,8 @@ static const struct hf_registration *find_avatars_relay(struct hf_front *front, 
 		hint = hf_front_query(exchange, "identifier", name);
 	if (hint.length > 0)
 		return hf_registry_find(front->options.registry, hint);
-	const struct hf_registration *record;
-	for (size_t cursor = 0; (record = hf_registry_next(front->options.registry, &cursor));)
-		if (record->is_public && !record->requires_auth && hf_front_has_worker(front, record, NULL))
-			return record;
-	return NULL;
+	const struct hf_registration *record = hf_registry_after_open(front->options.registry, (struct hf_slice){0});
+	return record && hf_front_has_worker(front, record, NULL) ? record : NULL;
 }
 
 void hf_front_answer_avatar(struct hf_front *front, struct hf_http_exchange *exchange)

@@ -101,13 +101,13 @@ static void on_connected(void *context, struct hf_worker *worker)
 {
 	struct hf_gateway *g = context;
 	struct member *member = calloc(1, sizeof *member);
-	if (!member) {
+	if (!member || hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), true) < 0) {
+		free(member);
 		hf_worker_dismiss(worker, "The gateway is out of memory.");
 		return;
 	}
 	*member = (struct member){.gateway = g, .worker = worker, .references = 1};
 	hf_worker_set_context(worker, member);
-	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), true);
 	hf_front_worker_connected(g->front, hf_worker_key(worker));
 }
 
@@ -125,6 +125,12 @@ static void on_gone(void *context, struct hf_worker *worker, enum hf_worker_end 
 	hf_front_worker_gone(g->front, hf_worker_key(worker), why == HF_WORKER_DISMISSED);
 }
 
+static void on_health(void *context, struct hf_worker *worker, bool is_healthy)
+{
+	struct hf_gateway *g = context;
+	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), is_healthy); /* it is known there while it is here */
+}
+
 static void on_telemetry(void *context, struct hf_worker *worker, const struct hf_telemetry *t)
 {
 	struct hf_gateway *g = context;
@@ -140,7 +146,7 @@ static void on_silent(void *context, struct hf_worker *worker)
 }
 
 static const struct hf_workers_events worker_events = {
-	.connected = on_connected, .silent = on_silent, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
+	.connected = on_connected, .silent = on_silent, .health = on_health, .gone = on_gone, .telemetry = on_telemetry, .request = on_request};
 
 /* ---- Records, tokens ---- */
 

@@ -4,15 +4,11 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "codec/bech32.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("registry");
-
-struct unreachable_peer {
-	uint8_t key[32];
-	uint64_t since_ms;
-};
 
 /* ---- Names ---- */
 
@@ -63,18 +59,18 @@ bool hf_registry_owns_name(const struct hf_registration *record, struct hf_slice
 }
 
 /* A name that is another record's stays so, unless this one's owner has proved the key that the name begins with. */
-static void add_name(struct hf_registry *g, struct hf_registry_record *r, struct hf_slice given)
+static int add_name(struct hf_registry *g, struct hf_registry_record *r, struct hf_slice given)
 {
 	char text[HF_REGISTRY_PATH_BYTES_MAX + 1];
 	if (r->name_count == HF_REGISTRY_NAMES_MAX || hf_registry_normalize(given, text) < 0)
-		return;
+		return HF_OK;
 	struct hf_slice name = hf_slice_text(text);
 	struct hf_registry_name *known = hf_map_get(&g->names, name);
 	if (known && (known->record == r || !hf_registry_owns_name(&r->view, name) || hf_registry_owns_name(&known->record->view, name)))
-		return;
+		return HF_OK;
 	struct hf_registry_name *n = malloc(sizeof *n + name.length);
 	if (!n)
-		return;
+		return HF_ENOMEM;
 	n->record = r;
 	n->length = name.length;
 	memcpy(n->text, text, name.length);
@@ -82,9 +78,10 @@ static void add_name(struct hf_registry *g, struct hf_registry_record *r, struct
 		hf_map_remove(&g->names, name); /* freed with its own record */
 	if (hf_map_put(&g->names, hf_slice(n->text, n->length), n, NULL) < 0) {
 		free(n);
-		return;
+		return HF_ENOMEM;
 	}
 	r->names[r->name_count++] = n;
+	return HF_OK;
 }
 
 /* The path of a URL, behind its host. */
@@ -94,17 +91,18 @@ static struct hf_slice path_of_url(const char *url)
 	return hf_slice_text(path ? path : "");
 }
 
-static void add_names(struct hf_registry *g, struct hf_registry_record *r)
+static int add_names(struct hf_registry *g, struct hf_registry_record *r)
 {
-	struct hf_slice drive;
-	add_name(g, r, hf_slice_text(r->view.key));
-	add_name(g, r, hf_slice_text(r->view.identifier));
-	add_name(g, r, hf_slice_text(r->view.path));
-	for (size_t i = 0; i < r->view.alias_count; i++)
-		add_name(g, r, hf_slice_text(r->aliases[i]));
-	add_name(g, r, path_of_url(r->view.connection_url));
-	if (hf_canonical_plain(r->view.metadata, "driveIdentifier", &drive))
-		add_name(g, r, drive);
+	struct hf_slice drive = {0};
+	int status = add_name(g, r, hf_slice_text(r->view.key));
+	hf_canonical_plain(r->view.metadata, "driveIdentifier", &drive);
+	const struct hf_slice others[] = {hf_slice_text(r->view.identifier), hf_slice_text(r->view.path),
+		path_of_url(r->view.connection_url), drive};
+	for (size_t i = 0; i < r->view.alias_count && status == HF_OK; i++)
+		status = add_name(g, r, hf_slice_text(r->aliases[i]));
+	for (size_t i = 0; i < sizeof others / sizeof *others && status == HF_OK; i++)
+		status = add_name(g, r, others[i]);
+	return status;
 }
 
 static void drop_names(struct hf_registry *g, struct hf_registry_record *r)
@@ -121,44 +119,52 @@ static void drop_names(struct hf_registry *g, struct hf_registry_record *r)
 static void drop_record(struct hf_registry *g, struct hf_registry_record *r)
 {
 	drop_names(g, r);
+	hf_registry_unindex(g, r);
 	hf_map_remove(&g->records, hf_slice_text(r->view.key));
-	hf_registry_record_free(r);
 }
 
-static void mark_unreachable(struct hf_registry *g, struct hf_registry_record *r)
+/* The record instead of the one of its key that there was. HF_ENOMEM: that one stays. */
+static int replace_record(struct hf_registry *g, struct hf_registry_record *r)
 {
-	for (size_t i = 0; i < r->view.peer_count; i++) {
-		const struct unreachable_peer *p = hf_map_get(&g->unreachable, hf_slice(r->peers[i].key, 32));
-		r->peers[i].unreachable_since_ms = p ? p->since_ms : 0;
-	}
+	struct hf_registry_record *old = hf_registry_at(g, hf_slice_text(r->view.key));
+	int status = hf_registry_link(g, r);
+	if (status < 0)
+		return status;
+	if (old)
+		drop_record(g, old); /* which leaves room in the map for its successor */
+	hf_registry_record_free(old);
+	hf_registry_index(g, r);
+	status = hf_map_put(&g->records, hf_slice_text(r->view.key), r, NULL);
+	if (status < 0)
+		hf_registry_unindex(g, r);
+	hf_gauge_set(&g->records_gauge, (int64_t)g->records.count);
+	return status;
 }
 
-static void take_record(struct hf_registry *g, struct hf_slice key, struct hf_slice value)
+static int take_record(struct hf_registry *g, struct hf_slice key, struct hf_slice value)
 {
-	struct hf_registry_record *r, *old = hf_registry_at(g, key);
+	struct hf_registry_record *r;
 	struct hf_state_entry entry;
 	int status = hf_registry_record_read(key, value, &r);
 	if (status < 0) {
 		hf_log_warn(&log_module, "a registration cannot be read", "key=\"%.*s\" error=%s", (int)key.length, (const char *)key.data,
 			hf_error_name(status));
-		return;
+		return status;
 	}
 	if (hf_state_get(g->state, HF_STATE_RECORDS, key, &entry) == HF_OK) {
 		r->view.revision = entry.revision;
 		r->view.expires_ms = entry.end_ms;
 	}
-	mark_unreachable(g, r);
-	if (old)
-		drop_record(g, old);
-	if (hf_map_put(&g->records, hf_slice_text(r->view.key), r, NULL) < 0) {
+	status = replace_record(g, r);
+	if (status < 0) {
 		hf_registry_record_free(r);
-		return;
+		return status;
 	}
-	add_names(g, r);
-	hf_gauge_set(&g->records_gauge, (int64_t)g->records.count);
+	status = add_names(g, r);
 	for (size_t i = 0; i < g->listener_count; i++)
 		if (g->listeners[i].changed)
 			g->listeners[i].changed(g->listeners[i].context, &r->view);
+	return status;
 }
 
 static void forget_record(struct hf_registry *g, struct hf_slice key)
@@ -166,8 +172,7 @@ static void forget_record(struct hf_registry *g, struct hf_slice key)
 	struct hf_registry_record *r = hf_registry_at(g, key);
 	if (!r)
 		return;
-	drop_names(g, r);
-	hf_map_remove(&g->records, key);
+	drop_record(g, r);
 	hf_gauge_set(&g->records_gauge, (int64_t)g->records.count);
 	for (size_t i = 0; i < g->listener_count; i++)
 		if (g->listeners[i].removed)
@@ -175,12 +180,13 @@ static void forget_record(struct hf_registry *g, struct hf_slice key)
 	hf_registry_record_free(r);
 }
 
-static void state_changed(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
+static int state_changed(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
 {
 	if (space == HF_STATE_RECORDS && value.data)
-		take_record(context, key, value);
-	else if (space == HF_STATE_RECORDS)
+		return take_record(context, key, value);
+	if (space == HF_STATE_RECORDS)
 		forget_record(context, key);
+	return HF_OK;
 }
 
 static void state_closing(void *context) { hf_registry_end_merges(context); }
@@ -192,9 +198,9 @@ struct hf_registry_record *hf_registry_at(const struct hf_registry *g, struct hf
 	return hf_map_get(&g->records, key);
 }
 
-static bool is_alive(const struct hf_registry *g, const struct hf_registration *view)
+bool hf_registry_is_alive(const struct hf_registry *g, const struct hf_registry_record *r)
 {
-	return view->expires_ms == 0 || view->expires_ms > hf_env_wall_ms(g->env);
+	return r->view.expires_ms == 0 || r->view.expires_ms > hf_env_wall_ms(g->env);
 }
 
 const struct hf_registration *hf_registry_find(struct hf_registry *g, struct hf_slice name)
@@ -205,18 +211,31 @@ const struct hf_registration *hf_registry_find(struct hf_registry *g, struct hf_
 		struct hf_registry_name *found = hf_map_get(&g->names, hf_slice_text(text));
 		r = found ? found->record : NULL;
 	}
-	return r && is_alive(g, &r->view) ? &r->view : NULL;
+	return r && hf_registry_is_alive(g, r) ? &r->view : NULL;
 }
 
-const struct hf_registration *hf_registry_next(struct hf_registry *g, size_t *cursor)
+const struct hf_registration *hf_registry_after(struct hf_registry *g, struct hf_slice key)
 {
-	for (struct hf_registry_record *r; (r = hf_map_next(&g->records, cursor)) != NULL;)
-		if (is_alive(g, &r->view))
+	for (struct hf_ordered_node *node = hf_ordered_after(&g->order, key); node; node = hf_ordered_after(&g->order, node->key)) {
+		const struct hf_registry_record *r = HF_CONTAINER_OF(node, struct hf_registry_record, order);
+		if (hf_registry_is_alive(g, r))
 			return &r->view;
+	}
+	return NULL;
+}
+
+const struct hf_registration *hf_registry_after_open(struct hf_registry *g, struct hf_slice key)
+{
+	for (struct hf_ordered_node *node = hf_ordered_after(&g->open, key); node; node = hf_ordered_after(&g->open, node->key)) {
+		const struct hf_registry_record *r = HF_CONTAINER_OF(node, struct hf_registry_record, open);
+		if (hf_registry_is_alive(g, r))
+			return &r->view;
+	}
 	return NULL;
 }
 
 uint64_t hf_registry_count(const struct hf_registry *g) { return g->records.count; }
+uint64_t hf_registry_served_count(const struct hf_registry *g) { return g->served_count; }
 
 bool hf_registry_is_peer_of(const struct hf_registration *record, const uint8_t peer[static 32])
 {
@@ -235,27 +254,6 @@ bool hf_registry_may_change(const struct hf_registration *record, const struct h
 	return by->knows_secret;
 }
 
-/* ---- Reachability ---- */
-
-void hf_registry_peer_is_reachable(struct hf_registry *g, const uint8_t peer[static 32], bool is_reachable)
-{
-	struct unreachable_peer *known = hf_map_get(&g->unreachable, hf_slice(peer, 32));
-	size_t cursor = 0;
-	if (is_reachable == (known == NULL))
-		return;
-	if (is_reachable) {
-		hf_map_remove(&g->unreachable, hf_slice(peer, 32));
-		free(known);
-	} else if ((known = malloc(sizeof *known)) != NULL) {
-		memcpy(known->key, peer, sizeof known->key);
-		known->since_ms = hf_env_wall_ms(g->env);
-		if (hf_map_put(&g->unreachable, hf_slice(known->key, 32), known, NULL) < 0)
-			free(known);
-	}
-	for (struct hf_registry_record *r; (r = hf_map_next(&g->records, &cursor)) != NULL;)
-		mark_unreachable(g, r);
-}
-
 /* ---- The whole ---- */
 
 int hf_registry_listen(struct hf_registry *g, const struct hf_registry_events *events)
@@ -266,12 +264,15 @@ int hf_registry_listen(struct hf_registry *g, const struct hf_registry_events *e
 	return HF_OK;
 }
 
-static void load(struct hf_registry *g)
+/* What cannot be read stays out; without memory for all that can, there is no beginning. */
+static int load(struct hf_registry *g)
 {
 	struct hf_state_entry entry;
 	size_t cursor = 0;
-	while (hf_state_next_entry(g->state, HF_STATE_RECORDS, &cursor, &entry))
-		take_record(g, entry.key, entry.value);
+	int r = HF_OK;
+	while (r != HF_ENOMEM && hf_state_next_entry(g->state, HF_STATE_RECORDS, &cursor, &entry))
+		r = take_record(g, entry.key, entry.value);
+	return r == HF_ENOMEM ? r : HF_OK;
 }
 
 int hf_registry_new(struct hf_registry **out, const struct hf_registry_options *o)
@@ -291,16 +292,18 @@ int hf_registry_new(struct hf_registry **out, const struct hf_registry_options *
 	g->env->random(g->env, &seed, sizeof seed);
 	hf_map_init(&g->records, seed);
 	hf_map_init(&g->names, seed);
-	hf_map_init(&g->unreachable, seed);
-	int r = hf_state_listen(g->state, &(struct hf_state_events){.changed = state_changed, .closing = state_closing, .context = g});
+	hf_map_init(&g->peers, seed);
+	g->order.seed = g->open.seed = seed;
 	hf_gauge_register(g->metrics, &g->records_gauge, "holdfast_registry_records", "", "Relays that are registered");
 	hf_counter_register(g->metrics, &g->merged, "holdfast_registry_merges_total", "", "Registrations of a relay that were taken");
 	hf_counter_register(g->metrics, &g->refused, "holdfast_registry_refused_total", "", "Registrations of a relay that were refused");
+	int r = load(g);
+	if (r == HF_OK)
+		r = hf_state_listen(g->state, &(struct hf_state_events){.changed = state_changed, .closing = state_closing, .context = g});
 	if (r < 0) {
 		hf_registry_free(g);
 		return r;
 	}
-	load(g);
 	*out = g;
 	return HF_OK;
 }
@@ -316,10 +319,8 @@ void hf_registry_free(struct hf_registry *g)
 	hf_metric_unregister(g->metrics, &g->refused.link);
 	while ((item = hf_map_next(&g->records, &cursor)) != NULL)
 		hf_registry_record_free(item);
-	for (cursor = 0; (item = hf_map_next(&g->unreachable, &cursor)) != NULL;)
-		free(item);
+	hf_registry_free_peers(g);
 	hf_map_free(&g->records);
 	hf_map_free(&g->names);
-	hf_map_free(&g->unreachable);
 	free(g);
 }

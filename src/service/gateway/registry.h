@@ -74,9 +74,14 @@ int hf_registry_listen(struct hf_registry *registry, const struct hf_registry_ev
 /* By a key, an identifier, an alias or a path as it stands in a URL (percent-decoded or not, with or without '/' in front, query and all).
  * Borrowed until the next turn of the loop. NULL: not known. */
 const struct hf_registration *hf_registry_find(struct hf_registry *registry, struct hf_slice name);
-/* All, in no order. *cursor starts at 0; NULL at the end. */
-const struct hf_registration *hf_registry_next(struct hf_registry *registry, size_t *cursor);
-uint64_t hf_registry_count(const struct hf_registry *registry);
+/* The one whose key comes next behind this one, which need not be there; the empty key: the first. NULL at the end. Who goes on with the
+ * key of the last one sees all that were there all the time once, whatever comes and goes meanwhile. */
+const struct hf_registration *hf_registry_after(struct hf_registry *registry, struct hf_slice key);
+/* The same of those that everybody may read and of which a peer is here, and of those that name a peer. */
+const struct hf_registration *hf_registry_after_open(struct hf_registry *registry, struct hf_slice key);
+const struct hf_registration *hf_registry_after_of_peer(struct hf_registry *registry, const uint8_t peer[static 32], struct hf_slice key);
+uint64_t hf_registry_count(const struct hf_registry *registry);        /* also of those that end within the next sweep */
+uint64_t hf_registry_served_count(const struct hf_registry *registry); /* of which a peer is here */
 
 /* May this peer speak for the record: its owner, or a peer that was let in and proved its key? */
 bool hf_registry_is_peer_of(const struct hf_registration *record, const uint8_t peer[static 32]);
@@ -99,8 +104,9 @@ bool hf_registry_may_change(const struct hf_registration *record, const struct h
 /* Removes it. HF_ENOTFOUND, HF_EDENIED ("not-owner") at once. */
 int hf_registry_remove(struct hf_registry *registry, struct hf_slice key, const struct hf_registry_principal *principal,
 	hf_registry_done *done, void *context, const char **refusal);
-/* A peer is gone or back: its state in all its records, in memory of this gateway only. The record stays. */
-void hf_registry_peer_is_reachable(struct hf_registry *registry, const uint8_t peer[static 32], bool is_reachable);
+/* A peer is here and well, or not any more: noted in all its records, in memory of this gateway only. The records stay. HF_ENOMEM: it is
+ * not known that it is here. */
+int hf_registry_peer_is_reachable(struct hf_registry *registry, const uint8_t peer[static 32], bool is_reachable);
 
 /* The name of section 1.7: trimmed, cut at '?', percent-decoded, '/' in front and behind dropped; two or more segments without ':' are
  * joined as "seg0:seg1/…". HF_EMALFORMED, HF_ETOOBIG. */

@@ -30,16 +30,13 @@ static bool names_peer(const struct hf_registration *record, const uint8_t peer[
 
 static int judge_new(const struct hf_registry *g, const struct hf_registry_merge *m, struct verdict *v, const char **refusal)
 {
-	uint64_t owned = 0;
-	size_t cursor = 0;
+	const struct hf_registry_peer *peer = m->has_peer ? hf_registry_peer_at(g, m->peer) : NULL;
+	uint64_t owned = !peer ? 0 : m->form == HF_REGISTRATION_OURS ? peer->owned_count : peer->unowned_count;
 	v->is_owner = true;
 	v->becomes_owner = m->has_peer && m->form == HF_REGISTRATION_OURS;
-	if (g->records.count >= g->record_count_max)
+	if (g->records.count >= g->record_count_max || owned >= g->records_per_peer_max)
 		return refuse(refusal, "too-many-relays", HF_ETOOBIG);
-	for (struct hf_registry_record *r; m->has_peer && (r = hf_map_next(&g->records, &cursor)) != NULL;)
-		owned += m->form == HF_REGISTRATION_OURS ? r->view.has_owner_peer && memcmp(r->view.owner_peer, m->peer, 32) == 0 :
-			!r->view.has_owner_peer && names_peer(&r->view, m->peer);
-	return owned >= g->records_per_peer_max ? refuse(refusal, "too-many-relays", HF_ETOOBIG) : HF_OK;
+	return HF_OK;
 }
 
 /* The record has no owner: whoever could have made it may change it, and a peer's signature makes it that peer's. */

@@ -3,6 +3,7 @@
 #define HF_SERVICE_GATEWAY_REGISTRY_PRIVATE_H
 
 #include "base/map.h"
+#include "base/ordered.h"
 #include "service/gateway/registry.h"
 
 #define HF_REGISTRY_LISTENERS_MAX 8
@@ -16,10 +17,32 @@ struct hf_registry_name {
 	char text[];
 };
 
+/* A peer that records name or belong to, or that is here. */
+struct hf_registry_peer {
+	uint8_t key[32];
+	struct hf_ordered naming;     /* records that name it, by their keys: struct hf_registry_naming */
+	uint64_t reference_count;     /* from records */
+	uint64_t owned_count;         /* records that belong to it */
+	uint64_t unowned_count;       /* records that belong to nobody and name it */
+	uint64_t unreachable_since_ms;
+	bool is_here;
+};
+
+/* One of the peers that a record names, in the record's order. */
+struct hf_registry_naming {
+	struct hf_ordered_node link;
+	struct hf_registry_record *record;
+	struct hf_registry_peer *peer;
+};
+
 /* A record as read, with all that it points to. */
 struct hf_registry_record {
 	struct hf_registration view;
-	struct hf_registration_peer peers[HF_REGISTRY_PEERS_MAX];
+	struct hf_registration_peer *peers;
+	struct hf_registry_naming *naming; /* of each of them */
+	struct hf_registry_peer *owner;    /* the peer that it belongs to; NULL: none */
+	struct hf_ordered_node order, open;
+	size_t here_count;                 /* peers of it that are here */
 	const char *aliases[HF_REGISTRY_ALIASES_MAX];
 	bool is_core_owner; /* the owner was proved by the relay's own core */
 	struct hf_registry_name *names[HF_REGISTRY_NAMES_MAX];
@@ -34,7 +57,10 @@ struct hf_registry {
 	struct hf_metrics *metrics;
 	struct hf_map records;      /* by key */
 	struct hf_map names;        /* by name: struct hf_registry_name */
-	struct hf_map unreachable;  /* by peer key: struct unreachable_peer of registry.c */
+	struct hf_map peers;        /* by key: struct hf_registry_peer */
+	struct hf_ordered order;    /* records by key */
+	struct hf_ordered open;     /* by key those that everybody may read and of which a peer is here */
+	uint64_t served_count;
 	struct hf_registry_events listeners[HF_REGISTRY_LISTENERS_MAX];
 	size_t listener_count;
 	struct hf_registry_merge *merges;
@@ -48,6 +74,17 @@ int hf_registry_record_read(struct hf_slice key, struct hf_slice text, struct hf
 void hf_registry_record_free(struct hf_registry_record *record);
 /* The record of exactly that key; NULL. */
 struct hf_registry_record *hf_registry_at(const struct hf_registry *registry, struct hf_slice key);
+
+/* ---- registry_peers.c ---- */
+/* Makes the peers of a record known; once it can be found, it is to be among theirs and in order. HF_ENOMEM changes nothing. */
+int hf_registry_link(struct hf_registry *registry, struct hf_registry_record *record);
+void hf_registry_index(struct hf_registry *registry, struct hf_registry_record *record);
+void hf_registry_unindex(struct hf_registry *registry, struct hf_registry_record *record); /* and its peers' links */
+struct hf_registry_peer *hf_registry_peer_at(const struct hf_registry *registry, const uint8_t key[static 32]); /* NULL */
+void hf_registry_free_peers(struct hf_registry *registry); /* at the end, with the map */
+/* Has somebody spoken for it in time? */
+bool hf_registry_is_alive(const struct hf_registry *registry, const struct hf_registry_record *record);
+
 /* Does the name begin with the npub of the record's proved owner? */
 bool hf_registry_owns_name(const struct hf_registration *record, struct hf_slice name);
 

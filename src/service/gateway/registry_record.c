@@ -24,21 +24,47 @@ static const char *take_text(struct hf_registry_record *r, struct hf_slice objec
 	return strlen(text) == length ? text : "";
 }
 
-static void take_peers(struct hf_registry_record *r, struct hf_slice record)
+static size_t count_members(struct hf_slice object)
+{
+	struct hf_slice name, value;
+	size_t count = 0, cursor = 0;
+	while (hf_canonical_next_member(object, &cursor, &name, &value))
+		count++;
+	return count;
+}
+
+/* In the one form in which it is written, so that no peer is there twice. */
+static bool is_key_text(struct hf_slice name)
+{
+	size_t i = 0;
+	while (i < name.length && (name.data[i] < 'A' || name.data[i] > 'F'))
+		i++;
+	return name.length == 64 && i == name.length;
+}
+
+static int take_peers(struct hf_registry_record *r, struct hf_slice record)
 {
 	struct hf_slice peers, name, value;
 	size_t cursor = 0;
 	hf_canonical_member(record, "peers", &peers);
-	while (r->view.peer_count < HF_REGISTRY_PEERS_MAX && hf_canonical_next_member(peers, &cursor, &name, &value)) {
+	size_t count = count_members(peers);
+	count = count < HF_REGISTRY_PEERS_MAX ? count : HF_REGISTRY_PEERS_MAX;
+	r->peers = calloc(count + 1, sizeof *r->peers);
+	r->naming = calloc(count + 1, sizeof *r->naming);
+	if (!r->peers || !r->naming)
+		return HF_ENOMEM;
+	r->view.peers = r->peers;
+	while (r->view.peer_count < count && hf_canonical_next_member(peers, &cursor, &name, &value)) {
 		struct hf_registration_peer *p = &r->peers[r->view.peer_count];
 		*p = (struct hf_registration_peer){0};
-		if (name.length != 64 || !hf_hex_decode(p->key, name.data, 32))
+		if (!is_key_text(name) || !hf_hex_decode(p->key, name.data, 32))
 			continue;
 		p->is_proved = hf_canonical_bool(value, "proved", false);
 		hf_canonical_u64(value, "joined", &p->joined_ms);
 		hf_canonical_u64(value, "seen", &p->seen_ms);
 		r->view.peer_count++;
 	}
+	return HF_OK;
 }
 
 /* "seg0:seg1" as a path. */
@@ -82,11 +108,10 @@ static void take_owner(struct hf_registry_record *r, struct hf_slice record)
 	r->is_core_owner = hf_canonical_bool(owner, "isCore", false);
 }
 
-static void fill_view(struct hf_registry_record *r, struct hf_slice key, struct hf_slice record)
+static int fill_view(struct hf_registry_record *r, struct hf_slice key, struct hf_slice record)
 {
 	struct hf_registration *v = &r->view;
 	v->record = record;
-	v->peers = r->peers;
 	v->aliases = r->aliases;
 	hf_canonical_member(record, "metadata", &v->metadata);
 	v->key = take_text(r, record, "key");
@@ -108,7 +133,7 @@ static void fill_view(struct hf_registry_record *r, struct hf_slice key, struct 
 	hf_canonical_u64(record, "registeredAt", &v->registered_ms);
 	hf_canonical_u64(record, "updatedAt", &v->updated_ms);
 	take_owner(r, record);
-	take_peers(r, record);
+	return take_peers(r, record);
 }
 
 int hf_registry_record_read(struct hf_slice key, struct hf_slice text, struct hf_registry_record **out)
@@ -127,7 +152,10 @@ int hf_registry_record_read(struct hf_slice key, struct hf_slice text, struct hf
 		hf_registry_record_free(r);
 		return HF_EMALFORMED;
 	}
-	fill_view(r, kept_key, record);
+	if (fill_view(r, kept_key, record) < 0) {
+		hf_registry_record_free(r);
+		return HF_ENOMEM;
+	}
 	*out = r;
 	return HF_OK;
 }
@@ -139,6 +167,8 @@ void hf_registry_record_free(struct hf_registry_record *r)
 	for (size_t i = 0; i < r->name_count; i++)
 		free(r->names[i]);
 	hf_buffer_free(&r->memory);
+	free(r->peers);
+	free(r->naming);
 	free(r);
 }
 
@@ -224,15 +254,6 @@ static int put_peer(struct hf_buffer *peers, const uint8_t key[static 32], bool 
 	hf_buffer_free(peers);
 	*peers = both;
 	return r;
-}
-
-static size_t count_members(struct hf_slice object)
-{
-	struct hf_slice name, value;
-	size_t count = 0, cursor = 0;
-	while (hf_canonical_next_member(object, &cursor, &name, &value))
-		count++;
-	return count;
 }
 
 /* Those of old who were heard of, and who came now. */

@@ -27,20 +27,97 @@ static bool has_ended(const struct hf_state *s, const struct hf_state_memory *m)
 	return m->end_ms != 0 && m->end_ms <= hf_env_wall_ms(s->env);
 }
 
-static void tell(struct hf_state *s, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
+static struct hf_state_memory *new_memory(struct hf_slice key, struct hf_slice value, uint64_t end_ms)
 {
-	for (size_t i = 0; i < s->listener_count; i++)
-		s->listeners[i].changed(s->listeners[i].context, space, key, value);
+	struct hf_state_memory *m = malloc(sizeof *m + key.length + value.length);
+	if (!m)
+		return NULL;
+	*m = (struct hf_state_memory){.end_ms = end_ms, .key_length = key.length, .value_length = value.length};
+	memcpy(m->bytes, key.data, key.length);
+	if (value.length > 0)
+		memcpy(m->bytes + key.length, value.data, value.length);
+	return m;
 }
 
-static void forget(struct hf_state *s, enum hf_state_space space, struct hf_map *map, struct hf_slice key)
+/* HF_ENOMEM when one of them has to hear of it again. */
+static int tell(struct hf_state *s, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
 {
-	struct hf_state_memory *old = hf_map_remove(map, key);
-	if (!old)
+	int r = HF_OK;
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (s->listeners[i].changed(s->listeners[i].context, space, key, value) == HF_ENOMEM)
+			r = HF_ENOMEM;
+	return r;
+}
+
+/* The timer is armed from the opening to the end, so that moving it needs no memory. */
+static void tell_of(struct hf_state *s, struct hf_state_memory *m)
+{
+	m->is_untold = tell(s, m->space, key_of(m), value_of(m)) < 0;
+	if (!m->is_untold || s->is_closing)
 		return;
+	s->untold_count++;
+	hf_loop_timer_set(s->loop, &s->sweep_timer, HF_STATE_RETELL_MS);
+}
+
+static void retell(struct hf_state *s)
+{
+	s->untold_count = 0;
+	for (int i = 0; i < HF_STATE_SPACE_COUNT; i++) {
+		size_t cursor = 0;
+		for (struct hf_state_memory *m; (m = hf_map_next(&s->spaces[i], &cursor)) != NULL;)
+			if (m->is_untold)
+				tell_of(s, m);
+	}
+}
+
+/* So that the order of bytes is that of numbers. */
+static void store_in_order(uint8_t out[static 8], uint64_t value)
+{
+	hf_store_le64(out, __builtin_bswap64(value));
+}
+
+static void take_out(struct hf_state *s, struct hf_map *map, struct hf_state_memory *m)
+{
+	hf_map_remove(map, key_of(m));
+	if (m->end_ms != 0)
+		hf_ordered_remove(&s->ends, &m->end);
 	s->entry_count--;
-	tell(s, space, key_of(old), (struct hf_slice){0});
+}
+
+static void forget(struct hf_state *s, struct hf_map *map, struct hf_state_memory *m)
+{
+	take_out(s, map, m);
+	tell(s, m->space, key_of(m), (struct hf_slice){0});
+	free(m);
+}
+
+/* Takes m. Where there is an entry of that key, or room was reserved, it needs no memory. HF_ENOMEM: it is not there. */
+static int put(struct hf_state *s, enum hf_state_space space, struct hf_state_memory *m)
+{
+	struct hf_map *map = &s->spaces[hf_state_space_index(space)];
+	struct hf_state_memory *old = hf_map_get(map, key_of(m));
+	if (old && old->revision >= m->revision) {
+		free(m);
+		return HF_OK;
+	}
+	/* The key of a map's entry lies in its value, so the old one goes first. */
+	if (old)
+		take_out(s, map, old);
+	int r = hf_map_put(map, key_of(m), m, NULL);
+	if (r < 0) {
+		free(m);
+		return r;
+	}
+	s->entry_count++;
+	m->space = space;
+	if (m->end_ms != 0) {
+		store_in_order(m->end_key, m->end_ms);
+		store_in_order(m->end_key + 8, (uintptr_t)m);
+		hf_ordered_put(&s->ends, &m->end, hf_slice(m->end_key, sizeof m->end_key));
+	}
+	tell_of(s, m);
 	free(old);
+	return HF_OK;
 }
 
 int hf_state_apply(struct hf_state *s, enum hf_state_space space, struct hf_slice key, struct hf_slice value, uint64_t revision,
@@ -51,29 +128,15 @@ int hf_state_apply(struct hf_state *s, enum hf_state_space space, struct hf_slic
 	if (old && old->revision >= revision)
 		return HF_OK;
 	if (!value.data) {
-		forget(s, space, map, key);
+		if (old)
+			forget(s, map, old);
 		return HF_OK;
 	}
-	struct hf_state_memory *m = malloc(sizeof *m + key.length + value.length);
+	struct hf_state_memory *m = new_memory(key, value, end_ms);
 	if (!m)
 		return HF_ENOMEM;
-	*m = (struct hf_state_memory){.revision = revision, .end_ms = end_ms, .key_length = key.length, .value_length = value.length};
-	memcpy(m->bytes, key.data, key.length);
-	if (value.length > 0)
-		memcpy(m->bytes + key.length, value.data, value.length);
-	/* The key of a map's entry lies in its value, so the old one goes first. */
-	if (old)
-		hf_map_remove(map, key_of(old));
-	if (hf_map_put(map, key_of(m), m, NULL) < 0) {
-		free(m);
-		free(old);
-		s->entry_count -= old != NULL;
-		return HF_ENOMEM;
-	}
-	s->entry_count += old == NULL;
-	tell(s, space, key_of(m), value_of(m));
-	free(old);
-	return HF_OK;
+	m->revision = revision;
+	return put(s, space, m);
 }
 
 static void fill(const struct hf_state_memory *m, struct hf_state_entry *entry)
@@ -121,17 +184,34 @@ int hf_state_listen(struct hf_state *s, const struct hf_state_events *events)
 
 /* ---- Changes ---- */
 
-static void apply_ops(struct hf_state *s, const struct hf_state_change *c)
+/* Whether what an op has put is kept in memory here. */
+static bool is_kept(const struct hf_state *s, const struct hf_state_op *op)
+{
+	return op->kind <= HF_STATE_PUT_IF && op->space != HF_STATE_SEQUENCES && !(s->is_shared && op->space == HF_STATE_NONCES);
+}
+
+static void apply_ops(struct hf_state *s, struct hf_state_change *c)
 {
 	for (size_t i = 0; i < c->op_count; i++) {
 		const struct hf_state_op *op = &c->ops[i];
-		bool deletes = op->kind == HF_STATE_DELETE || op->kind == HF_STATE_DELETE_IF;
-		if (s->is_shared && op->space == HF_STATE_NONCES)
+		if (op->kind > HF_STATE_PUT_IF) {
+			hf_state_apply(s, op->space, op->key, (struct hf_slice){0}, c->revision, 0);
 			continue;
-		struct hf_slice value = op->value.data ? op->value : HF_SLICE_LITERAL("");
-		if (hf_state_apply(s, op->space, op->key, deletes ? (struct hf_slice){0} : value, c->revision, op->end_ms) < 0)
+		}
+		if (!is_kept(s, op))
+			continue;
+		c->memory[i]->revision = c->revision;
+		if (put(s, op->space, c->memory[i]) < 0)
 			hf_log_error(&log_module, "out of memory; a change is committed but not seen here", NULL);
+		c->memory[i] = NULL;
 	}
+}
+
+static void free_change(struct hf_state_change *c)
+{
+	for (size_t i = 0; i < c->op_count; i++)
+		free(c->memory[i]);
+	free(c);
 }
 
 static void deliver(struct hf_loop_mail *mail)
@@ -139,6 +219,7 @@ static void deliver(struct hf_loop_mail *mail)
 	struct hf_state_change *c = HF_CONTAINER_OF(mail, struct hf_state_change, mail);
 	struct hf_state *s = c->state;
 	s->pending_count--;
+	s->sweep_count -= c->is_sweep;
 	hf_gauge_set(&s->pending_gauge, s->pending_count);
 	if (c->status == HF_OK && !c->is_next)
 		apply_ops(s, c);
@@ -149,7 +230,7 @@ static void deliver(struct hf_loop_mail *mail)
 		c->next_done(c->context, c->status, c->number);
 	else if (c->done)
 		c->done(c->context, c->status);
-	free(c);
+	free_change(c);
 }
 
 void hf_state_return(struct hf_state_change *c)
@@ -158,28 +239,27 @@ void hf_state_return(struct hf_state_change *c)
 	hf_loop_post(c->state->loop, &c->mail);
 }
 
+/* With all the memory that it takes when it is committed. */
 static struct hf_state_change *new_change(struct hf_state *s, const struct hf_state_op *ops, size_t count)
 {
-	size_t bytes = 0;
-	for (size_t i = 0; i < count; i++)
-		bytes += ops[i].key.length + ops[i].value.length;
-	struct hf_state_change *c = calloc(1, sizeof *c + count * sizeof *ops + bytes);
+	size_t more = ((size_t)s->pending_count + 1) * HF_STATE_OPS_MAX;
+	struct hf_state_change *c = calloc(1, sizeof *c);
 	if (!c)
 		return NULL;
 	c->state = s;
 	c->now_ms = hf_env_wall_ms(s->env);
-	c->op_count = count;
-	c->ops = (struct hf_state_op *)(c + 1);
-	uint8_t *at = (uint8_t *)(c->ops + count);
 	for (size_t i = 0; i < count; i++) {
-		c->ops[i] = ops[i];
-		struct hf_slice *parts[2] = {&c->ops[i].key, &c->ops[i].value};
-		for (int k = 0; k < 2; k++) {
-			if (parts[k]->length > 0)
-				memcpy(at, parts[k]->data, parts[k]->length);
-			parts[k]->data = at;
-			at += parts[k]->length;
+		struct hf_state_memory *m = new_memory(ops[i].key, ops[i].value, ops[i].end_ms);
+		bool has_room = m && (!is_kept(s, &ops[i]) || hf_map_reserve(&s->spaces[hf_state_space_index(ops[i].space)], more) == HF_OK);
+		c->memory[i] = m;
+		c->op_count = i + 1;
+		if (!has_room) {
+			free_change(c);
+			return NULL;
 		}
+		c->ops[i] = ops[i];
+		c->ops[i].key = key_of(m);
+		c->ops[i].value = value_of(m);
 	}
 	return c;
 }
@@ -243,31 +323,37 @@ int hf_state_secret(struct hf_state *s, const char *name, uint8_t out[static 32]
 
 /* ---- What has ended ---- */
 
-static void sweep(struct hf_state *s)
+/* True: there is more. */
+static bool sweep(struct hf_state *s)
 {
-	struct hf_state_op ops[HF_STATE_SWEEP_OPS];
+	struct hf_ordered_node *node = hf_ordered_after(&s->ends, (struct hf_slice){0});
 	size_t count = 0;
-	for (int i = 0; i < HF_STATE_SPACE_COUNT; i++) {
-		size_t cursor = 0;
-		for (const struct hf_state_memory *m; count < HF_STATE_SWEEP_OPS && (m = hf_map_next(&s->spaces[i], &cursor)) != NULL;)
-			if (has_ended(s, m))
-				ops[count++] = (struct hf_state_op){.kind = HF_STATE_DELETE_IF, .space = (enum hf_state_space)space_letters[i], .key = key_of(m),
-					.revision = m->revision};
-	}
 	/* One by one: another gateway may have swept some of them, and a condition that does not hold would keep all others. */
-	for (size_t i = 0; i < count && s->pending_count < HF_STATE_PENDING_MAX; i++) {
-		struct hf_state_change *c = new_change(s, &ops[i], 1);
-		if (c)
-			submit(s, c);
+	for (; node && count < HF_STATE_SWEEP_OPS && s->pending_count < HF_STATE_PENDING_MAX; node = hf_ordered_after(&s->ends, node->key)) {
+		const struct hf_state_memory *m = HF_CONTAINER_OF(node, struct hf_state_memory, end);
+		if (!has_ended(s, m))
+			return false;
+		const struct hf_state_op op = {.kind = HF_STATE_DELETE_IF, .space = m->space, .key = key_of(m), .revision = m->revision};
+		struct hf_state_change *c = new_change(s, &op, 1);
+		if (!c)
+			return true;
+		c->is_sweep = true;
+		s->sweep_count++;
+		submit(s, c);
+		count++;
 	}
+	return node != NULL;
 }
 
 static void sweep_now(struct hf_timer *timer)
 {
 	struct hf_state *s = HF_CONTAINER_OF(timer, struct hf_state, sweep_timer);
-	if (s->is_connected)
-		sweep(s);
 	hf_loop_timer_set(s->loop, timer, HF_STATE_SWEEP_MS);
+	if (s->untold_count > 0)
+		retell(s);
+	/* What was swept before is on its way still, and would be swept twice. */
+	if (s->is_connected && s->sweep_count == 0 && sweep(s))
+		hf_loop_timer_set(s->loop, timer, HF_STATE_RETELL_MS);
 }
 
 /* ---- The whole ---- */
@@ -318,16 +404,22 @@ int hf_state_open(struct hf_state **out, const struct hf_state_options *options,
 	s->env->random(s->env, &seed, sizeof seed);
 	for (int i = 0; i < HF_STATE_SPACE_COUNT; i++)
 		hf_map_init(&s->spaces[i], seed);
-	int r = is_redis ? hf_state_redis_open(s, options->redis_url, options->redis_prefix ? options->redis_prefix : "holdfast:", failure) :
+	s->ends.seed = seed;
+	int r = hf_loop_timer_set(s->loop, &s->sweep_timer, HF_STATE_SWEEP_MS);
+	if (r < 0) {
+		free_state(s);
+		return hf_fail(failure, r, "Out of memory while opening the shared state.");
+	}
+	r = is_redis ? hf_state_redis_open(s, options->redis_url, options->redis_prefix ? options->redis_prefix : "holdfast:", failure) :
 		hf_state_store_open(s, failure);
 	if (r < 0) {
+		hf_loop_timer_cancel(s->loop, &s->sweep_timer);
 		free_state(s);
 		return r;
 	}
 	register_metrics(s);
 	hf_gauge_set(&s->entries_gauge, (int64_t)s->entry_count);
 	hf_gauge_set(&s->connected_gauge, 1);
-	hf_loop_timer_set(s->loop, &s->sweep_timer, HF_STATE_SWEEP_MS);
 	*out = s;
 	return HF_OK;
 }

@@ -21,6 +21,7 @@
 #define HF_STATE_ENTRIES_MAX 200000   /* in all; at the bound changes that add one fail with HF_ETOOBIG */
 #define HF_STATE_PENDING_MAX 4096     /* changes on their way; more fail with HF_EBUSY */
 #define HF_STATE_SWEEP_MS 30000
+#define HF_STATE_RETELL_MS 200        /* also between sweeps while there is more to sweep than one takes */
 
 enum hf_state_space {
 	HF_STATE_RECORDS = 'r',
@@ -34,8 +35,9 @@ enum hf_state_space {
 struct hf_state;
 
 struct hf_state_events {
-	/* An entry is new, other or (value.data NULL) gone; also by another gateway. Never inside a call of the user's. */
-	void (*changed)(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value);
+	/* An entry is new, other or (value.data NULL) gone; also by another gateway. Never inside a call of the user's. HF_ENOMEM: all who
+	 * listen hear of it again within HF_STATE_RETELL_MS. */
+	int (*changed)(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value);
 	/* It is being closed: who waits to change something ends that now. May be NULL. */
 	void (*closing)(void *context);
 	void *context;

@@ -3,14 +3,21 @@
 #define HF_SERVICE_GATEWAY_STATE_PRIVATE_H
 
 #include "base/map.h"
+#include "base/ordered.h"
 #include "service/gateway/state.h"
 
 #define HF_STATE_SPACE_COUNT 6
 #define HF_STATE_LISTENERS_MAX 8
 #define HF_STATE_SWEEP_OPS 256 /* of one deletion of what has ended */
 
+#define HF_STATE_END_KEY_BYTES 16
+
 struct hf_state_memory {
 	uint64_t revision, end_ms;
+	struct hf_ordered_node end; /* in the order of ends, where it has one: by be64 end_ms and its own address */
+	uint8_t end_key[HF_STATE_END_KEY_BYTES];
+	enum hf_state_space space;
+	bool is_untold;             /* a listener had no memory for it */
 	size_t key_length, value_length;
 	uint8_t bytes[]; /* key, value */
 };
@@ -26,7 +33,8 @@ struct hf_state_change {
 	bool is_next, is_sweep;
 	uint64_t now_ms;
 	size_t op_count;
-	struct hf_state_op *ops; /* in the memory behind this struct, with their bytes */
+	struct hf_state_op ops[HF_STATE_OPS_MAX];
+	struct hf_state_memory *memory[HF_STATE_OPS_MAX]; /* of each op, which what was committed needs no more of */
 	int status;
 	uint64_t revision, number;
 	void (*done)(void *context, int status);
@@ -49,10 +57,12 @@ struct hf_state {
 	const struct hf_state_place *place;
 	void *place_data;
 	struct hf_map spaces[HF_STATE_SPACE_COUNT];
+	struct hf_ordered ends;
+	uint64_t untold_count; /* at most; they are told again */
 	struct hf_state_events listeners[HF_STATE_LISTENERS_MAX];
 	size_t listener_count;
 	uint64_t entry_count, entries_max;
-	uint32_t pending_count;
+	uint32_t pending_count, sweep_count; /* the latter: of them, deletions of what has ended */
 	bool is_shared, is_connected, is_closing;
 	struct hf_timer sweep_timer;
 	struct hf_gauge entries_gauge, pending_gauge, connected_gauge;

@@ -94,6 +94,7 @@ struct shared {
 	struct hf_executor *changer, *listener;
 	struct hf_work listening;
 	HF_ATOMIC(bool) is_ending, is_back; /* is_back: the listener reached Redis, so changes may try again at once */
+	HF_ATOMIC(bool) has_missed;    /* there was no memory for something that came: all is to be read again */
 	HF_ATOMIC(uint32_t) mail_count; /* posted by the listener, not delivered yet */
 };
 
@@ -131,29 +132,30 @@ static bool take_numbers(struct hf_slice *text, uint64_t *numbers, int count)
 	return true;
 }
 
-static void apply_message(struct hf_state *s, struct hf_slice text)
+/* HF_ENOMEM; what cannot be read does nothing. */
+static int apply_message(struct hf_state *s, struct hf_slice text)
 {
 	uint64_t numbers[2];
 	enum hf_state_space space = text.length > 2 ? (enum hf_state_space)text.data[0] : 0;
 	if (hf_state_space_index(space) < 0 || text.data[1] != ' ')
-		return;
+		return HF_OK;
 	text = hf_slice(text.data + 2, text.length - 2);
 	const uint8_t *line = take_numbers(&text, numbers, 2) ? memchr(text.data, '\n', text.length) : NULL;
 	char digits[24];
 	if (!line || (size_t)(line - text.data) >= sizeof digits)
-		return;
+		return HF_OK;
 	bool deletes = text.data[0] == '-';
 	uint64_t length;
 	snprintf(digits, sizeof digits, "%.*s", (int)(line - text.data) - deletes, (const char *)text.data + deletes);
 	struct hf_slice rest = hf_slice(line + 1, text.length - (size_t)(line + 1 - text.data));
 	if (hf_text_to_u64(digits, &length) < 0 || length > rest.length)
-		return;
+		return HF_OK;
 	struct hf_slice value = deletes ? (struct hf_slice){0} : hf_slice(rest.data + length, rest.length - length);
-	hf_state_apply(s, space, hf_slice(rest.data, length), value, numbers[0], numbers[1]);
+	return hf_state_apply(s, space, hf_slice(rest.data, length), value, numbers[0], numbers[1]);
 }
 
 /* What is in memory, was there before `revision`, and is not in Redis any more. */
-static void drop_missing(struct hf_state *s, enum hf_state_space space, const redisReply *hash, uint64_t revision)
+static int drop_missing(struct hf_state *s, enum hf_state_space space, const redisReply *hash, uint64_t revision)
 {
 	struct hf_map *map = &s->spaces[hf_state_space_index(space)], keys;
 	struct hf_state_memory **missing = calloc(map->count + 1, sizeof *missing);
@@ -165,18 +167,21 @@ static void drop_missing(struct hf_state *s, enum hf_state_space space, const re
 	for (struct hf_state_memory *m; r == HF_OK && (m = hf_map_next(map, &cursor)) != NULL;)
 		if (m->revision <= revision && !hf_map_get(&keys, hf_slice(m->bytes, m->key_length)))
 			missing[count++] = m;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; r == HF_OK && i < count; i++)
 		hf_state_apply(s, space, hf_slice(missing[i]->bytes, missing[i]->key_length), (struct hf_slice){0}, missing[i]->revision + 1, 0);
 	hf_map_free(&keys);
 	free(missing);
+	return r;
 }
 
 /* As if all had ended: what comes is new whatever its revision. */
-static void forget_all(struct hf_state *s)
+static int forget_all(struct hf_state *s)
 {
 	const redisReply nothing = {.type = REDIS_REPLY_ARRAY};
-	for (size_t n = 0; n < MIRRORED_COUNT; n++)
-		drop_missing(s, mirrored[n], &nothing, UINT64_MAX - 1);
+	int r = HF_OK;
+	for (size_t n = 0; n < MIRRORED_COUNT && r == HF_OK; n++)
+		r = drop_missing(s, mirrored[n], &nothing, UINT64_MAX - 1);
+	return r;
 }
 
 static bool is_whole(const redisReply *reply)
@@ -188,25 +193,36 @@ static bool is_whole(const redisReply *reply)
 	return right;
 }
 
-static void apply_all(struct hf_state *s, const redisReply *reply)
+static int apply_hash(struct hf_state *s, enum hf_state_space space, const redisReply *hash)
+{
+	uint64_t numbers[2];
+	int r = HF_OK;
+	for (size_t i = 0; i + 1 < hash->elements && r == HF_OK; i += 2) {
+		struct hf_slice value = text_of(hash->element[i + 1]);
+		if (take_numbers(&value, numbers, 2))
+			r = hf_state_apply(s, space, text_of(hash->element[i]), value, numbers[0], numbers[1]);
+	}
+	return r;
+}
+
+/* HF_ENOMEM: it is to be done again. */
+static int apply_all(struct hf_state *s, const redisReply *reply)
 {
 	struct shared *h = s->place_data;
-	uint64_t numbers[2], revision = 0;
-	if (hf_text_to_u64(reply->element[1]->str, &revision) < 0)
-		return;
-	if (strcmp(h->epoch, reply->element[0]->str) != 0) {
+	uint64_t revision = 0;
+	int r = hf_text_to_u64(reply->element[1]->str, &revision);
+	if (r < 0)
+		return HF_OK;
+	if (strcmp(h->epoch, reply->element[0]->str) != 0)
+		r = forget_all(s);
+	if (r == HF_OK)
 		snprintf(h->epoch, sizeof h->epoch, "%s", reply->element[0]->str);
-		forget_all(s);
+	for (size_t n = 0; n < MIRRORED_COUNT && r == HF_OK; n++) {
+		r = drop_missing(s, mirrored[n], reply->element[n + 2], revision);
+		if (r == HF_OK)
+			r = apply_hash(s, mirrored[n], reply->element[n + 2]);
 	}
-	for (size_t n = 0; n < MIRRORED_COUNT; n++) {
-		const redisReply *hash = reply->element[n + 2];
-		drop_missing(s, mirrored[n], hash, revision);
-		for (size_t i = 0; i + 1 < hash->elements; i += 2) {
-			struct hf_slice value = text_of(hash->element[i + 1]);
-			if (take_numbers(&value, numbers, 2))
-				hf_state_apply(s, mirrored[n], text_of(hash->element[i]), value, numbers[0], numbers[1]);
-		}
-	}
+	return r;
 }
 
 static redisReply *read_all(struct shared *h, struct hf_redis *redis)
@@ -344,10 +360,13 @@ static void take_news(struct hf_loop_mail *mail)
 {
 	struct news *n = HF_CONTAINER_OF(mail, struct news, mail);
 	struct hf_state *s = n->shared->state;
+	int r = HF_OK;
 	if (n->kind == NEWS_ALL)
-		apply_all(s, n->reply);
+		r = apply_all(s, n->reply);
 	else if (n->kind == NEWS_MESSAGE)
-		apply_message(s, text_of(n->reply->element[2]));
+		r = apply_message(s, text_of(n->reply->element[2]));
+	if (r < 0)
+		atomic_store(&n->shared->has_missed, true);
 	if (n->kind != NEWS_MESSAGE && s->is_connected != (n->kind == NEWS_ALL)) {
 		s->is_connected = n->kind == NEWS_ALL;
 		hf_gauge_set(&s->connected_gauge, s->is_connected);
@@ -411,14 +430,28 @@ static bool take_reply(struct shared *h, struct hf_redis *redis, redisReply *rep
 	return !is_error && (!is_begin || send_all(h));
 }
 
+/* If something was missed; not all the time, where it is missed all the time. */
+static bool read_again(struct shared *h, uint64_t *read_us)
+{
+	uint64_t now_us = hf_env_monotonic_us(h->state->env);
+	if (!atomic_load(&h->has_missed) || now_us - *read_us < RETRY_MS_MAX * 1000u)
+		return true;
+	*read_us = now_us;
+	atomic_store(&h->has_missed, false);
+	return send_all(h);
+}
+
 /* Until the connection is lost or everything ends. */
 static void listen_on(struct shared *h, struct hf_redis *redis)
 {
 	unsigned silent_ms = 0;
+	uint64_t read_us = 0;
 	while (!atomic_load(&h->is_ending)) {
 		redisReply *reply;
 		int r = hf_redis_listen(redis, LISTEN_MS, &reply);
 		if (r == HF_ECLOSED || (r == HF_OK && !take_reply(h, redis, reply)))
+			return;
+		if (!read_again(h, &read_us))
 			return;
 		silent_ms = r == HF_OK ? 0 : silent_ms + LISTEN_MS;
 		if (silent_ms == PING_AFTER_MS && hf_redis_tell(redis, "PING") < 0)
@@ -504,7 +537,7 @@ static int start(struct shared *h, struct hf_failure *failure)
 		return r;
 	redisReply *reply = read_all(h, h->changes);
 	if (is_whole(reply))
-		apply_all(h->state, reply);
+		r = apply_all(h->state, reply) < 0 ? hf_fail(failure, HF_ENOMEM, "Out of memory while reading the registrations from Redis.") : HF_OK;
 	else
 		r = hf_fail(failure, HF_EIO, "Redis does not give the registrations: %.200s.", reply && reply->str ? reply->str : "no answer");
 	hf_redis_drop(h->changes, reply);

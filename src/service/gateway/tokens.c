@@ -54,15 +54,21 @@ static void free_token(struct hf_token *t)
 	free(t);
 }
 
-static struct hf_token *read_token(struct hf_slice text)
+/* HF_ENOMEM, HF_EMALFORMED. */
+static int read_token(struct hf_slice key, struct hf_slice text, struct hf_token **out)
 {
 	struct hf_token *t = calloc(1, sizeof *t);
+	int r = HF_ENOMEM;
+	*out = NULL;
 	if (t)
 		t->strings = malloc(text.length + 8);
-	if (t && t->strings && fill_token(t, text))
-		return t;
-	free_token(t);
-	return NULL;
+	if (t && t->strings)
+		r = fill_token(t, text) && hf_slice_equal(hf_slice(t->id, sizeof t->id), key) ? HF_OK : HF_EMALFORMED;
+	if (r < 0)
+		free_token(t);
+	else
+		*out = t;
+	return r;
 }
 
 /* ---- Where they are ---- */
@@ -91,6 +97,7 @@ static void take_out(struct hf_tokens *g, struct hf_token *t)
 {
 	struct hf_relay_tokens *relay = t->relay;
 	hf_map_remove(&g->tokens, hf_slice(t->id, sizeof t->id));
+	hf_ordered_remove(&g->order, &t->order);
 	HF_LIST_REMOVE(relay->first, t);
 	if (--relay->count == 0) {
 		hf_map_remove(&g->relays, hf_slice(relay->key, relay->key_length));
@@ -99,19 +106,21 @@ static void take_out(struct hf_tokens *g, struct hf_token *t)
 	hf_gauge_set(&g->tokens_gauge, (int64_t)g->tokens.count);
 }
 
-static bool put_in(struct hf_tokens *g, struct hf_token *t)
+/* Instead of old, which may be NULL and is freed. HF_ENOMEM changes nothing. */
+static int put_in(struct hf_tokens *g, struct hf_token *t, struct hf_token *old)
 {
-	t->relay = ensure_relay(g, hf_slice_text(t->claims.relay_key));
-	if (!t->relay)
-		return false;
+	struct hf_slice id = hf_slice(t->id, sizeof t->id);
+	if (hf_map_reserve(&g->tokens, 1) < 0 || !(t->relay = ensure_relay(g, hf_slice_text(t->claims.relay_key))))
+		return HF_ENOMEM;
 	HF_LIST_PUSH(t->relay->first, t);
 	t->relay->count++;
-	if (hf_map_put(&g->tokens, hf_slice(t->id, sizeof t->id), t, NULL) < 0) {
-		take_out(g, t);
-		return false;
-	}
+	if (old)
+		take_out(g, old);
+	free_token(old);
+	hf_ordered_put(&g->order, &t->order, id);
+	hf_map_put(&g->tokens, id, t, NULL);
 	hf_gauge_set(&g->tokens_gauge, (int64_t)g->tokens.count);
-	return true;
+	return HF_OK;
 }
 
 /* ---- Following the state ---- */
@@ -128,29 +137,38 @@ static void tell_revoked(struct hf_tokens *g, const struct hf_token *t, const ch
 	hf_buffer_free(&frame);
 }
 
-static void take_token(struct hf_tokens *g, struct hf_slice key, struct hf_slice value)
+/* There is no memory for what it is now; its end counts all the same. */
+static void end_old(struct hf_tokens *g, struct hf_token *old, struct hf_slice value)
 {
-	struct hf_token *old = hf_tokens_at(g, key), *t = read_token(value);
+	uint64_t revoked_ms;
+	if (!old || old->is_revoked || !hf_canonical_u64(value, "revokedAt", &revoked_ms))
+		return;
+	hf_canonical_u64(value, "sequence", &old->claims.sequence);
+	old->is_revoked = true;
+	tell_revoked(g, old, "revoked");
+}
+
+static int take_token(struct hf_tokens *g, struct hf_slice key, struct hf_slice value)
+{
+	struct hf_token *old = hf_tokens_at(g, key), *t;
 	struct hf_state_entry entry;
 	bool was_revoked = old && old->is_revoked;
-	if (!t || !hf_slice_equal(hf_slice(t->id, sizeof t->id), key)) {
+	int r = read_token(key, value, &t);
+	if (r == HF_EMALFORMED)
 		hf_log_warn(&log_module, "a token cannot be read", "id=\"%.*s\"", (int)key.length, (const char *)key.data);
-		free_token(t);
-		return;
+	if (r == HF_OK) {
+		if (hf_state_get(g->state, HF_STATE_TOKENS, key, &entry) == HF_OK)
+			t->revision = entry.revision;
+		t->is_used = old && old->is_used && memcmp(old->hash, t->hash, sizeof t->hash) == 0;
+		r = put_in(g, t, old);
+		if (r < 0)
+			free_token(t);
 	}
-	if (hf_state_get(g->state, HF_STATE_TOKENS, key, &entry) == HF_OK)
-		t->revision = entry.revision;
-	if (old) {
-		t->is_used = old->is_used && memcmp(old->hash, t->hash, sizeof t->hash) == 0;
-		take_out(g, old);
-		free_token(old);
-	}
-	if (!put_in(g, t)) {
-		free_token(t);
-		return;
-	}
-	if (t->is_revoked && !was_revoked)
+	if (r == HF_ENOMEM)
+		end_old(g, old, value);
+	if (r == HF_OK && t->is_revoked && !was_revoked)
 		tell_revoked(g, t, t->reason);
+	return r;
 }
 
 /* Swept after its end; or lost with a Redis that lost all it had. */
@@ -167,12 +185,13 @@ static void forget_token(struct hf_tokens *g, struct hf_slice key)
 	free_token(t);
 }
 
-static void state_changed(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
+static int state_changed(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
 {
 	if (space == HF_STATE_TOKENS && value.data)
-		take_token(context, key, value);
-	else if (space == HF_STATE_TOKENS)
+		return take_token(context, key, value);
+	if (space == HF_STATE_TOKENS)
 		forget_token(context, key);
+	return HF_OK;
 }
 
 /* ---- Letting in ---- */
@@ -228,11 +247,12 @@ int hf_tokens_verify(struct hf_tokens *g, struct hf_slice relay_key, struct hf_s
 	return HF_OK;
 }
 
-bool hf_tokens_next(struct hf_tokens *g, size_t *cursor, struct hf_token_claims *claims, const char **state)
+bool hf_tokens_after(struct hf_tokens *g, struct hf_slice id, struct hf_token_claims *claims, const char **state)
 {
-	const struct hf_token *t = hf_map_next(&g->tokens, cursor);
-	if (!t)
+	struct hf_ordered_node *node = hf_ordered_after(&g->order, id);
+	if (!node)
 		return false;
+	const struct hf_token *t = HF_CONTAINER_OF(node, struct hf_token, order);
 	*claims = t->claims;
 	*state = t->is_revoked ? "revoked" : t->claims.expires_ms <= hf_env_wall_ms(g->env) ? "expired" : "active";
 	return true;
@@ -307,8 +327,13 @@ int hf_tokens_new(struct hf_tokens **out, const struct hf_tokens_options *o, str
 	g->env->random(g->env, &seed, sizeof seed);
 	hf_map_init(&g->tokens, seed);
 	hf_map_init(&g->relays, seed);
+	g->order.seed = seed;
 	register_metrics(g);
 	int r = hf_state_secret(g->state, "client-tokens", g->secret, failure);
+	for (int taken = HF_OK; r == HF_OK && hf_state_next_entry(g->state, HF_STATE_TOKENS, &cursor, &entry);) {
+		taken = take_token(g, entry.key, entry.value);
+		r = taken == HF_ENOMEM ? hf_fail(failure, taken, "Out of memory while starting.") : HF_OK;
+	}
 	if (r == HF_OK && (hf_state_listen(g->state, &(struct hf_state_events){.changed = state_changed, .context = g}) < 0 ||
 		hf_registry_listen(g->registry, &(struct hf_registry_events){.removed = record_removed, .context = g}) < 0))
 		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
@@ -316,8 +341,6 @@ int hf_tokens_new(struct hf_tokens **out, const struct hf_tokens_options *o, str
 		hf_tokens_free(g);
 		return r;
 	}
-	while (hf_state_next_entry(g->state, HF_STATE_TOKENS, &cursor, &entry))
-		take_token(g, entry.key, entry.value);
 	*out = g;
 	return HF_OK;
 }

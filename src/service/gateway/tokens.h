@@ -90,8 +90,9 @@ int hf_tokens_refresh(struct hf_tokens *tokens, const struct hf_registry_princip
 int hf_tokens_revoke(struct hf_tokens *tokens, const struct hf_registry_principal *by, struct hf_slice payload, hf_token_done *done,
 	void *context, const char **refusal);
 
-/* All, for administration; *cursor starts at 0. */
-bool hf_tokens_next(struct hf_tokens *tokens, size_t *cursor, struct hf_token_claims *claims, const char **state);
+/* The one whose id, in hexadecimal, comes next behind this one, which need not be there; the empty one: the first. False at the end. As of
+ * hf_registry_after, none is left out or told twice. */
+bool hf_tokens_after(struct hf_tokens *tokens, struct hf_slice id, struct hf_token_claims *claims, const char **state);
 
 /* Appends ["TOKEN","REVOKED",{gateway, issuedAt, reason, relay, sequence, signature}], signed for HF_SIGNED_CONTROL over the canonical
  * frame without signature. HF_ENOMEM. */

@@ -8,6 +8,7 @@
 #define HF_SERVICE_GATEWAY_TOKENS_PRIVATE_H
 
 #include "base/map.h"
+#include "base/ordered.h"
 #include "service/gateway/tokens.h"
 
 #define HF_TOKENS_LISTENERS_MAX 8
@@ -18,6 +19,7 @@
 struct hf_token {
 	struct hf_token *next, *previous; /* of its relay's */
 	struct hf_relay_tokens *relay;
+	struct hf_ordered_node order;
 	struct hf_token_claims claims;    /* texts point into strings */
 	char id[HF_TOKEN_ID_TEXT_BYTES];
 	uint8_t hash[32], previous_hash[32];
@@ -42,6 +44,7 @@ struct hf_tokens {
 	uint8_t secret[32], signing_key[HF_SIGN_SECRET_BYTES];
 	uint64_t ttl_ms, refresh_window_ms, refresh_failures_max, quarantine_ms;
 	struct hf_map tokens, relays;
+	struct hf_ordered order;          /* tokens by id */
 	struct hf_token_events listeners[HF_TOKENS_LISTENERS_MAX];
 	size_t listener_count;
 	struct hf_gauge tokens_gauge;

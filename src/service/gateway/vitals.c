@@ -8,7 +8,6 @@
 #include "base/metric_table.h"
 #include "service/gateway/internal.h"
 #include "service/gateway/registry.h"
-#include "service/gateway/workers.h"
 
 static struct hf_log_module log_module = HF_LOG_MODULE("gateway");
 
@@ -116,16 +115,11 @@ static void read_disk(const struct hf_gateway *g, struct snapshot *s)
 
 static void read_members(const struct hf_gateway *g, struct snapshot *s)
 {
-	const struct hf_registration *record;
-	size_t cursor = 0;
 	s->waiting_max = g->config->dispatcher_waiting_max;
-	while (g->registry && (record = hf_registry_next(g->registry, &cursor)) != NULL) {
-		bool is_served = false;
-		for (size_t i = 0; i < record->peer_count && !is_served; i++)
-			is_served = hf_workers_find(g->workers, record->peers[i].key) != NULL;
-		s->relays_served += is_served;
-		s->relays_unserved += !is_served;
-	}
+	if (!g->registry)
+		return;
+	s->relays_served = hf_registry_served_count(g->registry);
+	s->relays_unserved = hf_registry_count(g->registry) - s->relays_served;
 }
 
 static void read_vitals(void *context, void *snapshot)

@@ -267,6 +267,15 @@ int hf_worker_check(struct hf_worker *worker, hf_relay_channel_reply *answered)
 	return r;
 }
 
+static void note_health(struct hf_worker *worker, bool is_healthy)
+{
+	const struct hf_workers_options *o = &worker->pool->options;
+	bool is_news = worker->is_ill == is_healthy;
+	worker->is_ill = !is_healthy;
+	if (is_news && worker->is_connected && !worker->has_ended && o->events->health)
+		o->events->health(o->context, worker, is_healthy);
+}
+
 void hf_worker_checked(struct hf_worker *worker, int result)
 {
 	/* One whose answer waits behind much else that comes of it is there; signs of life of its connection are not much. */
@@ -277,7 +286,7 @@ void hf_worker_checked(struct hf_worker *worker, int result)
 		log_worker(worker, "a worker does not answer", "health-check-failed");
 		hf_worker_note_end(worker, HF_WORKER_UNHEALTHY);
 	} else if (result != HF_ECLOSED && result != HF_ETIMEOUT) {
-		worker->is_ill = result != HF_OK;
+		note_health(worker, result == HF_OK);
 	}
 }
 

@@ -42,6 +42,8 @@ struct hf_workers_events {
 	void (*connected)(void *context, struct hf_worker *worker);
 	/* It has streams, and nothing has come of it for longer than usual: not gone yet, but another one may be better. May be NULL. */
 	void (*silent)(void *context, struct hf_worker *worker);
+	/* It answers health checks, but says that it is not well; or that it is well again. May be NULL. */
+	void (*health)(void *context, struct hf_worker *worker, bool is_healthy);
 	/* The last of it, after `ended` of its streams. */
 	void (*gone)(void *context, struct hf_worker *worker, enum hf_worker_end why);
 	void (*telemetry)(void *context, struct hf_worker *worker, const struct hf_telemetry *telemetry); /* may be NULL */

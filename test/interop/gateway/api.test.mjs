@@ -229,6 +229,30 @@ test('an operator ends tokens and takes registrations away over HTTP, and is nam
   }
 })
 
+test('lists come in pages, and the command line asks for one after another', { timeout }, () => withGateway([], async gateway => {
+  const data = join(gateway.directory, 'data'), count = 1003
+  const keys = Array.from({ length: count }, (_, i) => `npub1abc:relay${String(i).padStart(4, '0')}`)
+  for (let from = 0; from < count; from += 50) await Promise.all(keys.slice(from, from + 50).map(key => post(gateway, '/api/relays', shared(key))))
+  const admin = async (...args) => (await run(['admin', ...args, '--data', data])).out
+  const list = async (...args) => JSON.parse(await admin('registrations', '--json', ...args))
+  const all = await list()
+  assert.deepEqual(all.relays.map(({ relay }) => relay), keys)
+  assert.equal(all.next, null)
+  assert.deepEqual((await admin('registrations')).trim().split('\n').map(line => line.split(' ')[0]), keys)
+  const page = await list('--limit', '2')
+  assert.deepEqual([page.relays.map(({ relay }) => relay), page.next], [keys.slice(0, 2), keys[1]])
+  await run(['admin', 'unregister', page.next, '--data', data])
+  const rest = await list('--after', page.next, '--limit', '1002')
+  assert.deepEqual([rest.relays.map(({ relay }) => relay), rest.next], [keys.slice(2), null])
+  assert.equal((await run(['admin', 'registrations', '--limit', '0', '--data', data])).code, 2)
+  for (let i = 0; i < 3; i++) await post(gateway, '/api/relay-tokens/issue', sharedRequest('issue', { relayKey: keys[0], relayAuthToken: 'x' }))
+  const tokens = JSON.parse(await admin('tokens', '--json')).tokens.map(({ id }) => id)
+  assert.deepEqual(tokens, [...tokens].sort())
+  const first = JSON.parse(await admin('tokens', '--json', '--limit', '1'))
+  assert.deepEqual([first.tokens.map(({ id }) => id), first.next], [[tokens[0]], tokens[0]])
+  assert.deepEqual(JSON.parse(await admin('tokens', '--json', '--after', first.next)).tokens.map(({ id }) => id), tokens.slice(1))
+}))
+
 test('what was done is in the audit log, and an operator ends tokens', { timeout }, () => withGateway([], async (gateway, facts) => {
   const data = join(gateway.directory, 'data'), relayKey = 'npub1abc:audited'
   await post(gateway, '/api/relays', shared(relayKey))

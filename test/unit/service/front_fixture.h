@@ -139,9 +139,9 @@ const struct hf_registration *hf_registry_find(struct hf_registry *registry, str
 	return has_record && matches ? &record : NULL;
 }
 
-const struct hf_registration *hf_registry_next(struct hf_registry *registry, size_t *cursor)
+const struct hf_registration *hf_registry_after_open(struct hf_registry *registry, struct hf_slice key)
 {
-	return has_record && (*cursor)++ == 0 ? &record : NULL;
+	return has_record && key.length == 0 && record.is_public && !record.requires_auth ? &record : NULL;
 }
 
 int hf_registry_listen(struct hf_registry *registry, const struct hf_registry_events *events)

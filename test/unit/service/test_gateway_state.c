@@ -153,13 +153,14 @@ struct heard {
 	char value[64];
 };
 
-static void hear(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
+static int hear(void *context, enum hf_state_space space, struct hf_slice key, struct hf_slice value)
 {
 	struct heard *h = context;
 	if (!hf_slice_equal(key, HF_SLICE_LITERAL("shared")))
-		return;
+		return HF_OK;
 	h->is_heard = 1;
 	snprintf(h->value, sizeof h->value, "%.*s", value.data ? (int)value.length : 4, value.data ? (const char *)value.data : "gone");
+	return HF_OK;
 }
 
 static void test_gateways_that_share_redis_hear_of_each_others_changes(void **state)

@@ -100,9 +100,8 @@ static void test_what_does_not_let_in_has_a_name(void **state)
 	/* Swept long after its end, it is not known any more. */
 	struct hf_token_claims claims;
 	const char *name;
-	size_t cursor = 0;
 	char id[33] = {0};
-	assert_true(hf_tokens_next(d->tokens, &cursor, &claims, &name));
+	assert_true(hf_tokens_after(d->tokens, (struct hf_slice){0}, &claims, &name));
 	assert_string_equal(name, "revoked");
 	hf_hex_encode(id, claims.id, 16);
 	const struct hf_state_op gone = {.kind = HF_STATE_DELETE, .space = HF_STATE_TOKENS, .key = hf_slice_text(id)};
