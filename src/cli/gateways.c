@@ -61,11 +61,12 @@ static void print(struct listing *l, const struct hf_announcement *a, const char
 	json_decref(facts);
 }
 
-static void on_heard(void *context, const struct hf_announcement *a, const uint8_t advertiser[static 32])
+static bool on_heard(void *context, const struct hf_announcement *a, const uint8_t advertiser[static 32])
 {
 	struct listing *l = context;
 	l->heard++;
 	print(l, a, NULL);
+	return true;
 }
 
 static void on_refused(void *context, enum hf_announcement_refusal refusal, const struct hf_announcement *a,

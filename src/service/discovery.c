@@ -18,7 +18,7 @@ struct advertiser {
 	uint8_t key[32];
 	struct hf_address relays[HF_DHT_RECORD_RELAYS_MAX];
 	size_t relay_count;
-	bool is_used, is_due, is_good; /* due: not asked yet in this round; good: what it said last held */
+	bool is_used, is_due, is_good; /* due: not asked yet in this round; good: what it said last was of use */
 	struct hf_dht_dial *dial;      /* one of the two while it is asked */
 	struct hf_peer_socket *socket;
 	struct hf_buffer bytes;
@@ -92,9 +92,8 @@ static void judge(struct advertiser *from)
 		refuse(from, refusal, r < 0 ? NULL : &a);
 		return;
 	}
-	from->is_good = true;
 	hf_counter_add(&d->heard, 1);
-	d->options.events->heard(d->options.context, &a, from->key);
+	from->is_good = d->options.events->heard(d->options.context, &a, from->key);
 }
 
 /* ---- Asking one ---- */

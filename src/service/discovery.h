@@ -5,8 +5,8 @@
  *     hf_discovery_look(discovery);   // and from then on every interval_ms
  *
  * Anybody can be there and say anything: each is dialled by one of HF_DISCOVERY_PARALLEL_MAX, heard for HF_DISCOVERY_HEAR_MS and
- * HF_ANNOUNCEMENT_BYTES_MAX, and checked; what does not hold is counted by its reason. Who said something that holds is asked again in the
- * next round, whether it was found then or not, so that strangers cannot crowd it out.
+ * HF_ANNOUNCEMENT_BYTES_MAX, and checked; what does not hold is counted by its reason. Who said something that is of use is asked again in
+ * the next round, whether it was found then or not, so that strangers cannot crowd it out.
  *
  * It all belongs to the loop's thread. Events come from the loop; it is not freed in one.
  */
@@ -25,8 +25,8 @@
 struct hf_discovery;
 
 struct hf_discovery_events {
-	/* One that holds. advertiser: who said it, which proves nothing. */
-	void (*heard)(void *context, const struct hf_announcement *announcement, const uint8_t advertiser[static 32]);
+	/* One that holds. advertiser: who said it, which proves nothing. True: it is of use. */
+	bool (*heard)(void *context, const struct hf_announcement *announcement, const uint8_t advertiser[static 32]);
 	/* announcement: NULL where it could not be read. May be NULL. */
 	void (*refused)(void *context, enum hf_announcement_refusal refusal, const struct hf_announcement *announcement,
 		const uint8_t advertiser[static 32]);

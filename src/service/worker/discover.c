@@ -43,26 +43,56 @@ int hf_worker_discover_configure(struct hf_worker_node *node, struct hf_failure 
 	return HF_OK;
 }
 
-static bool is_trusted_key(const struct hf_worker_node *node, const uint8_t key[static 32])
+static bool is_named_key(const struct hf_worker_node *node, const uint8_t key[static 32])
 {
 	for (size_t i = 0; i < node->trusted_count; i++)
 		if (memcmp(node->trusted[i], key, 32) == 0)
 			return true;
-	return node->trusts_any;
+	return false;
 }
 
 /* By its key, or as the successor of a key; *predecessor is that then. */
-static bool is_trusted(const struct hf_worker_node *node, const struct hf_announcement *a, const uint8_t **predecessor, uint64_t *since_ms)
+static bool is_trusted(const struct hf_worker_node *node, const struct hf_announcement *a, enum hf_worker_rank *rank,
+	const uint8_t **predecessor, uint64_t *since_ms)
 {
 	*predecessor = NULL;
-	if (is_trusted_key(node, a->gateway_key))
+	*rank = HF_WORKER_NAMED;
+	if (is_named_key(node, a->gateway_key))
 		return true;
 	for (size_t i = 0; i < node->trusted_count; i++)
 		if (hf_announcement_succeeds(a, node->trusted[i], since_ms)) {
 			*predecessor = node->trusted[i];
 			return true;
 		}
-	return false;
+	*rank = HF_WORKER_STRANGER;
+	return node->trusts_any;
+}
+
+enum hf_worker_rank hf_worker_rank_of(const struct hf_worker_gateway *g)
+{
+	if (g->is_configured || g->is_named)
+		return g->is_configured ? HF_WORKER_CONFIGURED : HF_WORKER_NAMED;
+	return g->is_discovered ? HF_WORKER_STRANGER : HF_WORKER_VISITOR;
+}
+
+static bool is_or_was(const struct hf_worker_gateway *g, const uint8_t key[static 32])
+{
+	for (size_t i = 0; i < g->predecessor_count; i++)
+		if (memcmp(g->predecessors[i], key, 32) == 0)
+			return true;
+	return memcmp(g->key, key, 32) == 0;
+}
+
+size_t hf_worker_owed_count(const struct hf_worker_node *node)
+{
+	size_t owed = 0;
+	for (size_t i = 0; i < node->trusted_count; i++) {
+		bool is_there = false;
+		for (size_t k = 0; k < node->gateway_count && !is_there; k++)
+			is_there = !node->gateways[k].is_free && is_or_was(&node->gateways[k], node->trusted[i]);
+		owed += !is_there;
+	}
+	return owed;
 }
 
 /* ---- The file ---- */
@@ -77,9 +107,10 @@ static json_t *keys_of(const struct hf_worker_gateway *g)
 
 static json_t *record_of(const struct hf_worker_gateway *g)
 {
-	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name, "region",
+	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name, "region",
 		g->region, "url", g->base_url, "configured", g->is_configured, "hypertuna", g->is_by_bee, "timestamp",
-		(json_int_t)g->announced_ms, "since", (json_int_t)g->succession_ms, "predecessors", keys_of(g));
+		(json_int_t)g->announced_ms, "first_heard", (json_int_t)g->first_ms, "last_heard", (json_int_t)g->heard_ms, "since",
+		(json_int_t)g->succession_ms, "predecessors", keys_of(g));
 	if (record && g->replica)
 		json_object_set_new(record, "bee", hf_json_hex(g->replica->key, 32));
 	return record;
@@ -118,7 +149,7 @@ static void read_text(char *out, size_t bytes, const json_t *value)
 static struct hf_worker_gateway *place_of(struct hf_worker_node *node, const json_t *record, const uint8_t key[static 32])
 {
 	struct hf_worker_gateway *gateway = hf_worker_find_gateway(node, key);
-	bool is_trusted_one = is_trusted_key(node, key);
+	bool is_named = is_named_key(node, key);
 	json_t *predecessor;
 	size_t i;
 	json_array_foreach(json_object_get(record, "predecessors"), i, predecessor) {
@@ -126,15 +157,12 @@ static struct hf_worker_gateway *place_of(struct hf_worker_node *node, const jso
 		if (!read_key(old, predecessor))
 			continue;
 		gateway = gateway ? gateway : hf_worker_find_gateway(node, old);
-		is_trusted_one = is_trusted_one || is_trusted_key(node, old);
+		is_named = is_named || is_named_key(node, old);
 	}
 	bool is_usable = node->is_compatible || !json_is_true(json_object_get(record, "hypertuna"));
-	if (gateway || !node->options.config->worker_discover || !is_trusted_one || !is_usable)
+	if (gateway || !node->options.config->worker_discover || !(is_named || node->trusts_any) || !is_usable)
 		return gateway;
-	gateway = hf_worker_add_gateway(node, key);
-	if (gateway)
-		gateway->is_discovered = true;
-	return gateway;
+	return hf_worker_add_gateway(node, key, is_named ? HF_WORKER_NAMED : HF_WORKER_STRANGER);
 }
 
 static void note_predecessor(struct hf_worker_gateway *g, const uint8_t key[static 32])
@@ -180,6 +208,8 @@ static void load_one(struct hf_worker_node *node, const json_t *record)
 			note_predecessor(g, old);
 	g->announced_ms = (uint64_t)json_integer_value(json_object_get(record, "timestamp"));
 	g->succession_ms = (uint64_t)json_integer_value(json_object_get(record, "since"));
+	g->first_ms = (uint64_t)json_integer_value(json_object_get(record, "first_heard"));
+	g->heard_ms = (uint64_t)json_integer_value(json_object_get(record, "last_heard"));
 	g->is_by_bee = json_is_true(json_object_get(record, "hypertuna"));
 	read_text(g->name, sizeof g->name, json_object_get(record, "name"));
 	read_text(g->region, sizeof g->region, json_object_get(record, "region"));
@@ -227,7 +257,7 @@ static void reach(struct hf_worker_node *node, struct hf_worker_gateway *g)
 
 static void leave(struct hf_worker_node *node, const struct hf_worker_gateway *g)
 {
-	if (node->options.swarm && !g->is_by_bee)
+	if (node->options.swarm && !g->is_by_bee && (g->is_configured || g->is_discovered))
 		hf_swarm_leave_peer(node->options.swarm, g->key);
 	if (g->link && g->link->socket)
 		hf_peer_socket_close(g->link->socket);
@@ -254,8 +284,8 @@ static struct hf_worker_gateway *find_predecessor(struct hf_worker_node *node, c
 	uint64_t latest_ms = hf_env_wall_ms(node->env) + HF_ANNOUNCEMENT_SKEW_MS;
 	for (size_t i = 0; i < node->gateway_count; i++) {
 		struct hf_worker_gateway *g = &node->gateways[i];
-		bool does = !g->is_free && hf_announcement_succeeds(a, g->key, since_ms);
-		for (size_t k = 0; !g->is_free && !does && k < g->predecessor_count; k++)
+		bool does = !g->is_free && !g->is_leaving && hf_announcement_succeeds(a, g->key, since_ms);
+		for (size_t k = 0; !g->is_free && !g->is_leaving && !does && k < g->predecessor_count; k++)
 			does = hf_announcement_succeeds(a, g->predecessors[k], since_ms);
 		if (does && *since_ms > g->succession_ms && *since_ms <= latest_ms)
 			return g;
@@ -270,7 +300,7 @@ static struct hf_worker_gateway *take_connected(struct hf_worker_node *node, con
 {
 	for (size_t i = 0; !a->has_extension && a->has_relay_key && i < node->gateway_count; i++) {
 		struct hf_worker_gateway *g = &node->gateways[i];
-		if (g->is_free || g->is_configured || g->is_by_bee || !g->is_hypertuna || !g->link || !g->replica
+		if (g->is_free || g->is_leaving || g->is_configured || g->is_by_bee || !g->is_hypertuna || !g->link || !g->replica
 			|| memcmp(g->replica->key, a->relay_key, sizeof a->relay_key) != 0)
 			continue;
 		memcpy(g->key, a->gateway_key, sizeof g->key);
@@ -283,19 +313,23 @@ static struct hf_worker_gateway *take_connected(struct hf_worker_node *node, con
 static struct hf_worker_gateway *take_new(struct hf_worker_node *node, const struct hf_announcement *a)
 {
 	const uint8_t *predecessor;
+	enum hf_worker_rank rank;
 	struct hf_failure failure = {0};
 	uint64_t since_ms = 0;
-	if (!is_trusted(node, a, &predecessor, &since_ms))
+	if (!is_trusted(node, a, &rank, &predecessor, &since_ms))
 		return NULL;
-	struct hf_worker_gateway *connected = take_connected(node, a);
-	if (connected)
-		return connected;
-	struct hf_worker_gateway *g = hf_worker_add_gateway(node, a->gateway_key);
+	struct hf_worker_gateway *g = take_connected(node, a);
+	if (g) {
+		g->is_named = rank == HF_WORKER_NAMED;
+		return g;
+	}
+	g = hf_worker_add_gateway(node, a->gateway_key, rank);
 	if (!g) {
-		hf_log_warn(&log_module, "a gateway was heard of, and there are as many as there may be", "gateways_max=%u", HF_WORKER_GATEWAY_COUNT_MAX);
+		if (!node->was_told_full)
+			hf_log_warn(&log_module, "a gateway was heard of, and there is no place for it", "gateways_max=%u", HF_WORKER_GATEWAY_COUNT_MAX);
+		node->was_told_full = true;
 		return NULL;
 	}
-	g->is_discovered = true;
 	g->is_by_bee = !a->has_extension;
 	if (predecessor) {
 		note_predecessor(g, predecessor);
@@ -320,6 +354,9 @@ static void learn(struct hf_worker_node *node, struct hf_worker_gateway *g, cons
 	uint64_t kept_ms = a->ttl_s * 1000 > SILENT_MS_MIN ? a->ttl_s * 1000 : SILENT_MS_MIN;
 	bool is_news = says_something_new(g, a);
 	g->expiry_us = hf_loop_now_us(node->loop) + kept_ms * 1000;
+	g->heard_ms = hf_env_wall_ms(node->env);
+	if (g->first_ms == 0 || g->first_ms > g->heard_ms)
+		g->first_ms = g->heard_ms;
 	if (a->timestamp_ms <= g->announced_ms) /* what we have heard already, from before a restart perhaps */
 		return;
 	g->announced_ms = a->timestamp_ms;
@@ -343,12 +380,12 @@ static bool is_put_aside(const struct hf_worker_node *node, const uint8_t key[st
 	return false;
 }
 
-static void on_heard(void *context, const struct hf_announcement *a, const uint8_t advertiser[static 32])
+static bool on_heard(void *context, const struct hf_announcement *a, const uint8_t advertiser[static 32])
 {
 	struct hf_worker_node *node = context;
 	uint64_t since_ms = 0;
 	if (node->is_ending || (!a->has_extension && !node->is_compatible) || is_put_aside(node, a->gateway_key))
-		return;
+		return false;
 	struct hf_worker_gateway *g = hf_worker_find_gateway(node, a->gateway_key);
 	bool was_known = g != NULL;
 	if (!g && (g = find_predecessor(node, a, &since_ms)) != NULL)
@@ -356,45 +393,51 @@ static void on_heard(void *context, const struct hf_announcement *a, const uint8
 	if (!g)
 		g = take_new(node, a);
 	if (!g)
-		return;
+		return false;
 	learn(node, g, a);
 	if (!was_known)
 		save(node);
+	return true;
 }
 
 /* ---- Giving up ---- */
 
+static bool is_read(const struct hf_worker_gateway *g) { return g->replica && g->replica->readers; }
+
 static bool is_given_up(struct hf_worker_node *node, struct hf_worker_gateway *g, uint64_t now_us)
 {
-	if (g->link || !g->is_discovered || g->is_configured || now_us < g->expiry_us)
+	if (g->link || now_us < g->expiry_us)
 		g->away_since_us = now_us;
-	bool is_read = g->replica && g->replica->readers;
-	return !is_read && g->is_discovered && !g->is_configured
-		&& now_us - g->away_since_us >= node->options.config->worker_gateway_forget_ms * 1000;
+	if (g->link || is_read(g))
+		return false;
+	uint64_t known_ms = g->heard_ms > g->first_ms ? g->heard_ms - g->first_ms : 0;
+	return g->is_leaving || hf_worker_place_is_lost(hf_worker_rank_of(g), known_ms, (now_us - g->away_since_us) / 1000,
+		node->options.config->worker_gateway_forget_ms);
 }
 
-static void give_up(struct hf_worker_node *node, struct hf_worker_gateway *g)
+void hf_worker_give_up(struct hf_worker_node *node, struct hf_worker_gateway *g)
 {
-	hf_log_info(&log_module, "a gateway is silent and away, and given up", "gateway=%02x%02x%02x%02x…", g->key[0], g->key[1], g->key[2],
-		g->key[3]);
+	hf_log_info(&log_module, "a gateway is given up", "gateway=%02x%02x%02x%02x… reason=%s", g->key[0], g->key[1], g->key[2], g->key[3],
+		g->is_leaving ? "its place is another's" : "silent and away");
 	leave(node, g);
 	hf_worker_replica_free(g->replica);
 	hf_worker_publisher_free(g->publisher);
 	hf_worker_grants_free(g);
 	free(g->sequences);
 	*g = (struct hf_worker_gateway){.is_free = true};
+	node->was_told_full = false;
 	hf_counter_add(&node->stats.gateways_dropped, 1);
 }
 
 void hf_worker_discover_tick(struct hf_worker_node *node, uint64_t now_us)
 {
 	bool has_changed = false;
-	if (!node->discovery || now_us < node->sweep_due_us)
+	if (now_us < node->sweep_due_us)
 		return;
 	node->sweep_due_us = now_us + SWEEP_MS * 1000;
 	for (size_t i = 0; i < node->gateway_count; i++)
 		if (!node->gateways[i].is_free && is_given_up(node, &node->gateways[i], now_us)) {
-			give_up(node, &node->gateways[i]);
+			hf_worker_give_up(node, &node->gateways[i]);
 			has_changed = true;
 		}
 	if (has_changed)
@@ -408,7 +451,7 @@ struct hf_worker_gateway *hf_worker_find_by_bee(struct hf_worker_node *node, con
 {
 	for (size_t i = 0; bee->has_key && i < node->gateway_count; i++) {
 		struct hf_worker_gateway *g = &node->gateways[i];
-		if (g->is_by_bee && !g->is_free && !g->link && g->replica && memcmp(g->replica->key, bee->key, sizeof bee->key) == 0)
+		if (g->is_by_bee && !g->is_free && !g->is_leaving && !g->link && g->replica && memcmp(g->replica->key, bee->key, sizeof bee->key) == 0)
 			return g;
 	}
 	return NULL;

@@ -9,7 +9,7 @@
  *   files.c      drives and avatars; file_answer.c one answer from a drive
  *   hypertuna.c  what Hypertuna's gateways ask for in JSON
  *   local.c      clients of our own listener
- *   discover.c   gateways by what they announce
+ *   discover.c   gateways by what they announce; places.c who of them has a place
  *   tell.c       where our relays are, told to others
  *   join.c       strangers who become members of our relays: challenges.c, join_message.c; members.c who they are
  *   post.c       events that go into our relays from here
@@ -24,6 +24,7 @@
 #include "crypto/schnorr.h"
 #include "service/discovery.h"
 #include "service/worker/challenges.h"
+#include "service/worker/places.h"
 #include "service/worker/worker.h"
 #include "wire/bee_channel.h"
 #include "wire/nostr.h"
@@ -93,6 +94,11 @@ struct hf_worker_gateway {
 	bool is_configured, is_hypertuna;
 	bool is_free;                           /* given up: the place is for another one */
 	bool is_discovered;                     /* it was heard of, and trusted */
+	bool is_named;                          /* discovery.trusted has its key, or one that it had before */
+	bool is_leaving;                        /* its place is another's: it goes as soon as nothing needs it */
+	bool was_connected;                     /* at any time in this run */
+	uint64_t taken_us;                      /* when it got its place */
+	uint64_t first_ms, heard_ms;            /* when it was heard of first and last, by our clock; 0: never */
 	bool is_by_bee;                         /* announced by the first generation: key is none at which it can be dialled */
 	bool has_own_url;                       /* url is configured; else it is base_url, and what path the gateway says */
 	char base_url[HF_WORKER_URL_BYTES_MAX], name[HF_ANNOUNCEMENT_NAME_BYTES_MAX + 1], region[HF_ANNOUNCEMENT_NAME_BYTES_MAX + 1];
@@ -179,7 +185,7 @@ struct hf_worker_node {
 	struct hf_discovery *discovery;         /* NULL: nobody is listened to */
 	uint8_t trusted[HF_WORKER_TRUSTED_COUNT_MAX][32]; /* keys of gateways that are taken when they are heard of */
 	size_t trusted_count;
-	bool trusts_any;
+	bool trusts_any, was_told_full; /* the latter: the log has that there is no place */
 	uint64_t sweep_due_us;
 	struct hf_secret_stream_pool *pool;     /* of nested streams */
 	struct hf_timer tick;
@@ -200,7 +206,8 @@ uint64_t hf_worker_retry_ms(struct hf_worker_node *node, uint32_t failures);
 
 /* ---- node.c ---- */
 struct hf_worker_gateway *hf_worker_find_gateway(struct hf_worker_node *node, const uint8_t key[static 32]);
-struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32]); /* NULL: too many */
+/* NULL: too many, or none of those that are there has to leave for it; a named one gets its place later then, when one has left. */
+struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32], enum hf_worker_rank rank);
 void hf_worker_reap(struct hf_worker_node *node); /* later */
 void hf_worker_save_sequences(struct hf_worker_node *node);
 /* Notes the sequence of a control frame. False: it is not above the highest; the frame is to be dropped. */
@@ -235,6 +242,10 @@ int hf_worker_discover_load(struct hf_worker_node *node, struct hf_failure *fail
 int hf_worker_discover_start(struct hf_worker_node *node, struct hf_failure *failure);
 void hf_worker_discover_end(struct hf_worker_node *node);
 void hf_worker_discover_tick(struct hf_worker_node *node, uint64_t now_us);
+void hf_worker_give_up(struct hf_worker_node *node, struct hf_worker_gateway *gateway); /* it is not connected, and nobody reads its copy */
+enum hf_worker_rank hf_worker_rank_of(const struct hf_worker_gateway *gateway);
+/* Named gateways that have no place yet. */
+size_t hf_worker_owed_count(const struct hf_worker_node *node);
 void hf_worker_discover_aliases(struct hf_worker_gateway *gateway); /* the gateway has told the path of its relay */
 struct hf_worker_gateway *hf_worker_find_by_bee(struct hf_worker_node *node, const struct hf_relay_bee_info *bee);
 

@@ -165,7 +165,7 @@ static struct hf_worker_gateway *recognize(struct hf_worker_link *link, const st
 	if (!gateway && says_so && node->is_compatible)
 		gateway = hf_worker_find_by_bee(node, &theirs->bee);
 	if (!gateway && says_so && node->is_compatible)
-		gateway = hf_worker_add_gateway(node, link->peer);
+		gateway = hf_worker_add_gateway(node, link->peer, HF_WORKER_VISITOR);
 	return gateway;
 }
 
@@ -196,6 +196,7 @@ static int on_opened(void *context, struct hf_relay_channel *channel, const stru
 	link->gateway = gateway;
 	link->is_open = true;
 	gateway->link = link;
+	gateway->was_connected = true;
 	gateway->is_hypertuna = !has_streams;
 	gateway->has_signing_key = false; /* it may have been rotated while it was away */
 	gateway->register_failures = 0;

@@ -186,23 +186,57 @@ static int take_relay(struct hf_worker_node *node, size_t i, struct hf_failure *
 struct hf_worker_gateway *hf_worker_find_gateway(struct hf_worker_node *node, const uint8_t key[static 32])
 {
 	for (size_t i = 0; i < node->gateway_count; i++)
-		if (!node->gateways[i].is_free && memcmp(node->gateways[i].key, key, 32) == 0)
+		if (!node->gateways[i].is_free && !node->gateways[i].is_leaving && memcmp(node->gateways[i].key, key, 32) == 0)
 			return &node->gateways[i];
 	return NULL;
 }
 
-struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32])
+static void describe_place(struct hf_worker_node *node, const struct hf_worker_gateway *g, struct hf_worker_place *out)
 {
-	size_t place = 0;
-	while (place < node->gateway_count && !node->gateways[place].is_free)
-		place++;
-	uint64_t *sequences = place < HF_WORKER_GATEWAY_COUNT_MAX ? calloc(node->relay_count + 1, sizeof *sequences) : NULL;
-	if (!sequences)
+	*out = (struct hf_worker_place){.is_free = g->is_free, .rank = hf_worker_rank_of(g), .is_leaving = g->is_leaving,
+		.is_connected = g->link != NULL, .was_connected = g->was_connected, .is_read = g->replica && g->replica->readers,
+		.known_ms = g->heard_ms > g->first_ms ? g->heard_ms - g->first_ms : 0,
+		.taken_ms = (hf_loop_now_us(node->loop) - g->taken_us) / 1000};
+}
+
+/* The place of one of that rank, free now; NULL: none, or not yet. */
+static struct hf_worker_gateway *make_room(struct hf_worker_node *node, enum hf_worker_rank rank)
+{
+	struct hf_worker_place places[HF_WORKER_GATEWAY_COUNT_MAX];
+	bool has_leaver;
+	for (size_t i = 0; i < HF_WORKER_GATEWAY_COUNT_MAX; i++)
+		if (i < node->gateway_count)
+			describe_place(node, &node->gateways[i], &places[i]);
+		else
+			places[i] = (struct hf_worker_place){.is_free = true};
+	size_t place = hf_worker_place_for(places, HF_WORKER_GATEWAY_COUNT_MAX, rank, hf_worker_owed_count(node), &has_leaver);
+	if (place == HF_WORKER_GATEWAY_COUNT_MAX)
 		return NULL;
-	struct hf_worker_gateway *gateway = &node->gateways[place];
-	*gateway = (struct hf_worker_gateway){.sequences = sequences, .away_since_us = hf_loop_now_us(node->loop)};
+	struct hf_worker_gateway *g = &node->gateways[place];
+	if (has_leaver && (g->link || places[place].is_read)) {
+		g->is_leaving = true;
+		if (g->link && g->link->socket)
+			hf_peer_socket_close(g->link->socket);
+		return NULL;
+	}
+	if (has_leaver)
+		hf_worker_give_up(node, g);
+	return g;
+}
+
+struct hf_worker_gateway *hf_worker_add_gateway(struct hf_worker_node *node, const uint8_t key[static 32], enum hf_worker_rank rank)
+{
+	uint64_t *sequences = calloc(node->relay_count + 1, sizeof *sequences), now_us = hf_loop_now_us(node->loop);
+	struct hf_worker_gateway *gateway = sequences ? make_room(node, rank) : NULL;
+	if (!gateway) {
+		free(sequences);
+		return NULL;
+	}
+	*gateway = (struct hf_worker_gateway){.sequences = sequences, .away_since_us = now_us, .taken_us = now_us,
+		.is_configured = rank == HF_WORKER_CONFIGURED, .is_named = rank == HF_WORKER_NAMED,
+		.is_discovered = rank == HF_WORKER_NAMED || rank == HF_WORKER_STRANGER};
 	memcpy(gateway->key, key, sizeof gateway->key);
-	node->gateway_count += place == node->gateway_count;
+	node->gateway_count += gateway == &node->gateways[node->gateway_count];
 	return gateway;
 }
 
@@ -219,10 +253,9 @@ static int add_configured(struct hf_worker_node *node, char *text, struct hf_fai
 		return hf_fail(failure, HF_EINVAL, "worker.gateways has \"%.80s\", which is no address of a relay: write wss://host/path.", at + 1);
 	if (hf_worker_find_gateway(node, key))
 		return hf_fail(failure, HF_EEXISTS, "worker.gateways has %.80s twice.", text);
-	struct hf_worker_gateway *gateway = hf_worker_add_gateway(node, key);
+	struct hf_worker_gateway *gateway = hf_worker_add_gateway(node, key, HF_WORKER_CONFIGURED);
 	if (!gateway)
 		return hf_fail(failure, HF_ETOOBIG, "worker.gateways has more than %u entries.", HF_WORKER_GATEWAY_COUNT_MAX);
-	gateway->is_configured = true;
 	gateway->has_own_url = at != NULL;
 	if (at)
 		snprintf(gateway->url, sizeof gateway->url, "%s", at + 1);
