@@ -1,8 +1,10 @@
 /* door: one request to a gateway. A token goes over TLS only, but for this machine. */
 #include "cli/door.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/bech32.h"
 #include "codec/hex.h"
@@ -116,16 +118,40 @@ static int ask_elsewhere(struct hf_cli *cli, const struct hf_cli_question *q, st
 	return r;
 }
 
+static bool socket_path(const struct hf_cli *cli, char path[static HF_PATH_BYTES_MAX])
+{
+	return snprintf(path, HF_PATH_BYTES_MAX, "%s/admin.sock", cli->config->data) < HF_PATH_BYTES_MAX;
+}
+
+bool hf_cli_door_is_there(const struct hf_cli *cli)
+{
+	char path[HF_PATH_BYTES_MAX];
+	return socket_path(cli, path) && access(path, F_OK) == 0;
+}
+
 int hf_cli_door_ask(struct hf_cli *cli, const struct hf_cli_question *q, unsigned *status, struct hf_buffer *out,
 	struct hf_failure *failure)
 {
-	char url[URL_BYTES];
+	char url[URL_BYTES], path[HF_PATH_BYTES_MAX];
 	struct hf_http_client_request request = {.size = sizeof request, .method = q->content_type ? "POST" : "GET",
 		.content_type = q->content_type, .body = q->body, .timeout_ms = q->timeout_ms, .body_bytes_max = q->answer_bytes_max};
 	if (hf_cli_door_is_remote(cli))
 		return ask_elsewhere(cli, q, &request, status, out, failure);
+	if (!socket_path(cli, path))
+		return hf_fail(failure, HF_ETOOBIG, "The path of %s is too long.", cli->config->data);
 	snprintf(url, sizeof url, "http://localhost/admin/%s", q->what);
 	request.url = url;
-	request.unix_path = q->socket_path;
+	request.unix_path = path;
 	return hf_http_client_fetch(&cli->env, &request, status, out, failure);
+}
+
+int hf_cli_door_refusal(struct hf_slice body, unsigned status, struct hf_failure *failure)
+{
+	json_t *object = body.length > 0 ? json_loadb((const char *)body.data, body.length, 0, NULL) : NULL;
+	const char *text = json_string_value(json_object_get(object, "error"));
+	int code = (int)json_integer_value(json_object_get(object, "status"));
+	int r = text ? hf_fail(failure, code < 0 ? code : HF_EIO, "%s", text)
+		: hf_fail(failure, HF_EIO, "The gateway answered with HTTP status %u.", status);
+	json_decref(object);
+	return r;
 }

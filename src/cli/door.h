@@ -13,11 +13,12 @@
 	"nostr-key=FILE\0with --url: an nsec1… or 64 hex digits, to sign requests with instead", \
 	"ca=FILE\0with --url: PEM file with the certificates to trust instead of the system's"
 
+/* Without --url: admin.sock is there, which who was killed leaves behind. */
+bool hf_cli_door_is_there(const struct hf_cli *cli);
 static inline bool hf_cli_door_is_remote(const struct hf_cli *cli) { return hf_cli_option(cli, "url") != NULL; }
 
 struct hf_cli_question {
 	const char *what;           /* after /admin/ */
-	const char *socket_path;    /* without --url */
 	const char *content_type;   /* NULL: GET, and no body */
 	struct hf_slice body;
 	uint32_t timeout_ms, answer_bytes_max;
@@ -27,5 +28,7 @@ int hf_cli_door_ask(struct hf_cli *cli, const struct hf_cli_question *question, 
 	struct hf_failure *failure);
 /* The key in a file, an nsec1… or 64 hex digits, into a secret of 32 bytes. */
 int hf_cli_read_nostr_key(struct hf_cli *cli, const char *path, struct hf_secret *secret, struct hf_failure *failure);
+/* The failure that an answer's body tells of. */
+int hf_cli_door_refusal(struct hf_slice body, unsigned status, struct hf_failure *failure);
 
 #endif

@@ -1,8 +1,6 @@
 /* target: both ways run the same action; only the way there differs. */
 #include "cli/target.h"
 
-#include <jansson.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "cli/door.h"
@@ -12,16 +10,6 @@
 #define ACTION_TIMEOUT_MS (24u * 3600 * 1000)
 #define ANSWER_BYTES_MAX (512u << 20)
 #define WORK_COUNT_MAX 4096
-
-static int find_gateway(struct hf_cli_target *t, const struct hf_failure *locked, struct hf_failure *failure)
-{
-	int length = snprintf(t->admin_path, sizeof t->admin_path, "%s/admin.sock", t->cli->config->data);
-	if (length >= (int)sizeof t->admin_path || access(t->admin_path, F_OK) < 0) {
-		*failure = *locked;
-		return HF_EBUSY;
-	}
-	return HF_OK;
-}
 
 int hf_cli_target_open(struct hf_cli_target *t, struct hf_cli *cli, bool create, struct hf_failure *failure)
 {
@@ -33,8 +21,8 @@ int hf_cli_target_open(struct hf_cli_target *t, struct hf_cli *cli, bool create,
 	if (hf_cli_door_is_remote(cli))
 		return HF_OK;
 	r = hf_datadir_open(&t->directory, &cli->env, cli->config->data, create, &locked);
-	if (r == HF_EBUSY)
-		return find_gateway(t, &locked, failure);
+	if (r == HF_EBUSY && hf_cli_door_is_there(cli))
+		return HF_OK;
 	if (r < 0) {
 		*failure = locked;
 		return r;
@@ -113,29 +101,15 @@ static int run_here(struct hf_cli_target *t, const char *action, struct hf_slice
 	return r;
 }
 
-/* The failure in an error's body. */
-static int read_error(struct hf_buffer *body, unsigned status, struct hf_failure *failure)
-{
-	json_error_t error;
-	json_t *object = body->length ? json_loadb((const char *)body->data, body->length, 0, &error) : NULL;
-	const char *text = json_string_value(json_object_get(object, "error"));
-	int code = (int)json_integer_value(json_object_get(object, "status"));
-	int r = hf_fail(failure, code < 0 ? code : HF_EIO, "%s%s", text ? text : "The gateway refused: HTTP status ", text ? "" : "");
-	if (!text)
-		r = hf_fail(failure, HF_EIO, "The gateway answered with HTTP status %u.", status);
-	json_decref(object);
-	return r;
-}
-
 static int run_there(struct hf_cli_target *t, const char *action, struct hf_slice input, struct hf_buffer *out, struct hf_failure *failure)
 {
 	unsigned status = 0;
 	struct hf_buffer body = {0};
-	const struct hf_cli_question question = {.what = action, .socket_path = t->admin_path, .content_type = "application/x-ndjson",
+	const struct hf_cli_question question = {.what = action, .content_type = "application/x-ndjson",
 		.body = input, .timeout_ms = ACTION_TIMEOUT_MS, .answer_bytes_max = ANSWER_BYTES_MAX};
 	int r = hf_cli_door_ask(t->cli, &question, &status, &body, failure);
 	if (r == HF_OK && status != 200 && status != 204)
-		r = read_error(&body, status, failure);
+		r = hf_cli_door_refusal(hf_buffer_slice(&body), status, failure);
 	else if (r == HF_OK && body.length > 0 && hf_buffer_append(out, body.data, body.length) < 0)
 		r = hf_fail(failure, HF_ENOMEM, "Out of memory.");
 	hf_buffer_free(&body);

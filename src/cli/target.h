@@ -16,7 +16,6 @@ struct hf_cli_target {
 	struct hf_store *store;          /* NULL when a gateway is asked */
 	struct hf_corestore *cores;      /* opened with the first action on cores */
 	struct hf_executor *executor;
-	char admin_path[HF_PATH_BYTES_MAX];
 	/* For actions that stream, on a free directory only. */
 	int (*flush)(void *context, struct hf_buffer *out);
 	void (*progress)(void *context, uint64_t done, uint64_t total);

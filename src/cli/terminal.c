@@ -65,6 +65,13 @@ void hf_terminal_text(FILE *out, struct hf_slice text)
 	}
 }
 
+void hf_terminal_json(const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT);
+	puts(text ? text : "{}");
+	free(text);
+}
+
 void hf_terminal_fail(const char *sentence)
 {
 	fputs("holdfast: ", stderr);

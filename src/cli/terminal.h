@@ -23,6 +23,8 @@ void hf_progress_end(struct hf_progress *progress); /* wipes the line */
 /* One line for each member of the object: numbers grouped by thousands, …_bytes as sizes, …created_at as dates. */
 void hf_terminal_facts(json_t *object);
 
+void hf_terminal_json(const json_t *value); /* on one line */
+
 /* Text of others; what a terminal could take for a command is written \\xNN. */
 void hf_terminal_text(FILE *out, struct hf_slice text);
 /* "holdfast: ", the sentence and a newline, to standard error; a sentence may have names of others in it. */

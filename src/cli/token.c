@@ -1,44 +1,12 @@
 /* token: what an operator asks a running gateway about its tokens, registrations and routes. */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/text.h"
-#include "cli/target.h"
+#include "cli/ask.h"
 #include "cli/terminal.h"
 
 #define PAGE_COUNT_MAX 1000 /* that a gateway gives at once */
-
-/* The answer of a gateway that runs; NULL with the failure. */
-static json_t *ask(struct hf_cli *cli, const char *action, json_t *arguments, struct hf_failure *failure)
-{
-	struct hf_cli_target target;
-	struct hf_buffer out = {0};
-	char *line = arguments ? json_dumps(arguments, JSON_COMPACT) : NULL;
-	json_t *answer = NULL;
-	bool is_open = false;
-	json_decref(arguments);
-	int r = line ? hf_cli_target_open(&target, cli, false, failure) : hf_fail(failure, HF_ENOMEM, "Out of memory.");
-	is_open = r == HF_OK;
-	if (is_open && !hf_cli_target_is_gateway(&target))
-		r = hf_fail(failure, HF_ENOTFOUND, "No gateway runs on %s.", cli->config->data);
-	else if (is_open && (r = hf_cli_target_run(&target, action, line, (struct hf_slice){0}, &out, failure)) == HF_OK)
-		answer = json_loadb((const char *)out.data, out.length, 0, NULL);
-	if (is_open)
-		hf_cli_target_close(&target);
-	if (r < 0)
-		failure->code = r;
-	hf_buffer_free(&out);
-	free(line);
-	return answer;
-}
-
-static void print_json(json_t *value)
-{
-	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-	puts(text ? text : "{}");
-	free(text);
-}
 
 /* A list's objects, one a line: its members in the order of names. */
 static void print_items(const json_t *items, const char *const *names)
@@ -64,11 +32,11 @@ int hf_cli_admin_routes(struct hf_cli *cli)
 {
 	static const char *const names[] = {"server", "access", "method", "path", NULL};
 	struct hf_failure failure = {0};
-	json_t *answer = ask(cli, "gateway/routes", json_object(), &failure);
+	json_t *answer = hf_cli_ask(cli, "gateway/routes", json_object(), &failure);
 	if (!answer)
 		return hf_cli_fail(&failure);
 	if (cli->json)
-		print_json(answer);
+		hf_terminal_json(answer);
 	else
 		print_items(json_object_get(answer, "routes"), names);
 	json_decref(answer);
@@ -100,7 +68,7 @@ static bool take_page(struct listing *l, struct hf_failure *failure)
 	json_t *arguments = json_pack("{s:I}", "limit", (json_int_t)(l->left < PAGE_COUNT_MAX ? l->left : PAGE_COUNT_MAX));
 	if (l->after)
 		json_object_set(arguments, "after", l->after);
-	json_t *answer = ask(l->cli, l->action, arguments, failure);
+	json_t *answer = hf_cli_ask(l->cli, l->action, arguments, failure);
 	if (!answer)
 		return false;
 	json_t *items = json_object_get(answer, l->member), *next = json_object_get(answer, "next");
@@ -130,7 +98,7 @@ static int list(struct hf_cli *cli, const char *action, const char *member, cons
 		code = hf_cli_fail(&failure);
 	if (code == HF_CLI_OK && cli->json) {
 		json_t *whole = json_pack("{s:O, s:o}", member, l.items, "next", l.after ? json_incref(l.after) : json_null());
-		print_json(whole);
+		hf_terminal_json(whole);
 		json_decref(whole);
 	} else if (code == HF_CLI_OK && l.after) {
 		fprintf(stderr, "holdfast: there are more, behind --after ");
@@ -156,18 +124,6 @@ int hf_cli_admin_registrations(struct hf_cli *cli)
 
 /* ---- Acts ---- */
 
-static int show_facts(struct hf_cli *cli, json_t *answer, const struct hf_failure *failure)
-{
-	if (!answer)
-		return hf_cli_fail(failure);
-	if (cli->json)
-		print_json(answer);
-	else
-		hf_terminal_facts(answer);
-	json_decref(answer);
-	return HF_CLI_OK;
-}
-
 static int need_relay(const char *command)
 {
 	fprintf(stderr, "holdfast: name the relay: `holdfast %s RELAY`.\n", command);
@@ -184,7 +140,7 @@ int hf_cli_admin_revoke(struct hf_cli *cli)
 	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
 		if (hf_cli_option(cli, options[i][0]))
 			json_object_set_new(arguments, options[i][1], json_string(hf_cli_option(cli, options[i][0])));
-	return show_facts(cli, ask(cli, "tokens/revoke", arguments, &failure), &failure);
+	return hf_cli_show(cli, hf_cli_ask(cli, "tokens/revoke", arguments, &failure), &failure);
 }
 
 int hf_cli_admin_unregister(struct hf_cli *cli)
@@ -192,5 +148,5 @@ int hf_cli_admin_unregister(struct hf_cli *cli)
 	struct hf_failure failure = {0};
 	if (cli->argument_count == 0)
 		return need_relay("admin unregister");
-	return show_facts(cli, ask(cli, "registry/remove", json_pack("{s:s}", "relayKey", cli->arguments[0]), &failure), &failure);
+	return hf_cli_show(cli, hf_cli_ask(cli, "registry/remove", json_pack("{s:s}", "relayKey", cli->arguments[0]), &failure), &failure);
 }
