@@ -81,15 +81,28 @@ static int add_credential(struct hf_cli *cli, const struct hf_http_client_reques
 	struct hf_failure *failure)
 {
 	const char *token = hf_cli_option(cli, "token-file"), *key = hf_cli_option(cli, "nostr-key");
-	if (!token == !key)
-		return hf_fail(failure, HF_EINVAL, "With --url comes either --token-file or --nostr-key.");
+	const char *certificate = hf_cli_option(cli, "certificate"), *certificate_key = hf_cli_option(cli, "certificate-key");
+	if ((token != NULL) + (key != NULL) + (certificate != NULL) != 1 || !certificate != !certificate_key)
+		return hf_fail(failure, HF_EINVAL, "With --url comes one of --token-file, --nostr-key, and --certificate with --certificate-key.");
+	if (certificate)
+		return HF_OK;
 	return token ? add_token(cli, request->url, token, fields, failure) : add_signature(cli, request, key, fields, failure);
+}
+
+/* NULL where nothing is special about it. */
+static int make_tls(struct hf_cli *cli, struct hf_tls **out, struct hf_failure *failure)
+{
+	const char *ca = hf_cli_option(cli, "ca"), *certificate = hf_cli_option(cli, "certificate");
+	if (!ca && !certificate)
+		return HF_OK;
+	int r = hf_tls_client_new(out, ca, failure);
+	return r == HF_OK && certificate ? hf_tls_show_certificate(*out, certificate, hf_cli_option(cli, "certificate-key"), failure) : r;
 }
 
 static int ask_elsewhere(struct hf_cli *cli, const struct hf_cli_question *q, struct hf_http_client_request *request, unsigned *status,
 	struct hf_buffer *out, struct hf_failure *failure)
 {
-	const char *base = hf_cli_option(cli, "url"), *ca = hf_cli_option(cli, "ca");
+	const char *base = hf_cli_option(cli, "url");
 	struct hf_buffer fields = {0};
 	struct hf_tls *tls = NULL;
 	char url[URL_BYTES];
@@ -103,8 +116,8 @@ static int ask_elsewhere(struct hf_cli *cli, const struct hf_cli_question *q, st
 	int r = hf_crypto_init();
 	if (r == HF_OK)
 		r = add_credential(cli, request, &fields, failure);
-	if (r == HF_OK && ca)
-		r = hf_tls_client_new(&tls, ca, failure);
+	if (r == HF_OK)
+		r = make_tls(cli, &tls, failure);
 	if (r == HF_OK)
 		r = hf_buffer_append(&fields, "", 1);
 	request->extra_headers = (const char *)fields.data;

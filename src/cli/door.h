@@ -1,5 +1,5 @@
-/* door: how a gateway that runs is asked: at the admin.sock of its data directory, or with --url over HTTP, with a token or signed with a
- * Nostr key (docs/administration.md). */
+/* door: how a gateway that runs is asked: at the admin.sock of its data directory, or with --url over HTTP, with a token, signed with a
+ * Nostr key, or with a certificate (docs/administration.md). */
 #ifndef HF_CLI_DOOR_H
 #define HF_CLI_DOOR_H
 
@@ -11,6 +11,8 @@
 	"url=URL\0a gateway elsewhere, https://host, instead of the one of --data", \
 	"token-file=FILE\0with --url: the token that lets in there", \
 	"nostr-key=FILE\0with --url: an nsec1… or 64 hex digits, to sign requests with instead", \
+	"certificate=FILE\0with --url: PEM file with a certificate to show instead", \
+	"certificate-key=FILE\0with --certificate: PEM file with its key", \
 	"ca=FILE\0with --url: PEM file with the certificates to trust instead of the system's"
 
 /* Without --url: admin.sock is there, which who was killed leaves behind. */

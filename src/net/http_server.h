@@ -88,6 +88,11 @@ const struct hf_address *hf_http_client(struct hf_http_exchange *x); /* behind t
 int hf_http_set_who(struct hf_http_exchange *x, const char *who);
 const char *hf_http_who(const struct hf_http_exchange *x); /* NULL: nobody said */
 
+/* The certificate that the client itself has proved to own, on this very connection (and checked anew, so that what was revoked since
+ * is none). Fields of the request that tell of one are not looked at, and it is nobody's when the request was passed on: when it comes
+ * from one of trusted_proxies, or has a field of such. */
+bool hf_http_client_certificate(struct hf_http_exchange *x, struct hf_tls_client *out);
+
 #define HF_HTTP_HOST_BYTES_MAX 262 /* a name, and a port */
 #define HF_HTTP_BASE_URL_BYTES (HF_HTTP_HOST_BYTES_MAX + 9)
 enum hf_http_base {

@@ -1,5 +1,5 @@
-/* Where a client asked, as far as it can be known behind proxies: it cannot be told from the bytes of the request alone, as any client may
- * write what it likes into them. */
+/* Where a client asked, and with which certificate, as far as it can be known behind proxies: it cannot be told from the bytes of the
+ * request alone, as any client may write what it likes into them. */
 #include <stdio.h>
 
 #include "net/http_private.h"
@@ -38,6 +38,20 @@ static bool is_from_proxy(const struct hf_http_exchange *x)
 		if (hf_address_in_range(&x->stream->peer, &o->trusted_proxies[i]))
 			return true;
 	return false;
+}
+
+static bool was_passed_on(const struct hf_http_exchange *x)
+{
+	static const char *const names[] = {"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"};
+	bool is_told = false;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		is_told |= hf_http_message_field(hf_http_exchange_message(x), names[i]).data != NULL;
+	return is_told || is_from_proxy(x);
+}
+
+bool hf_http_client_certificate(struct hf_http_exchange *x, struct hf_tls_client *out)
+{
+	return x->stream && !x->is_unix && x->stream->tls && !was_passed_on(x) && hf_tls_session_client(x->stream->tls, out);
 }
 
 enum hf_http_base hf_http_base_url(struct hf_http_exchange *x, char out[static HF_HTTP_BASE_URL_BYTES])

@@ -20,6 +20,7 @@ struct hf_tls {
 };
 
 struct hf_tls_session {
+	const struct hf_tls *server; /* NULL: we are the client */
 	SSL *ssl;
 	BIO *in, *out; /* owned by ssl */
 	bool is_failed, is_shut, has_no_certificate;
@@ -83,22 +84,26 @@ static int load_clients(SSL_CTX *context, const struct hf_tls *tls, struct hf_fa
 	return tls->crl_path ? load_revoked(context, tls->crl_path, failure) : HF_OK;
 }
 
+/* A certificate with its key, of either side. */
+static int load_pair(SSL_CTX *context, const char *certificate_path, const char *key_path, struct hf_failure *failure)
+{
+	if (SSL_CTX_use_certificate_chain_file(context, certificate_path) != 1)
+		return hf_fail(failure, HF_EINVAL, "cannot use the TLS certificate %s: %s; it must be a PEM file with the whole chain",
+			certificate_path, openssl_reason());
+	if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
+		return hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s", key_path, openssl_reason(),
+			certificate_path);
+	return HF_OK;
+}
+
 static int load_server_context(SSL_CTX **out, const struct hf_tls *tls, struct hf_failure *failure)
 {
-	const char *certificate_path = tls->certificate_path, *key_path = tls->key_path;
 	ERR_clear_error();
 	SSL_CTX *context = new_context(TLS_server_method());
 	if (!context)
 		return hf_fail(failure, HF_ENOMEM, "cannot set up TLS: out of memory");
-	int error = HF_OK;
-	if (SSL_CTX_use_certificate_chain_file(context, certificate_path) != 1)
-		error = hf_fail(failure, HF_EINVAL,
-			"cannot use the TLS certificate %s: %s; it must be a PEM file with the whole chain",
-			certificate_path, openssl_reason());
-	else if (SSL_CTX_use_PrivateKey_file(context, key_path, SSL_FILETYPE_PEM) != 1)
-		error = hf_fail(failure, HF_EINVAL, "cannot use the TLS key %s: %s; it must be the PEM key of %s",
-			key_path, openssl_reason(), certificate_path);
-	else if (tls->ca_path)
+	int error = load_pair(context, tls->certificate_path, tls->key_path, failure);
+	if (!error && tls->ca_path)
 		error = load_clients(context, tls, failure);
 	if (error) {
 		SSL_CTX_free(context);
@@ -194,6 +199,14 @@ int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failur
 	return HF_OK;
 }
 
+int hf_tls_show_certificate(struct hf_tls *tls, const char *certificate_path, const char *key_path, struct hf_failure *failure)
+{
+	ERR_clear_error();
+	int error = load_pair(tls->context, certificate_path, key_path, failure);
+	ERR_clear_error();
+	return error;
+}
+
 void hf_tls_free(struct hf_tls *tls)
 {
 	if (!tls)
@@ -241,6 +254,7 @@ int hf_tls_session_new(struct hf_tls_session **out, struct hf_tls *tls, const ch
 		SSL_set_accept_state(s->ssl);
 	else
 		SSL_set_connect_state(s->ssl);
+	s->server = tls->is_server ? tls : NULL;
 	int error = tls->is_server ? HF_OK : expect_host(s->ssl, host);
 	if (error) {
 		hf_tls_session_free(s);
@@ -327,6 +341,39 @@ int hf_tls_session_take(struct hf_tls_session *s, struct hf_buffer *out)
 bool hf_tls_session_is_established(const struct hf_tls_session *s)
 {
 	return SSL_is_init_finished(s->ssl);
+}
+
+static bool is_good_now(const struct hf_tls_session *s, X509 *certificate)
+{
+	X509_STORE_CTX *check = X509_STORE_CTX_new();
+	bool is_good = check && X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(s->server->context), certificate,
+		SSL_get_peer_cert_chain(s->ssl)) == 1 && X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
+	X509_STORE_CTX_free(check);
+	ERR_clear_error();
+	return is_good;
+}
+
+/* What is special in it is escaped, so that two names are never written alike. */
+static void write_subject(const X509 *certificate, char out[static HF_TLS_SUBJECT_BYTES])
+{
+	char *text;
+	BIO *memory = BIO_new(BIO_s_mem());
+	int length = memory ? X509_NAME_print_ex(memory, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) : -1;
+	long written = length > 0 ? BIO_get_mem_data(memory, &text) : 0;
+	bool fits = written > 0 && written < HF_TLS_SUBJECT_BYTES;
+	if (fits)
+		memcpy(out, text, (size_t)written);
+	out[fits ? written : 0] = '\0';
+	BIO_free(memory);
+}
+
+bool hf_tls_session_client(const struct hf_tls_session *s, struct hf_tls_client *out)
+{
+	X509 *certificate = s->server && SSL_is_init_finished(s->ssl) ? SSL_get0_peer_certificate(s->ssl) : NULL;
+	if (!certificate || SSL_get_verify_result(s->ssl) != X509_V_OK || !is_good_now(s, certificate))
+		return false;
+	write_subject(certificate, out->subject);
+	return X509_digest(certificate, EVP_sha256(), out->fingerprint, NULL) == 1;
 }
 
 enum hf_tls_refusal hf_tls_session_refusal(const struct hf_tls_session *s)

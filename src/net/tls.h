@@ -19,8 +19,16 @@ int hf_tls_ask_clients(struct hf_tls *tls, const char *ca_path, const char *crl_
 int hf_tls_reload(struct hf_tls *tls, struct hf_failure *failure);
 /* Unix time at which a server's certificate expires; 0 when it cannot be told. */
 uint64_t hf_tls_certificate_end_s(const struct hf_tls *tls);
+/* A certificate that a client has proved to own. */
+#define HF_TLS_SUBJECT_BYTES 512
+struct hf_tls_client {
+	uint8_t fingerprint[32];            /* SHA-256 of the certificate */
+	char subject[HF_TLS_SUBJECT_BYTES]; /* as RFC 2253 writes it, in UTF-8; "" when it is empty or too long */
+};
 /* ca_path NULL: the system's. */
 int hf_tls_client_new(struct hf_tls **out, const char *ca_path, struct hf_failure *failure);
+/* A client shows a certificate (PEM, with its chain) to servers that ask for one. */
+int hf_tls_show_certificate(struct hf_tls *tls, const char *certificate_path, const char *key_path, struct hf_failure *failure);
 void hf_tls_free(struct hf_tls *tls);
 
 #endif

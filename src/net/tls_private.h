@@ -7,7 +7,7 @@
 
 struct hf_tls_session;
 
-/* host is the name to send and to check, for clients. */
+/* host is the name to send and to check, for clients. tls of a server must outlive its sessions. */
 int hf_tls_session_new(struct hf_tls_session **out, struct hf_tls *tls, const char *host);
 void hf_tls_session_free(struct hf_tls_session *session);
 int hf_tls_session_recv(struct hf_tls_session *session, struct hf_slice ciphertext); /* HF_ENOMEM */
@@ -20,6 +20,8 @@ void hf_tls_session_shutdown(struct hf_tls_session *session);
 /* Appends the ciphertext to be sent. */
 int hf_tls_session_take(struct hf_tls_session *session, struct hf_buffer *out);
 bool hf_tls_session_is_established(const struct hf_tls_session *session);
+/* The client's certificate, checked anew by the authorities and lists that are in force now. False: none, or one that would be refused. */
+bool hf_tls_session_client(const struct hf_tls_session *session, struct hf_tls_client *out);
 /* Why a client's certificate was refused; HF_TLS_NOT_REFUSED when it was not for that. */
 enum hf_tls_refusal {
 	HF_TLS_NOT_REFUSED, HF_TLS_NO_CERTIFICATE, HF_TLS_EXPIRED, HF_TLS_REVOKED, HF_TLS_UNKNOWN_AUTHORITY, HF_TLS_WRONG, HF_TLS_REFUSAL_COUNT

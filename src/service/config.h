@@ -74,7 +74,7 @@ struct hf_config {
 	uint64_t dispatcher_in_flight_max, dispatcher_waiting_max, dispatcher_wait_ms, dispatcher_failures_max, dispatcher_open_ms,
 		dispatcher_reassign_lag, dispatcher_delegate_queue;
 	bool dispatcher_delegate;
-	char *admin_keys, *admin_token_file, *admin_public_url;
+	char *admin_keys, *admin_token_file, *admin_certificates, *admin_public_url;
 	char *worker_gateways, *worker_secret, *worker_avatars;
 	uint64_t worker_retry_ms, worker_retry_max_ms, worker_publish_retry_ms, worker_publish_retry_max_ms, worker_answer_timeout_ms,
 		worker_replication_retry_ms;
@@ -90,6 +90,12 @@ struct hf_config {
 	char **origins;
 	char *file_path; /* what read_file was given; NULL without a file */
 };
+
+/* Over HTTP, that is, with a dashboard. */
+static inline bool hf_config_is_administered(const struct hf_config *config)
+{
+	return config->admin_keys[0] || config->admin_token_file[0] || config->admin_certificates[0];
+}
 
 extern const struct hf_setting hf_settings[];
 extern const size_t hf_setting_count;

@@ -92,8 +92,7 @@ static int check_path(const struct hf_config *config, const struct hf_config_rel
 {
 	char path[HF_CONFIG_VALUE_BYTES];
 	path_of(relay, path);
-	bool has_dashboard = config->admin_keys[0] || config->admin_token_file[0];
-	if (strcmp(path, "/health") == 0 || (has_dashboard && strcmp(path, "/dashboard") == 0))
+	if (strcmp(path, "/health") == 0 || (hf_config_is_administered(config) && strcmp(path, "/dashboard") == 0))
 		return hf_fail(failure, HF_EINVAL, "%s: relay \"%s\" cannot be at %s, which the gateway answers itself.",
 			where(config, relay, "relay", "path"), relay->instance, path);
 	if (path[0] != '/' || strpbrk(path, "?#* "))
@@ -155,6 +154,9 @@ int hf_config_check(const struct hf_config *config, struct hf_failure *failure)
 		return hf_fail(failure, HF_EINVAL, "gateway.tls_client is off, ask or require, not \"%s\".", config->tls_client);
 	if (asks_clients != (config->tls_client_ca[0] != 0) || (asks_clients && !config->tls_listen[0]))
 		return hf_fail(failure, HF_EINVAL, "gateway.tls_client and tls_client_ca are set together, with tls_listen, or not at all.");
+	if (config->admin_certificates[0] && !asks_clients)
+		return hf_fail(failure, HF_EINVAL, "%s: admin.certificates needs gateway.tls_client: ask or require, and whom it trusts.",
+			where(config, NULL, "admin", "certificates"));
 	if (strcmp(config->proxy_protocol, "no") != 0 && !config->trusted_proxies[0])
 		return hf_fail(failure, HF_EINVAL, "gateway.proxy_protocol needs trusted_proxies: who is believed.");
 	if (hf_log_configure(config->log_level, config->log_json, &bad) < 0)

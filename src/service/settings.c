@@ -207,6 +207,8 @@ const struct hf_setting hf_settings[] = {
 		"Nostr keys (npub1... or hex, separated by commas) that may administer over HTTP with signed requests; see administration.md"},
 	{"admin", "token_file", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_token_file),
 		"file with the token that lets in to administration over HTTP and the dashboard; for its owner alone, read again on SIGHUP"},
+	{"admin", "certificates", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_certificates),
+		"clients' certificates that may administer over HTTPS, separated by |: subjects, or SHA-256 fingerprints; with gateway.tls_client"},
 	{"admin", "public_url", HF_SETTING_TEXT, "", 0, 0, RELOADS, IN_CONFIG(admin_public_url),
 		"the https:// address that signed requests must name; needed under a name unless a trusted proxy tells it"},
 

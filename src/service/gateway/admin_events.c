@@ -104,10 +104,23 @@ static void send_snapshot(struct hf_admin_events *e)
 	hf_buffer_free(&text);
 }
 
+/* Whose certificate was revoked, has expired or is not named any more watches no longer. */
+static void dismiss_strangers(struct hf_admin_events *e)
+{
+	for (struct reader *r = e->readers, *next; r; r = next) {
+		next = r->next;
+		if (hf_gateway_may_watch(e->gateway, r->exchange))
+			continue;
+		hf_http_end(r->exchange);
+		forget(r);
+	}
+}
+
 static void on_second(struct hf_timer *timer)
 {
 	struct hf_admin_events *e = HF_CONTAINER_OF(timer, struct hf_admin_events, timer);
 	hf_loop_timer_set(e->gateway->loop, timer, INTERVAL_MS);
+	dismiss_strangers(e);
 	send_snapshot(e);
 }
 

@@ -2,6 +2,7 @@
  * a key that is let in; the token is compared by hashes, in constant time. */
 #include "service/gateway/admin_guard.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #define FAILING_WAYS 4
 #define MS_US 1000u
 #define IPV6_SUBSCRIBER_BYTES 8
+#define CERTIFICATE_SEPARATOR "|"
+#define WHO_BYTES (HF_TLS_SUBJECT_BYTES + 16)
 
 struct admin_key {
 	uint8_t key[32];
@@ -29,6 +32,7 @@ struct credentials {
 	size_t key_count;
 	bool has_token;
 	uint8_t token[HF_SHA256_BYTES];
+	char *certificates; /* the list; NULL: none */
 };
 
 struct failing {
@@ -53,11 +57,12 @@ struct hf_admin_guard {
 	struct hf_metrics *metrics;
 	uint64_t started_s;
 	uint64_t seed;
+	char who[WHO_BYTES]; /* whose certificate was let in last */
 };
 
 const char *hf_admin_refusal_name(enum hf_admin_refusal refusal)
 {
-	static const char *const names[] = {"missing", "token", "signature", "replayed", "foreign", "throttled"};
+	static const char *const names[] = {"missing", "token", "signature", "replayed", "foreign", "throttled", "certificate"};
 	return names[refusal];
 }
 
@@ -129,21 +134,65 @@ static int read_keys(struct credentials *c, const char *list, struct hf_failure 
 	return HF_OK;
 }
 
+/* The next entry of the list, without white space around it; false at the end. */
+static bool next_certificate(const char **list, struct hf_slice *entry)
+{
+	while (*list && **list) {
+		size_t length = strcspn(*list, CERTIFICATE_SEPARATOR);
+		*entry = hf_slice(*list, length);
+		*list += length;
+		*list += **list != '\0';
+		while (entry->length > 0 && entry->data[0] == ' ')
+			*entry = hf_slice(entry->data + 1, entry->length - 1);
+		while (entry->length > 0 && entry->data[entry->length - 1] == ' ')
+			entry->length--;
+		if (entry->length > 0)
+			return true;
+	}
+	return false;
+}
+
+/* With colons between the bytes, as tools print them, or without. */
+static bool read_fingerprint(struct hf_slice text, uint8_t out[static HF_SHA256_BYTES])
+{
+	char digits[2 * HF_SHA256_BYTES];
+	size_t count = 0;
+	for (size_t i = 0; i < text.length; i++) {
+		if (text.data[i] == ':')
+			continue;
+		if (count == sizeof digits)
+			return false;
+		digits[count++] = (char)tolower(text.data[i]);
+	}
+	return count == sizeof digits && hf_hex_decode(out, digits, HF_SHA256_BYTES);
+}
+
+static int read_certificates(struct credentials *c, const char *list, struct hf_failure *failure)
+{
+	struct hf_slice entry;
+	uint8_t fingerprint[HF_SHA256_BYTES];
+	for (const char *at = list; next_certificate(&at, &entry);)
+		if (!read_fingerprint(entry, fingerprint) && !memchr(entry.data, '=', entry.length))
+			return hf_fail(failure, HF_EINVAL, "admin.certificates has \"%.*s\"; write a subject like CN=ada,O=Village, or a SHA-256 fingerprint.",
+				(int)entry.length, (const char *)entry.data);
+	c->certificates = list[0] ? strdup(list) : NULL;
+	return c->certificates || !list[0] ? HF_OK : hf_fail(failure, HF_ENOMEM, "Out of memory.");
+}
+
 static int read_credentials(struct credentials *c, const struct hf_admin_guard_options *o, struct hf_failure *failure)
 {
 	struct hf_buffer token = {0};
 	*c = (struct credentials){0};
 	int r = read_keys(c, o->keys, failure);
-	if (r < 0 || !o->token_file[0])
-		return r;
-	r = hf_admin_token_read(o->env, o->token_file, &token, failure);
-	if (r == HF_OK) {
+	if (r == HF_OK && o->token_file[0])
+		r = hf_admin_token_read(o->env, o->token_file, &token, failure);
+	if (r == HF_OK && o->token_file[0]) {
 		hf_sha256(c->token, hf_buffer_slice(&token));
 		c->has_token = true;
 		explicit_bzero(token.data, token.length);
 	}
 	hf_buffer_free(&token);
-	return r;
+	return r == HF_OK ? read_certificates(c, o->certificates, failure) : r;
 }
 
 static bool is_same(const struct credentials *a, const struct credentials *b)
@@ -151,7 +200,7 @@ static bool is_same(const struct credentials *a, const struct credentials *b)
 	bool same = a->key_count == b->key_count && a->has_token == b->has_token && memcmp(a->token, b->token, sizeof a->token) == 0;
 	for (size_t i = 0; same && i < a->key_count; i++)
 		same = memcmp(a->keys[i].key, b->keys[i].key, 32) == 0;
-	return same;
+	return same && strcmp(a->certificates ? a->certificates : "", b->certificates ? b->certificates : "") == 0;
 }
 
 int hf_admin_guard_reconfigure(struct hf_admin_guard *g, const struct hf_admin_guard_options *options, bool *was_changed,
@@ -160,15 +209,17 @@ int hf_admin_guard_reconfigure(struct hf_admin_guard *g, const struct hf_admin_g
 	struct credentials credentials;
 	int r = read_credentials(&credentials, options, failure);
 	*was_changed = r == HF_OK && !is_same(&credentials, &g->credentials);
-	if (r == HF_OK)
-		g->credentials = credentials;
-	return r;
+	if (r < 0)
+		return r;
+	free(g->credentials.certificates);
+	g->credentials = credentials;
+	return HF_OK;
 }
 
 static void count_in(struct hf_admin_guard *g, struct hf_metrics *metrics)
 {
 	static const char *const labels[] = {"reason=\"missing\"", "reason=\"token\"", "reason=\"signature\"", "reason=\"replayed\"",
-		"reason=\"foreign\"", "reason=\"throttled\""};
+		"reason=\"foreign\"", "reason=\"throttled\"", "reason=\"certificate\""};
 	g->metrics = metrics;
 	for (int i = 0; i < HF_ADMIN_REFUSAL_COUNT; i++)
 		hf_counter_register(metrics, &g->refused[i], "holdfast_admin_refused_total", labels[i],
@@ -202,6 +253,7 @@ void hf_admin_guard_free(struct hf_admin_guard *g)
 	for (int i = 0; i < HF_ADMIN_REFUSAL_COUNT; i++)
 		hf_metric_unregister(g->metrics, &g->refused[i].link);
 	hf_schnorr_free(g->schnorr);
+	free(g->credentials.certificates);
 	free(g);
 }
 
@@ -347,8 +399,28 @@ static const char *check_credential(struct hf_admin_guard *g, const struct hf_ad
 	return check_token(g, hf_slice(a->authorization.data + prefix, a->authorization.length - prefix)) ? "token" : NULL;
 }
 
+const char *hf_admin_guard_certificate(struct hf_admin_guard *g, const struct hf_tls_client *certificate)
+{
+	struct hf_slice entry;
+	uint8_t fingerprint[HF_SHA256_BYTES];
+	for (const char *at = g->credentials.certificates; next_certificate(&at, &entry);) {
+		bool is_named = read_fingerprint(entry, fingerprint) ? memcmp(fingerprint, certificate->fingerprint, sizeof fingerprint) == 0
+			: hf_slice_equal(entry, hf_slice_text(certificate->subject));
+		if (!is_named)
+			continue;
+		snprintf(g->who, sizeof g->who, "certificate %.*s", (int)entry.length, (const char *)entry.data);
+		return g->who;
+	}
+	return NULL;
+}
+
 static bool is_let_in(struct hf_admin_guard *g, const struct hf_admin_attempt *a, const char **who, enum hf_admin_refusal *refusal)
 {
+	if (!a->is_foreign && !a->authorization.data && a->certificate) {
+		*refusal = HF_ADMIN_CERTIFICATE;
+		*who = hf_admin_guard_certificate(g, a->certificate);
+		return *who != NULL;
+	}
 	*refusal = a->is_foreign ? HF_ADMIN_FOREIGN : !a->authorization.data ? HF_ADMIN_MISSING : HF_ADMIN_THROTTLED;
 	if (a->is_foreign || !a->authorization.data || is_throttled(g, a->address))
 		return false;

@@ -1,5 +1,5 @@
 /* admin_http: the door to administration where clients come in: who may pass, and the routes that are offered here, which are those of
- * admin.sock with /api in front. Without admin.keys and admin.token_file there is none of it. */
+ * admin.sock with /api in front. Without admin.keys, admin.token_file and admin.certificates there is none of it. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +15,8 @@
 int hf_gateway_configure_guard(struct hf_gateway *g, const struct hf_config *config, struct hf_failure *failure)
 {
 	struct hf_admin_guard_options options = {.size = sizeof options, .env = &g->env, .metrics = g->metrics, .keys = config->admin_keys,
-		.token_file = config->admin_token_file};
-	bool is_open = config->admin_keys[0] || config->admin_token_file[0];
+		.token_file = config->admin_token_file, .certificates = config->admin_certificates};
+	bool is_open = hf_config_is_administered(config);
 	bool was_changed = true;
 	int r = HF_OK;
 	if (is_open && g->guard)
@@ -56,7 +56,7 @@ static void refuse(struct hf_http_exchange *x, enum hf_admin_refusal refusal)
 	else if (refusal == HF_ADMIN_THROTTLED)
 		hf_gateway_refuse(x, 429, HF_EBUSY, "There were too many failures from this address; try again in a minute.", "Retry-After: 60\r\n");
 	else
-		hf_gateway_refuse(x, 401, HF_EDENIED, "The request needs a token or a signature that is right.",
+		hf_gateway_refuse(x, 401, HF_EDENIED, "The request needs a token, a signature or a certificate that is right.",
 			"WWW-Authenticate: Bearer realm=\"holdfast\", Nostr\r\n");
 }
 
@@ -77,11 +77,13 @@ static bool is_own_origin(const struct hf_gateway *g, struct hf_http_exchange *x
 	return hf_slice_equal(origin, public_url(g)) || (base[0] && hf_slice_equal(origin, hf_slice_text(base)));
 }
 
-/* What browsers say of who asks. Reading needs no such look: without CORS no page elsewhere gets to see it, nor sends the credential. */
-static bool is_foreign(const struct hf_gateway *g, struct hf_http_exchange *x)
+/* What browsers say of who asks. Reading needs no such look: without CORS no page elsewhere gets to see it, nor sends the credential; but a
+ * certificate they send with whatever any page asks. */
+static bool is_foreign(const struct hf_gateway *g, struct hf_http_exchange *x, bool has_certificate)
 {
 	struct hf_slice method = hf_http_method(x), site = hf_http_header(x, "Sec-Fetch-Site"), origin = hf_http_header(x, "Origin");
-	if (hf_slice_equal(method, HF_SLICE_LITERAL("GET")) || hf_slice_equal(method, HF_SLICE_LITERAL("HEAD")))
+	bool reads = hf_slice_equal(method, HF_SLICE_LITERAL("GET")) || hf_slice_equal(method, HF_SLICE_LITERAL("HEAD"));
+	if (reads && !has_certificate)
 		return false;
 	if (site.data)
 		return !hf_slice_equal(site, HF_SLICE_LITERAL("same-origin")) && !hf_slice_equal(site, HF_SLICE_LITERAL("none"));
@@ -108,8 +110,12 @@ bool hf_gateway_authorize(void *context, struct hf_http_exchange *x)
 	struct hf_buffer url = {0};
 	enum hf_admin_refusal refusal = HF_ADMIN_MISSING;
 	const char *who = NULL;
-	struct hf_admin_attempt attempt = {.address = hf_http_client(x), .authorization = hf_http_header(x, "Authorization"),
-		.method = hf_http_method(x), .body = hf_http_body(x), .is_foreign = is_foreign(g, x)};
+	struct hf_slice authorization = hf_http_header(x, "Authorization");
+	struct hf_tls_client client;
+	bool has_certificate = !authorization.data && g->config->admin_certificates[0] && hf_http_client_certificate(x, &client);
+	struct hf_admin_attempt attempt = {.address = hf_http_client(x), .authorization = authorization,
+		.certificate = has_certificate ? &client : NULL, .method = hf_http_method(x), .body = hf_http_body(x),
+		.is_foreign = is_foreign(g, x, has_certificate)};
 	int r = append_url(g, x, &url);
 	attempt.url = hf_buffer_slice(&url);
 	if (r == HF_OK)
@@ -122,6 +128,13 @@ bool hf_gateway_authorize(void *context, struct hf_http_exchange *x)
 	else if (r < 0)
 		refuse(x, refusal);
 	return r == HF_OK;
+}
+
+bool hf_gateway_may_watch(struct hf_gateway *g, struct hf_http_exchange *x)
+{
+	struct hf_tls_client client;
+	return !hf_http_who(x) || hf_http_header(x, "Authorization").data || (g->guard && hf_http_client_certificate(x, &client) &&
+		hf_admin_guard_certificate(g->guard, &client));
 }
 
 /* ---- Routes ---- */
@@ -180,7 +193,7 @@ void hf_gateway_handle_link(void *context, struct hf_http_exchange *x)
 	char url[sizeof g->listen_url + 8];
 	bool has_token = g->guard && g->config->admin_token_file[0];
 	if (!g->guard) {
-		hf_gateway_refuse(x, 400, HF_ENOTFOUND, "There is no dashboard: admin.keys and admin.token_file are not set.", NULL);
+		hf_gateway_refuse(x, 400, HF_ENOTFOUND, "There is no dashboard: admin.token_file, admin.keys and admin.certificates are not set.", NULL);
 		return;
 	}
 	if (has_token && hf_admin_token_read(&g->env, g->config->admin_token_file, &token, &failure) < 0) {

@@ -197,6 +197,8 @@ void hf_gateway_close_events(struct hf_gateway *gateway); /* after the servers *
 /* Makes the guard, changes it or takes it away, as the configuration says. */
 int hf_gateway_configure_guard(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
 bool hf_gateway_authorize(void *context, struct hf_http_exchange *exchange);
+/* Who was let in to watch still would be: false when it was by a certificate that is not good or not named any more. */
+bool hf_gateway_may_watch(struct hf_gateway *gateway, struct hf_http_exchange *exchange);
 const char *hf_gateway_who(const struct hf_http_exchange *exchange); /* whom the guard let in with it, or "admin.sock" */
 /* Appends the routes of administration and the dashboard; `routes` has room for _admin_http_route_count. HF_ENOMEM. */
 size_t hf_gateway_admin_http_route_count(const struct hf_gateway *gateway);

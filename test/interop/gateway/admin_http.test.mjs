@@ -295,7 +295,7 @@ test('the commands work over HTTP, with a token or a key, and over TLS with a ce
   const untrusted = await admin('status', '--token-file', tokenFile)
   assert.deepEqual([untrusted.code, untrusted.out], [1, ''])
   assert.match(untrusted.err, /certificate/)
-  assert.match((await admin('status', '--ca', certificate)).err, /--token-file or --nostr-key/)
+  assert.match((await admin('status', '--ca', certificate)).err, /one of --token-file, --nostr-key/)
   assert.match((await run(['admin', 'status', '--url', 'http://192.0.2.1:1', '--token-file', tokenFile])).err, /readable on the way/)
   const wrong = join(directory, 'wrong.token')
   await run(['admin', 'token', wrong])

@@ -2,53 +2,31 @@
 // 1.3; what is revoked while the gateway runs counts from the next connection on, which resumes nothing.
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
+import { Authorities } from '../lib/authorities.mjs'
 import { metrics, run, scratch, selfSigned, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
 
 const timeout = 60000
-let directory, server
-const at = name => join(directory, name)
-const openssl = (...args) => execFileSync('openssl', args, { cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] })
-const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-
-// An authority with a list of what it has revoked.
-function authority (name) {
-  openssl('req', '-x509', ...curve, '-days', '10', '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.pem`)
-  writeFileSync(at(`${name}.cnf`), `[ca]\ndefault_ca = d\n[d]\ndatabase = ${name}.db\nserial = ${name}.serial\nnew_certs_dir = .\ncertificate = ${name}.pem\n` +
-    `private_key = ${name}.key\ndefault_md = sha256\ndefault_days = 5\ndefault_crl_days = 5\npolicy = p\nunique_subject = no\n[p]\ncommonName = supplied\n`)
-  writeFileSync(at(`${name}.db`), '')
-  writeFileSync(at(`${name}.serial`), '01\n')
-  list(name)
-}
-const list = name => openssl('ca', '-config', `${name}.cnf`, '-gencrl', '-out', `${name}.crl`)
-
-function issue (by, name, dates = []) {
-  openssl('req', '-new', ...curve, '-subj', `/CN=${name}`, '-keyout', `${name}.key`, '-out', `${name}.csr`)
-  openssl('ca', '-config', `${by}.cnf`, '-batch', '-notext', '-in', `${name}.csr`, '-out', `${name}.pem`, ...dates)
-}
-
+let directory, server, authorities
 before(async () => {
   directory = await scratch()
   server = await selfSigned(directory, 'localhost')
-  authority('ours')
-  authority('other')
-  issue('ours', 'good')
-  issue('ours', 'revoked')
-  issue('ours', 'later')
-  issue('ours', 'expired', ['-startdate', '20200101000000Z', '-enddate', '20200201000000Z'])
-  issue('other', 'stranger')
-  openssl('ca', '-config', 'ours.cnf', '-revoke', 'revoked.pem')
-  list('ours')
+  authorities = new Authorities(directory)
+  authorities.found('ours')
+  authorities.found('other')
+  for (const name of ['good', 'revoked', 'later']) authorities.issue('ours', name)
+  authorities.issue('ours', 'expired', { dates: ['-startdate', '20200101000000Z', '-enddate', '20200201000000Z'] })
+  authorities.issue('other', 'stranger')
+  authorities.revoke('ours', 'revoked')
 })
-after(() => rmSync(directory, { recursive: true, force: true }))
+after(() => rm(directory, { recursive: true, force: true }))
 
 async function start (how) {
   const gateway = await Gateway.start({ args: ['--gateway-tls-listen', '127.0.0.1:0', '--gateway-tls-certificate', server.certificate, '--gateway-tls-key', server.key,
-    '--gateway-tls-client', how, '--gateway-tls-client-ca', at('ours.pem'), '--gateway-tls-client-crl', at('ours.crl')] })
+    '--gateway-tls-client', how, '--gateway-tls-client-ca', authorities.path('ours.pem'), '--gateway-tls-client-crl', authorities.path('ours.crl')] })
   await until(() => gateway.out.includes('wss://'))
   gateway.port = Number(gateway.out.match(/wss:\/\/127\.0\.0\.1:(\d+)/)[1])
   return gateway
@@ -59,7 +37,7 @@ function visit (gateway, who, version, session) {
   return new Promise(resolve => {
     const result = { said: '' }
     const socket = connect({ port: gateway.port, host: '127.0.0.1', rejectUnauthorized: false, minVersion: version, maxVersion: version, session,
-      ...(who ? { key: readFileSync(at(`${who}.key`)), cert: readFileSync(at(`${who}.pem`)) } : {}) }, () => {
+      ...(who ? authorities.pair(who) : {}) }, () => {
       result.reused = socket.isSessionReused()
       result.session ??= socket.getSession()
       socket.write('GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
@@ -90,15 +68,14 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
       // Revoked while it runs: the session that it had is worth nothing.
       const before = await visit(gateway, 'later', version)
       assert.equal(before.said, 'ok')
-      openssl('ca', '-config', 'ours.cnf', '-revoke', 'later.pem')
-      list('ours')
+      authorities.revoke('ours', 'later')
       assert.equal((await visit(gateway, 'later', version, before.session)).reused, false)
       assert.equal((await run(['admin', 'reload', '--data', join(gateway.directory, 'data')])).code, 0)
       const since = await visit(gateway, 'later', version, before.session)
       assert.match(since.said, /CERTIFICATE_REVOKED/)
     } finally {
       await gateway.stop()
-      issue('ours', 'later')
+      authorities.issue('ours', 'later')
     }
   })
 }
@@ -111,19 +88,19 @@ test('where it is asked for, none is fine and a wrong one is not', { timeout }, 
     assert.notEqual((await visit(gateway, 'expired', 'TLSv1.3')).said, 'ok')
     assert.notEqual((await visit(gateway, 'stranger', 'TLSv1.2')).said, 'ok')
     // Files that cannot be read leave the old ones in force.
-    writeFileSync(at('ours.crl'), 'no list')
+    await writeFile(authorities.path('ours.crl'), 'no list')
     assert.notEqual((await run(['admin', 'reload', '--data', join(gateway.directory, 'data')])).code, 0)
     assert.match(gateway.log, /ours\.crl/)
     assert.equal((await visit(gateway, 'good', 'TLSv1.3')).said, 'ok')
   } finally {
     await gateway.stop()
-    list('ours')
+    authorities.list('ours')
   }
 })
 
 test('settings that do not go together are refused', { timeout }, async () => {
-  for (const args of [['--gateway-tls-client', 'perhaps'], ['--gateway-tls-client', 'require'], ['--gateway-tls-client-ca', at('ours.pem')]]) {
-    const { code, err } = await run(['gateway', '--data', at('none'), ...args])
+  for (const args of [['--gateway-tls-client', 'perhaps'], ['--gateway-tls-client', 'require'], ['--gateway-tls-client-ca', authorities.path('ours.pem')]]) {
+    const { code, err } = await run(['gateway', '--data', authorities.path('none'), ...args])
     assert.equal(code, 3)
     assert.match(err, /tls_client/)
   }

@@ -67,7 +67,8 @@ static int set_up(void **state)
 	snprintf(f->token_path, sizeof f->token_path, "%s/token", f->directory);
 	put_token(f, TOKEN "\n");
 	assert_int_equal(hf_address_parse("192.0.2.1:9", &f->address, NULL), HF_OK);
-	f->options = (struct hf_admin_guard_options){.size = sizeof f->options, .env = &f->env, .keys = f->npub, .token_file = f->token_path};
+	f->options = (struct hf_admin_guard_options){.size = sizeof f->options, .env = &f->env, .keys = f->npub, .token_file = f->token_path,
+		.certificates = ""};
 	assert_int_equal(hf_admin_guard_new(&f->guard, &f->options, &failure), HF_OK);
 	*state = f;
 	return 0;
@@ -258,6 +259,63 @@ static void test_credentials_are_read_again_and_wrong_ones_change_nothing(void *
 	assert_memory_equal(show(f, sign(f, others, wall_ms / 1000)), "npub1", 5);
 }
 
+/* What a connection with this certificate is answered, as show does. */
+static const char *show_certificate(struct fixture *f, const struct hf_tls_client *certificate, const char *field, bool is_foreign)
+{
+	static char told[64];
+	struct hf_admin_attempt attempt = {.address = &f->address, .certificate = certificate, .method = HF_SLICE_LITERAL("GET"),
+		.url = HF_SLICE_LITERAL(URL), .is_foreign = is_foreign};
+	enum hf_admin_refusal refusal;
+	const char *who;
+	if (field)
+		attempt.authorization = hf_slice_text(field);
+	if (hf_admin_guard_check(f->guard, &attempt, &who, &refusal) == HF_OK)
+		return who;
+	snprintf(told, sizeof told, "no: %s", hf_admin_refusal_name(refusal));
+	return told;
+}
+
+static void test_a_certificate_that_is_named_lets_in_and_no_other(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_failure failure = {0};
+	bool was_changed;
+	struct hf_tls_client ada = {.subject = "CN=ada,O=Village"}, bob = {.subject = "CN=bob"}, nobody = {0}, almost = {.subject = "CN=ada,O=Villag"};
+	char list[256], digits[2 * 32 + 1] = {0};
+	memset(bob.fingerprint, 0xab, sizeof bob.fingerprint);
+	hf_hex_encode(digits, bob.fingerprint, sizeof bob.fingerprint);
+	assert_string_equal(show_certificate(f, &ada, NULL, false), "no: certificate");
+
+	snprintf(list, sizeof list, " CN=ada,O=Village |%s", digits);
+	f->options.certificates = list;
+	assert_int_equal(hf_admin_guard_reconfigure(f->guard, &f->options, &was_changed, &failure), HF_OK);
+	assert_true(was_changed);
+	assert_string_equal(show_certificate(f, &ada, NULL, false), "certificate CN=ada,O=Village");
+	assert_memory_equal(show_certificate(f, &bob, NULL, false), "certificate abababab", 20);
+	assert_string_equal(show_certificate(f, &almost, NULL, false), "no: certificate");
+	assert_string_equal(show_certificate(f, &nobody, NULL, false), "no: certificate");
+	assert_string_equal(show_certificate(f, NULL, NULL, false), "no: missing");
+	assert_string_equal(show_certificate(f, &ada, NULL, true), "no: foreign");
+	/* What is said aloud counts before what the connection has. */
+	assert_string_equal(show_certificate(f, &ada, "Bearer " TOKEN, false), "token");
+	assert_string_equal(show_certificate(f, &ada, "Bearer wrong", false), "no: token");
+	/* It is no failure that the address pays for. */
+	for (int i = 0; i < 2 * HF_ADMIN_FAILURES_MAX; i++)
+		show_certificate(f, &nobody, NULL, false);
+	assert_string_equal(show_certificate(f, &nobody, "Bearer " TOKEN, false), "token");
+
+	assert_int_equal(hf_admin_guard_reconfigure(f->guard, &f->options, &was_changed, &failure), HF_OK);
+	assert_false(was_changed);
+	f->options.certificates = "CN=ada|nonsense";
+	assert_int_equal(hf_admin_guard_reconfigure(f->guard, &f->options, &was_changed, &failure), HF_EINVAL);
+	assert_non_null(strstr(failure.text, "nonsense"));
+	assert_string_equal(show_certificate(f, &ada, NULL, false), "certificate CN=ada,O=Village");
+	f->options.certificates = "AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB";
+	assert_int_equal(hf_admin_guard_reconfigure(f->guard, &f->options, &was_changed, &failure), HF_OK);
+	assert_memory_equal(show_certificate(f, &bob, NULL, false), "certificate AB:AB", 17);
+	assert_string_equal(show_certificate(f, &ada, NULL, false), "no: certificate");
+}
+
 static void test_a_token_file_is_made_once_and_for_its_owner(void **state)
 {
 	struct fixture *f = *state;
@@ -306,6 +364,7 @@ int main(void)
 		TEST(test_pages_of_other_origins_are_refused_whatever_they_show),
 		TEST(test_an_address_with_ten_failures_waits_until_the_minute_is_over),
 		TEST(test_credentials_are_read_again_and_wrong_ones_change_nothing),
+		TEST(test_a_certificate_that_is_named_lets_in_and_no_other),
 		TEST(test_a_token_file_is_made_once_and_for_its_owner),
 		TEST(test_short_of_memory),
 	};
