@@ -1,8 +1,10 @@
-// Three files with names that stay, for the program to carry.
+// Three files with names that stay, and the icon, for the program to carry.
 import { defineConfig } from 'vite'
+import { leanUPlot } from './lean_uplot.ts'
 
 export default defineConfig({
   base: '/dashboard/',
+  plugins: [leanUPlot()],
   build: {
     outDir: '../src/service/dashboard',
     emptyOutDir: true,

@@ -1,7 +1,6 @@
 // Lines over time. Each has a dash pattern of its own, so that they are told apart without colour.
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import 'uplot/dist/uPlot.min.css'
 import { clock, rate } from '../format'
 
 export interface Line {
@@ -21,6 +20,8 @@ interface Properties {
 }
 
 const HEIGHT = 190
+// Between two marks on the axis of time, in seconds.
+const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600]
 
 function colours (element: Element): Record<string, string> {
   const style = getComputedStyle(element)
@@ -35,15 +36,15 @@ function options (element: HTMLElement, { lines, onPoint }: Properties, seconds:
   return {
     width: Math.max(element.clientWidth, 100),
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 6 } },
     scales: {
-      x: { time: true, range: (_, min, max) => [max - Math.min(seconds(), Math.max(60, max - min)), max] },
+      x: { time: false, range: (_, min, max) => [max - Math.min(seconds(), Math.max(60, max - min)), max] },
       y: { range: (_, __, max) => [0, Math.max(4, max * 1.1)] }
     },
     axes: [
-      { stroke: c.muted!, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 28, space: 90,
+      { stroke: c.muted!, font, grid: { show: false }, ticks: { ...grid, size: 4 }, size: 28, space: 90, incrs: CLOCK_STEPS,
         values: (_, ticks, __, ___, step) => ticks.map(tick => clock(tick * 1000).slice(0, step % 60 === 0 ? 5 : 8)) },
       { stroke: c.muted!, font, grid, ticks: { show: false }, size: 44, space: 36, values: (_, ticks) => ticks.map(rate) }
     ],

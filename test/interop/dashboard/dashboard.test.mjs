@@ -58,6 +58,18 @@ test('a link signs in, and the token goes from the address', async () => {
   assert.equal(await page.innerText('#verdict'), 'All is as it should be.')
 })
 
+test('the page has an icon of its own, which is let in', async () => {
+  const icon = new URL(await page.getAttribute('link[rel=icon]', 'href'), origin)
+  const answer = await fetch(icon)
+  assert.deepEqual([answer.status, answer.headers.get('content-type')], [200, 'image/svg+xml'])
+  assert.ok(await page.evaluate(async src => {
+    const image = new Image()
+    image.src = src
+    await image.decode()
+    return image.width > 0
+  }, icon.href))
+})
+
 test('what is empty says what to do', async () => {
   assert.match(await page.innerText('#workers'), /No worker is here.*\n*.*holdfast worker/)
   assert.match(await page.innerText('#registrations'), /None is registered/)

@@ -1,8 +1,15 @@
 // The parts of the dashboard that need no browser: the rings of the last minutes, and messages out of the stream.
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import { readdir, stat } from 'node:fs/promises'
 import { History } from '../../../dashboard/src/history.ts'
 import { MessageReader } from '../../../dashboard/src/messages.ts'
+
+test('the page is small: 120 kB in all', async () => {
+  const built = new URL('../../../src/service/dashboard/', import.meta.url)
+  const sizes = await Promise.all((await readdir(built)).map(async name => (await stat(new URL(name, built))).size))
+  assert.ok(sizes.length === 4 && sizes.reduce((sum, size) => sum + size) <= 120000, `${sizes}`)
+})
 
 const measures = { count: { kind: 'counter', read: s => s.count }, level: { kind: 'gauge', read: s => s.level } }
 const second = (n, count, level = 0, up = n) => ({ at: 1790000000000 + n * 1000, up_ms: up * 1000, count, level })
