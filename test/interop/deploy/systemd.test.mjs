@@ -46,7 +46,9 @@ test('the units reload, restart what a restart can mend, and give more files tha
   const { out } = await run(['config', 'explain', '--json', 'gateway.connections_max'])
   for (const unit of units) {
     const text = await readFile(join(folder, unit), 'utf8')
-    assert.match(text, /^ExecReload=\/bin\/kill -HUP \$MAINPID$/m)
+    // A wrong file fails the reload, and does not reach the process; at the start it is the process that says so, whose exit code 3 is the end of it.
+    assert.match(text, /^ExecReload=\/usr\/bin\/holdfast config check --config (\S+)\nExecReload=\/bin\/kill -HUP \$MAINPID$/m)
+    assert.doesNotMatch(text, /^ExecStartPre=/m, 'RestartPreventExitStatus does not count for it')
     assert.match(text, /^Type=notify$/m)
     assert.match(text, /^RestartPreventExitStatus=2 3 4 5$/m)
     assert.ok(Number(text.match(/^LimitNOFILE=(\d+)$/m)[1]) >= Number(JSON.parse(out)[0].default) + 256)
