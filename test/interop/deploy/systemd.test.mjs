@@ -50,6 +50,7 @@ test('the units reload, restart what a restart can mend, and give more files tha
     assert.match(text, /^ExecReload=\/usr\/bin\/holdfast config check --config (\S+)\nExecReload=\/bin\/kill -HUP \$MAINPID$/m)
     assert.doesNotMatch(text, /^ExecStartPre=/m, 'RestartPreventExitStatus does not count for it')
     assert.match(text, /^Type=notify$/m)
+    assert.match(text, /^StartLimitIntervalSec=0$/m, 'five restarts by hand are no reason to stay down')
     assert.match(text, /^RestartPreventExitStatus=2 3 4 5$/m)
     assert.ok(Number(text.match(/^LimitNOFILE=(\d+)$/m)[1]) >= Number(JSON.parse(out)[0].default) + 256)
   }
