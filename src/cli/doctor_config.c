@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/address.h"
@@ -12,6 +13,31 @@
 
 #define DAY_S 86400
 #define CERTIFICATE_SOON_DAYS 14
+
+/* ---- Who can read it ---- */
+
+/* Whether the folders above it let others come as far as its own mode. */
+static bool others_reach(const char *path)
+{
+	struct stat status;
+	char *real = realpath(path, NULL), *slash;
+	bool is_open = real != NULL;
+	while (is_open && (slash = strrchr(real, '/')) != NULL) {
+		*slash = '\0';
+		is_open = stat(slash == real ? "/" : real, &status) == 0 && (status.st_mode & 001);
+	}
+	free(real);
+	return is_open;
+}
+
+/* Closes a file to others, and not to this user, who may have been one of them. */
+static const char *closing(const char *path, const struct stat *status, char out[static HF_DOCTOR_TEXT_BYTES])
+{
+	if (geteuid() == 0 || status->st_uid == geteuid())
+		return hf_doctor_text(out, "chmod o= %s", path);
+	return hf_doctor_text(out, "sudo chgrp %u %s && sudo chmod g+r,o= %s", (unsigned)getegid(), path, path);
+}
+#define CLOSING(path, status) closing(path, status, (char[HF_DOCTOR_TEXT_BYTES]){0})
 
 /* ---- What strangers may do ---- */
 
@@ -130,10 +156,10 @@ static void look_at_certificate(struct hf_doctor *d)
 	else
 		look_at_dates(d);
 	hf_tls_free(tls);
-	if (stat(c->tls_key, &status) == 0 && (status.st_mode & 007))
+	if (stat(c->tls_key, &status) == 0 && (status.st_mode & 007) && others_reach(c->tls_key))
 		hf_doctor_find(d, HF_DOCTOR_FAULT, "secrets", HF_DOCTOR_TEXT("%s can be read by everybody (mode %03o).", c->tls_key,
 			status.st_mode & 0777),
-			"Who has the key can pretend to be this server.", HF_DOCTOR_TEXT("chmod o= %s", c->tls_key));
+			"Who has the key can pretend to be this server.", CLOSING(c->tls_key, &status));
 }
 
 /* ---- The file ---- */
@@ -151,14 +177,14 @@ static void look_at_configuration_file(struct hf_doctor *d)
 {
 	struct stat status;
 	const char *path = d->config->file_path;
-	if (!path || stat(path, &status) < 0)
+	if (!path || stat(path, &status) < 0 || !others_reach(path))
 		return;
 	if ((status.st_mode & 007) && has_secret(d->config))
 		hf_doctor_find(d, HF_DOCTOR_FAULT, "secrets", HF_DOCTOR_TEXT("%s has a secret in it and can be read by everybody (mode %03o).", path,
-			status.st_mode & 0777), "Who has the secret may register relays, or read the shared state.", HF_DOCTOR_TEXT("chmod o= %s", path));
+			status.st_mode & 0777), "Who has the secret may register relays, or read the shared state.", CLOSING(path, &status));
 	if (status.st_mode & 002)
 		hf_doctor_find(d, HF_DOCTOR_FAULT, "secrets", HF_DOCTOR_TEXT("%s can be written by everybody (mode %03o).", path, status.st_mode & 0777),
-			"Whoever changes it decides what the gateway does.", HF_DOCTOR_TEXT("chmod o= %s", path));
+			"Whoever changes it decides what the gateway does.", CLOSING(path, &status));
 }
 
 /* ---- Names of the deployed system ---- */

@@ -57,15 +57,19 @@ static bool has_socket(const char *process, const char *wanted)
 	return is_found;
 }
 
+static unsigned long any_listener_inode(unsigned port)
+{
+	unsigned long inode = listener_inode("/proc/net/tcp", port);
+	return inode ? inode : listener_inode("/proc/net/tcp6", port);
+}
+
 /* The process that listens at a port; 0: it cannot be seen from here. */
 static pid_t listener(unsigned port)
 {
 	char wanted[64];
 	pid_t found = 0;
 	struct dirent *entry;
-	unsigned long inode = listener_inode("/proc/net/tcp", port);
-	if (!inode)
-		inode = listener_inode("/proc/net/tcp6", port);
+	unsigned long inode = any_listener_inode(port);
 	snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
 	DIR *processes = inode ? opendir("/proc") : NULL;
 	while (processes && !found && (entry = readdir(processes)) != NULL)
@@ -119,7 +123,8 @@ static void look_at_port(struct hf_doctor *d, const char *name, const char *word
 		why = errno;
 	if (fd >= 0)
 		close(fd);
-	if (why == EADDRINUSE)
+	/* Who may not listen there may still be asking of a service that does. */
+	if (why == EADDRINUSE || ((why == EACCES || why == EPERM) && d->holder_answers && any_listener_inode(address.port) != 0))
 		find_taken(d, name, word, address.port);
 	else if (why)
 		find_unbindable(d, name, word, address.port, why);

@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
-import { chmod, cp, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway, binary } from '../lib/gateway.mjs'
 import { Author } from '../lib/client.mjs'
@@ -13,6 +13,7 @@ const timeout = 60000
 let directory, machine, data
 before(async () => {
   directory = await scratch()
+  await chmod(directory, 0o755)
   machine = join(directory, 'machine.so')
   const made = await run(['-shared', '-fPIC', '-D_FILE_OFFSET_BITS=64', '-o', machine, new URL('machine.c', import.meta.url).pathname, '-ldl'], { program: 'gcc' })
   assert.equal(made.code, 0, made.err)
@@ -123,6 +124,17 @@ test('a port that another has', { timeout }, async () => {
   server.close()
 })
 
+test('a low port that the service may have, and who asks may not', { timeout }, async t => {
+  if (process.getuid() !== 0) return t.diagnostic('only root can listen at low ports, so nothing was tried')
+  const unable = ['--bounding-set', '-net_bind_service', '--inh-caps', '-net_bind_service', binary, 'doctor', '--json']
+  const ports = async (data, listen) => JSON.parse((await run([...unable, '--data', data, '--listen', listen], { program: 'setpriv' })).out).findings
+    .find(({ check }) => check === 'ports')
+  const low = await Gateway.start({ args: ['--listen', '127.0.0.1:917'] })
+  assert.match((await ports(join(low.directory, 'data'), '127.0.0.1:917')).what, /917 is taken by the running gateway/)
+  assert.match((await ports(join(low.directory, 'data'), '127.0.0.1:918')).what, /this user may not listen at/)
+  await low.stop()
+})
+
 test('an address that is not of this machine', { timeout }, async () => {
   await one('ports', 'fault', /192\.0\.2\.1:7777 is no address of this machine/, ['--listen', '192.0.2.1:7777', '--relay-public-url', 'ws://x', '--gateway-connections-per-address-max', '9',
     '--store-quota', '1GiB', '--gateway-trusted-proxies', '127.0.0.1'])
@@ -204,6 +216,31 @@ test('a setting is mended where it stands', { timeout }, async () => {
   assert.deepEqual(bad.map(({ check }) => check), ['secrets'])
   assert.equal((await run(['-c', bad[0].mend], { program: 'bash' })).code, 0)
   assert.deepEqual((await examine(['--config', config], { MACHINE_RMEM_MAX_FILE: large })).bad, [])
+})
+
+test('a secret in a file of root\'s is closed to others, and not to the service', { timeout }, async t => {
+  if (process.getuid() !== 0) return t.diagnostic('only root can be another user, so nothing was tried')
+  const folder = join(directory, 'etc')
+  await mkdir(folder)
+  await chmod(folder, 0o755)
+  const program = join(folder, 'holdfast')
+  await cp(binary, program, { dereference: true })
+  const config = await file(folder, 'secret.conf', '[registration]\nsecret = 0123456789abcdef0123456789abcdef\n')
+  const service = ['--reuid', '7777', '--regid', '7777', '--clear-groups', program, 'doctor', '--json', '--config', config, '--data', join(folder, 'none')]
+  const secrets = async () => {
+    const { out, err } = await run(service, { program: 'setpriv' })
+    assert.notEqual(out, '', err)
+    const { findings } = JSON.parse(out)
+    assert.ok(findings.some(({ check, level }) => check === 'configuration' && level === 'ok'), out)
+    return findings.filter(({ check }) => check === 'secrets')
+  }
+  const [{ mend }] = await secrets()
+  await chmod(folder, 0o750)
+  await chown(folder, 0, 7777)
+  assert.deepEqual(await secrets(), [], 'nobody else can enter the folder')
+  await chmod(folder, 0o755)
+  assert.equal((await run(['-c', mend.replaceAll('sudo ', '')], { program: 'bash' })).code, 0)
+  assert.deepEqual(await secrets(), [])
 })
 
 test('certificates: of another key, soon over, over, and a key that all can read', { timeout }, async () => {

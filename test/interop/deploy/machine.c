@@ -65,7 +65,7 @@ int fdatasync(int file)
 	}
 	if (asked("MACHINE_SYNC_MS") > 0)
 		usleep((useconds_t)asked("MACHINE_SYNC_MS") * 1000);
-	return REAL(fdatasync)(file);
+	return 0; /* whatever else keeps this disk busy */
 }
 
 int sysinfo(struct sysinfo *info)
