@@ -42,8 +42,8 @@ int hf_challenges_give(struct hf_challenges *challenges, const struct hf_challen
 const struct hf_challenge *hf_challenges_given(const struct hf_challenges *challenges, const struct hf_challenge_owner *owner,
 	uint64_t now_us);
 /* An attempt to answer: counts it. NULL: there is none, of this peer, or it has expired, or was tried too often, with which it ends. */
-const struct hf_challenge *hf_challenges_try(struct hf_challenges *challenges, const uint8_t pubkey[static 32], const uint8_t peer[static 32],
-	uint64_t now_us);
+const struct hf_challenge *hf_challenges_try(struct hf_challenges *challenges, const uint8_t pubkey[static 32],
+	const uint8_t peer[static 32], uint64_t now_us);
 /* It was answered. */
 void hf_challenges_end(struct hf_challenges *challenges, const uint8_t pubkey[static 32]);
 /* Ends those that have expired. */

@@ -107,8 +107,8 @@ static json_t *keys_of(const struct hf_worker_gateway *g)
 
 static json_t *record_of(const struct hf_worker_gateway *g)
 {
-	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name, "region",
-		g->region, "url", g->base_url, "configured", g->is_configured, "hypertuna", g->is_by_bee, "timestamp",
+	json_t *record = json_pack("{s:o, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:o}", "key", hf_json_hex(g->key, 32), "name", g->name,
+		"region", g->region, "url", g->base_url, "configured", g->is_configured, "hypertuna", g->is_by_bee, "timestamp",
 		(json_int_t)g->announced_ms, "first_heard", (json_int_t)g->first_ms, "last_heard", (json_int_t)g->heard_ms, "since",
 		(json_int_t)g->succession_ms, "predecessors", keys_of(g));
 	if (record && g->replica)

@@ -32,8 +32,8 @@ struct hf_worker_place {
 	uint64_t taken_ms;    /* for how long it has had the place in this run */
 };
 
-/* The place for one more of that rank; owed_count places are kept for named ones that were not heard of yet. *leaver: it is somebody's who has
- * to leave first. count: there is none. */
+/* The place for one more of that rank; owed_count places are kept for named ones that were not heard of yet. *leaver: it is somebody's who
+ * has to leave first. count: there is none. */
 size_t hf_worker_place_for(const struct hf_worker_place *places, size_t count, enum hf_worker_rank rank, size_t owed_count, bool *leaver);
 /* Whether one that is neither connected nor heard of for away_ms has lost its place. */
 bool hf_worker_place_is_lost(enum hf_worker_rank rank, uint64_t known_ms, uint64_t away_ms, uint64_t forget_ms);
