@@ -11,6 +11,7 @@
 #include "wire/websocket_deflate.h"
 
 #define FILE_BYTES_MAX (64u << 20)
+#define HEAD_BYTES_MAX 640 /* of an answer, beside what the caller gives */
 
 /* The HTTP date of the loop's wall clock. (RFC 9110, 5.6.7) */
 static void append_date(struct hf_http_server *server, struct hf_buffer *head)
@@ -33,9 +34,15 @@ bool hf_http_answer_has_body(struct hf_http_exchange *x, int status)
 	return status != 204 && status != 304 && !is_head_request(x);
 }
 
+/* All of it, or nothing: its room is made first. */
 int hf_http_build_head(struct hf_http_exchange *x, struct hf_buffer *head, int status, const char *content_type, uint64_t length,
 	const char *extra_fields)
 {
+	size_t given_bytes = (content_type ? strlen(content_type) : 0) + (x->allow_origin ? strlen(x->allow_origin) : 0) +
+		(extra_fields ? strlen(extra_fields) : 0);
+	int error = hf_buffer_reserve(head, HEAD_BYTES_MAX + given_bytes);
+	if (error)
+		return error;
 	hf_buffer_printf(head, "HTTP/1.1 %d %s\r\n", status, hf_http_reason(status));
 	append_date(x->server, head);
 	if (status != 204 && status != 304) {
@@ -332,7 +339,7 @@ int hf_http_upgrade(struct hf_http_exchange *x, const struct hf_websocket_handle
 	if (error)
 		return refuse_upgrade(x, 503, "out of memory\n", NULL, error);
 	if (hf_stream_send_copy(stream, hf_slice(head, (size_t)length)))
-		hf_websocket_close(*out, HF_WEBSOCKET_CLOSE_INTERNAL, NULL);
+		hf_websocket_doom(*out); /* a frame without a head before it is nothing that a client can read */
 	hf_stream_start_reading(stream);
 	hf_http_count_status(x->server, 101);
 	hf_http_exchange_handed_over(x);

@@ -108,7 +108,7 @@ static void on_message(void *context, bool is_text, struct hf_slice message)
 	ws->handler->message(ws->context, ws, is_text, message);
 }
 
-static void doom(struct hf_websocket *ws)
+void hf_websocket_doom(struct hf_websocket *ws)
 {
 	ws->is_closing = ws->is_doomed = true;
 	hf_stream_set_timeout(ws->stream, 0);
@@ -122,7 +122,7 @@ static void on_output(void *context, struct hf_slice frame)
 	if (ws->is_doomed && !is_close)
 		return;
 	if ((pending > ws->send_queue_bytes_max && !is_close) || hf_stream_send_copy(ws->stream, frame))
-		doom(ws);
+		hf_websocket_doom(ws);
 }
 
 static void on_mask(void *context, uint8_t mask[static 4])
@@ -344,14 +344,14 @@ static int check_queue(struct hf_websocket *ws, size_t length)
 	if (ws->counters)
 		hf_counter_add(&ws->counters->slow_readers, 1);
 	hf_websocket_session_close(&ws->session, HF_WEBSOCKET_CLOSE_POLICY, "slow reader");
-	doom(ws);
+	hf_websocket_doom(ws);
 	return HF_EBUSY;
 }
 
 static int sent(struct hf_websocket *ws, int error)
 {
 	if (error)
-		doom(ws);
+		hf_websocket_doom(ws);
 	else if (ws->counters)
 		hf_counter_add(&ws->counters->messages_out, 1);
 	return error;

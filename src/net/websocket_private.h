@@ -24,6 +24,8 @@ int hf_websocket_new(struct hf_websocket **out, struct hf_stream *stream, enum h
 	const struct hf_websocket_deflate_terms *deflate, const struct hf_websocket_limits *limits,
 	const struct hf_websocket_handler *handler, void *context, const struct hf_address *client,
 	struct hf_slice early, struct hf_websocket_counters *counters);
+/* Nothing more is said: the connection ends from the loop, after what is queued, and `closed` comes. */
+void hf_websocket_doom(struct hf_websocket *ws);
 
 /* The loop's shared compressor, made now when it is not there yet; NULL when out of memory. */
 struct hf_websocket_deflate *hf_websocket_loop_deflate(struct hf_loop *loop);
