@@ -60,12 +60,12 @@ static struct hf_front_auths *auths_of(struct hf_front_session *s)
 	return s->auths;
 }
 
-static void note(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message)
+static int note(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message)
 {
 	struct hf_front_auths *auths = auths_of(s);
 	struct auth *auth = auths ? calloc(1, sizeof *auth + message.length) : NULL, **end;
 	if (!auth)
-		return; /* the worker that is here knows it; the next one asks */
+		return HF_ENOMEM;
 	if (auths->count == HF_FRONT_AUTH_COUNT_MAX)
 		drop(auths, &auths->first); /* as the relay does it */
 	memcpy(auth->id, frame->event_id, sizeof auth->id);
@@ -76,13 +76,15 @@ static void note(struct hf_front_session *s, const struct hf_nostr_frame *frame,
 	*end = auth;
 	auths->count++;
 	auths->bytes += sizeof *auth + auth->length;
+	return HF_OK;
 }
 
 void hf_front_auth_take(struct hf_front_session *s, const struct hf_nostr_frame *frame, struct hf_slice message)
 {
-	if (frame->has_event && message.length <= HF_FRONT_AUTH_BYTES_MAX)
-		note(s, frame, message);
-	if (s->stream)
+	bool is_noted = frame->has_event && message.length <= HF_FRONT_AUTH_BYTES_MAX;
+	if (is_noted && note(s, frame, message) < 0)
+		hf_front_session_close(s, 1011, "Internal error"); /* what a worker says to it would not find its way */
+	else if (s->stream)
 		hf_front_session_post(s, message);
 }
 
@@ -107,11 +109,11 @@ void hf_front_auth_repeat(struct hf_front_session *s)
 		hf_front_session_post(s, hf_slice(auth->message, auth->length));
 }
 
-static void append_challenge(struct hf_front_session *s, struct hf_buffer *out)
+static int append_challenge(struct hf_front_session *s, struct hf_buffer *out)
 {
 	char hex[2 * sizeof s->challenge + 1] = "";
 	hf_hex_encode(hex, s->challenge, sizeof s->challenge);
-	hf_nostr_append_auth(out, hex);
+	return hf_nostr_append_auth(out, hex);
 }
 
 /* A worker has another challenge where it does not know that the session has one: then the client is to answer that. */
@@ -143,10 +145,8 @@ bool hf_front_auth_answered(struct hf_front_session *s, const struct hf_nostr_fr
 	auths->waiting_count -= was_waited_for;
 	if (!frame->is_accepted)
 		drop(auths, at);
-	if (!frame->is_accepted && was_told) {
-		append_challenge(s, &s->front->scratch);
-		hf_front_session_say(s);
-	}
+	if (!frame->is_accepted && was_told)
+		hf_front_session_say(s, append_challenge(s, &s->front->scratch));
 	if (was_waited_for && auths->waiting_count == 0)
 		go_on(auths);
 	return true;

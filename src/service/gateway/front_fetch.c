@@ -218,6 +218,8 @@ static void seek(struct hf_front_fetch *f)
 		hf_front_fetch_open(f, peer);
 	else if (status == HF_ENOTFOUND)
 		hf_front_fetch_refuse(f, 503, "Relay has no available peers\n", HF_FRONT_NO_PEERS);
+	else if (status == HF_ENOMEM)
+		hf_front_fetch_refuse(f, 503, "out of memory\n", HF_FRONT_FULL);
 	else if (status != HF_EWAIT)
 		hf_front_fetch_refuse(f, 503, "the relay's workers are busy\n", HF_FRONT_BUSY);
 }
@@ -265,11 +267,14 @@ void hf_front_fetch_open(struct hf_front_fetch *f, const uint8_t peer[static 32]
 	memcpy(f->peer, peer, sizeof f->peer);
 	request.field_count = take_fields(f->exchange, fields);
 	int status = worker ? hf_worker_open(worker, &request, &stream_events, f, &f->stream) : HF_ECLOSED;
-	if (status < 0) {
+	if (status < 0)
 		f->stream = NULL;
+	if (status == HF_ENOMEM)
+		hf_front_fetch_refuse(f, 503, "out of memory\n", HF_FRONT_FULL);
+	else if (status < 0)
 		hf_front_fetch_fail(f);
+	if (status < 0)
 		return;
-	}
 	hf_dispatcher_session(front->dispatcher, f->peer, 1);
 }
 
@@ -291,7 +296,7 @@ static struct hf_front_fetch *new_fetch(struct hf_front *front, struct hf_http_e
 	return f;
 }
 
-/* HF_OK, or the request was answered. */
+/* HF_OK, HF_ENOMEM, or HF_EDENIED and the request was answered. */
 static int check_token(struct hf_front *front, struct hf_http_exchange *exchange, const struct hf_registration *record, char **auth_token)
 {
 	uint8_t shown[HF_FRONT_TOKEN_BYTES_MAX];
@@ -303,8 +308,8 @@ static int check_token(struct hf_front *front, struct hf_http_exchange *exchange
 		return HF_OK;
 	int status = token.length == 0 ? HF_ENOTFOUND : !front->options.tokens ? HF_EDENIED
 		: hf_tokens_verify(front->options.tokens, hf_slice_text(record->key), token, &claims, &refusal);
-	if (status == HF_OK && (*auth_token = strdup(claims.relay_auth_token)))
-		return HF_OK;
+	if (status == HF_OK)
+		return (*auth_token = strdup(claims.relay_auth_token)) ? HF_OK : HF_ENOMEM;
 	bool is_missing = status == HF_ENOTFOUND;
 	hf_front_refuse(front, is_missing ? HF_FRONT_TOKEN_REQUIRED : HF_FRONT_TOKEN_INVALID);
 	hf_http_respond(exchange, is_missing ? 401 : 403, "text/plain",
@@ -349,11 +354,12 @@ static void begin(struct hf_front *front, struct hf_http_exchange *exchange, con
 {
 	char *auth_token = NULL;
 	struct hf_front_fetch *f = NULL;
-	if (path && check_token(front, exchange, record, &auth_token) < 0) {
+	int status = path ? check_token(front, exchange, record, &auth_token) : HF_ENOMEM;
+	if (status == HF_EDENIED) {
 		free(path);
 		return;
 	}
-	if (path)
+	if (status == HF_OK)
 		f = new_fetch(front, exchange, record);
 	if (!f) {
 		free(path);

@@ -92,24 +92,25 @@ void hf_front_items_free(struct hf_front_session *s)
 
 static void say_notice(struct hf_front_session *s, const char *text)
 {
-	hf_nostr_append_notice(&s->front->scratch, text);
-	hf_front_session_say(s);
+	hf_front_session_say(s, hf_nostr_append_notice(&s->front->scratch, text));
 }
 
 static void say_refusal(struct hf_front_session *s, enum hf_nostr_frame_type type, struct hf_slice id, const char *reason)
 {
-	if (type == HF_NOSTR_FRAME_EVENT)
-		hf_nostr_append_ok(&s->front->scratch, id.data, false, reason);
-	else
-		hf_nostr_append_closed(&s->front->scratch, id, reason);
-	hf_front_session_say(s);
+	struct hf_buffer *out = &s->front->scratch;
+	hf_front_session_say(s, type == HF_NOSTR_FRAME_EVENT ? hf_nostr_append_ok(out, id.data, false, reason)
+		: hf_nostr_append_closed(out, id, reason));
 }
 
+/* The session may end by that, and the item with it. */
 void hf_front_item_refuse(struct hf_front_item *item, enum hf_front_refusal refusal, const char *reason)
 {
-	hf_front_refuse(item->session->front, refusal);
-	say_refusal(item->session, item->type, item_id(item), reason);
-	end_item(item, HF_DISPATCH_ABANDONED);
+	struct hf_front_session *s = item->session;
+	bool was_open = s->state != HF_FRONT_CLOSING;
+	hf_front_refuse(s->front, refusal);
+	say_refusal(s, item->type, item_id(item), reason);
+	if (!was_open || s->state != HF_FRONT_CLOSING)
+		end_item(item, HF_DISPATCH_ABANDONED);
 }
 
 void hf_front_items_refuse(struct hf_front_session *s, enum hf_front_refusal refusal, const char *reason)
@@ -201,6 +202,8 @@ void hf_front_item_dispatch(struct hf_front_item *item)
 		hf_front_item_refuse(item, HF_FRONT_WORKER_FAILED, "error: the relay's worker fails; try again later");
 	else if (status == HF_EBUSY)
 		hf_front_item_refuse(item, HF_FRONT_BUSY, "error: the relay's workers are busy; try again later");
+	else if (status == HF_ENOMEM)
+		hf_front_item_refuse(item, HF_FRONT_FULL, "error: out of memory");
 	/* HF_ENOTFOUND: the worker has just gone, of which the stream will tell. */
 }
 
@@ -403,8 +406,11 @@ static void deliver(struct hf_front_session *s, const struct hf_nostr_frame *fra
 		hf_counter_add(&front->repeated, 1);
 		return;
 	}
-	hf_front_seen_note(&item->seen, frame->event_id, frame->created_at_s, hf_front_now_us(front),
-		item->has_eose ? back_to_s(item, SEEN_MARGIN_S) : 0);
+	uint64_t since_s = item->has_eose ? back_to_s(item, SEEN_MARGIN_S) : 0;
+	if (hf_front_seen_note(&item->seen, frame->event_id, frame->created_at_s, hf_front_now_us(front), since_s) < 0) {
+		hf_front_session_close(s, 1011, "Internal error"); /* rather than that it comes twice */
+		return;
+	}
 	hf_counter_add(&front->delivered, 1);
 	forward(s, message);
 }

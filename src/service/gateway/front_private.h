@@ -182,7 +182,8 @@ void hf_front_session_lose(struct hf_front_session *s);  /* no worker can be had
 /* Leaves its worker for another; blames: it is the worker's fault. */
 void hf_front_session_move(struct hf_front_session *s, bool blames);
 void hf_front_session_post(struct hf_front_session *s, struct hf_slice message);
-void hf_front_session_say(struct hf_front_session *s); /* sends front->scratch to the client, and empties it */
+/* Sends front->scratch to the client, and empties it; status: of writing it. What cannot be said ends the session: nobody waits in vain. */
+void hf_front_session_say(struct hf_front_session *s, int status);
 void hf_front_session_count(struct hf_front_session *s);
 void hf_front_session_read_or_pause(struct hf_front_session *s);
 void hf_front_session_wake(struct hf_front_session *s, uint64_t delay_ms); /* sets its timer; 0: to what is next */

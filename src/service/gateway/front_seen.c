@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "base/bytes.h"
+#include "base/error.h"
 
 #define TICK_US 15625u
 #define UNSORTED_COUNT_MAX 256
@@ -86,18 +87,17 @@ static void add_known(struct hf_front_seen *seen, uint64_t id)
 		sort_known(seen);
 }
 
-void hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32], uint64_t created_at_s, uint64_t now_us, uint64_t since_s)
+int hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32], uint64_t created_at_s, uint64_t now_us, uint64_t since_s)
 {
 	uint64_t number = hf_load_be64(id);
+	if (seen->count == seen->capacity && make_room(seen, now_us, since_s) < 0)
+		return HF_ENOMEM;
 	seen->newest_s = created_at_s > seen->newest_s ? created_at_s : seen->newest_s;
 	if (seen->is_checking)
 		add_known(seen, number);
-	if (seen->count == seen->capacity && make_room(seen, now_us, since_s) < 0) {
-		seen->has_forgotten = true;
-		return;
-	}
 	seen->events[seen->count++] = (struct hf_front_seen_event){
 		.id = number, .given = (uint32_t)(now_us / TICK_US), .created_at_s = created_at_s < UINT32_MAX ? (uint32_t)created_at_s : UINT32_MAX};
+	return HF_OK;
 }
 
 void hf_front_seen_check(struct hf_front_seen *seen)

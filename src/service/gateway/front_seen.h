@@ -42,8 +42,8 @@ size_t hf_front_seen_bytes(const struct hf_front_seen *seen);
 /* The latest date that is believed: now, or when what came last is dated, if that is earlier. A clock that is wrong, or an event that is
  * dated ahead, does not move it past both. */
 uint64_t hf_front_seen_latest_s(const struct hf_front_seen *seen, uint64_t now_s);
-/* Adds one, delivered at now_us (monotonic). Those dated since_s or later are kept. Without memory it is not noted. */
-void hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32], uint64_t created_at_s, uint64_t now_us, uint64_t since_s);
+/* Adds one, delivered at now_us (monotonic). Those dated since_s or later are kept. HF_ENOMEM: it is not noted, and would come again. */
+int hf_front_seen_note(struct hf_front_seen *seen, const uint8_t id[static 32], uint64_t created_at_s, uint64_t now_us, uint64_t since_s);
 void hf_front_seen_trim(struct hf_front_seen *seen, uint64_t now_us, uint64_t since_s); /* forgets what need not be kept */
 /* From now on hf_front_seen_knows answers, for what was noted until end_check. Without memory for the copy it looks through the list. */
 void hf_front_seen_check(struct hf_front_seen *seen);

@@ -16,11 +16,13 @@ void hf_front_session_count(struct hf_front_session *s)
 	hf_memory_change(hf_loop_memory(s->front->options.loop), HF_MEMORY_REQUESTS, &s->held_bytes, bytes);
 }
 
-void hf_front_session_say(struct hf_front_session *s)
+void hf_front_session_say(struct hf_front_session *s, int status)
 {
-	if (s->ws && s->state != HF_FRONT_CLOSING)
+	if (status == HF_OK && s->ws && s->state != HF_FRONT_CLOSING)
 		hf_websocket_send_text(s->ws, hf_buffer_slice(&s->front->scratch));
 	hf_buffer_clear(&s->front->scratch);
+	if (status < 0)
+		hf_front_session_close(s, 1011, "Internal error");
 }
 
 void hf_front_session_read_or_pause(struct hf_front_session *s)
@@ -102,9 +104,12 @@ static void on_data(void *context, struct hf_slice bytes, bool is_end_of_message
 	if (s->state == HF_FRONT_CLOSING)
 		return;
 	bool is_whole = is_end_of_message && s->inbox.length == 0;
-	bool is_too_long = bytes.length > HF_FRONT_ANSWER_BYTES_MAX - s->inbox.length;
-	if (is_too_long || (!is_whole && hf_buffer_append(&s->inbox, bytes.data, bytes.length) < 0)) {
+	if (bytes.length > HF_FRONT_ANSWER_BYTES_MAX - s->inbox.length) {
 		hf_front_session_move(s, true);
+		return;
+	}
+	if (!is_whole && hf_buffer_append(&s->inbox, bytes.data, bytes.length) < 0) {
+		hf_front_session_close(s, 1011, "Internal error");
 		return;
 	}
 	struct hf_worker_stream *stream = s->stream;

@@ -98,6 +98,10 @@ int hf_worker_open(struct hf_worker *worker, const struct hf_worker_request *req
 	for (size_t i = 0; i < request->field_count; i++)
 		if (hf_http_name_equal(request->fields[i].name, "x-challenge"))
 			copy_text(s->challenge, sizeof s->challenge, request->fields[i].value);
+	if (hf_buffer_reserve(&s->sent, 4096) < 0) { /* as the real one does it */
+		stream_count--;
+		return HF_ENOMEM;
+	}
 	worker->opened_count++;
 	*out = s;
 	return HF_OK;
@@ -110,9 +114,10 @@ int hf_worker_stream_send(struct hf_worker_stream *s, struct hf_slice bytes, boo
 		return HF_ECLOSED;
 	if (s->is_full)
 		return HF_EBUSY;
+	if (hf_buffer_reserve(&s->sent, bytes.length + 1) < 0)
+		return HF_ENOMEM;
 	hf_buffer_append(&s->sent, bytes.data, bytes.length);
-	hf_buffer_append_text(&s->sent, "\n");
-	return HF_OK;
+	return hf_buffer_append_text(&s->sent, "\n");
 }
 
 void hf_worker_stream_consumed(struct hf_worker_stream *s, size_t bytes)

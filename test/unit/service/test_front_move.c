@@ -283,7 +283,7 @@ static void note(struct hf_front_seen *seen, uint32_t number, uint64_t created_a
 {
 	uint8_t id[32] = {0};
 	hf_store_be32(id, number);
-	hf_front_seen_note(seen, id, created_at_s, now_us, since_s);
+	assert_int_equal(hf_front_seen_note(seen, id, created_at_s, now_us, since_s), HF_OK);
 }
 
 static bool knows(const struct hf_front_seen *seen, uint32_t number)
