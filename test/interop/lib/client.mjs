@@ -44,6 +44,12 @@ export class Client {
     })
   }
 
+  // The code that it is closed with; not being closed is an error.
+  async end (timeoutMs = 30000) {
+    const late = new Promise((resolve, reject) => setTimeout(() => reject(new Error('it was not closed')), timeoutMs).unref())
+    return Promise.race([this.closed, late])
+  }
+
   send (message) {
     this.socket.send(typeof message === 'string' ? message : JSON.stringify(message))
   }
