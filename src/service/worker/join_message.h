@@ -36,8 +36,7 @@ struct hf_join_proof {
 };
 /* HF_EINVAL: a member is missing, or pubkey is no key; HF_ETOOBIG. */
 int hf_join_proof_parse(struct hf_join_proof *out, struct hf_slice body);
-/* Whether it is the challenge's text under the key, in AES-256-CBC or, if accepted, Hypertuna's variant. Whatever is wrong takes
- * as long. */
+/* Whether it is the challenge's text under the key, in AES-256-CBC or, if accepted, Hypertuna's variant. What is wrong takes as long. */
 bool hf_join_proof_meets(const struct hf_join_proof *proof, const char challenge[static HF_CHALLENGE_TEXT_BYTES],
 	const uint8_t key[static HF_CBC_KEY_BYTES], bool accepts_variant);
 

@@ -370,6 +370,79 @@ static void test_a_gateway_resumes_with_what_arrived_lately(void **state)
 	hf_relay_connection_closed(c);
 }
 
+/* ---- Members ---- */
+
+static void configure_policy(struct fixture *f, const char *policy)
+{
+	struct hf_failure failure = {0};
+	struct hf_relay_options options = fixture_relay_options(f);
+	assert_int_equal(hf_config_set_flag(f->config, "relay-policy", policy, &failure), HF_OK);
+	assert_int_equal(hf_relay_reconfigure(f->relay, &options, &failure), HF_OK);
+}
+
+static void test_a_member_who_is_added_may_publish_where_members_may(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_failure failure = {0};
+	struct client *c = join_relay(f, NULL);
+	char key[65] = {0};
+	hf_hex_encode(key, f->keys[0], 32);
+	assert_false(hf_relay_lists(f->relay, f->keys[0])); /* everybody may publish, nobody is listed */
+	assert_int_equal(hf_config_set_flag(f->config, "relay-admins", key, &failure), HF_OK);
+	configure_policy(f, "members");
+	assert_true(hf_relay_lists(f->relay, f->keys[0]));
+	assert_int_equal(hf_relay_add_member(f->relay, f->keys[1]), HF_OK);
+	assert_int_equal(hf_relay_add_member(f->relay, f->keys[1]), HF_OK);
+	assert_false(hf_relay_lists(f->relay, f->keys[1]));
+	struct signed_event member = make_note(f, 1, "member"), stranger = make_note(f, 2, "stranger");
+	publish(c, &member);
+	say(c, "[\"EVENT\",%s]", stranger.json);
+	expect(c, "[\"OK\",\"%s\",false,\"restricted:", stranger.id);
+	configure_policy(f, "members"); /* members outlive a change */
+	member = make_note(f, 1, "still a member");
+	publish(c, &member);
+	configure_policy(f, "admin");
+	member = make_note(f, 1, "not an admin");
+	say(c, "[\"EVENT\",%s]", member.json);
+	expect(c, "[\"OK\",\"%s\",false,\"restricted:", member.id);
+}
+
+static void test_members_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t key[32] = {0};
+	for (uint32_t i = 0; i < HF_RELAY_MEMBER_COUNT_MAX; i++) {
+		uint32_t scattered = i * 2654435761u;
+		memcpy(key, &scattered, sizeof scattered);
+		assert_int_equal(hf_relay_add_member(f->relay, key), HF_OK);
+	}
+	assert_int_equal(hf_relay_add_member(f->relay, key), HF_OK);
+	assert_int_equal(hf_relay_add_member(f->relay, f->keys[0]), HF_ETOOBIG);
+}
+
+static void test_who_speaks_for_the_relay_is_not_asked_for_a_policy_but_for_a_signature(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_failure failure = {0};
+	struct pipe_end p = {.client.fixture = f, .room = 1 << 20};
+	struct hf_relay_client client = {.transport = &pipe_transport, .link = &p, .source = HF_SOURCE_PUBLIC, .speaks_for_relay = true};
+	struct hf_relay_connection *c;
+	struct signed_event request = make_event(f, 1, 9021, hf_env_wall_s(&f->env), "[[\"h\",\"x\"]]", ""), forged = forge(request);
+	char key[65] = {0}, text[8300];
+	hf_hex_encode(key, f->keys[0], 32);
+	assert_int_equal(hf_config_set_flag(f->config, "relay-admins", key, &failure), HF_OK);
+	configure_policy(f, "admin");
+	assert_int_equal(hf_relay_connect(f->relay, &client, &c), HF_OK);
+	snprintf(text, sizeof text, "[\"EVENT\",%s]", forged.json);
+	say_by_pipe(c, text);
+	expect(&p.client, "[\"AUTH\",");
+	expect(&p.client, "[\"OK\",\"%s\",false,\"invalid: the signature", request.id);
+	snprintf(text, sizeof text, "[\"EVENT\",%s]", request.json);
+	say_by_pipe(c, text);
+	expect(&p.client, "[\"OK\",\"%s\",true,\"\"]", request.id);
+	hf_relay_connection_closed(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +457,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_requests_are_counted_and_refused_when_memory_is_used_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_client_by_another_transport_is_served_as_its_room_allows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_gateway_resumes_with_what_arrived_lately, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_member_who_is_added_may_publish_where_members_may, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_members_are_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_who_speaks_for_the_relay_is_not_asked_for_a_policy_but_for_a_signature, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_settings_change_while_running_or_stay, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
