@@ -23,12 +23,17 @@ static struct hf_slice key_of(const uint8_t pubkey[static 32])
 	return hf_slice(pubkey, 32);
 }
 
-static void end_entry(struct hf_challenges *c, struct entry *e)
+static void unlink_entry(struct hf_challenges *c, struct entry *e)
 {
-	hf_map_remove(&c->by_key, key_of(e->challenge.owner.pubkey));
 	if (c->oldest == e)
 		c->oldest = e->previous;
 	HF_LIST_REMOVE(c->newest, e);
+}
+
+static void end_entry(struct hf_challenges *c, struct entry *e)
+{
+	hf_map_remove(&c->by_key, key_of(e->challenge.owner.pubkey));
+	unlink_entry(c, e);
 	free(e);
 }
 
@@ -60,34 +65,45 @@ void hf_challenges_sweep(struct hf_challenges *c, uint64_t now_us)
 		end_entry(c, c->oldest);
 }
 
-static size_t count_of_peer(const struct hf_challenges *c, const uint8_t peer[static 32])
+/* Beside the one that would be replaced. */
+static size_t count_of_peer(const struct hf_challenges *c, const uint8_t peer[static 32], const struct entry *replaced)
 {
 	size_t count = 0;
 	for (const struct entry *e = c->newest; e; e = e->next)
-		count += memcmp(e->challenge.owner.peer, peer, 32) == 0;
+		count += e != replaced && memcmp(e->challenge.owner.peer, peer, 32) == 0;
 	return count;
+}
+
+static int new_entry(struct hf_challenges *c, const uint8_t pubkey[static 32], struct entry **out)
+{
+	struct entry *e = c->by_key.count < HF_CHALLENGE_COUNT_MAX ? calloc(1, sizeof *e) : NULL;
+	*out = e;
+	if (!e)
+		return c->by_key.count < HF_CHALLENGE_COUNT_MAX ? HF_ENOMEM : HF_EBUSY;
+	memcpy(e->challenge.owner.pubkey, pubkey, 32);
+	if (hf_map_put(&c->by_key, key_of(e->challenge.owner.pubkey), e, NULL) == HF_OK)
+		return HF_OK;
+	free(e);
+	return HF_ENOMEM;
 }
 
 int hf_challenges_give(struct hf_challenges *c, const struct hf_challenge_owner *owner, uint64_t now_us, const struct hf_challenge **out)
 {
 	uint8_t bytes[HF_CHALLENGE_BYTES];
 	hf_challenges_sweep(c, now_us);
-	struct entry *before = hf_map_get(&c->by_key, key_of(owner->pubkey));
-	if (before)
-		end_entry(c, before);
-	if (c->by_key.count >= HF_CHALLENGE_COUNT_MAX || count_of_peer(c, owner->peer) >= HF_CHALLENGE_PEER_COUNT_MAX)
+	struct entry *e = hf_map_get(&c->by_key, key_of(owner->pubkey));
+	if (count_of_peer(c, owner->peer, e) >= HF_CHALLENGE_PEER_COUNT_MAX)
 		return HF_EBUSY;
-	struct entry *e = calloc(1, sizeof *e);
-	if (!e)
-		return HF_ENOMEM;
-	e->challenge.owner = *owner;
-	e->challenge.expires_us = now_us + HF_CHALLENGE_TTL_US;
+	if (e) {
+		unlink_entry(c, e);
+	} else {
+		int r = new_entry(c, owner->pubkey, &e);
+		if (r < 0)
+			return r;
+	}
+	e->challenge = (struct hf_challenge){.owner = *owner, .expires_us = now_us + HF_CHALLENGE_TTL_US};
 	c->env->random(c->env, bytes, sizeof bytes);
 	hf_hex_encode(e->challenge.text, bytes, sizeof bytes);
-	if (hf_map_put(&c->by_key, key_of(e->challenge.owner.pubkey), e, NULL) < 0) {
-		free(e);
-		return HF_ENOMEM;
-	}
 	HF_LIST_PUSH(c->newest, e);
 	if (!c->oldest)
 		c->oldest = e;

@@ -10,6 +10,7 @@
 #include "crypto/hash.h"
 #include "crypto/schnorr.h"
 #include "service/worker/join_message.h"
+#include "support/fail_alloc.h"
 #include "support/vectors.h"
 
 #define NOW_US UINT64_C(5000000)
@@ -302,6 +303,54 @@ static void test_a_membership_is_whole(void **state)
 	assert_string_equal(error, "");
 }
 
+/* ---- Without memory ---- */
+
+static int do_all(const struct hf_buffer *event)
+{
+	struct hf_challenges *c = NULL;
+	struct hf_join_request request = {0};
+	struct hf_buffer body = {0}, proof = {0};
+	struct hf_join_answer answer = {.challenge = HEX64};
+	const struct hf_challenge_owner owner = owner_of(1, 1), other = owner_of(2, 1);
+	const struct hf_challenge *first, *second;
+	const char *refusal;
+	uint8_t key[32] = {0};
+	int r = hf_challenges_new(&c, &env);
+	if (r == HF_OK)
+		r = hf_challenges_give(c, &owner, NOW_US, &first);
+	if (r == HF_OK) {
+		r = hf_challenges_give(c, &other, NOW_US, &second);
+		assert_int_equal(hf_challenges_count(c), r == HF_OK ? 2 : 1); /* the first is still there */
+	}
+	if (r == HF_OK)
+		r = hf_join_request_make(hf_buffer_slice(event), &body);
+	if (r == HF_OK)
+		r = hf_join_request_parse(&request, hf_buffer_slice(&body), &refusal);
+	if (r == HF_OK)
+		r = hf_join_proof_make(&answer, key, key, key, &proof);
+	hf_join_request_free(&request);
+	hf_challenges_free(c);
+	hf_buffer_free(&body);
+	hf_buffer_free(&proof);
+	return r;
+}
+
+static void test_without_memory_nothing_is_lost(void **state)
+{
+	struct hf_buffer event = {0};
+	make_event(&event, 9021, "[[\"h\",\"npub1x:club\"]]");
+	for (uint64_t n = 1;; n++) {
+		fail_alloc_arm(n, false);
+		int r = do_all(&event);
+		bool has_failed = fail_alloc_disarm();
+		assert_int_equal(r, has_failed ? HF_ENOMEM : HF_OK);
+		if (!has_failed)
+			break;
+		assert_true(n < 100);
+	}
+	hf_buffer_free(&event);
+}
+
 static int set_up(void **state)
 {
 	hf_env_system(&env);
@@ -324,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_a_joiner_answers_in_the_cipher_that_the_host_has),
 		cmocka_unit_test(test_what_a_host_says_is_read_strictly),
 		cmocka_unit_test(test_a_membership_is_whole),
+		cmocka_unit_test(test_without_memory_nothing_is_lost),
 	};
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }
