@@ -124,23 +124,29 @@ int hf_cli_admin_drain(struct hf_cli *cli)
 	return order(cli, "drain", json_object(), "The gateway lets its clients go and ends.");
 }
 
-int hf_cli_admin_reload(struct hf_cli *cli)
-{
-	return order(cli, "reload", json_object(), "The configuration is in force; `holdfast admin check` says what waits for a restart.");
-}
-
-int hf_cli_admin_check(struct hf_cli *cli)
+/* The answer of check and of reload: all is right, and what waits for a restart. */
+static int show_waiting(struct hf_cli *cli, const char *what, const char *right)
 {
 	struct hf_failure failure = {0};
 	size_t i;
-	json_t *name, *answer = hf_cli_ask(cli, "check", json_object(), &failure);
+	json_t *name, *answer = hf_cli_ask(cli, what, json_object(), &failure);
 	if (!answer || cli->json)
 		return hf_cli_show(cli, answer, &failure);
-	puts("The configuration is right.");
+	puts(right);
 	json_array_foreach(json_object_get(answer, "needs_restart"), i, name)
 		printf("  %s changes only with a restart\n", json_string_value(name));
 	json_decref(answer);
 	return HF_CLI_OK;
+}
+
+int hf_cli_admin_reload(struct hf_cli *cli)
+{
+	return show_waiting(cli, "reload", "The configuration is in force.");
+}
+
+int hf_cli_admin_check(struct hf_cli *cli)
+{
+	return show_waiting(cli, "check", "The configuration is right.");
 }
 
 /* ---- The token, and the dashboard ---- */

@@ -110,6 +110,15 @@ static int find_rotatable(const struct hf_cli *cli, enum hf_key_purpose *purpose
 		"gateway-signing.", name);
 }
 
+static void tell_when(enum hf_key_purpose purpose)
+{
+	fprintf(stderr, purpose == HF_KEY_SWARM
+		? "holdfast: what runs here goes on under the old key until it is started again; a reload does not do.\n"
+		: "holdfast: a gateway that runs here signs with it from `holdfast admin reload` on; the bee of its relay goes on under the old key "
+		  "until the next start.\n");
+	fprintf(stderr, "holdfast: the old key is kept, and can be ended with `holdfast key revoke ID`.\n");
+}
+
 int hf_cli_key_rotate(struct hf_cli *cli)
 {
 	struct hf_datadir directory;
@@ -131,7 +140,7 @@ int hf_cli_key_rotate(struct hf_cli *cli)
 		r = hf_keyring_save(keys, &directory, "keys", &failure);
 	if (r == HF_OK) {
 		print_key(cli, hf_keys_active(keys, purpose));
-		fprintf(stderr, "holdfast: it is in use from the next start on. The old key is kept, and can be ended with `holdfast key revoke ID`.\n");
+		tell_when(purpose);
 	}
 	hf_keys_free(keys);
 	if (r < 0 && !failure.text[0])

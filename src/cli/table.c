@@ -191,7 +191,8 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"Names what would change only with a restart.\n\n"
 		"  holdfast admin check --data data"},
 	{"admin reload", hf_cli_admin_reload, "", 0, door_options, true, "Load the configuration again, as SIGHUP does",
-		"A wrong one changes nothing; the sentence says what is wrong.\n\n"
+		"A wrong one changes nothing; the sentence says what is wrong. Certificates, tokens and keys are read again, too. Names what\n"
+		"changes only with a restart.\n\n"
 		"  holdfast admin reload --data data"},
 	{"admin link", hf_cli_admin_link, "", 0, NULL, true, "Print where the dashboard of a running gateway is, with the token that opens it",
 		"The token is behind the #, so that browsers do not send it; who has the link may do everything that the dashboard can.\n\n"
@@ -461,8 +462,9 @@ const struct hf_cli_command hf_cli_commands[] = {
 		"  holdfast key convert i3rbzoei6n6otajzzpfafhwpygqdz9hbgsijnf4wokdeqi48zcuo"},
 	{"key rotate", hf_cli_key_rotate, "[PURPOSE]", 1, NULL, true, "Make a new key, and put the old one aside",
 		"PURPOSE is swarm, the key by which workers and gateways know this process, or gateway-signing, what a gateway signs tokens with.\n"
-		"The new key is in use from the next start on. A gateway that announces itself says with each old key which one is now in its place,\n"
-		"so that workers with worker.discover follow; others are configured anew. See docs/discovery.md.\n\n"
+		"A swarm key is in use from the next start on. A gateway that announces itself says with each old key which one is now in its place,\n"
+		"so that workers with worker.discover follow; others are configured anew. See docs/discovery.md. A gateway-signing key is in use from\n"
+		"`holdfast admin reload` on, of which workers hear; a relay's bee is signed with it from the next start on.\n\n"
 		"  holdfast key rotate --data data"},
 	{"key revoke", hf_cli_key_revoke, "ID", 1, NULL, true, "End a key that was put aside, and wipe its secret",
 		"Nobody is told by it any more which key came in its place.\n\n"

@@ -68,6 +68,12 @@ static void check_frames(struct hf_slice input)
 {
 	struct hf_buffer frame = {0};
 	uint64_t sequence;
+	uint8_t next[32];
+	FUZZ_CHECK(hf_signer_frame_verify(input, key, next) != HF_OK);
+	FUZZ_CHECK(hf_signer_frame_make(secret, secret, 1, &frame) == HF_OK);
+	FUZZ_CHECK(hf_signer_frame_verify(hf_buffer_slice(&frame), key, next) == HF_OK && memcmp(next, secret, sizeof next) == 0);
+	FUZZ_CHECK(hf_token_frame_verify(hf_buffer_slice(&frame), key, 0, &sequence) == HF_EMALFORMED);
+	hf_buffer_clear(&frame);
 	FUZZ_CHECK(hf_token_frame_verify(input, key, 0, &sequence) != HF_OK);
 	FUZZ_CHECK(hf_token_frame_make(secret, HF_SLICE_LITERAL("relay"), HF_SLICE_LITERAL("why"), 2, 1, &frame) == HF_OK);
 	FUZZ_CHECK(hf_token_frame_verify(hf_buffer_slice(&frame), key, 1, &sequence) == HF_OK && sequence == 2);

@@ -96,10 +96,13 @@ static void handle_reload(void *context, struct hf_http_exchange *exchange)
 	json_t *fields = json_pack("{s:s}", "by", hf_gateway_who(exchange));
 	bool is_done = hf_gateway_reload(context, &failure) == HF_OK;
 	hf_gateway_note_act(context, NULL, is_done ? "admin.reload" : "admin.reload-refused", fields);
-	if (!is_done)
+	if (!is_done) {
 		hf_action_http_fail(exchange, &failure);
-	else
-		hf_http_respond(exchange, 200, "application/json", HF_SLICE_LITERAL("{\"status\":0}\n"), NULL);
+		return;
+	}
+	json_t *waiting = json_array();
+	hf_gateway_each_restart(context, ((const struct hf_gateway *)context)->config, add_name, waiting);
+	hf_gateway_respond_json(exchange, json_pack("{s:i, s:o}", "status", 0, "needs_restart", waiting));
 }
 
 static void handle_drain(void *context, struct hf_http_exchange *exchange)

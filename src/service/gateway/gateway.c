@@ -95,12 +95,13 @@ void hf_gateway_each_restart(const struct hf_gateway *g, const struct hf_config 
 			if (is_changed(s, g->first_config, config, k))
 				each(context, name, of_relay ? config->relays[k]->instance : NULL);
 	}
+	hf_gateway_each_key_restart(g, each, context);
 }
 
 /* Says which changes have to wait, so that nobody takes what is configured for what is in force. */
 static void warn_of_restart(void *context, const char *setting, const char *relay)
 {
-	hf_log_warn(&log_module, "a setting changes only with a restart", "setting=%s relay=%s", setting, relay ? relay : "");
+	hf_log_warn(&log_module, "something changes only with a restart", "setting=\"%s\" relay=%s", setting, relay ? relay : "");
 }
 
 static int reload(struct hf_gateway *g, struct hf_failure *failure)
@@ -131,6 +132,8 @@ static int reload(struct hf_gateway *g, struct hf_failure *failure)
 		r = hf_tls_reload(g->tls, failure);
 	if (r < 0)
 		hf_log_error(&log_module, "the old certificate stays in use", "reason=\"%s\"", failure->text);
+	else if ((r = hf_gateway_reload_keys(g, failure)) < 0)
+		hf_log_error(&log_module, "the old keys stay in use", "reason=\"%s\"", failure->text);
 	else
 		hf_log_info(&log_module, "reloaded", NULL);
 	return r;

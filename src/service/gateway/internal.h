@@ -147,6 +147,13 @@ void hf_gateway_drain(struct hf_gateway *gateway);
 void hf_gateway_each_restart(const struct hf_gateway *gateway, const struct hf_config *config,
 	void (*each)(void *context, const char *setting, const char *relay), void *context);
 
+/* ---- rotation.c ---- */
+/* Takes into use what was rotated, as far as it can be. HF_EDENIED, HF_ECORRUPT, HF_ENOMEM with the sentence: the old keys stay. */
+int hf_gateway_reload_keys(struct hf_gateway *gateway, struct hf_failure *failure);
+/* The same for keys that were rotated and are in use only after a restart; relay: the one whose bee they begin. */
+void hf_gateway_each_key_restart(const struct hf_gateway *gateway, void (*each)(void *context, const char *what, const char *relay),
+	void *context);
+
 /* ---- tally.c ---- */
 int hf_gateway_start_tally(struct hf_gateway *gateway);
 void hf_gateway_tally(struct hf_gateway *gateway); /* now */

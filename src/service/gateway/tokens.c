@@ -260,6 +260,14 @@ bool hf_tokens_after(struct hf_tokens *g, struct hf_slice id, struct hf_token_cl
 
 const uint8_t *hf_tokens_signer(const struct hf_tokens *g) { return hf_sign_public_key(g->signing_key); }
 
+int hf_tokens_change_signer(struct hf_tokens *g, const uint8_t signing_key[static HF_SIGN_SECRET_BYTES], struct hf_buffer *frame)
+{
+	int r = hf_signer_frame_make(g->signing_key, hf_sign_public_key(signing_key), hf_env_wall_ms(g->env), frame);
+	if (r == HF_OK)
+		memcpy(g->signing_key, signing_key, sizeof g->signing_key);
+	return r;
+}
+
 /* ---- The whole ---- */
 
 int hf_tokens_listen(struct hf_tokens *g, const struct hf_token_events *events)

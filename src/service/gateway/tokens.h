@@ -69,6 +69,8 @@ int hf_tokens_verify(struct hf_tokens *tokens, struct hf_slice relay_key, struct
 
 /* By whose secret key control frames are signed. */
 const uint8_t *hf_tokens_signer(const struct hf_tokens *tokens);
+/* Signs with another key from now on; appends the frame that says so, signed with the one before. HF_ENOMEM changes nothing. */
+int hf_tokens_change_signer(struct hf_tokens *tokens, const uint8_t signing_key[static HF_SIGN_SECRET_BYTES], struct hf_buffer *frame);
 
 struct hf_token_answer {
 	struct hf_slice token;   /* the text; borrowed for the callback */
@@ -100,5 +102,11 @@ int hf_token_frame_make(const uint8_t signing_key[static HF_SIGN_SECRET_BYTES], 
 	uint64_t sequence, uint64_t now_ms, struct hf_buffer *out);
 /* The other side: is the frame signed by the gateway that it names, and newer than highest? HF_EMALFORMED, HF_EBADSIG, HF_EDUPLICATE. */
 int hf_token_frame_verify(struct hf_slice frame, const uint8_t gateway_key[static 32], uint64_t highest, uint64_t *sequence);
+/* Appends ["GATEWAY","SIGNER",{gateway, issuedAt, next, signature}], signed in the same way: control frames are signed with `next` from now
+ * on. HF_ENOMEM. */
+int hf_signer_frame_make(const uint8_t signing_key[static HF_SIGN_SECRET_BYTES], const uint8_t next_key[static 32], uint64_t now_ms,
+	struct hf_buffer *out);
+/* HF_EMALFORMED, HF_EBADSIG. */
+int hf_signer_frame_verify(struct hf_slice frame, const uint8_t gateway_key[static 32], uint8_t next_key[static 32]);
 
 #endif

@@ -291,6 +291,19 @@ static void learn_signing_key(struct hf_worker_gateway *gateway, const char *tex
 		gateway->has_signing_key = hf_hex_decode(gateway->signing_key, text, 32);
 }
 
+/* ["GATEWAY", "SIGNER", {"next", …}]: by the word of the key that we know, another one signs from now on. */
+static void take_signer(struct hf_worker_gateway *gateway, struct hf_slice json)
+{
+	uint8_t next[32];
+	if (!gateway->has_signing_key) /* the first that comes is the one */
+		return;
+	int r = hf_signer_frame_verify(json, gateway->signing_key, next);
+	if (r == HF_OK)
+		memcpy(gateway->signing_key, next, sizeof gateway->signing_key);
+	else
+		hf_log_warn(&log_module, "a gateway's new key for control frames is not signed as it should be", "reason=\"%s\"", hf_error_text(r));
+}
+
 /* ["TOKEN", "REVOKED", {"relay", "reason", "sequence", …}]. The gateway ends the sessions itself; what we must not do is believe an older
  * frame after a newer one. */
 void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json)
@@ -300,6 +313,12 @@ void hf_worker_take_frame(struct hf_worker_link *link, struct hf_slice json)
 	uint64_t sequence;
 	json_t *frame = json_loadb((const char *)json.data, json.length, 0, NULL);
 	const json_t *facts = json_array_get(frame, 2);
+	const char *about = json_string_value(json_array_get(frame, 0));
+	if (about && strcmp(about, "GATEWAY") == 0) {
+		take_signer(gateway, json);
+		json_decref(frame);
+		return;
+	}
 	learn_signing_key(gateway, json_string_value(json_object_get(facts, "gateway")));
 	const char *relay = json_string_value(json_object_get(facts, "relay"));
 	const char *reason = json_string_value(json_object_get(facts, "reason"));

@@ -253,6 +253,27 @@ test('lists come in pages, and the command line asks for one after another', { t
   assert.deepEqual(JSON.parse(await admin('tokens', '--json', '--after', first.next)).tokens.map(({ id }) => id), tokens.slice(1))
 }))
 
+test('a rotated key signs from the reload on, and what has to wait is named', { timeout }, () => withGateway([], async (gateway, facts) => {
+  const data = join(gateway.directory, 'data')
+  const call = async (...args) => {
+    const { code, out, err } = await run([...args, '--json', '--data', data])
+    assert.equal(code, 0, err)
+    return { ...JSON.parse(out), err }
+  }
+  const described = async () => (await fetch(gateway.http + '/api/gateway')).json()
+  const signing = await call('key', 'rotate', 'gateway-signing')
+  assert.match(signing.err, /from `holdfast admin reload` on/)
+  assert.equal((await described()).signingKey, facts.signingKey)
+  assert.deepEqual((await call('admin', 'check')).needs_restart, [])
+  assert.deepEqual((await call('admin', 'reload')).needs_restart, [])
+  assert.equal((await described()).signingKey, signing.public)
+  assert.match((await call('key', 'rotate', 'swarm')).err, /until it is started again/)
+  assert.deepEqual((await call('admin', 'reload')).needs_restart, ['key swarm'])
+  assert.equal((await described()).gateway, facts.gateway)
+  const { out } = await run(['admin', 'reload', '--data', data])
+  assert.match(out, /key swarm changes only with a restart/)
+}))
+
 test('what was done is in the audit log, and an operator ends tokens', { timeout }, () => withGateway([], async (gateway, facts) => {
   const data = join(gateway.directory, 'data'), relayKey = 'npub1abc:audited'
   await post(gateway, '/api/relays', shared(relayKey))

@@ -110,6 +110,33 @@ static void test_what_does_not_let_in_has_a_name(void **state)
 	desk_free(d);
 }
 
+static void test_another_key_signs_from_now_on_by_the_old_ones_word(void **state)
+{
+	struct desk *d = begin(NULL);
+	struct peer peer = peer_of(1), next = peer_of(9);
+	struct hf_buffer frame = {0};
+	uint8_t before[32], told[32] = {0};
+	uint64_t sequence;
+	memcpy(before, hf_tokens_signer(d->tokens), sizeof before);
+	assert_int_equal(token_by(d, &peer, HF_REGISTRAR_ISSUE, ",\"relayKey\":\"" RELAY "\",\"relayAuthToken\":\"x\""), 200);
+	assert_int_equal(hf_tokens_change_signer(d->tokens, next.secret, &frame), HF_OK);
+	assert_memory_equal(hf_tokens_signer(d->tokens), next.key, 32);
+	assert_int_equal(hf_signer_frame_verify(hf_buffer_slice(&frame), before, told), HF_OK);
+	assert_memory_equal(told, next.key, 32);
+	/* Nobody else's word counts, nor one that was changed. */
+	assert_int_equal(hf_signer_frame_verify(hf_buffer_slice(&frame), next.key, told), HF_EBADSIG);
+	assert_int_equal(hf_token_frame_verify(hf_buffer_slice(&frame), before, 0, &sequence), HF_EMALFORMED);
+	char *at = strstr((char *)frame.data, "next");
+	at[8] ^= 1;
+	assert_int_not_equal(hf_signer_frame_verify(hf_buffer_slice(&frame), before, told), HF_OK);
+	hf_buffer_free(&frame);
+	assert_int_equal(token_by(d, &peer, HF_REGISTRAR_REVOKE, ",\"relayKey\":\"" RELAY "\""), 200);
+	assert_int_equal(d->revoked.count, 1);
+	assert_int_equal(hf_token_frame_verify(hf_slice_text(d->revoked.frame), next.key, 0, &sequence), HF_OK);
+	assert_int_equal(hf_token_frame_verify(hf_slice_text(d->revoked.frame), before, 0, &sequence), HF_EBADSIG);
+	desk_free(d);
+}
+
 static void test_requests_are_refused_by_name(void **state)
 {
 	struct desk *d = begin(NULL);
@@ -327,6 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_token_lets_its_user_in_and_carries_no_secret),
 		cmocka_unit_test(test_what_does_not_let_in_has_a_name),
+		cmocka_unit_test(test_another_key_signs_from_now_on_by_the_old_ones_word),
 		cmocka_unit_test(test_requests_are_refused_by_name),
 		cmocka_unit_test(test_payloads_without_nonce_need_the_switch),
 		cmocka_unit_test(test_users_and_peers_do_not_touch_each_others_tokens),
