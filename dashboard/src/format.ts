@@ -42,6 +42,9 @@ export const moment = (at: number): string => Math.abs(Date.now() - at) < 432000
 // Keys are told apart by both ends.
 export const short = (key: string): string => key.length > 16 ? `${key.slice(0, 6)}…${key.slice(-6)}` : key
 
+// Names of others can be of any length.
+export const clip = (text: string, most = 40): string => text.length > most ? `${text.slice(0, most - 1)}…` : text
+
 const numbers = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight', 'Nine', 'Ten', 'Eleven', 'Twelve']
 export const inWords = (value: number): string => numbers[value] ?? whole.format(value)
 export const plural = (value: number, one: string, many = one + 's'): string => `${whole.format(value)} ${value === 1 ? one : many}`

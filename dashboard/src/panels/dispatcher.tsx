@@ -3,27 +3,12 @@ import type { Board, Finding, Panel } from '../board'
 import { count, plural } from '../format'
 import { Empty, Facts } from '../ui/parts'
 import { Table } from '../ui/table'
-
-const refusals: Record<string, [string, string]> = {
-  'no-peers': ['no worker has the relay', 'Is its worker running? The list of workers says who is here.'],
-  broken: ['all that have it rest after failures', 'Look at those workers; they are tried again by themselves.'],
-  saturated: ['all that have it are at their bound', 'Another worker with the same relay helps, or a higher dispatcher.in_flight_max.'],
-  flow: ['they do not take more for now', 'Their link is slow, or one of them hangs.'],
-  expired: ['waited too long in the queue', 'There is more to do than the workers manage: add one.']
-}
-const causes: Record<string, string> = {
-  gone: 'the worker went',
-  revoked: 'the worker was turned away',
-  overdue: 'it took too long',
-  opened: 'the worker failed too often',
-  behind: 'its copy was behind',
-  drained: 'it was to get no more'
-}
+import { jobMoves, jobRefusals } from '../words'
 
 function findings ({ snapshot: { dispatcher }, history }: Board): Finding[] {
   return Object.keys(dispatcher?.jobs.refused ?? {}).flatMap(reason => {
     const grown = history.grown(s => s.dispatcher?.jobs.refused[reason] ?? 0)
-    const [why, todo] = refusals[reason] ?? [reason, 'The log says more.']
+    const [why, todo] = jobRefusals[reason] ?? [reason, 'The log says more.']
     return grown > 0 ? [{ level: 'watch' as const, text: `${plural(grown, 'job was', 'jobs were')} refused in the last minute: ${why}.`, todo }] : []
   })
 }
@@ -32,9 +17,9 @@ function View ({ board: { snapshot: { dispatcher }, history } }: { board: Board 
   if (!dispatcher) return <Empty>{'There is nothing to hand out without workers.'}</Empty>
   const { jobs, sessions } = dispatcher
   const rows = [
-    ...Object.entries(jobs.refused).map(([reason, total]) => ({ kind: 'refused', reason, words: refusals[reason]?.[0] ?? reason, total,
+    ...Object.entries(jobs.refused).map(([reason, total]) => ({ kind: 'refused', reason, words: jobRefusals[reason]?.[0] ?? reason, total,
       recent: history.grown(s => s.dispatcher?.jobs.refused[reason] ?? 0) })),
-    ...Object.entries(jobs.reassigned).map(([reason, total]) => ({ kind: 'moved', reason, words: causes[reason] ?? reason, total,
+    ...Object.entries(jobs.reassigned).map(([reason, total]) => ({ kind: 'moved', reason, words: jobMoves[reason] ?? reason, total,
       recent: history.grown(s => s.dispatcher?.jobs.reassigned[reason] ?? 0) }))
   ].filter(row => row.total > 0)
   return (

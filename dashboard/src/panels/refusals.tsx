@@ -2,17 +2,7 @@
 import type { Board, Finding, Panel } from '../board'
 import { count, plural } from '../format'
 import { Table } from '../ui/table'
-
-const meanings: Record<string, string> = {
-  invalid: 'not a valid event',
-  blocked: 'the author or kind is not wanted',
-  duplicate: 'it was here already',
-  restricted: 'the author may not publish here',
-  'auth-required': 'the client has to sign in first',
-  'rate-limited': 'too much at once',
-  unsupported: 'the relay does not do that',
-  error: 'no fault of the publisher’s'
-}
+import { eventRefusals } from '../words'
 
 function findings ({ history }: Board): Finding[] {
   const errors = history.grown(s => s.refusals.error ?? 0)
@@ -29,7 +19,7 @@ function View ({ board: { snapshot, history } }: { board: Board }) {
   return (
     <Table caption="Refusals by reason" rows={rows} keyOf={row => row.reason}
       columns={[
-        { name: 'Reason', cell: ({ reason }) => <><code>{reason}</code> <span class="quiet">{meanings[reason]}</span></> },
+        { name: 'Reason', cell: ({ reason }) => <><code>{reason}</code> <span class="quiet">{eventRefusals[reason]}</span></> },
         { name: 'Last minute', isNumber: true, cell: row => count(row.recent) },
         { name: 'Since the start', isNumber: true, cell: row => count(row.total) }
       ]} />

@@ -1,13 +1,13 @@
 // The relays on members' machines that this gateway knows.
 import type { Act, Board, Panel } from '../board'
-import { count, moment, plural } from '../format'
+import { clip, count, moment, plural } from '../format'
 import { post } from '../session'
 import type { Registration } from '../snapshot'
 import { List } from '../ui/list'
 import { Empty, Facts, Key, State } from '../ui/parts'
 
 const unregistering = ({ live: { session } }: Board, { relay, path }: Registration): Act => ({
-  title: `Unregister /${path}?`,
+  title: `Unregister /${clip(path)}?`,
   says: [
     `The address /${path} is gone at once, for clients too that are using it now.`,
     'Its workers may register it again: the next time they do, mostly within a minute, it is back. To keep one away take its key out of registration.allow.'

@@ -4,6 +4,7 @@ import type { Board, Finding, Panel } from '../board'
 import { bytes, clock, count, plural, rate } from '../format'
 import { Chart, type Line } from '../ui/chart'
 import { Table } from '../ui/table'
+import { connectionRefusals } from '../words'
 
 const lines: (Line & { measure: 'in' | 'delivered' | 'queries', stroke: string })[] = [
   { measure: 'in', name: 'Events in', colour: 'accent', stroke: 'solid' },
@@ -12,17 +13,10 @@ const lines: (Line & { measure: 'in' | 'delivered' | 'queries', stroke: string }
 ]
 const ranges: [number, string][] = [[60, '1 min'], [300, '5 min'], [900, '15 min']]
 
-const turnedAway: Record<string, [string, string]> = {
-  full: ['every place was taken', 'Raise gateway.connections_max, with LimitNOFILE above it.'],
-  address: ['one address had too many', 'Somebody opens many at once. If those are many people behind one address, raise gateway.connections_per_address_max.'],
-  memory: ['all together held too much memory', 'Look for greedy clients, or raise gateway.memory_max.'],
-  accept: ['the system would not take them', 'The process is probably out of descriptors: raise LimitNOFILE.']
-}
-
 function findings ({ snapshot, history }: Board): Finding[] {
   return Object.keys(snapshot.sockets_refused).flatMap(reason => {
     const grown = history.grown(s => s.sockets_refused[reason] ?? 0)
-    const [why, todo] = turnedAway[reason] ?? [reason, 'The log says more.']
+    const [why, todo] = connectionRefusals[reason] ?? [reason, 'The log says more.']
     return grown > 0 ? [{ level: 'watch' as const, text: `${plural(grown, 'connection was', 'connections were')} refused in the last minute: ${why}.`, todo }] : []
   })
 }

@@ -1,27 +1,42 @@
 // The workers that are here, what they serve, and how they do.
-import type { Board, Finding, Level, Panel } from '../board'
-import { count, latency, plural, share, short, span } from '../format'
+import type { Board, Finding, Panel } from '../board'
+import { clip, count, latency, plural, share, short, span } from '../format'
 import type { Worker } from '../snapshot'
 import { Empty, Key, State } from '../ui/parts'
-import { Table } from '../ui/table'
+import { Rows } from '../ui/rows'
 
-function stateOf ({ healthy, dispatch }: Worker): { level: Level, words: string } {
-  if (dispatch?.drained) return { level: 'watch', words: 'gets no more work' }
-  if (dispatch?.breaker === 'open') return { level: 'watch', words: `rests ${span(dispatch.rests_ms)}` }
-  if (dispatch && dispatch.breaker !== 'closed') return { level: 'watch', words: 'is tried again' }
-  if (!healthy) return { level: 'watch', words: 'does not answer' }
-  return { level: 'ok', words: 'works' }
+// What is not as it should be with a worker, of one and of several.
+const troubles = {
+  drained: ['gets no more work', 'get no more work'],
+  rests: ['rests: it failed several times in a row', 'rest: they failed several times in a row'],
+  tried: ['is tried again', 'are tried again'],
+  silent: ['does not answer', 'do not answer']
+} as const
+type Trouble = keyof typeof troubles
+
+function troubleOf ({ healthy, dispatch }: Worker): Trouble | null {
+  if (dispatch?.drained) return 'drained'
+  if (dispatch?.breaker === 'open') return 'rests'
+  if (dispatch && dispatch.breaker !== 'closed') return 'tried'
+  return healthy ? null : 'silent'
 }
 
-const nameOf = ({ relays, peer }: Worker) => relays.length > 0 ? relays.slice(0, 3).join(', ') + (relays.length > 3 ? ` and ${relays.length - 3} more` : '') : short(peer)
+function StateOf ({ worker }: { worker: Worker }) {
+  const trouble = troubleOf(worker)
+  return <State level={trouble ? 'watch' : 'ok'}>{!trouble ? 'works' : trouble === 'rests' ? `rests ${span(worker.dispatch!.rests_ms)}` : troubles[trouble][0]}</State>
+}
+
+const listed = (names: string[], most: number) => names.slice(0, most).join(', ') + (names.length > most ? ` and ${names.length - most} more` : '')
+const nameOf = ({ relays, peer }: Worker) => relays.length > 0 ? listed(relays.map(relay => clip(relay)), 3) : short(peer)
 
 function findings ({ snapshot: { workers, registrations } }: Board): Finding[] {
-  const found: Finding[] = workers.flatMap(worker => {
-    const { level, words } = stateOf(worker)
-    return level === 'ok' ? [] : [{
-      level: 'watch' as const,
-      text: `The worker of ${nameOf(worker)} ${worker.dispatch?.breaker === 'open' ? 'rests: it failed several times in a row' : words}.`,
-      todo: 'Others that have its relays take over. If it stays, its owner looks at that machine: is it overloaded, or asleep?'
+  const found = (Object.keys(troubles) as Trouble[]).flatMap((trouble): Finding[] => {
+    const names = workers.filter(worker => troubleOf(worker) === trouble).map(nameOf)
+    const [one, several] = troubles[trouble]
+    return names.length === 0 ? [] : [{
+      level: 'watch',
+      text: names.length === 1 ? `The worker of ${names[0]} ${one}.` : `${count(names.length)} workers ${several}: those of ${listed(names, 4)}.`,
+      todo: 'Others that have the relays take over. If it stays, the owner looks at that machine: is it overloaded, or asleep?'
     }]
   })
   if (workers.length === 0 && registrations && registrations.count > 0) {
@@ -44,11 +59,12 @@ function View ({ board }: { board: Board }) {
   }
   const assigned = (peer: string) => history.rate(s => s.workers.find(worker => worker.peer === peer)?.dispatch?.assigned ?? 0)
   return (
-    <Table caption="Workers and their load" rows={snapshot.workers} keyOf={worker => worker.peer}
+    <Rows caption="Workers and their load" rows={[...snapshot.workers].sort((a, b) => Number(troubleOf(b) !== null) - Number(troubleOf(a) !== null))}
+      keyOf={worker => worker.peer} words={worker => `${worker.peer} ${worker.relays.join(' ')}`}
       columns={[
         { name: 'Worker', cell: worker => <><b>{worker.relays.length > 0 ? nameOf(worker) : 'no relay now'}</b><small class="under">
           <Key value={worker.peer} of={`the key of the worker of ${nameOf(worker)}`} board={board} />{worker.hypertuna && ' Hypertuna'}</small></> },
-        { name: 'State', cell: worker => { const { level, words } = stateOf(worker); return <State level={level}>{words}</State> } },
+        { name: 'State', cell: worker => <StateOf worker={worker} /> },
         { name: 'Sessions', isNumber: true, cell: ({ dispatch, streams }) => count(dispatch?.sessions ?? streams) },
         { name: 'In work', isNumber: true, cell: ({ dispatch, peer }) => dispatch
           ? <>{count(dispatch.in_flight)}<small class="under">{rateOf(assigned(peer))}</small></> : '–' },

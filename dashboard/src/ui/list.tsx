@@ -1,12 +1,12 @@
-// A list that the gateway gives when it is asked: asked again when `stamp` changes, filtered here, shown in parts.
+// A list that the gateway gives when it is asked: asked again when `stamp` changes.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
 import type { Board } from '../board'
 import { count } from '../format'
 import { post, signed } from '../session'
-import { Table, type Column } from './table'
+import { Rows } from './rows'
+import type { Column } from './table'
 
-const SHOWN_FIRST = 10
 const SELF_LOADED_MAX = 1000
 const AGAIN_MS = 1000
 
@@ -20,7 +20,7 @@ interface Properties<Row> {
   caption: string
   columns: Column<Row>[]
   keyOf: (row: Row) => string
-  // What the filter looks at.
+  // What is looked at for what is typed.
   words: (row: Row) => string
   empty: ComponentChildren
 }
@@ -28,8 +28,6 @@ interface Properties<Row> {
 export function List<Row> ({ board, path, field, size, stamp, caption, columns, keyOf, words, empty }: Properties<Row>) {
   const [rows, setRows] = useState<Row[] | null>(null)
   const [fault, setFault] = useState('')
-  const [filter, setFilter] = useState('')
-  const [shown, setShown] = useState(SHOWN_FIRST)
   const asked = useRef(0)
   const isSelfLoaded = size <= SELF_LOADED_MAX && board.live.session !== signed
   const isLive = board.live.link.phase === 'live'
@@ -54,15 +52,5 @@ export function List<Row> ({ board, path, field, size, stamp, caption, columns, 
   if (!rows && isSelfLoaded) return <p class="quiet">Asking the gateway…</p>
   if (!rows) return <button type="button" onClick={() => void load()}>Show all {count(size)}</button>
   if (rows.length === 0) return <>{empty}</>
-  const found = filter ? rows.filter(row => words(row).toLowerCase().includes(filter.toLowerCase())) : rows
-  return (
-    <>
-      {rows.length > 5 && <div class="list-bar">
-        <label>Find <input type="search" value={filter} onInput={event => setFilter(event.currentTarget.value)} /></label>
-        <span class="quiet" role="status">{filter ? `${count(found.length)} of ${count(rows.length)}` : `${count(rows.length)} in all`}</span>
-      </div>}
-      {found.length > 0 && <Table caption={caption} columns={columns} rows={found.slice(0, shown)} keyOf={keyOf} />}
-      {found.length > shown && <button type="button" onClick={() => setShown(shown * 4)}>Show more</button>}
-    </>
-  )
+  return <Rows caption={caption} columns={columns} rows={rows} keyOf={keyOf} words={words} />
 }

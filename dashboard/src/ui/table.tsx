@@ -9,7 +9,7 @@ export interface Column<Row> {
   isPlain?: boolean
 }
 
-interface Properties<Row> {
+export interface TableProperties<Row> {
   caption: string
   columns: Column<Row>[]
   rows: Row[]
@@ -17,7 +17,7 @@ interface Properties<Row> {
 }
 
 // The first column is what the row is about.
-export function Table<Row> ({ caption, columns, rows, keyOf }: Properties<Row>) {
+export function Table<Row> ({ caption, columns, rows, keyOf }: TableProperties<Row>) {
   return (
     <table role="table">
       <caption class="unseen">{caption}</caption>

@@ -10,6 +10,7 @@ import { Author, Client } from '../lib/client.mjs'
 import { until } from '../lib/command.mjs'
 import { Dashboard, launch } from '../lib/dashboard.mjs'
 import { Members } from '../lib/members.mjs'
+import * as words from '../../../dashboard/src/words.ts'
 
 const token = randomBytes(32).toString('hex')
 const operator = generateSecretKey()
@@ -43,6 +44,7 @@ after(async () => {
   await members?.stop()
 })
 
+const snapshot = async () => (await fetch(`${origin}/api/admin/snapshot`, { headers: { authorization: `Bearer ${token}` } })).json()
 const reasons = async () => (await members.admin('health').catch(() => ({ reasons: [] }))).reasons.map(({ name }) => name)
 const confirm = async name => {
   await page.locator('dialog').getByRole('button', { name, exact: true }).click()
@@ -68,6 +70,13 @@ test('the page has an icon of its own, which is let in', async () => {
     await image.decode()
     return image.width > 0
   }, icon.href))
+})
+
+test('every reason that the gateway has a name for is told in words', async () => {
+  const { refusals, sockets_refused: sockets, dispatcher: { jobs } } = await snapshot()
+  for (const [names, told] of [[refusals, words.eventRefusals], [sockets, words.connectionRefusals], [jobs.refused, words.jobRefusals], [jobs.reassigned, words.jobMoves]]) {
+    assert.deepEqual(Object.keys(told).sort(), Object.keys(names).sort())
+  }
 })
 
 test('what is empty says what to do', async () => {
@@ -203,6 +212,25 @@ test('on a phone, in light and dark, nothing is cut off, and everybody can read 
   }
   assert.deepEqual([phone.faults, phone.outside], [[], []])
   await phone.close()
+})
+
+test('names of any length and hundreds of workers leave the page as wide as it is, and short', async () => {
+  const real = await snapshot()
+  const worker = number => ({ peer: number.toString(16).padStart(64, '0'), hypertuna: false, healthy: number % 9 !== 5, connected_at: real.at, streams: 0,
+    relays: ['a'.repeat(120), `и${'я'.repeat(90)} ${number}`], telemetry: null, dispatch: null })
+  const strange = { ...real, relays: [{ ...real.relays[0], title: 'W'.repeat(200) }], workers: Array.from({ length: 256 }, (_, number) => worker(number)) }
+  for (const width of [360, 1280]) {
+    const other = await Dashboard.open(browser, origin, { token, width, prepare: page => page.route('**/api/admin/events',
+      route => route.fulfill({ contentType: 'text/event-stream', body: `event: snapshot\ndata: ${JSON.stringify(strange)}\n\n` })) })
+    assert.deepEqual(await other.cutOff(), [])
+    assert.deepEqual(await other.barriers(), [])
+    assert.equal(await other.page.locator('#workers tbody tr').count(), 10)
+    assert.match(await other.cell('workers', 'aaa', 'State'), /does not answer/, 'those first that want a look')
+    assert.ok(await other.page.locator('.verdict li').count() <= 3)
+    assert.match(await other.page.innerText('.verdict'), /28 workers do not answer/)
+    assert.deepEqual([other.faults, other.outside], [[], []])
+    await other.close()
+  }
 })
 
 test('colours are as the system has them, unless chosen', async () => {
