@@ -22,6 +22,13 @@ export interface Board {
   tell: (text: string) => void
 }
 
+// more: a greater thing that can be chosen instead.
+export interface Prepared {
+  says: string[]
+  possible: boolean
+  more?: string
+}
+
 // Something that is done after the dialog that says what will happen.
 export interface Act {
   title: string
@@ -29,9 +36,9 @@ export interface Act {
   confirm: string
   isDangerous?: boolean
   // Asked of the gateway before it can be confirmed.
-  prepare?: () => Promise<{ says: string[], possible: boolean }>
-  // What is said when it is done.
-  run: () => Promise<string>
+  prepare?: () => Promise<Prepared>
+  // What is said when it is done. isMore: with what `more` says.
+  run: (isMore: boolean) => Promise<string>
   undo?: () => Promise<string>
 }
 

@@ -1,4 +1,4 @@
-// Who asks: a token kept for this tab, or a browser extension that signs each request (NIP-07, NIP-98).
+// Who asks: a token kept for this tab, a browser extension that signs each request (NIP-07, NIP-98), or the certificate that the browser shows.
 
 interface NostrEvent { kind: number, created_at: number, tags: string[][], content: string }
 interface NostrSigner { signEvent: (event: NostrEvent) => Promise<object> }
@@ -8,6 +8,7 @@ declare global {
 
 const KEY = 'holdfast.session'
 const SIGNED = 'nip07'
+const SHOWN = 'certificate'
 
 // By the gateway, with the HTTP status; by the extension, with 0.
 export class Refused extends Error {
@@ -19,7 +20,7 @@ export class Refused extends Error {
   }
 }
 
-export type Session = { token: string } | typeof SIGNED
+export type Session = { token: string } | typeof SIGNED | typeof SHOWN
 
 // From the address, which is cleared of it, or from earlier in this tab.
 export function restore (): Session | null {
@@ -29,17 +30,18 @@ export function restore (): Session | null {
     return keep({ token })
   }
   const kept = sessionStorage.getItem(KEY)
-  return kept === null ? null : kept === SIGNED ? SIGNED : { token: kept }
+  return kept === null ? null : kept === SIGNED || kept === SHOWN ? kept : { token: kept }
 }
 
 export function keep (session: Session): Session {
-  sessionStorage.setItem(KEY, session === SIGNED ? SIGNED : session.token)
+  sessionStorage.setItem(KEY, typeof session === 'string' ? session : session.token)
   return session
 }
 
 export const forget = (): void => sessionStorage.removeItem(KEY)
 export const canSign = (): boolean => window.nostr !== undefined
 export const signed: Session = SIGNED
+export const shown: Session = SHOWN
 
 async function sign (url: string, method: string, body: string | undefined): Promise<string> {
   const tags = [['u', url], ['method', method]]
@@ -58,10 +60,12 @@ export async function ask (session: Session, path: string, body?: object, signal
   const url = location.origin + '/api/admin/' + path
   const text = body && JSON.stringify(body)
   const method = body ? 'POST' : 'GET'
-  const authorization = session === SIGNED ? await sign(url, method, text) : `Bearer ${session.token}`
-  const headers: Record<string, string> = { authorization }
+  const headers: Record<string, string> = {}
+  if (session === SIGNED) headers.authorization = await sign(url, method, text)
+  else if (session !== SHOWN) headers.authorization = `Bearer ${session.token}`
   if (body) headers['content-type'] = 'application/json'
-  const answer = await fetch(url, { method, headers, body: text ?? null, signal: signal ?? null, cache: 'no-store', credentials: 'omit' })
+  const credentials = session === SHOWN ? 'same-origin' : 'omit'
+  const answer = await fetch(url, { method, headers, body: text ?? null, signal: signal ?? null, cache: 'no-store', credentials })
   if (answer.ok) return answer
   throw new Refused(answer.status, await sentenceOf(answer))
 }
@@ -74,6 +78,17 @@ async function sentenceOf (answer: Response): Promise<string> {
 
 export const post = async <Answer>(session: Session, path: string, body: object = {}): Promise<Answer> =>
   await (await ask(session, path, body)).json() as Answer
+
+// A list that comes in pages: at most so many, and a page's worth more.
+export async function postPages<Row> (session: Session, path: string, field: string, most = Infinity): Promise<Row[]> {
+  const rows: Row[] = []
+  for (let after: string | null | undefined = ''; after != null && rows.length < most;) {
+    const page: Record<string, Row[]> & { next?: string | null } = await post(session, path, after ? { after } : {})
+    rows.push(...page[field] ?? [])
+    after = page.next
+  }
+  return rows
+}
 
 export async function postLines<Line> (session: Session, path: string, body: object): Promise<Line[]> {
   const text = await (await ask(session, path, body)).text()

@@ -1,6 +1,6 @@
-// Asks who you are: a token, or a key that a browser extension keeps.
+// Asks who you are: a token, a key that a browser extension keeps, or a certificate that the browser does.
 import { useEffect, useState } from 'preact/hooks'
-import { canSign, keep, signed, type Session } from './session'
+import { canSign, keep, shown, signed, type Session } from './session'
 import { Prose } from './ui/parts'
 
 const EXTENSION_WAIT_MS = 2000
@@ -33,6 +33,11 @@ export function SignIn ({ why, enter }: { why: string, enter: (session: Session)
         <h2>Or with your Nostr key</h2>
         <p class="quiet">Your extension signs each request. The gateway lets in the keys of <code>admin.keys</code>.</p>
         <button type="button" onClick={() => enter(keep(signed))}>Sign in with the extension</button>
+      </>}
+      {location.protocol === 'https:' && <>
+        <h2>Or with your certificate</h2>
+        <p class="quiet">Your browser shows it when it connects. The gateway lets in those that <code>admin.certificates</code> names.</p>
+        <button type="button" onClick={() => enter(keep(shown))}>Sign in with the certificate</button>
       </>}
     </main>
   )

@@ -14,7 +14,7 @@ const sentences: Record<string, string> = {
   'admin.reload': 'Reloaded the configuration',
   'admin.reload-refused': 'Tried to reload a configuration that is not in order',
   'admin.drain': 'Told the gateway to end',
-  'admin.rebuild-bee': 'Began to make the bee anew',
+  'admin.rebuild-bee': 'Began to make a bee anew',
   'admin.refused': 'Sign-ins to administration refused',
   'operator.revoked': 'Revoked tokens',
   'operator.removed': 'Unregistered a relay',

@@ -3,7 +3,7 @@ import type { Act, Board, Panel } from '../board'
 import { count, plural, rate, span } from '../format'
 import { post } from '../session'
 import type { Relay } from '../snapshot'
-import { Empty, Key, State } from '../ui/parts'
+import { Empty, Key, Prose, State } from '../ui/parts'
 import { Table } from '../ui/table'
 
 const BEHIND_MS = 10000
@@ -33,6 +33,21 @@ function pausing (board: Board, { name }: Relay, isPaused: boolean): Act {
       }
 }
 
+const rebuilding = ({ live: { session } }: Board, { name }: Relay): Act => ({
+  title: `Rebuild the bee of ${name}?`,
+  says: [
+    'Do it when the bee does not catch up, when the log says that it failed, or when readers see what the relay has not. It is made anew from the relay’s events, while clients are served as ever.',
+    'Its key stays. It begins on a new fork, which peers follow by themselves; they see it shorter until it is done. Pause it first if they should rather wait.',
+    'It cannot be called back.'
+  ],
+  confirm: 'Rebuild',
+  isDangerous: true,
+  run: async () => {
+    await post(session, 'relay/rebuild-bee', { relay: name })
+    return `The bee of ${name} is being rebuilt.`
+  }
+})
+
 function BeeState ({ relay: { bee } }: { relay: Relay }) {
   if (!bee) return <State level="off">no bee</State>
   if (bee.paused) return <State level="watch">paused</State>
@@ -56,10 +71,18 @@ function View ({ board }: { board: Board }) {
           { name: 'Behind', isNumber: true, cell: ({ bee }) => bee ? bee.lag_events === 0 ? 'nothing' : `${plural(bee.lag_events, 'event')}, ${span(bee.lag_ms)}` : '–' },
           { name: 'Peers', isNumber: true, cell: ({ bee }) => bee ? count(bee.peers) : '–' },
           { name: 'State', cell: relay => <BeeState relay={relay} /> },
-          { name: 'Act', isPlain: true, cell: relay => relay.bee &&
+          { name: 'Act', isPlain: true, cell: relay => relay.bee && <span class="acts">
             <button type="button" onClick={() => board.propose(pausing(board, relay, relay.bee!.paused))}
-              aria-label={`${relay.bee.paused ? 'Resume' : 'Pause'} replication of ${relay.name}`}>{relay.bee.paused ? 'Resume…' : 'Pause…'}</button> }
+              aria-label={`${relay.bee.paused ? 'Resume' : 'Pause'} replication of ${relay.name}`}>{relay.bee.paused ? 'Resume…' : 'Pause…'}</button>
+            <button type="button" class="danger-quiet" onClick={() => board.propose(rebuilding(board, relay))} aria-label={`Rebuild the bee of ${relay.name}`}>Rebuild…</button>
+          </span> }
         ]} />
+      <details>
+        <summary>Rebuild an index</summary>
+        <p><Prose>{'A relay’s index is checked after each start, and made anew by itself when it is damaged. When clients do not find what `holdfast relay export` has, make it anew on the gateway’s machine, which may go on running:'}</Prose></p>
+        <p><Prose>{'`holdfast relay rebuild --data DIR --relay NAME`'}</Prose></p>
+        <p>It reads the whole log and keeps administration busy until it is done, so it is not offered from here.</p>
+      </details>
       {snapshot.relays.every(relay => !relay.bee) && <Empty>{'With a bee a relay can be followed by peers: set `relay.bee = yes` and restart.'}</Empty>}
     </>
   )

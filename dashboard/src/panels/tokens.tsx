@@ -1,12 +1,47 @@
 // Who may come to relays that ask for a token.
-import type { Act, Board, Finding, Panel } from '../board'
+import type { Act, Board, Finding, Panel, Prepared } from '../board'
 import { count, moment, plural, short } from '../format'
-import { post } from '../session'
+import { post, postPages, type Session } from '../session'
 import type { Token } from '../snapshot'
 import { List } from '../ui/list'
 import { Empty, Facts, Key, State } from '../ui/parts'
 
 const holder = (token: Token) => token.pubkey ?? token.peer ?? ''
+
+type Holder = { peer: string } | { pubkey: string }
+const holderOf = ({ pubkey, peer }: Token): Holder | null => pubkey ? { pubkey } : peer ? { peer } : null
+
+// The relays of which somebody has tokens that are good, a token each time.
+async function relaysOf (session: Session, of: Holder): Promise<string[]> {
+  const all = await postPages<Token>(session, 'tokens/list', 'tokens')
+  return all.filter(token => token.state === 'active' && ('pubkey' in of ? token.pubkey === of.pubkey : token.peer === of.peer)).map(token => token.relay)
+}
+
+const several = (relays: string[]) => `${plural(relays.length, 'token')} of ${plural(new Set(relays).size, 'relay')}`
+
+// At relay after relay: what is issued meanwhile is new, and stays.
+async function revokeAll (session: Session, of: Holder): Promise<string> {
+  let count = 0
+  for (const relayKey of new Set(await relaysOf(session, of))) {
+    count += (await post<{ revoked: number }>(session, 'tokens/revoke', { relayKey, ...of, reason: 'operator' })).revoked
+  }
+  return `${plural(count, 'token')} revoked.`
+}
+
+export const revokingAll = ({ live: { session } }: Board, peer: string, name: string): Act => ({
+  title: `Revoke all tokens of ${name}?`,
+  says: [
+    'Every token that this worker was given ends at once, at every gateway that shares the state, with the connections that came by one, and its own connection.',
+    'It comes back by itself and may ask for new ones. To keep it away take its key out of registration.allow.'
+  ],
+  confirm: 'Revoke all',
+  isDangerous: true,
+  prepare: async () => {
+    const relays = await relaysOf(session, { peer })
+    return { possible: relays.length > 0, says: [relays.length > 0 ? `It has ${several(relays)}.` : 'It has no token that is good now.'] }
+  },
+  run: () => revokeAll(session, { peer })
+})
 
 const revoking = ({ live: { session } }: Board, token: Token): Act => ({
   title: 'Revoke this token?',
@@ -16,7 +51,13 @@ const revoking = ({ live: { session } }: Board, token: Token): Act => ({
   ],
   confirm: 'Revoke',
   isDangerous: true,
-  run: async () => {
+  prepare: async (): Promise<Prepared> => {
+    const of = holderOf(token)
+    const relays = of ? await relaysOf(session, of) : []
+    return { possible: true, says: [], ...(relays.length > 1 && { more: `All that ${short(holder(token))} has: ${several(relays)}` }) }
+  },
+  run: async isMore => {
+    if (isMore) return await revokeAll(session, holderOf(token)!)
     const { revoked } = await post<{ revoked: number }>(session, 'tokens/revoke', { relayKey: token.relay, tokenId: token.id, reason: 'operator' })
     return `${plural(revoked, 'token')} revoked.`
   }

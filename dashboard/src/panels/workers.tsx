@@ -3,6 +3,7 @@ import type { Board, Finding, Panel } from '../board'
 import { clip, count, latency, plural, share, short, span } from '../format'
 import type { Worker } from '../snapshot'
 import { Empty, Key, State } from '../ui/parts'
+import { revokingAll } from './tokens'
 import { Rows } from '../ui/rows'
 
 // What is not as it should be with a worker, of one and of several.
@@ -76,7 +77,10 @@ function View ({ board }: { board: Board }) {
           const lag = dispatch?.lag_blocks ?? telemetry?.lag_blocks
           return lag === undefined ? '–' : lag === 0 ? 'nothing' : plural(lag, 'block')
         } },
-        { name: 'Here for', isNumber: true, cell: worker => span(Math.max(0, snapshot.at - worker.connected_at)) }
+        { name: 'Here for', isNumber: true, cell: worker => span(Math.max(0, snapshot.at - worker.connected_at)) },
+        ...snapshot.tokens ? [{ name: 'Act', isPlain: true, cell: (worker: Worker) =>
+          <button type="button" class="danger-quiet" aria-label={`Revoke tokens of the worker of ${nameOf(worker)}`}
+            onClick={() => board.propose(revokingAll(board, worker.peer, `the worker of ${nameOf(worker)}`))}>Revoke tokens…</button> }] : []
       ]} />
   )
 }

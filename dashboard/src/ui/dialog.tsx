@@ -1,6 +1,6 @@
 // Asks before something is done, says what will happen, and shows when it cannot be.
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Act } from '../board'
+import type { Act, Prepared } from '../board'
 
 interface Properties {
   act: Act
@@ -8,7 +8,10 @@ interface Properties {
   done: (text: string, act: Act) => void
 }
 
-type Stage = { name: 'preparing' | 'ready' | 'running' | 'impossible', says: string[], fault?: string }
+interface Stage extends Pick<Prepared, 'says' | 'more'> {
+  name: 'preparing' | 'ready' | 'running' | 'impossible'
+  fault?: string
+}
 
 const sentence = (error: unknown): string => error instanceof Error && error.message !== 'Failed to fetch' ? error.message
   : 'The gateway does not answer. Whether it was done is not known: look at the audit log when it is back.'
@@ -16,18 +19,19 @@ const sentence = (error: unknown): string => error instanceof Error && error.mes
 export function ActDialog ({ act, close, done }: Properties) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [stage, setStage] = useState<Stage>({ name: act.prepare ? 'preparing' : 'ready', says: [] })
+  const [isMore, setMore] = useState(false)
 
   useEffect(() => {
     dialog.current!.showModal()
     act.prepare?.().then(
-      ({ says, possible }) => setStage({ name: possible ? 'ready' : 'impossible', says }),
+      ({ possible, ...prepared }) => setStage({ name: possible ? 'ready' : 'impossible', ...prepared }),
       error => setStage({ name: 'impossible', says: [], fault: sentence(error) }))
   }, [act])
 
   async function confirm (): Promise<void> {
     setStage({ ...stage, name: 'running' })
     try {
-      const text = await act.run()
+      const text = await act.run(isMore)
       dialog.current?.close()
       done(text, act)
     } catch (error) {
@@ -45,6 +49,7 @@ export function ActDialog ({ act, close, done }: Properties) {
           {stage.says.map(text => <p key={text}>{text}</p>)}
           {act.undo && <p class="quiet">It can be undone.</p>}
         </div>
+        {stage.more && <label class="more"><input type="checkbox" checked={isMore} onChange={event => setMore(event.currentTarget.checked)} /> {stage.more}</label>}
         {stage.fault && <p class="fault" role="alert">{stage.fault}</p>}
         <div class="buttons">
           <button type="button" autofocus onClick={() => dialog.current!.close()}>{stage.name === 'impossible' ? 'Close' : 'Cancel'}</button>

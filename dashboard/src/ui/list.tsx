@@ -3,11 +3,12 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ComponentChildren } from 'preact'
 import type { Board } from '../board'
 import { count } from '../format'
-import { post, signed } from '../session'
+import { postPages, signed } from '../session'
 import { Rows } from './rows'
 import type { Column } from './table'
 
 const SELF_LOADED_MAX = 1000
+const LOADED_MAX = 20000
 const AGAIN_MS = 1000
 
 interface Properties<Row> {
@@ -35,8 +36,8 @@ export function List<Row> ({ board, path, field, size, stamp, caption, columns, 
   async function load (): Promise<void> {
     const turn = ++asked.current
     try {
-      const answer = await post<Record<string, Row[]>>(board.live.session, path)
-      if (turn === asked.current) { setRows(answer[field] ?? []); setFault('') }
+      const answer = await postPages<Row>(board.live.session, path, field, LOADED_MAX)
+      if (turn === asked.current) { setRows(answer); setFault('') }
     } catch (error) {
       if (turn === asked.current && error instanceof Error) setFault(error.message)
     }
@@ -50,7 +51,8 @@ export function List<Row> ({ board, path, field, size, stamp, caption, columns, 
 
   if (fault) return <p class="fault">{fault} <button type="button" onClick={() => void load()}>Ask again</button></p>
   if (!rows && isSelfLoaded) return <p class="quiet">Asking the gateway…</p>
-  if (!rows) return <button type="button" onClick={() => void load()}>Show all {count(size)}</button>
+  if (!rows) return <button type="button" onClick={() => void load()}>{size > LOADED_MAX ? `Show ${count(LOADED_MAX)} of` : 'Show all'} {count(size)}</button>
   if (rows.length === 0) return <>{empty}</>
-  return <Rows caption={caption} columns={columns} rows={rows} keyOf={keyOf} words={words} />
+  return <Rows caption={caption} columns={columns} rows={rows} keyOf={keyOf} words={words}
+    {...(rows.length >= LOADED_MAX && { all: `the first ${count(rows.length)}` })} />
 }

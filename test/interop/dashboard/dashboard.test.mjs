@@ -153,6 +153,50 @@ test('a revoked token ends the connection that came with it', async () => {
   await until(async () => await page.locator('#tokens').getByRole('button', { name: /^Revoke/ }).count() === 0, 15000)
 })
 
+test('all tokens of a person, and all of a worker, are revoked at once', async () => {
+  const other = nip19.npubEncode(getPublicKey(generateSecretKey()))
+  const users = { choir: `${nip19.npubEncode(author.pubkey)},${other}`, notes: nip19.npubEncode(author.pubkey) }
+  for (const [path, of] of Object.entries(users)) await members.worker(path, ['--relay-gateway-path', path, '--relay-token', '--relay-token-users', of])
+  const active = async () => (await members.admin('tokens')).tokens.filter(({ state }) => state === 'active')
+  await until(async () => (await active()).length === 3, 30000)
+  const before = await active()
+  const hers = before.filter(({ pubkey }) => pubkey === author.pubkey)
+  assert.equal(hers.length, 2)
+  const button = id => page.locator('#tokens').getByRole('button', { name: `Revoke token ${id.slice(0, 6)}…${id.slice(-6)}` })
+  await until(async () => await button(hers[0].id).count() === 1, 15000)
+  await button(hers[0].id).click()
+  const more = page.getByRole('checkbox', { name: /2 tokens of 2 relays/ })
+  await more.check()
+  await confirm('Revoke')
+  await dashboard.says('2 tokens revoked.')
+  const isRevoked = async ({ id }) => (await members.admin('tokens')).tokens.find(token => token.id === id).state === 'revoked'
+  for (const token of hers) await until(() => isRevoked(token))
+
+  const [left] = before.filter(token => !hers.includes(token))
+  assert.equal(await isRevoked(left), false)
+  const worker = page.locator('#workers').getByRole('button', { name: 'Revoke tokens of the worker of choir' })
+  await until(async () => await worker.count() === 1, 15000)
+  await worker.click()
+  await until(async () => /It has \d+ tokens? of 1 relay\./.test(await page.innerText('dialog')))
+  assert.match(await page.innerText('dialog'), /comes back by itself/)
+  await confirm('Revoke all')
+  await until(() => isRevoked(left))
+  await until(async () => await dashboard.cell('audit', 'operator.revoked', 'By') === 'token', 10000)
+})
+
+test('a bee is rebuilt on a new fork, with all events, and for an index it is told how', async () => {
+  const bee = async () => (await snapshot()).relays[0].bee
+  const before = await bee()
+  await page.getByRole('button', { name: 'Rebuild the bee of main' }).click()
+  assert.match(await page.innerText('dialog'), /new fork[^]*cannot be called back/)
+  await confirm('Rebuild')
+  await until(async () => { const now = await bee(); return now.fork > before.fork && now.events === before.events && now.lag_events === 0 }, 20000)
+  assert.equal((await bee()).key, before.key)
+  await until(async () => (await dashboard.cell('relays', 'The village relay', 'Bee')).includes('fork 1'), 10000)
+  await page.getByText('Rebuild an index').click()
+  assert.match(await page.innerText('#relays details'), /holdfast relay rebuild --data/)
+})
+
 test('a relay is unregistered', async () => {
   await page.getByRole('button', { name: 'Unregister club' }).click()
   await confirm('Unregister')
