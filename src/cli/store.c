@@ -1,4 +1,5 @@
 /* store: the commands on the store as a whole, and on a relay's. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -108,13 +109,27 @@ int hf_cli_store_backup(struct hf_cli *cli)
 
 /* ---- Verifying ---- */
 
+/* A backup that was not written must not be told sound: opening the directory would make a store there, and find it empty. */
+static int demand_store(const struct hf_cli *cli, struct hf_failure *failure)
+{
+	char format[HF_PATH_BYTES_MAX], path[HF_PATH_BYTES_MAX];
+	const char *data = cli->config->data;
+	if (snprintf(path, sizeof path, "%s/store", data) < (int)sizeof path &&
+		snprintf(format, sizeof format, "%s/FORMAT", data) < (int)sizeof format && access(format, F_OK) == 0 && access(path, F_OK) < 0 &&
+		errno == ENOENT)
+		return hf_fail(failure, HF_ENOTFOUND, "There is no store in %s.", data);
+	return HF_OK;
+}
+
 int hf_cli_store_verify(struct hf_cli *cli)
 {
 	struct hf_cli_target target;
 	struct hf_failure failure = {0};
 	struct hf_buffer out = {0};
 	json_error_t error;
-	int r = hf_cli_target_open(&target, cli, false, &failure);
+	int r = demand_store(cli, &failure);
+	if (r == HF_OK)
+		r = hf_cli_target_open(&target, cli, false, &failure);
 	if (r == HF_OK) {
 		r = hf_cli_target_run(&target, "store/verify", "{}", (struct hf_slice){0}, &out, &failure);
 		hf_cli_target_close(&target);

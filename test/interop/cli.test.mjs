@@ -255,18 +255,21 @@ test('several relays are imported into, counted and exported each for itself', {
 })
 
 test('exit codes tell wrong use, configuration, data directory and failure apart', { timeout }, async () => {
-  const missing = join(directory, 'missing')
+  const missing = join(directory, 'missing'), hollow = join(directory, 'hollow')
+  assert.equal((await run(['core', 'create', '--data', hollow])).code, 0)
+  await rm(join(hollow, 'store'), { recursive: true })
   const cases = [
     [2, []], [2, ['relay']], [2, ['relay', 'improt']], [2, ['nothing']], [2, ['relay', 'count', '--nothing']], [2, ['store', 'backup']],
     [2, ['version', 'twice']], [2, ['relay', 'scan', '--limit']], [3, ['relay', 'count', '--store-quota', 'lots']],
     [4, ['relay', 'count', '--data', missing]], [4, ['store', 'verify', '--data', missing]], [4, ['relay', 'export', '--data', missing]],
-    [0, ['version']], [0, ['--version']], [0, ['--help']], [0, ['relay', '--help']], [0, ['config', 'show']], [0, ['gateway', '--help']]]
+    [4, ['store', 'verify', '--data', hollow]], [0, ['version']], [0, ['--version']], [0, ['--help']], [0, ['relay', '--help']], [0, ['config', 'show']], [0, ['gateway', '--help']]]
   for (const [code, args] of cases) {
     const ended = await run(args)
     assert.equal(ended.code, code, `${args.join(' ')}: ${ended.out}${ended.err}`)
     assert.ok(code === 0 ? ended.out : ended.err, `${args.join(' ')} says something`)
   }
   await assert.rejects(stat(missing), { code: 'ENOENT' }, 'reading makes no directory')
+  await assert.rejects(stat(join(hollow, 'store')), { code: 'ENOENT' }, 'and no store')
 })
 
 test('help teaches: every command has one with an example, and a mistyped word is guessed', { timeout }, async () => {
