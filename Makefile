@@ -55,7 +55,7 @@ install: all
 
 # holdfast, libholdfast0 and libholdfast-dev, into dist/.
 deb:
-	@tools/setup build
+	@tools/setup deb
 	@tools/deb build-deb dist $(MESON_FLAGS)
 
 clean:

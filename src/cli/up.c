@@ -1,4 +1,5 @@
 /* up: all of it on one machine: a private network, a gateway and a worker with something to see, each as a process of its own. */
+#include <errno.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -322,10 +323,12 @@ static void print_text(const struct up *u, json_t *relay)
 		printf("  its bee    %s   for any Hyperbee peer that begins at %s\n", bee, u->bootstrap);
 	printf("  a member's %s/%s   served by the worker, through the gateway\n", u->url, WORKER_PATH);
 	printf("  a file     http%s/drive/%s/%s\n", u->url + strlen("ws"), WORKER_PATH, WELCOME_FILE);
-	printf("\n  try        holdfast admin workers --data %s\n", u->gateway_data);
-	printf("             holdfast gateways list --bootstrap %s\n", u->bootstrap);
+	/* By the name that it was started with: after `make run` there is a build/holdfast, and none in PATH. */
+	const char *program = program_invocation_name;
+	printf("\n  try        %s admin workers --data %s\n", program, u->gateway_data);
+	printf("             %s gateways list --bootstrap %s\n", program, u->bootstrap);
 	if (bee)
-		printf("             holdfast bee list --bootstrap %s %s\n", u->bootstrap, bee);
+		printf("             %s bee list --bootstrap %s %s\n", program, u->bootstrap, bee);
 	putchar('\n');
 }
 
