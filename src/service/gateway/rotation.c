@@ -1,8 +1,8 @@
 /* rotation: keys that were rotated or revoked while the gateway runs, as a reload finds them in the data directory.
  *
- * What signs control frames is another key at once, and workers hear of it by the word of the old one. By the swarm key the gateway is known to
- * everybody it is connected with, and with the signing key a relay's bee begins; both stay what they are until the next start. Of keys
- * that were put aside a revoked one is not spoken with any more. */
+ * What signs control frames is another key at once, and workers hear of it by the word of the old one. By the swarm key the gateway is
+ * known to everybody it is connected with, and with the signing key a relay's bee begins; both stay what they are until the next start. Of
+ * keys that were put aside a revoked one is not spoken with any more. */
 #include "base/log.h"
 #include "service/gateway/internal.h"
 #include "service/gateway/tokens.h"
@@ -60,7 +60,8 @@ int hf_gateway_reload_keys(struct hf_gateway *g, struct hf_failure *failure)
 	return r;
 }
 
-void hf_gateway_each_key_restart(const struct hf_gateway *g, void (*each)(void *context, const char *what, const char *relay), void *context)
+void hf_gateway_each_key_restart(const struct hf_gateway *g, void (*each)(void *context, const char *what, const char *relay),
+	void *context)
 {
 	const struct hf_key *swarm = hf_keys_active(g->keys, HF_KEY_SWARM), *signing = hf_keys_active(g->keys, HF_KEY_GATEWAY_SIGNING);
 	struct hf_keys *now;
