@@ -3,8 +3,11 @@
 #include "store/writer_private.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define FROZEN_WAITS_MAX 100
+#define APPLY_TRIES_MAX 200
+#define APPLY_WAIT_NS 10000000 /* between two */
 /* As much unsynced is synced beside the writer, which else would wait long for it where a segment ends. */
 #define SYNC_AHEAD_BYTES (32u << 20)
 #define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
@@ -72,6 +75,19 @@ static void note_kills(struct hf_store *store, const struct hf_tx *tx)
 	}
 }
 
+/* What is written has to be seen, so memory that is short for a moment is waited for. A put into a table that fails has changed nothing. */
+static int apply_patiently(struct hf_store *store, const struct hf_log_record *record)
+{
+	int status = hf_store_apply(store, record);
+
+	for (int i = 0; i < APPLY_TRIES_MAX && status == HF_ENOMEM && record->type == HF_RECORD_TABLE_PUT; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){.tv_nsec = APPLY_WAIT_NS}, NULL);
+		status = hf_store_apply(store, record);
+	}
+	return status;
+}
+
 /* After the write: see the order in the header. */
 static void make_visible(struct hf_writer *writer, size_t length)
 {
@@ -92,7 +108,7 @@ static void make_visible(struct hf_writer *writer, size_t length)
 				.position = tx->base + at, .type = data[8], .flags = data[9], .stream = hf_load_le32(data + 12),
 				.payload = hf_slice(data + HF_LOG_RECORD_HEADER_BYTES, payload_bytes),
 			};
-			int status = hf_store_apply(store, &record);
+			int status = apply_patiently(store, &record);
 
 			if (status != HF_OK) {
 				atomic_store(&store->incomplete, true);
