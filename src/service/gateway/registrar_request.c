@@ -87,14 +87,19 @@ static void token_done(void *context, int status, const char *refusal, const str
 		refuse(q, refusal);
 		return;
 	}
-	audit(q, NULL, a);
+	int r;
 	if (q->request == HF_REGISTRAR_REVOKE)
-		hf_buffer_printf(&out, "{\"status\":\"revoked\",\"disconnected\":%llu,\"sequence\":%llu}", (unsigned long long)a->count,
+		r = hf_buffer_printf(&out, "{\"status\":\"revoked\",\"disconnected\":%llu,\"sequence\":%llu}", (unsigned long long)a->count,
 			(unsigned long long)a->sequence);
 	else
-		hf_buffer_printf(&out, "{\"token\":\"%.*s\",\"expiresAt\":%llu,\"refreshAfter\":%llu,\"sequence\":%llu}", (int)a->token.length,
+		r = hf_buffer_printf(&out, "{\"token\":\"%.*s\",\"expiresAt\":%llu,\"refreshAfter\":%llu,\"sequence\":%llu}", (int)a->token.length,
 			(const char *)a->token.data, (unsigned long long)a->expires_ms, (unsigned long long)a->refresh_after_ms,
 			(unsigned long long)a->sequence);
+	if (r < 0) { /* it is done, but who asked does not know of it, and asks again */
+		refuse(q, NULL);
+		return;
+	}
+	audit(q, NULL, a);
 	q->answer(q->context, 200, hf_buffer_slice(&out));
 	hf_buffer_free(&out);
 	free_asking(q);
@@ -158,8 +163,9 @@ static const char *check_signature(struct asking *q, struct hf_slice payload, st
 		return "signature-missing";
 	if (has_peer && !hf_canonical_hex(payload, "peerKey", q->by.peer, 32))
 		return "malformed";
-	if (has_peer && hf_key_verify(signature, HF_SIGNED_REQUEST, payload, q->by.peer) < 0)
-		return "signature-invalid";
+	int r = has_peer ? hf_key_verify(signature, HF_SIGNED_REQUEST, payload, q->by.peer) : HF_OK;
+	if (r < 0)
+		return r == HF_ENOMEM ? "out-of-memory" : "signature-invalid";
 	if (!has_peer && !hf_scheme_a_verify(signature, g->door.secret, payload))
 		return "signature-invalid";
 	if (has_peer && channel_peer && memcmp(channel_peer, q->by.peer, 32) != 0)

@@ -72,24 +72,24 @@ static bool is_of_age(struct hf_slice object, uint64_t now_ms, uint64_t *issued_
 		*issued_ms + HF_REGISTRATION_PROOF_AGE_MS_MAX >= now_ms;
 }
 
-/* Did one of those who alone may sign the core of that key sign this? */
-static bool is_signed_by_core(const uint8_t key[static 32], struct hf_slice manifest_bytes, struct hf_slice signature,
+/* HF_OK: one of those who alone may sign the core of that key has signed this. HF_EBADSIG, HF_ENOMEM. */
+static int check_core_signature(const uint8_t key[static 32], struct hf_slice manifest_bytes, struct hf_slice signature,
 	struct hf_slice message)
 {
 	uint8_t bytes[HF_MANIFEST_DEFAULT_BYTES];
 	struct hf_manifest manifest;
 	struct hf_manifest_signer signer;
+	int r = HF_EBADSIG;
 	if (hf_manifest_of_key(&manifest, key, manifest_bytes, bytes) < 0)
-		return false;
+		return r;
 	if (!hf_manifest_is_compat(&manifest, key) && manifest.quorum != 1)
-		return false;
-	for (uint64_t i = 0; hf_manifest_signer(&manifest, i, &signer); i++)
-		if (hf_key_verify(signature, HF_SIGNED_RELAY_PROOF, message, signer.public_key) == HF_OK)
-			return true;
-	return false;
+		return r;
+	for (uint64_t i = 0; r == HF_EBADSIG && hf_manifest_signer(&manifest, i, &signer); i++)
+		r = hf_key_verify(signature, HF_SIGNED_RELAY_PROOF, message, signer.public_key);
+	return r;
 }
 
-static bool is_proof(const struct hf_registration_body *b, const struct hf_registration_relay *relay, struct hf_slice proof,
+static int check_proof(const struct hf_registration_body *b, const struct hf_registration_relay *relay, struct hf_slice proof,
 	uint64_t now_ms)
 {
 	uint8_t key[32], message[PROOF_BYTES], manifest[1024];
@@ -97,15 +97,15 @@ static bool is_proof(const struct hf_registration_body *b, const struct hf_regis
 	uint64_t issued_ms;
 	if (!b->has_peer || relay->key.length != 64 || !hf_hex_decode(key, relay->key.data, 32) || !is_of_age(proof, now_ms, &issued_ms) ||
 		!hf_canonical_plain(proof, "signature", &signature))
-		return false;
+		return HF_EBADSIG;
 	struct hf_slice encoded = {0};
 	if (hf_canonical_plain(proof, "manifest", &hex)) {
 		if (hex.length % 2 != 0 || hex.length / 2 > sizeof manifest || !hf_hex_decode(manifest, hex.data, hex.length / 2))
-			return false;
+			return HF_EBADSIG;
 		encoded = hf_slice(manifest, hex.length / 2);
 	}
 	write_proof_message(message, key, b->peer, issued_ms);
-	return is_signed_by_core(key, encoded, signature, hf_slice(message, sizeof message));
+	return check_core_signature(key, encoded, signature, hf_slice(message, sizeof message));
 }
 
 static int check_consent(struct hf_registration_body *b, struct hf_registration_relay *relay, struct hf_slice consent, uint64_t now_ms,
@@ -149,9 +149,10 @@ static int take_relay(struct hf_registration_body *b, struct hf_slice item, uint
 	if (!is_key_text(relay->key))
 		return hf_registration_refuse(refusal, "malformed", HF_EMALFORMED);
 	if (hf_canonical_member(relay->entry, "proof", &found)) {
-		relay->has_proof = is_proof(b, relay, found, now_ms);
-		if (!relay->has_proof)
-			return hf_registration_refuse(refusal, "proof-invalid", HF_EBADSIG);
+		int r = check_proof(b, relay, found, now_ms);
+		relay->has_proof = r == HF_OK;
+		if (r < 0)
+			return r == HF_ENOMEM ? r : hf_registration_refuse(refusal, "proof-invalid", HF_EBADSIG);
 	}
 	return hf_canonical_member(relay->entry, "consent", &found) ? check_consent(b, relay, found, now_ms, refusal) : HF_OK;
 }

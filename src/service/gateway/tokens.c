@@ -210,6 +210,8 @@ struct hf_token *hf_tokens_open(struct hf_tokens *g, struct hf_slice text, uint8
 	hf_buffer_free(&payload);
 	if (t)
 		*refusal = NULL;
+	else if (r == HF_ENOMEM)
+		*refusal = "out-of-memory";
 	return t;
 }
 

@@ -53,7 +53,8 @@ struct hf_tokens {
 
 struct hf_token *hf_tokens_at(const struct hf_tokens *tokens, struct hf_slice id_text);
 struct hf_relay_tokens *hf_tokens_of_relay(const struct hf_tokens *tokens, struct hf_slice relay_key);
-/* The token of a text whose HMAC is right; else NULL and the refusal. *hash: of the text. The relay and times are not looked at. */
+/* The token of a text whose HMAC is right; else NULL and the refusal, "out-of-memory" among them. *hash: of the text. The relay and times
+ * are not looked at. */
 struct hf_token *hf_tokens_open(struct hf_tokens *tokens, struct hf_slice text, uint8_t hash[static 32], const char **refusal);
 /* Does the text of that hash still count? */
 bool hf_token_is_current(const struct hf_token *token, const uint8_t hash[static 32], uint64_t now_ms);

@@ -17,7 +17,7 @@ struct request {
 	struct hf_registry_principal by;
 	struct hf_buffer payload; /* canonical */
 	struct hf_buffer relay_key;
-	char id[HF_TOKEN_ID_TEXT_BYTES];
+	char id[HF_TOKEN_ID_TEXT_BYTES]; /* of a revocation by token: of that one, or of none */
 	uint64_t ttl_ms, revision;
 	uint8_t old_hash[32];
 	struct hf_buffer text;    /* the new token */
@@ -324,6 +324,8 @@ static int check_refresh_token(struct request *q, const char **refusal)
 	if (!hf_canonical_plain(hf_buffer_slice(&q->payload), "token", &text))
 		return refuse(refusal, "malformed", HF_EMALFORMED);
 	struct hf_token *t = hf_tokens_open(q->tokens, text, hash, refusal);
+	if (!t && strcmp(*refusal, "out-of-memory") == 0)
+		return HF_ENOMEM;
 	if (!t)
 		return refuse(refusal, strcmp(*refusal, "token-unknown") == 0 ? "no-active-token" : *refusal, HF_EDENIED);
 	if (strcmp(t->claims.relay_key, key_of(q)) != 0)
@@ -424,14 +426,27 @@ static int revoke_one(struct request *q, const struct hf_token *t)
 	return r;
 }
 
-/* By token, by its id, by peer, by user, or all of the relay. */
-static bool is_meant(struct hf_tokens *g, struct hf_slice payload, const struct hf_token *t)
+/* Which token a revocation names by its text. HF_ENOMEM. */
+static int read_meant(struct request *q)
 {
-	struct hf_slice found;
-	uint8_t bytes[32], hash[32];
+	struct hf_slice text;
+	uint8_t hash[32];
 	const char *refusal;
+	if (!hf_canonical_plain(hf_buffer_slice(&q->payload), "token", &text))
+		return HF_OK;
+	const struct hf_token *t = hf_tokens_open(q->tokens, text, hash, &refusal);
+	if (t)
+		memcpy(q->id, t->id, sizeof q->id);
+	return t || strcmp(refusal, "out-of-memory") != 0 ? HF_OK : HF_ENOMEM;
+}
+
+/* By token, by its id, by peer, by user, or all of the relay. */
+static bool is_meant(const struct request *q, const struct hf_token *t)
+{
+	struct hf_slice payload = hf_buffer_slice(&q->payload), found;
+	uint8_t bytes[32];
 	if (hf_canonical_member(payload, "token", &found))
-		return hf_canonical_plain(payload, "token", &found) && hf_tokens_open(g, found, hash, &refusal) == t;
+		return memcmp(q->id, t->id, sizeof q->id) == 0;
 	if (hf_canonical_member(payload, "tokenId", &found))
 		return hf_canonical_plain(payload, "tokenId", &found) && hf_slice_equal(found, hf_slice(t->id, sizeof t->id));
 	if (hf_canonical_member(payload, "peer", &found))
@@ -453,7 +468,7 @@ static size_t count_meant(struct request *q, const struct hf_registration *recor
 	size_t count = 0;
 	*others = 0;
 	for (const struct hf_token *t = relay ? relay->first : NULL; t; t = t->next) {
-		if (t->is_revoked || !is_meant(q->tokens, hf_buffer_slice(&q->payload), t))
+		if (t->is_revoked || !is_meant(q, t))
 			continue;
 		if (may_revoke(q, record, t))
 			count++;
@@ -473,6 +488,8 @@ static int check_revoke(struct request *q, const char **refusal)
 		return r;
 	if (!record && !q->by.is_operator)
 		return refuse(refusal, "relay-not-registered", HF_ENOTFOUND);
+	if (read_meant(q) < 0)
+		return HF_ENOMEM;
 	payload = hf_buffer_slice(&q->payload);
 	size_t count = count_meant(q, record, &others);
 	bool is_one = hf_canonical_member(payload, "token", &found) || hf_canonical_member(payload, "tokenId", &found);
@@ -489,7 +506,7 @@ static void revoke_numbered(void *context, int status, uint64_t number)
 	q->answer.sequence = number;
 	q->waiting = 1;
 	for (const struct hf_token *t = status == HF_OK && relay ? relay->first : NULL; t && status == HF_OK; t = t->next)
-		if (!t->is_revoked && is_meant(q->tokens, hf_buffer_slice(&q->payload), t) && may_revoke(q, record, t))
+		if (!t->is_revoked && is_meant(q, t) && may_revoke(q, record, t))
 			status = revoke_one(q, t);
 	q->status = status < 0 ? status : q->status;
 	if (--q->waiting == 0)
