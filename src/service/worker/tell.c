@@ -242,6 +242,7 @@ void hf_worker_teller_tick(struct hf_worker_teller *t, uint64_t now_us)
 	bool is_due = now_us >= t->tell_due_us || (t->failures == 0 && memcmp(digest, t->digest, sizeof digest) != 0);
 	if (r == HF_OK && is_due && t->target_count > 0) {
 		hf_buffer_clear(&said);
+		hf_buffer_clear(&t->texts); /* of a round for which there was no memory */
 		t->event_count = 0;
 		r = say_all(t, &said, true);
 		if (r == HF_OK && t->event_count > 0) {
