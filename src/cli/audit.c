@@ -56,14 +56,9 @@ int hf_cli_audit_export(struct hf_cli *cli)
 
 int hf_cli_audit_verify(struct hf_cli *cli)
 {
-	struct hf_cli_target target;
 	struct hf_failure failure = {0};
 	struct hf_buffer out = {0};
-	int r = hf_cli_target_open(&target, cli, false, &failure);
-	if (r == HF_OK) {
-		r = hf_cli_target_run(&target, "audit/verify", "{}", (struct hf_slice){0}, &out, &failure);
-		hf_cli_target_close(&target);
-	}
+	int r = hf_cli_target_ask(cli, "audit/verify", "{}", (struct hf_slice){0}, &out, &failure);
 	json_t *facts = out.length > 0 ? json_loadb((const char *)out.data, out.length, 0, NULL) : NULL;
 	if (facts && cli->json)
 		fwrite(out.data, 1, out.length, stdout);
@@ -81,17 +76,12 @@ int hf_cli_audit_verify(struct hf_cli *cli)
 
 int hf_cli_audit_tail(struct hf_cli *cli)
 {
-	struct hf_cli_target target;
 	struct hf_failure failure = {0};
 	struct hf_buffer out = {0};
 	char arguments[64];
 	const char *count = hf_cli_option(cli, "count");
 	snprintf(arguments, sizeof arguments, "{\"count\":%lu}", count ? strtoul(count, NULL, 10) : 20ul);
-	int r = hf_cli_target_open(&target, cli, false, &failure);
-	if (r == HF_OK) {
-		r = hf_cli_target_run(&target, "audit/tail", arguments, (struct hf_slice){0}, &out, &failure);
-		hf_cli_target_close(&target);
-	}
+	int r = hf_cli_target_ask(cli, "audit/tail", arguments, (struct hf_slice){0}, &out, &failure);
 	if (r == HF_OK && out.length > 0)
 		fwrite(out.data, 1, out.length, stdout);
 	hf_buffer_free(&out);

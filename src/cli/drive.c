@@ -163,16 +163,15 @@ int hf_cli_drive_info(struct hf_cli *cli)
 /* Prints an answer as it is, or as a sentence made of its numbers. */
 static int finish(struct hf_cli_drive *drive, json_t *answer, const char *sentence, const char *number, const struct hf_failure *failure)
 {
-	char *text = answer && drive->cli->json ? json_dumps(answer, JSON_COMPACT) : NULL;
-	int code = answer ? HF_CLI_OK : hf_cli_core_fail(failure);
-	if (text)
-		puts(text);
-	else if (answer)
+	if (!answer)
+		return hf_cli_core_fail(failure);
+	if (drive->cli->json)
+		hf_terminal_json(answer);
+	else
 		printf(sentence, (long long)json_integer_value(json_object_get(answer, number)),
 			(long long)json_integer_value(json_object_get(answer, "version")));
-	free(text);
 	json_decref(answer);
-	return code;
+	return HF_CLI_OK;
 }
 
 /* The paths after KEY, as the file of each, or as they are. */
@@ -186,26 +185,36 @@ static json_t *paths(const struct hf_cli_drive *drive, bool are_deleted)
 	return list;
 }
 
+/* The drive of a command on paths, open. False with the exit code: it has been said why, with `ask` when none is named. */
+static bool open_for_paths(struct hf_cli *cli, struct hf_cli_drive *drive, const char *ask, int *code)
+{
+	*code = HF_CLI_USAGE;
+	if (!hf_cli_drive_read(cli, drive))
+		return false;
+	if (cli->argument_count <= drive->next)
+		hf_cli_core_usage(cli, ask);
+	else if (hf_cli_drive_open(drive, code))
+		return true;
+	hf_cli_drive_free(drive);
+	return false;
+}
+
 int hf_cli_drive_rm(struct hf_cli *cli)
 {
 	struct hf_cli_drive drive;
 	struct hf_failure failure = {0};
-	int code = HF_CLI_USAGE;
-	if (!hf_cli_drive_read(cli, &drive))
+	int code;
+	if (!open_for_paths(cli, &drive, "say which file.", &code))
 		return code;
-	if (cli->argument_count <= drive.next) {
-		hf_cli_core_usage(cli, "say which file.");
-	} else if (hf_cli_drive_open(&drive, &code)) {
-		json_t *answer = hf_cli_drive_ask(&drive, "drive/change", json_pack("{s:o}", "files", paths(&drive, true)), (struct hf_slice){0},
-			&failure);
-		json_int_t missing = json_integer_value(json_object_get(answer, "missing"));
-		code = finish(&drive, answer, "%lld deleted; the drive is at version %lld\n", "deleted", &failure);
-		if (missing > 0) {
-			fprintf(stderr, "holdfast: %lld of them were not in the drive.\n", (long long)missing);
-			code = HF_CLI_FAILED;
-		}
-		hf_cli_drive_close(&drive);
+	json_t *answer = hf_cli_drive_ask(&drive, "drive/change", json_pack("{s:o}", "files", paths(&drive, true)), (struct hf_slice){0},
+		&failure);
+	json_int_t missing = json_integer_value(json_object_get(answer, "missing"));
+	code = finish(&drive, answer, "%lld deleted; the drive is at version %lld\n", "deleted", &failure);
+	if (missing > 0) {
+		fprintf(stderr, "holdfast: %lld of them were not in the drive.\n", (long long)missing);
+		code = HF_CLI_FAILED;
 	}
+	hf_cli_drive_close(&drive);
 	hf_cli_drive_free(&drive);
 	return code;
 }
@@ -214,17 +223,13 @@ int hf_cli_drive_clear(struct hf_cli *cli)
 {
 	struct hf_cli_drive drive;
 	struct hf_failure failure = {0};
-	int code = HF_CLI_USAGE;
-	if (!hf_cli_drive_read(cli, &drive))
+	int code;
+	if (!open_for_paths(cli, &drive, "say of which file.", &code))
 		return code;
-	if (cli->argument_count <= drive.next) {
-		hf_cli_core_usage(cli, "say of which file.");
-	} else if (hf_cli_drive_open(&drive, &code)) {
-		json_t *answer = hf_cli_drive_ask(&drive, "drive/clear", json_pack("{s:o}", "paths", paths(&drive, false)), (struct hf_slice){0},
-			&failure);
-		code = finish(&drive, answer, "the blocks of %lld files are not held any more\n", "cleared", &failure);
-		hf_cli_drive_close(&drive);
-	}
+	json_t *answer = hf_cli_drive_ask(&drive, "drive/clear", json_pack("{s:o}", "paths", paths(&drive, false)), (struct hf_slice){0},
+		&failure);
+	code = finish(&drive, answer, "the blocks of %lld files are not held any more\n", "cleared", &failure);
+	hf_cli_drive_close(&drive);
 	hf_cli_drive_free(&drive);
 	return code;
 }

@@ -123,17 +123,12 @@ static int demand_store(const struct hf_cli *cli, struct hf_failure *failure)
 
 int hf_cli_store_verify(struct hf_cli *cli)
 {
-	struct hf_cli_target target;
 	struct hf_failure failure = {0};
 	struct hf_buffer out = {0};
 	json_error_t error;
 	int r = demand_store(cli, &failure);
 	if (r == HF_OK)
-		r = hf_cli_target_open(&target, cli, false, &failure);
-	if (r == HF_OK) {
-		r = hf_cli_target_run(&target, "store/verify", "{}", (struct hf_slice){0}, &out, &failure);
-		hf_cli_target_close(&target);
-	}
+		r = hf_cli_target_ask(cli, "store/verify", "{}", (struct hf_slice){0}, &out, &failure);
 	json_t *object = out.length ? json_loadb((const char *)out.data, out.length, 0, &error) : NULL;
 	bool is_sound = r == HF_OK && json_is_true(json_object_get(object, "sound"));
 	if (cli->json) {

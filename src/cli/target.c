@@ -130,3 +130,15 @@ int hf_cli_target_run(struct hf_cli_target *t, const char *action, const char *a
 	hf_buffer_free(&input);
 	return r;
 }
+
+int hf_cli_target_ask(struct hf_cli *cli, const char *action, const char *arguments, struct hf_slice data, struct hf_buffer *out,
+	struct hf_failure *failure)
+{
+	struct hf_cli_target target;
+	int r = hf_cli_target_open(&target, cli, false, failure);
+	if (r < 0)
+		return r;
+	r = hf_cli_target_run(&target, action, arguments, data, out, failure);
+	hf_cli_target_close(&target);
+	return r;
+}

@@ -30,5 +30,8 @@ static inline bool hf_cli_target_is_gateway(const struct hf_cli_target *target) 
 /* Runs an action; out is appended to. arguments: one line of JSON. data: what follows it. */
 int hf_cli_target_run(struct hf_cli_target *target, const char *action, const char *arguments, struct hf_slice data,
 	struct hf_buffer *out, struct hf_failure *failure);
+/* Opens what is there, runs one action, and closes. */
+int hf_cli_target_ask(struct hf_cli *cli, const char *action, const char *arguments, struct hf_slice data, struct hf_buffer *out,
+	struct hf_failure *failure);
 
 #endif

@@ -102,14 +102,9 @@ static int make_key(struct up *u, const char *path, char out[static 65], struct 
 static int run_action(struct up *u, char *data, const char *action, const char *arguments, struct hf_slice input, struct hf_buffer *out,
 	struct hf_failure *failure)
 {
-	struct hf_cli_target target;
 	char *own = u->cli->config->data;
 	u->cli->config->data = data;
-	int r = hf_cli_target_open(&target, u->cli, false, failure);
-	if (r == HF_OK) {
-		r = hf_cli_target_run(&target, action, arguments, input, out, failure);
-		hf_cli_target_close(&target);
-	}
+	int r = hf_cli_target_ask(u->cli, action, arguments, input, out, failure);
 	u->cli->config->data = own;
 	return r;
 }
