@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import { nip19 } from 'nostr-tools'
 import { Author, Client } from './lib/client.mjs'
 import { until } from './lib/command.mjs'
-import { binary } from './lib/gateway.mjs'
+import { binary } from './lib/program.mjs'
 import { Members } from './lib/members.mjs'
 
 const document = new URL('../../docs/runbooks.md', import.meta.url)

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { binary } from '../interop/lib/gateway.mjs'
+import { binary } from '../interop/lib/program.mjs'
 import { run, until } from '../interop/lib/command.mjs'
 
 const lab = new URL('lab', import.meta.url).pathname

@@ -1,15 +1,13 @@
 /* A node of HyperDHT with servers and dials, told what to do by test/interop/lib/peer_driver.mjs: one JSON object a line in, one out. */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/list.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "peer/connector.h"
 #include "peer/relay_server.h"
+#include "driver.h"
 
 #define SERVERS_MAX 8
 #define PEERS_MAX 8192
@@ -48,20 +46,9 @@ static struct peer peers[PEERS_MAX];
 static struct hf_relay_server *relay_server;
 static bool is_bootstrapped, is_relaying;
 
-static void die(const char *what)
-{
-	fprintf(stderr, "peer_driver: %s\n", what);
-	exit(1);
-}
-
 static uint64_t now_ms(void)
 {
 	return hf_env_monotonic_ms(&env);
-}
-
-static uint64_t number(const json_t *command, const char *name)
-{
-	return (uint64_t)json_integer_value(json_object_get(command, name));
 }
 
 static bool is_set(const json_t *command, const char *name)
@@ -98,7 +85,7 @@ static json_t *hex(const uint8_t *bytes, size_t length)
 {
 	char *text = malloc(2 * length + 1);
 	if (!text)
-		die("out of memory");
+		driver_die("out of memory");
 	hf_hex_encode(text, bytes, length);
 	json_t *value = json_stringn(text, 2 * length);
 	free(text);
@@ -178,7 +165,7 @@ static void on_opened(void *context, struct hf_peer_socket *socket)
 	p->is_opened = true;
 	p->opened_ms = now_ms();
 	if (hf_protomux_open(hf_peer_socket_mux(socket), &options, &p->channel))
-		die("no channel");
+		driver_die("no channel");
 	generate(p);
 }
 
@@ -217,7 +204,7 @@ static struct peer *free_peer(void)
 	for (size_t i = PEERS_MAX / 2; i < PEERS_MAX; i++)
 		if (!peers[i].is_used)
 			return &peers[i];
-	die("too many peers");
+	driver_die("too many peers");
 	return NULL;
 }
 
@@ -296,9 +283,9 @@ static int do_start(struct peer *p, const json_t *command, json_t *answer)
 	struct hf_address bootstrap[BOOTSTRAP_MAX], local[4];
 	struct hf_failure failure = {0};
 	struct hf_dht_node_options options = {.size = sizeof options, .net = net, .only_port = true, .bootstrap = bootstrap,
-		.role = (enum hf_dht_role)number(command, "role"), .is_open = is_set(command, "open"), .events = &node_events};
+		.role = (enum hf_dht_role)driver_number(command, "role"), .is_open = is_set(command, "open"), .events = &node_events};
 	struct hf_dht_connector_options with = {.size = sizeof with, .loop = loop, .local_addresses = local,
-		.random_punch_gap_ms = (uint32_t)number(command, "gap")};
+		.random_punch_gap_ms = (uint32_t)driver_number(command, "gap")};
 	const char *bind = json_string_value(json_object_get(command, "bind"));
 	const char *public = json_string_value(json_object_get(command, "address"));
 	options.bootstrap_count = addresses_of(command, "bootstrap", bootstrap, BOOTSTRAP_MAX);
@@ -343,7 +330,7 @@ static int do_node(struct peer *p, const json_t *command, json_t *answer)
 
 static int do_listen(struct peer *p, const json_t *command, json_t *answer)
 {
-	struct server *s = &servers[number(command, "server") % SERVERS_MAX];
+	struct server *s = &servers[driver_number(command, "server") % SERVERS_MAX];
 	uint8_t relay[32];
 	struct hf_dht_server_options options = {.size = sizeof options, .secret_key = s->secret, .events = &server_events, .context = s,
 		.no_local = is_set(command, "no_local"), .no_punch = is_set(command, "no_punch"),
@@ -358,7 +345,7 @@ static int do_listen(struct peer *p, const json_t *command, json_t *answer)
 
 static int do_server(struct peer *p, const json_t *command, json_t *answer)
 {
-	struct server *s = &servers[number(command, "server") % SERVERS_MAX];
+	struct server *s = &servers[driver_number(command, "server") % SERVERS_MAX];
 	struct hf_address relays[HF_DHT_SERVER_RELAYS_MAX];
 	size_t count = s->server ? hf_dht_server_relays(s->server, relays) : 0;
 	json_t *list = json_array(), *accepted = json_array();
@@ -377,13 +364,13 @@ static int do_server(struct peer *p, const json_t *command, json_t *answer)
 
 static int do_close_server(struct peer *p, const json_t *command, json_t *answer)
 {
-	hf_dht_server_close(servers[number(command, "server") % SERVERS_MAX].server);
+	hf_dht_server_close(servers[driver_number(command, "server") % SERVERS_MAX].server);
 	return HF_OK;
 }
 
 static int do_suspend_server(struct peer *p, const json_t *command, json_t *answer)
 {
-	struct server *s = &servers[number(command, "server") % SERVERS_MAX];
+	struct server *s = &servers[driver_number(command, "server") % SERVERS_MAX];
 	s->is_listening = false;
 	if (is_set(command, "resume"))
 		hf_dht_server_resume(s->server);
@@ -454,8 +441,8 @@ static int do_send(struct peer *p, const json_t *command, json_t *answer)
 
 static int do_generate(struct peer *p, const json_t *command, json_t *answer)
 {
-	p->to_generate = number(command, "bytes");
-	p->random = (uint32_t)number(command, "seed");
+	p->to_generate = driver_number(command, "bytes");
+	p->random = (uint32_t)driver_number(command, "seed");
 	generate(p);
 	return HF_OK;
 }
@@ -480,7 +467,8 @@ static int do_relay(struct peer *p, const json_t *command, json_t *answer)
 {
 	uint8_t secret[HF_SIGN_SECRET_BYTES];
 	struct hf_relay_server_options options = {.size = sizeof options, .secret_key = secret, .listening = on_relaying,
-		.limits = {.session_count_max = (uint32_t)number(command, "sessions"), .pair_count_max = (uint32_t)number(command, "pairs")}};
+		.limits = {.session_count_max = (uint32_t)driver_number(command, "sessions"),
+			.pair_count_max = (uint32_t)driver_number(command, "pairs")}};
 	secret_of(command, secret);
 	int code = hf_relay_server_new(&relay_server, connector, &options, NULL);
 	if (!code)
@@ -521,66 +509,20 @@ static const struct {
 	{"relay_stats", do_relay_stats},
 };
 
-struct letter {
-	struct hf_loop_mail mail;
-	char *line; /* NULL: the input has ended */
-};
-
-static void deliver(struct hf_loop_mail *mail)
+static int perform(const char *name, const json_t *command, json_t *answer)
 {
-	struct letter *letter = HF_CONTAINER_OF(mail, struct letter, mail);
-	json_t *command = letter->line ? json_loads(letter->line, 0, NULL) : NULL, *answer = json_object();
-	const char *name = json_string_value(json_object_get(command, "do"));
-	int code = HF_ENOTFOUND;
-	if (!command) {
-		hf_loop_stop(loop);
-	} else {
-		struct peer *p = &peers[number(command, "peer") % PEERS_MAX];
-		for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-			if (strcmp(commands[i].name, name) == 0)
-				code = commands[i].run(p, command, answer);
-		if (code)
-			json_object_set_new(answer, "error", json_string(hf_error_name(code)));
-		char *text = json_dumps(answer, JSON_COMPACT);
-		puts(text);
-		fflush(stdout);
-		free(text);
-	}
-	json_decref(command);
-	json_decref(answer);
-	free(letter->line);
-	free(letter);
-}
-
-static void *read_lines(void *unused)
-{
-	char *line = NULL;
-	size_t capacity = 0;
-	for (;;) {
-		struct letter *letter = calloc(1, sizeof *letter);
-		bool is_there = getline(&line, &capacity, stdin) > 0;
-		if (!letter)
-			die("out of memory");
-		letter->mail.deliver = deliver;
-		letter->line = is_there ? strdup(line) : NULL;
-		hf_loop_post(loop, &letter->mail);
-		if (!is_there)
-			break;
-	}
-	free(line);
-	return unused;
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(&peers[driver_number(command, "peer") % PEERS_MAX], command, answer);
+	return HF_ENOTFOUND;
 }
 
 int main(void)
 {
-	pthread_t reader;
 	hf_env_system(&env);
 	if (hf_crypto_init() || hf_loop_new(&loop, &env) || hf_udx_net_new(&net, hf_udp_host_of_loop(loop), NULL))
-		die("cannot start");
-	if (pthread_create(&reader, NULL, read_lines, NULL))
-		die("cannot start a thread");
-	hf_loop_run(loop);
-	pthread_join(reader, NULL);
+		driver_die("cannot start");
+	driver_run(loop, perform);
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		hf_dht_dial_cancel(peers[i].dial);
 		hf_peer_socket_free(peers[i].socket);

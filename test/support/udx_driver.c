@@ -1,14 +1,12 @@
 /* Does to UDX streams of the program under test what it is told, for test/interop/lib/udx_driver.mjs: one JSON object a line in, one out. */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/list.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "net/udx_net.h"
+#include "driver.h"
 
 #define SOCKETS_MAX 8
 #define STREAMS_MAX 64
@@ -32,12 +30,6 @@ static struct hf_udx_net *net;
 static struct hf_udx_socket *sockets[SOCKETS_MAX];
 static struct stream streams[STREAMS_MAX];
 
-static void die(const char *what)
-{
-	fprintf(stderr, "udx_driver: %s\n", what);
-	exit(1);
-}
-
 static uint32_t next_word(uint32_t *x)
 {
 	*x ^= *x << 13;
@@ -53,12 +45,12 @@ static void generate(struct stream *s)
 		size_t length = s->to_generate < BLOCK_BYTES ? (size_t)s->to_generate : BLOCK_BYTES;
 		uint32_t *block = malloc(BLOCK_BYTES);
 		if (!block)
-			die("out of memory");
+			driver_die("out of memory");
 		for (size_t i = 0; i < (length + 3) / 4; i++)
 			block[i] = next_word(&s->random);
 		struct hf_udx_piece piece = {hf_slice(block, length), block, free};
 		if (hf_udx_stream_write(s->udx, &piece, 1))
-			die("a write was refused");
+			driver_die("a write was refused");
 		s->to_generate -= length;
 	}
 	if (s->to_generate == 0 && s->ends_after)
@@ -91,7 +83,7 @@ static void on_message(void *context, struct hf_udx_stream *udx, uint8_t *data, 
 	char *text = malloc(2 * length + 1); /* of no length, too */
 	(void)udx;
 	if (!text)
-		die("out of memory");
+		driver_die("out of memory");
 	hf_hex_encode(text, data, length);
 	json_array_append_new(s->messages, json_stringn(text, 2 * length));
 	free(text);
@@ -130,16 +122,11 @@ static const struct hf_udx_events events = {.data = on_data,
 	.remote_changed = on_changed,
 	.closed = on_closed};
 
-static uint64_t number(const json_t *command, const char *name)
-{
-	return (uint64_t)json_integer_value(json_object_get(command, name));
-}
-
 static struct hf_udx_path path_of(const json_t *command)
 {
-	struct hf_udx_path path = {sockets[number(command, "socket") % SOCKETS_MAX], {{0}, 0}};
+	struct hf_udx_path path = {sockets[driver_number(command, "socket") % SOCKETS_MAX], {{0}, 0}};
 	hf_address_parse("127.0.0.1:0", &path.remote, NULL);
-	path.remote.port = (uint16_t)number(command, "port");
+	path.remote.port = (uint16_t)driver_number(command, "port");
 	return path;
 }
 
@@ -185,8 +172,8 @@ static int do_open(struct stream *s, const json_t *command, json_t *answer)
 static int do_close_socket(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)s, (void)answer;
-	hf_udx_socket_close(sockets[number(command, "socket")]);
-	sockets[number(command, "socket")] = NULL;
+	hf_udx_socket_close(sockets[driver_number(command, "socket")]);
+	sockets[driver_number(command, "socket")] = NULL;
 	return HF_OK;
 }
 
@@ -197,7 +184,7 @@ static int do_stream(struct stream *s, const json_t *command, json_t *answer)
 	json_decref(s->messages);
 	*s = (struct stream){.messages = json_array()};
 	hf_sha256_init(&s->hash);
-	int code = hf_udx_stream_new(&s->udx, hf_udx_net_session(net), (uint32_t)number(command, "id"), &events, s);
+	int code = hf_udx_stream_new(&s->udx, hf_udx_net_session(net), (uint32_t)driver_number(command, "id"), &events, s);
 	if (!code)
 		json_object_set_new(answer, "id", json_integer(hf_udx_stream_id(s->udx)));
 	return code;
@@ -207,7 +194,7 @@ static int do_accept(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
 	s->accepts = true;
-	s->accept_id = (uint32_t)number(command, "id");
+	s->accept_id = (uint32_t)driver_number(command, "id");
 	return HF_OK;
 }
 
@@ -215,21 +202,21 @@ static int do_connect(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
 	struct hf_udx_path path = path_of(command);
-	return hf_udx_stream_connect(s->udx, &path, (uint32_t)number(command, "id"));
+	return hf_udx_stream_connect(s->udx, &path, (uint32_t)driver_number(command, "id"));
 }
 
 static int do_change(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
 	struct hf_udx_path path = path_of(command);
-	return hf_udx_stream_change_remote(s->udx, &path, (uint32_t)number(command, "id"));
+	return hf_udx_stream_change_remote(s->udx, &path, (uint32_t)driver_number(command, "id"));
 }
 
 static int do_generate(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
-	s->to_generate = number(command, "bytes");
-	s->random = (uint32_t)number(command, "seed");
+	s->to_generate = driver_number(command, "bytes");
+	s->random = (uint32_t)driver_number(command, "seed");
 	s->ends_after = json_is_true(json_object_get(command, "end"));
 	generate(s);
 	return HF_OK;
@@ -240,7 +227,7 @@ static struct hf_slice hex_of(const json_t *command, uint8_t *out, size_t room)
 	const char *text = json_string_value(json_object_get(command, "hex"));
 	size_t length = strlen(text) / 2;
 	if (length > room || !hf_hex_decode(out, text, length))
-		die("bad hex");
+		driver_die("bad hex");
 	return hf_slice(out, length);
 }
 
@@ -285,14 +272,14 @@ static int do_pause(struct stream *s, const json_t *command, json_t *answer)
 static int do_keep_alive(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
-	hf_udx_stream_set_keep_alive(s->udx, (uint32_t)number(command, "ms"));
+	hf_udx_stream_set_keep_alive(s->udx, (uint32_t)driver_number(command, "ms"));
 	return HF_OK;
 }
 
 static int do_relay(struct stream *s, const json_t *command, json_t *answer)
 {
 	(void)answer;
-	return hf_udx_stream_relay_to(s->udx, streams[number(command, "to") % STREAMS_MAX].udx);
+	return hf_udx_stream_relay_to(s->udx, streams[driver_number(command, "to") % STREAMS_MAX].udx);
 }
 
 static int do_state(struct stream *s, const json_t *command, json_t *answer)
@@ -323,66 +310,20 @@ static const struct {
 	{"state", do_state},
 };
 
-struct letter {
-	struct hf_loop_mail mail;
-	char *line; /* NULL: the input has ended */
-};
-
-static void deliver(struct hf_loop_mail *mail)
+static int perform(const char *name, const json_t *command, json_t *answer)
 {
-	struct letter *letter = HF_CONTAINER_OF(mail, struct letter, mail);
-	json_t *command = letter->line ? json_loads(letter->line, 0, NULL) : NULL, *answer = json_object();
-	const char *name = json_string_value(json_object_get(command, "do"));
-	int code = HF_ENOTFOUND;
-	if (!command) {
-		hf_loop_stop(loop);
-	} else {
-		struct stream *s = &streams[number(command, "stream") % STREAMS_MAX];
-		for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-			if (strcmp(commands[i].name, name) == 0)
-				code = commands[i].run(s, command, answer);
-		if (code)
-			json_object_set_new(answer, "error", json_string(hf_error_name(code)));
-		char *text = json_dumps(answer, JSON_COMPACT);
-		puts(text);
-		fflush(stdout);
-		free(text);
-	}
-	json_decref(command);
-	json_decref(answer);
-	free(letter->line);
-	free(letter);
-}
-
-static void *read_lines(void *unused)
-{
-	char *line = NULL;
-	size_t capacity = 0;
-	for (;;) {
-		struct letter *letter = calloc(1, sizeof *letter);
-		bool is_there = getline(&line, &capacity, stdin) > 0;
-		if (!letter)
-			die("out of memory");
-		letter->mail.deliver = deliver;
-		letter->line = is_there ? strdup(line) : NULL;
-		hf_loop_post(loop, &letter->mail);
-		if (!is_there)
-			break;
-	}
-	free(line);
-	return unused;
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(&streams[driver_number(command, "stream") % STREAMS_MAX], command, answer);
+	return HF_ENOTFOUND;
 }
 
 int main(void)
 {
-	pthread_t reader;
 	hf_env_system(&env);
 	if (hf_crypto_init() || hf_loop_new(&loop, &env) || hf_udx_net_new(&net, hf_udp_host_of_loop(loop), NULL))
-		die("cannot start");
-	if (pthread_create(&reader, NULL, read_lines, NULL))
-		die("cannot start a thread");
-	hf_loop_run(loop);
-	pthread_join(reader, NULL);
+		driver_die("cannot start");
+	driver_run(loop, perform);
 	for (size_t i = 0; i < STREAMS_MAX; i++) {
 		hf_udx_stream_free(streams[i].udx);
 		json_decref(streams[i].messages);

@@ -1,15 +1,12 @@
 /* A gateway's pool of workers in a network of HyperDHT, told what to do by test/interop/lib/workers_driver.mjs: one JSON object a line in,
  * one out. */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "base/list.h"
 #include "codec/hex.h"
 #include "crypto/hash.h"
 #include "service/gateway/workers.h"
 #include "service/swarm_node.h"
+#include "driver.h"
 
 #define STREAMS_MAX 64
 #define DATA_BYTES_SHOWN 1000u
@@ -32,12 +29,6 @@ static struct hf_workers *pool;
 static struct stream streams[STREAMS_MAX];
 static json_t *events;
 static uint8_t public_key[HF_SIGN_PUBLIC_BYTES], secret[HF_SIGN_SECRET_BYTES];
-
-static void die(const char *what)
-{
-	fprintf(stderr, "workers_driver: %s\n", what);
-	exit(1);
-}
 
 static json_t *text_of(struct hf_slice text)
 {
@@ -322,61 +313,21 @@ static const struct {
 
 /* ---- Lines ---- */
 
-struct letter {
-	struct hf_loop_mail mail;
-	char *line; /* NULL: the input has ended */
-};
-
-static void deliver(struct hf_loop_mail *mail)
+static int perform(const char *name, const json_t *command, json_t *answer)
 {
-	struct letter *letter = HF_CONTAINER_OF(mail, struct letter, mail);
-	json_t *command = letter->line ? json_loads(letter->line, 0, NULL) : NULL, *answer = json_object();
-	const char *name = json_string_value(json_object_get(command, "do"));
-	int code = HF_ENOTFOUND;
-	if (!command)
-		hf_loop_stop(loop);
-	for (size_t i = 0; command && i < sizeof commands / sizeof *commands; i++)
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (strcmp(commands[i].name, name) == 0)
-			code = commands[i].run(command, answer);
-	if (code)
-		json_object_set_new(answer, "error", json_string(hf_error_name(code)));
-	char *text = command ? json_dumps(answer, JSON_COMPACT) : NULL;
-	if (text)
-		puts(text);
-	fflush(stdout);
-	free(text);
-	json_decref(command);
-	json_decref(answer);
-	free(letter->line);
-	free(letter);
-}
-
-static void *read_lines(void *unused)
-{
-	char *line = NULL;
-	size_t capacity = 0;
-	for (bool is_there = true; is_there;) {
-		struct letter *letter = calloc(1, sizeof *letter);
-		is_there = getline(&line, &capacity, stdin) > 0;
-		if (!letter)
-			die("out of memory");
-		letter->mail.deliver = deliver;
-		letter->line = is_there ? strdup(line) : NULL;
-		hf_loop_post(loop, &letter->mail);
-	}
-	free(line);
-	return unused;
+			return commands[i].run(command, answer);
+	return HF_ENOTFOUND;
 }
 
 int main(void)
 {
-	pthread_t reader;
 	hf_env_system(&env);
 	events = json_array();
-	if (hf_crypto_init() || hf_loop_new(&loop, &env) || pthread_create(&reader, NULL, read_lines, NULL))
-		die("cannot start");
-	hf_loop_run(loop);
-	pthread_join(reader, NULL);
+	if (hf_crypto_init() || hf_loop_new(&loop, &env))
+		driver_die("cannot start");
+	driver_run(loop, perform);
 	hf_workers_free(pool);
 	pool = NULL;
 	hf_swarm_node_leave(swarm);

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { binary } from '../../interop/lib/gateway.mjs'
+import { binary } from '../../interop/lib/program.mjs'
 import { sleep } from '../../interop/lib/client.mjs'
 
 const READY_MS = 20000

@@ -14,7 +14,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run, until } from '../../interop/lib/command.mjs'
-import { Program } from '../../interop/lib/members.mjs'
+import { Program } from '../../interop/lib/program.mjs'
 import { Part } from './parts.mjs'
 
 const here = '10.99.0.1'

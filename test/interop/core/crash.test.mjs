@@ -3,7 +3,7 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { binary } from '../lib/gateway.mjs'
+import { binary } from '../lib/program.mjs'
 import { Scene, block, blocks, scale, sleep } from '../lib/core.mjs'
 
 const rounds = Math.ceil(6 * scale)

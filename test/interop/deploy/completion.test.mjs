@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { binary } from '../lib/gateway.mjs'
+import { binary } from '../lib/program.mjs'
 import { run, scratch } from '../lib/command.mjs'
 import { commands, settings } from './table.mjs'
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { chmod, chown, copyFile, mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { binary } from '../lib/gateway.mjs'
+import { binary } from '../lib/program.mjs'
 import { Author, Client } from '../lib/client.mjs'
 import { run, scratch, until } from '../lib/command.mjs'
 

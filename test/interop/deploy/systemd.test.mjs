@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { cp, mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { binary } from '../lib/gateway.mjs'
+import { binary } from '../lib/program.mjs'
 import { Author, Client } from '../lib/client.mjs'
 import { file, run, scratch, until } from '../lib/command.mjs'
 

@@ -7,7 +7,7 @@ import { chmod, copyFile, lstat, mkdir, readFile, readdir, readlink, rm, stat, s
 import { dirname, join } from 'node:path'
 import { random, scale, sleep, until } from '../lib/core.mjs'
 import { run } from '../lib/command.mjs'
-import { binary } from '../lib/gateway.mjs'
+import { binary } from '../lib/program.mjs'
 import { Scene, all, drives, file, filled, theirs } from '../lib/drive.mjs'
 
 const timeout = 120000

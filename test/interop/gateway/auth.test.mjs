@@ -10,7 +10,8 @@ import NDK, { NDKPrivateKeySigner, NDKRelayAuthPolicies } from '@nostr-dev-kit/n
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { Author, Client, sleep } from '../lib/client.mjs'
 import { until } from '../lib/command.mjs'
-import { Members, Program } from '../lib/members.mjs'
+import { Members } from '../lib/members.mjs'
+import { Program } from '../lib/program.mjs'
 
 useWebSocketImplementation(WebSocket)
 const timeout = 120000, author = new Author()

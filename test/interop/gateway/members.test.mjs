@@ -8,7 +8,8 @@ import { nip19 } from 'nostr-tools'
 import { Author, Client, sleep } from '../lib/client.mjs'
 import { ask, run, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
-import { Members, Program } from '../lib/members.mjs'
+import { Members } from '../lib/members.mjs'
+import { Program } from '../lib/program.mjs'
 
 const timeout = 120000
 const author = new Author()

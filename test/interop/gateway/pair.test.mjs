@@ -6,7 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { nip19 } from 'nostr-tools'
 import { Author, Client } from '../lib/client.mjs'
 import { run, until } from '../lib/command.mjs'
-import { Members, Program } from '../lib/members.mjs'
+import { Members } from '../lib/members.mjs'
+import { Program } from '../lib/program.mjs'
 
 const author = new Author()
 

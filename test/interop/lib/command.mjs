@@ -5,7 +5,7 @@ import { request as requestTls } from 'node:https'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { binary } from './gateway.mjs'
+import { binary } from './program.mjs'
 
 // {code, signal, out, err}; input is a string, a Buffer, or nothing.
 export function run (args, { input = '', env = {}, program = binary, timeoutMs = 60000 } = {}) {

@@ -34,7 +34,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Corestore from 'corestore'
 import Hypercore from 'hypercore'
-import { binary } from './gateway.mjs'
+import { binary } from './program.mjs'
 import { run, scratch, until } from './command.mjs'
 
 export { until }

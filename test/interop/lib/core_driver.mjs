@@ -32,40 +32,10 @@
 //   {do: "drive_diff", core, folder, from, at?}                    versions                                       -> {differences: [[now, then]…]}
 //   {do: "drive_get", core, path, start?, length?}                 links are followed -> {entry: [path, seq, value], null or "loop", content}
 //   {do: "reopen"}                               closes everything, so that the disk alone tells; cores are opened again
-import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import { driverAt, LineDriver } from './driver.mjs'
 
-const program = process.env.CORE_DRIVER ?? new URL('../../../build/test/support/core_driver', import.meta.url).pathname
+export class Driver extends LineDriver {
+  constructor (directory) { super([driverAt('core'), directory]) }
 
-export class Driver {
-  constructor (directory) {
-    this.child = spawn(program, [directory], { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.waiting = []
-    this.exited = new Promise(resolve => this.child.once('close', (code, signal) => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error(`the driver ended with ${code ?? signal}`))
-      resolve(code ?? signal)
-    }))
-    createInterface({ input: this.child.stdout }).on('line', line => this.waiting.shift().resolve(JSON.parse(line)))
-    this.child.stdin.on('error', () => {})
-  }
-
-  // The answer, also when it is an error.
-  try (command) {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject })
-      this.child.stdin.write(JSON.stringify(command) + '\n')
-    })
-  }
-
-  async do (name, core, rest = {}) {
-    const answer = await this.try({ do: name, core, ...rest })
-    assert.equal(answer.error, undefined, `${name} ${JSON.stringify(rest).slice(0, 200)}: ${answer.error} ${answer.text}`)
-    return answer
-  }
-
-  async end () {
-    this.child.stdin.end()
-    assert.equal(await this.exited, 0)
-  }
+  async do (name, core, rest = {}) { return super.do(name, { core, ...rest }) }
 }

@@ -1,7 +1,7 @@
 // Networks of DHT nodes on loopback: of the program under test, of npm hyperdht, or of both.
 import { spawn } from 'node:child_process'
 import DHT from 'hyperdht'
-import { binary } from './gateway.mjs'
+import { binary } from './program.mjs'
 import { run } from './command.mjs'
 
 export const hex = bytes => Buffer.from(bytes).toString('hex')

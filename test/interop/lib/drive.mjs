@@ -21,7 +21,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import Corestore from 'corestore'
 import Hyperdrive from 'hyperdrive'
-import { binary } from './gateway.mjs'
+import { binary } from './program.mjs'
 import { Holdfast, Scene, counting } from './core.mjs'
 
 export const file = (i, bytes = 100) => Buffer.from(`file ${i} `.repeat(Math.ceil(bytes / 7))).subarray(0, bytes)

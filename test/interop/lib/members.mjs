@@ -1,34 +1,9 @@
 // A private network, a gateway that lets workers in, and workers, each a process of its own in a directory of its own.
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run, until } from './command.mjs'
-import { binary } from './gateway.mjs'
-
-// A process of the program: resolves when it has printed what ready says.
-export class Program {
-  static async start (args, ready, timeoutMs = 20000) {
-    const program = new Program()
-    program.out = program.log = ''
-    program.child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    program.exited = new Promise(resolve => program.child.once('exit', (code, signal) => resolve({ code, signal })))
-    program.child.stdout.on('data', data => { program.out += data })
-    program.child.stderr.on('data', data => { program.log += data })
-    let ended = null
-    program.exited.then(end => { ended = end })
-    await until(() => {
-      if (ended) throw new Error(`${args[0]} ended with ${ended.code ?? ended.signal}: ${program.out}${program.log}`)
-      return ready.test(program.out)
-    }, timeoutMs)
-    return program
-  }
-
-  async end (signal = 'SIGTERM') {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
-    return this.exited
-  }
-}
+import { Program } from './program.mjs'
 
 export class Members {
   // A network and a gateway. settings: flags of the gateway beside those that make it one with workers.

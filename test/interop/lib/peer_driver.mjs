@@ -11,50 +11,17 @@
 //   {do: "relay", seed?, sessions?, pairs?} -> {key};  relay_stats -> {listening, sessions, joined, now, waiting, refused}
 //
 // Messages go over a channel of protocol "test" with one type of message, raw.
-import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import { driverAt, LineDriver } from './driver.mjs'
 
-const program = process.env.PEER_DRIVER ?? new URL('../../../build/test/support/peer_driver', import.meta.url).pathname
-
-export class PeerDriver {
-  constructor (prefix = [], driver = program) {
-    const [command, ...words] = [...prefix, driver]
-    this.child = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.waiting = []
-    this.exited = new Promise(resolve => this.child.once('close', (code, signal) => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error(`the driver ended with ${code ?? signal}`))
-      resolve(code ?? signal)
-    }))
-    createInterface({ input: this.child.stdout }).on('line', line => this.waiting.shift().resolve(JSON.parse(line)))
-    this.child.stdin.on('error', () => {})
-  }
+export class PeerDriver extends LineDriver {
+  // prefix: what the driver is started by, as in a namespace of its own.
+  constructor (prefix = []) { super([...prefix, driverAt('peer')]) }
 
   static async start (options, prefix) {
     const driver = new PeerDriver(prefix)
     driver.address = (await driver.do('start', options)).address
     await driver.until('node', {}, ({ bootstrapped }) => bootstrapped)
     return driver
-  }
-
-  async do (name, rest = {}) {
-    const answer = await new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject })
-      this.child.stdin.write(JSON.stringify({ do: name, ...rest }) + '\n')
-    })
-    assert.equal(answer.error, undefined, `${name} ${JSON.stringify(rest)}: ${answer.error} ${answer.why ?? ''}`)
-    return answer
-  }
-
-  // What a command answers once that is as wanted.
-  async until (name, rest, wanted, timeout = 20000) {
-    const start = Date.now()
-    for (;;) {
-      const answer = await this.do(name, rest)
-      if (wanted(answer)) return answer
-      assert.ok(Date.now() - start < timeout, `not reached: ${JSON.stringify(answer)}`)
-      await new Promise(resolve => setTimeout(resolve, 5))
-    }
   }
 
   // A server that is announced: its key in hexadecimal.
@@ -68,10 +35,5 @@ export class PeerDriver {
   async dial (peer, key, options = {}, timeout) {
     await this.do('dial', { peer, key, ...options })
     return this.until('peer', { peer }, ({ state }) => state !== 'dialling' && state !== 'connected', timeout)
-  }
-
-  async end () {
-    this.child.stdin.end()
-    assert.equal(await this.exited, 0)
   }
 }

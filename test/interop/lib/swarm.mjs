@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import Corestore from 'corestore'
 import DHT from 'hyperdht'
 import Hyperswarm from 'hyperswarm'
-import { binary } from './gateway.mjs'
+import { binary } from './program.mjs'
 import { Scene as Cores, until } from './core.mjs'
 
 const host = '127.0.0.1'

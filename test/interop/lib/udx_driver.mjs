@@ -10,49 +10,16 @@
 //   {do: "write", stream, hex};  message {stream, hex};  end;  destroy;  pause {paused};  keep_alive {ms}
 //   {do: "relay", stream, to}
 //   {do: "state", stream} -> {received, hash (SHA-256), ended, changed, closed: null or "HF_OK"…, messages: [hex…], mtu, retransmitted, …}
-import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { createInterface } from 'node:readline'
+import { driverAt, LineDriver } from './driver.mjs'
 
-const program = process.env.UDX_DRIVER ?? new URL('../../../build/test/support/udx_driver', import.meta.url).pathname
+export class UdxDriver extends LineDriver {
+  constructor () { super([driverAt('udx')]) }
 
-export class UdxDriver {
-  constructor () {
-    this.child = spawn(program, [], { stdio: ['pipe', 'pipe', 'inherit'] })
-    this.waiting = []
-    this.exited = new Promise(resolve => this.child.once('close', (code, signal) => {
-      for (const { reject } of this.waiting.splice(0)) reject(new Error(`the driver ended with ${code ?? signal}`))
-      resolve(code ?? signal)
-    }))
-    createInterface({ input: this.child.stdout }).on('line', line => this.waiting.shift().resolve(JSON.parse(line)))
-    this.child.stdin.on('error', () => {})
-  }
-
-  async do (name, stream = 0, rest = {}) {
-    const answer = await new Promise((resolve, reject) => {
-      this.waiting.push({ resolve, reject })
-      this.child.stdin.write(JSON.stringify({ do: name, stream, ...rest }) + '\n')
-    })
-    assert.equal(answer.error, undefined, `${name} ${JSON.stringify(rest)}: ${answer.error}`)
-    return answer
-  }
+  async do (name, stream = 0, rest = {}) { return super.do(name, { stream, ...rest }) }
 
   // The state of a stream once it is as wanted.
-  async until (stream, wanted, timeout = 60000) {
-    const start = Date.now()
-    for (;;) {
-      const state = await this.do('state', stream)
-      if (wanted(state)) return state
-      assert.ok(Date.now() - start < timeout, `not reached: ${JSON.stringify(state)}`)
-      await new Promise(resolve => setTimeout(resolve, 5))
-    }
-  }
-
-  async end () {
-    this.child.stdin.end()
-    assert.equal(await this.exited, 0)
-  }
+  until (stream, wanted, timeout = 60000) { return super.until('state', stream, wanted, timeout) }
 }
 
 // What generate writes, in blocks.

@@ -5,13 +5,11 @@
 //   {do: "ask", worker, method, path, body?};  frame {worker, text};  dismiss {worker}
 //   {do: "events"} -> {events}: what happened since: connected, gone, telemetry, request, head, data, ended, reply
 import assert from 'node:assert/strict'
-import { PeerDriver } from './peer_driver.mjs'
+import { driverAt, LineDriver } from './driver.mjs'
 
-const program = process.env.WORKERS_DRIVER ?? new URL('../../../build/test/support/workers_driver', import.meta.url).pathname
-
-export class WorkersDriver extends PeerDriver {
+export class WorkersDriver extends LineDriver {
   static async start (options) {
-    const driver = new WorkersDriver([], program)
+    const driver = new WorkersDriver([driverAt('workers')])
     driver.seen = []
     Object.assign(driver, await driver.do('start', options))
     return driver
