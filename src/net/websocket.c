@@ -38,7 +38,6 @@ struct hf_websocket {
 	struct early *early;
 	uint32_t send_queue_bytes_max, ping_interval_ms;
 	struct hf_websocket_deflate *own_deflate; /* with context takeover; NULL: none */
-	uint32_t deflate_bytes; /* of it */
 	uint32_t receive_held; /* bytes of the session that are counted */
 	uint32_t active_ms; /* when bytes last came, of the monotonic clock, wrapping */
 	struct hf_address client;
@@ -74,8 +73,8 @@ static void drop_early(struct hf_websocket *ws)
 
 static void count_received(struct hf_websocket *ws)
 {
-	size_t held = ws->receive_held;
-	hf_memory_change(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, &held, ws->session.message.capacity + ws->deflate_bytes);
+	size_t held = ws->receive_held, deflate_bytes = ws->own_deflate ? hf_websocket_deflate_bytes(ws->own_deflate) : 0;
+	hf_memory_change(&ws->stream->loop->memory, HF_MEMORY_RECEIVE, &held, ws->session.message.capacity + deflate_bytes);
 	ws->receive_held = (uint32_t)held;
 }
 
@@ -189,6 +188,10 @@ static void on_timeout(void *owner)
 		hf_stream_set_timeout(ws->stream, ws->ping_interval_ms - silence_ms);
 		return;
 	}
+	if (ws->own_deflate) {
+		hf_websocket_deflate_rest(ws->own_deflate);
+		count_received(ws);
+	}
 	if (ws->is_pinged) {
 		if (ws->counters)
 			hf_counter_add(&ws->counters->timeouts, 1);
@@ -295,7 +298,6 @@ static int choose_deflate(struct hf_websocket *ws, const struct hf_websocket_def
 	}
 	int error = hf_websocket_deflate_new_own(&ws->own_deflate, terms);
 	ws->session.deflate = ws->own_deflate;
-	ws->deflate_bytes = error ? 0 : (uint32_t)hf_websocket_deflate_bytes(terms);
 	return error;
 }
 
@@ -391,11 +393,19 @@ static int send_compressed(struct hf_websocket *ws, struct hf_slice text)
 	return error;
 }
 
+/* Where memory is short a window is not begun: what is sent as it is needs none. */
+static bool may_compress(struct hf_websocket *ws)
+{
+	const struct hf_memory *memory = &ws->stream->loop->memory;
+	return hf_websocket_deflate_has_output(ws->own_deflate) || !hf_memory_lacks(memory, memory->max_bytes / 4);
+}
+
 /* A frame of this connection alone. */
 static int send_own(struct hf_websocket *ws, struct hf_slice text)
 {
 	uint8_t header[HF_WEBSOCKET_HEADER_BYTES_MAX];
-	int error = text.length < OWN_DEFLATE_BYTES_MIN ? HF_ENOTFOUND : send_compressed(ws, text);
+	int error = text.length < OWN_DEFLATE_BYTES_MIN || !may_compress(ws) ? HF_ENOTFOUND : send_compressed(ws, text);
+	count_received(ws);
 	if (error != HF_ENOTFOUND)
 		return error;
 	size_t header_length = hf_websocket_frame_header(header, HF_WEBSOCKET_TEXT, false, text.length, NULL);

@@ -19,31 +19,48 @@
 
 struct hf_websocket_deflate {
 	z_stream in, out;
+	uint8_t in_bits, out_bits, memory_level;
+	bool has_in, has_out; /* they are made for the first message */
+	bool is_out_used;     /* since the last rest */
 	struct hf_buffer inflated, deflated;
 	bool keeps_in, keeps_out, is_own; /* the windows, from message to message */
 };
 
-static int make(struct hf_websocket_deflate **out, int in_bits, int out_bits, int memory_level)
+static int make(struct hf_websocket_deflate **out, uint8_t in_bits, uint8_t out_bits, uint8_t memory_level)
 {
 	struct hf_websocket_deflate *d = calloc(1, sizeof *d);
 	if (!d)
 		return HF_ENOMEM;
-	if (inflateInit2(&d->in, -in_bits) != Z_OK)
-		goto out_struct;
-	if (deflateInit2(&d->out, DEFLATE_LEVEL, Z_DEFLATED, -out_bits, memory_level, Z_DEFAULT_STRATEGY) != Z_OK)
-		goto out_inflate;
+	d->in_bits = in_bits;
+	d->out_bits = out_bits;
+	d->memory_level = memory_level;
 	*out = d;
 	return HF_OK;
-out_inflate:
-	inflateEnd(&d->in);
-out_struct:
-	free(d);
-	return HF_ENOMEM;
+}
+
+static int ensure_in(struct hf_websocket_deflate *d)
+{
+	d->has_in = d->has_in || inflateInit2(&d->in, -(int)d->in_bits) == Z_OK;
+	return d->has_in ? HF_OK : HF_ENOMEM;
+}
+
+static int ensure_out(struct hf_websocket_deflate *d)
+{
+	d->has_out = d->has_out ||
+		deflateInit2(&d->out, DEFLATE_LEVEL, Z_DEFLATED, -(int)d->out_bits, d->memory_level, Z_DEFAULT_STRATEGY) == Z_OK;
+	return d->has_out ? HF_OK : HF_ENOMEM;
 }
 
 int hf_websocket_deflate_new(struct hf_websocket_deflate **out)
 {
-	return make(out, 15, DEFLATE_WINDOW_BITS, DEFLATE_MEMORY_LEVEL);
+	int error = make(out, 15, DEFLATE_WINDOW_BITS, DEFLATE_MEMORY_LEVEL);
+	if (error)
+		return error;
+	if (ensure_in(*out) == HF_OK && ensure_out(*out) == HF_OK)
+		return HF_OK;
+	hf_websocket_deflate_free(*out);
+	*out = NULL;
+	return HF_ENOMEM;
 }
 
 int hf_websocket_deflate_new_own(struct hf_websocket_deflate **out, const struct hf_websocket_deflate_terms *terms)
@@ -57,10 +74,29 @@ int hf_websocket_deflate_new_own(struct hf_websocket_deflate **out, const struct
 	return HF_OK;
 }
 
-size_t hf_websocket_deflate_bytes(const struct hf_websocket_deflate_terms *terms)
+size_t hf_websocket_deflate_bytes(const struct hf_websocket_deflate *d)
 {
-	return 2 * STATE_BYTES + ((size_t)1 << terms->client_bits) + ((size_t)1 << (terms->server_bits + 2)) +
-		((size_t)1 << (OWN_MEMORY_LEVEL + 9)) + sizeof(struct hf_websocket_deflate);
+	return sizeof *d + (d->has_in ? STATE_BYTES + ((size_t)1 << d->in_bits) : 0) +
+		(d->has_out ? STATE_BYTES + ((size_t)1 << (d->out_bits + 2)) + ((size_t)1 << (d->memory_level + 9)) : 0);
+}
+
+/* A message that refers to none before it is right in every stream; what the client sends refers to what it has sent. */
+void hf_websocket_deflate_rest(struct hf_websocket_deflate *d)
+{
+	if (d->is_own && d->has_out && !d->is_out_used) {
+		deflateEnd(&d->out);
+		d->has_out = false;
+	}
+	if (d->is_own && d->has_in && !d->keeps_in) {
+		inflateEnd(&d->in);
+		d->has_in = false;
+	}
+	d->is_out_used = false;
+}
+
+bool hf_websocket_deflate_has_output(const struct hf_websocket_deflate *d)
+{
+	return d->has_out;
 }
 
 bool hf_websocket_deflate_keeps_output(const struct hf_websocket_deflate *d)
@@ -72,8 +108,10 @@ void hf_websocket_deflate_free(struct hf_websocket_deflate *d)
 {
 	if (!d)
 		return;
-	inflateEnd(&d->in);
-	deflateEnd(&d->out);
+	if (d->has_in)
+		inflateEnd(&d->in);
+	if (d->has_out)
+		deflateEnd(&d->out);
 	hf_buffer_free(&d->inflated);
 	hf_buffer_free(&d->deflated);
 	free(d);
@@ -129,9 +167,12 @@ int hf_websocket_inflate(
 	d->inflated.length = 0;
 	if (compressed.length > UINT32_MAX || length_bytes_max >= UINT32_MAX)
 		return HF_ETOOBIG;
+	int error = ensure_in(d);
+	if (error)
+		return error;
 	if (!d->keeps_in && inflateReset(&d->in) != Z_OK)
 		return HF_EINVAL;
-	int error = inflate_piece(d, compressed, length_bytes_max);
+	error = inflate_piece(d, compressed, length_bytes_max);
 	if (!error)
 		error = inflate_piece(d, hf_slice(tail, sizeof tail), length_bytes_max);
 	*message = hf_buffer_slice(&d->inflated);
@@ -142,10 +183,14 @@ int hf_websocket_deflate(struct hf_websocket_deflate *d, struct hf_slice message
 {
 	if (message.length > UINT32_MAX / 2)
 		return HF_ETOOBIG;
+	int error = ensure_out(d);
+	if (error)
+		return error;
+	d->is_out_used = true;
 	if (!d->keeps_out && deflateReset(&d->out) != Z_OK)
 		return HF_EINVAL;
 	d->deflated.length = 0;
-	int error = hf_buffer_reserve(&d->deflated, deflateBound(&d->out, message.length) + 16);
+	error = hf_buffer_reserve(&d->deflated, deflateBound(&d->out, message.length) + 16);
 	if (error)
 		return error;
 	d->out.next_in = (uint8_t *)(uintptr_t)message.data;

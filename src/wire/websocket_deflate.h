@@ -2,7 +2,7 @@
  *
  * Without context takeover a connection holds no window: one struct hf_websocket_deflate serves all connections of a loop, and a compressed
  * message can be shared by all of them. Made at the first negotiation: about 300 kB. With takeover a connection has one of its own, which
- * remembers what was said in it: it compresses better, and can share nothing.
+ * remembers what was said in it: it compresses better, and can share nothing. It begins with the first message each way.
  */
 #ifndef HF_WIRE_WEBSOCKET_DEFLATE_H
 #define HF_WIRE_WEBSOCKET_DEFLATE_H
@@ -24,8 +24,11 @@ struct hf_websocket_deflate_terms {
 int hf_websocket_deflate_new(struct hf_websocket_deflate **out);
 /* A server's, of one connection. */
 int hf_websocket_deflate_new_own(struct hf_websocket_deflate **out, const struct hf_websocket_deflate_terms *terms);
-/* Bytes that one by these terms holds while it lives. */
-size_t hf_websocket_deflate_bytes(const struct hf_websocket_deflate_terms *terms);
+/* Bytes that it holds now, but for what compressing and inflating made grow. */
+size_t hf_websocket_deflate_bytes(const struct hf_websocket_deflate *deflate);
+bool hf_websocket_deflate_has_output(const struct hf_websocket_deflate *deflate); /* what was compressed is remembered */
+/* The connection is idle: frees what is not needed for what the client may send, once nothing was compressed since the last call. */
+void hf_websocket_deflate_rest(struct hf_websocket_deflate *deflate);
 bool hf_websocket_deflate_keeps_output(const struct hf_websocket_deflate *deflate); /* what it compresses must be sent, in order */
 void hf_websocket_deflate_free(struct hf_websocket_deflate *deflate);
 /* Inflates one message (without its 00 00 ff ff tail); *message is valid until the next call. HF_ETOOBIG past

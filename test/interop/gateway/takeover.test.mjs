@@ -59,7 +59,8 @@ test('it is off by default, counted, given back, and not for when memory is shor
     const clients = []
     const takes = client => !client.socket._extensions['permessage-deflate'].params.server_no_context_takeover
     for (let last = true; last && clients.length < 400;) {
-      const client = await Client.connect(gateway.url, { perMessageDeflate: true })
+      const client = await Client.connect(gateway.url, { perMessageDeflate: { threshold: 0 } })
+      assert.deepEqual(await client.publish(author.event({ content: `window ${clients.length}` })), [true, '']) // which begins with what is said
       last = takes(client)
       clients.push(client)
     }
@@ -71,6 +72,18 @@ test('it is off by default, counted, given back, and not for when memory is shor
     await until(async () => await memory(gateway) < 100000)
   })
 })
+
+test('an idle connection keeps only what its client may refer to', { timeout }, () =>
+  withGateway(['--websocket-deflate-takeover', '--websocket-ping-interval', '3s'], async gateway => {
+    const clients = await Promise.all(Array.from({ length: 20 }, () => Client.connect(gateway.url, { perMessageDeflate: { threshold: 0 } })))
+    const say = async client => assert.deepEqual(await client.publish(author.event({ content: randomBytes(8).toString('hex') })), [true, ''])
+    await Promise.all(clients.map(say))
+    const busy = await memory(gateway) / clients.length
+    await until(async () => await memory(gateway) / clients.length < busy / 2, 30000)
+    assert.ok(await memory(gateway) / clients.length > 4096, 'what clients have said is remembered')
+    await Promise.all(clients.map(say))
+    for (const client of clients) client.close()
+  }))
 
 test('a page in Chromium takes it, and reads what was published', { timeout }, () => withGateway(['--websocket-deflate-takeover'], async gateway => {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })

@@ -561,6 +561,41 @@ static void test_a_message_refers_to_those_before_it(void **state)
 	}
 }
 
+/* An idle connection keeps what the other side may refer to, and no more; it goes on as if nothing had been. */
+static void test_an_idle_connection_frees_what_nobody_refers_to(void **state)
+{
+	const struct hf_websocket_deflate_terms terms = {.server_takeover = true, .client_takeover = true, .server_bits = 12, .client_bits = 12};
+	const struct hf_slice text = HF_SLICE_LITERAL("the same words again, and again the same words, and the same words again");
+	struct hf_websocket_deflate *server, *client;
+	struct hf_slice packed, message;
+	size_t first = 0;
+	assert_int_equal(hf_websocket_deflate_new_own(&server, &terms), HF_OK);
+	assert_int_equal(hf_websocket_deflate_new_own(&client, &terms), HF_OK);
+	size_t empty = hf_websocket_deflate_bytes(server);
+	assert_in_range(empty, 1, 1000);
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(hf_websocket_deflate(client, text, &packed), HF_OK);
+		assert_int_equal(hf_websocket_inflate(server, packed, 4096, &message), HF_OK);
+		assert_true(hf_slice_equal(message, text));
+		size_t reading = hf_websocket_deflate_bytes(server);
+		assert_false(hf_websocket_deflate_has_output(server));
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(hf_websocket_deflate(server, text, &packed), HF_OK);
+			first = round == 0 && i == 0 ? packed.length : first;
+			assert_true(i == 0 ? packed.length == first : packed.length < first);
+			assert_int_equal(hf_websocket_inflate(client, packed, 4096, &message), HF_OK);
+			assert_true(hf_slice_equal(message, text));
+		}
+		assert_true(hf_websocket_deflate_bytes(server) > 2 * reading);
+		hf_websocket_deflate_rest(server); /* something was sent since the one before */
+		assert_true(hf_websocket_deflate_bytes(server) > 2 * reading);
+		hf_websocket_deflate_rest(server);
+		assert_int_equal(hf_websocket_deflate_bytes(server), reading);
+	}
+	hf_websocket_deflate_free(server);
+	hf_websocket_deflate_free(client);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +612,7 @@ int main(void)
 		cmocka_unit_test(test_zip_bombs_and_broken_streams_are_refused),
 		cmocka_unit_test(test_offers_are_judged),
 		cmocka_unit_test(test_windows_and_takeover_are_agreed_on),
+		cmocka_unit_test(test_an_idle_connection_frees_what_nobody_refers_to),
 		cmocka_unit_test(test_a_message_refers_to_those_before_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
