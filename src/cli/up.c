@@ -323,7 +323,8 @@ static void print_text(const struct up *u, json_t *relay)
 	printf("\n  try        %s admin workers --data %s\n", program, u->gateway_data);
 	printf("             %s gateways list --bootstrap %s\n", program, u->bootstrap);
 	if (bee)
-		printf("             %s bee list --bootstrap %s %s\n", program, u->bootstrap, bee);
+		printf("             %s bee list --key-encoding binary --data %s/copy --bootstrap %s %s\n", program, u->cli->config->data,
+			u->bootstrap, bee);
 	putchar('\n');
 }
 

@@ -5,10 +5,11 @@
 // uses that: CI does so, where the build was a step of its own.
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
 import WebSocket from 'ws'
 import Corestore from 'corestore'
 import Hyperbee from 'hyperbee'
@@ -108,7 +109,9 @@ test('from git clone to a note that a replicating peer has', { timeout: 3600000 
   assert.deepEqual(JSON.parse(row.value), JSON.parse(JSON.stringify(note)))
   const tries = made.out.match(/^ +try +(.*\n(?: {13}\S.*\n)*)/m)[1].split('\n').map(line => line.trim()).filter(Boolean)
   assert.equal(tries.length, 3, made.out)
-  await step('and what it says to try', () => tries.forEach(words => execFileSync('bash', ['-c', words], { cwd: clone, timeout: 30000 })))
+  await step('and what it says to try', async () => {
+    for (const words of tries) await promisify(execFile)('bash', ['-c', words], { cwd: clone, timeout: 30000 })
+  })
   assert.equal(execFileSync('git', ['status', '--short'], { cwd: clone }).toString(), '', 'nothing that it makes is taken for source')
   console.log(`${((performance.now() - began) / 1000).toFixed(2).padStart(8)} s  all of it`)
 })
