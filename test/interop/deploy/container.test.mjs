@@ -1,4 +1,4 @@
-// The Dockerfile. No image can be built where the tests run, so what it says is tried without one: its packages are those that the program
+// The Dockerfile. No base image can be had where the tests run, so what it says is tried without one: its packages are those that the program
 // is built with and loads, and its user, environment, command and health check are run as they stand.
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
@@ -31,7 +31,7 @@ test('it has only instructions that there are, in two stages from Debian 12, and
   assert.equal(value('USER'), 'holdfast')
   assert.match(stages[1].find(([word]) => word === 'RUN')[1], /useradd --system --uid 7777 .* holdfast && install -d -m 0700 -o holdfast -g holdfast \/var\/lib\/holdfast$/)
   assert.equal(value('VOLUME'), '/var/lib/holdfast')
-  for (const [, rest] of lines.filter(([word, rest]) => word === 'RUN' && rest.includes('apt-get'))) assert.match(rest, /rm -rf \/var\/lib\/apt\/lists\/\*/)
+  for (const [, rest] of lines.filter(([word, rest]) => word === 'RUN' && rest.includes('apt-get'))) assert.match(rest, /rm -rf \/var\/lib\/apt\/lists\/\* \/var\/cache\/apt\/\*/)
 })
 
 test('it is built with the packages that tools/setup names, which are in Debian', { timeout }, async () => {
