@@ -1,5 +1,5 @@
-// The Dockerfile. No base image can be had where the tests run, so what it says is tried without one: its packages are those that the program
-// is built with and loads, and its user, environment, command and health check are run as they stand.
+// The Dockerfile, without building it, which takes a base image and minutes: its packages are those that the program is built with and loads, and
+// its user, environment, command and health check are run as they stand.
 import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
