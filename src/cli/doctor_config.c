@@ -30,14 +30,16 @@ static bool others_reach(const char *path)
 	return is_open;
 }
 
-/* Closes a file to others, and not to this user, who may have been one of them. */
-static const char *closing(const char *path, const struct stat *status, char out[static HF_DOCTOR_TEXT_BYTES])
+/* Closes a file to others, and not to the service, which may have been one of them: that is who owns the data, if it is there. */
+static const char *closing(const struct hf_doctor *d, const char *path, const struct stat *status, char out[static HF_DOCTOR_TEXT_BYTES])
 {
-	if (geteuid() == 0 || status->st_uid == geteuid())
+	uid_t user = d->has_data ? d->data_status.st_uid : geteuid();
+	gid_t group = d->has_data ? d->data_status.st_gid : getegid();
+	if (user == 0 || status->st_uid == user)
 		return hf_doctor_text(out, "chmod o= %s", path);
-	return hf_doctor_text(out, "sudo chgrp %u %s && sudo chmod g+r,o= %s", (unsigned)getegid(), path, path);
+	return hf_doctor_text(out, "sudo chgrp %u %s && sudo chmod g+r,o= %s", (unsigned)group, path, path);
 }
-#define CLOSING(path, status) closing(path, status, (char[HF_DOCTOR_TEXT_BYTES]){0})
+#define CLOSING(path, status) closing(d, path, status, (char[HF_DOCTOR_TEXT_BYTES]){0})
 
 /* ---- What strangers may do ---- */
 

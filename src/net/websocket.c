@@ -386,8 +386,9 @@ static int send_masked(struct hf_websocket *ws, struct hf_slice text)
 static int send_compressed(struct hf_websocket *ws, struct hf_slice text)
 {
 	struct hf_shared *frame = hf_websocket_compressed_frame(ws->session.deflate, text);
-	if (!frame) /* what is remembered here was not sent: there is no way on */
-		return hf_websocket_deflate_keeps_output(ws->session.deflate) ? HF_ENOMEM : HF_ENOTFOUND;
+	struct hf_websocket_deflate *deflate = ws->session.deflate;
+	if (!frame) /* what is remembered, if there is, was not sent: then there is no way on */
+		return hf_websocket_deflate_has_output(deflate) && hf_websocket_deflate_keeps_output(deflate) ? HF_ENOMEM : HF_ENOTFOUND;
 	int error = hf_stream_send_copy(ws->stream, hf_slice(frame->data, frame->length));
 	hf_shared_unref(frame);
 	return error;

@@ -79,8 +79,9 @@ static void note_kills(struct hf_store *store, const struct hf_tx *tx)
 static int apply_patiently(struct hf_store *store, const struct hf_log_record *record)
 {
 	int status = hf_store_apply(store, record);
+	bool may_wait = record->type == HF_RECORD_TABLE_PUT && !atomic_load(&store->incomplete); /* else the next opening mends this, too */
 
-	for (int i = 0; i < APPLY_TRIES_MAX && status == HF_ENOMEM && record->type == HF_RECORD_TABLE_PUT; i++) {
+	for (int i = 0; i < APPLY_TRIES_MAX && status == HF_ENOMEM && may_wait; i++) {
 		if (i > 0)
 			nanosleep(&(struct timespec){.tv_nsec = APPLY_WAIT_NS}, NULL);
 		status = hf_store_apply(store, record);

@@ -311,10 +311,10 @@ int hf_snapshot_scan(struct hf_snapshot *snapshot, uint32_t collection, uint64_t
 	while (status == HF_OK && count == SCAN_POSITIONS) {
 		status = hf_index_positions(view, from_position, snapshot->position, positions, SCAN_POSITIONS, &count);
 		for (size_t i = 0; i < count && status == HF_OK; i++) {
+			from_position = positions[i] + 1;
 			if (is_dead(snapshot, positions[i]))
 				continue;
 			status = hf_snapshot_read(snapshot, positions[i], HF_READ_BLOCKING, &scratch, &record);
-			from_position = positions[i] + 1;
 			if (status == HF_OK)
 				status = each(context, &(struct hf_doc){.position = positions[i], .payload = record.payload});
 			else if (status == HF_ECORRUPT)

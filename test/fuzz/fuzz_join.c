@@ -51,10 +51,10 @@ static void meet(const struct hf_join_answer *answer)
 	struct hf_buffer body = {0};
 	struct hf_join_proof proof;
 	static const uint8_t iv[HF_CBC_BLOCK_BYTES] = {3};
-	FUZZ_CHECK(hf_join_proof_make(answer, answer->relay_pubkey, key, iv, &body) == HF_OK);
+	FUZZ_CHECK(hf_join_proof_make(answer, answer->relay_pubkey, key, iv, key, &body) == HF_OK);
 	FUZZ_CHECK(hf_join_proof_parse(&proof, hf_buffer_slice(&body)) == HF_OK && proof.is_right);
-	FUZZ_CHECK(hf_join_proof_meets(&proof, answer->challenge, key, true));
-	FUZZ_CHECK(hf_join_proof_meets(&proof, answer->challenge, key, false) == (answer->cipher == HF_CBC_AES_256));
+	FUZZ_CHECK(hf_join_proof_meets(&proof, answer->challenge, key, key, true));
+	FUZZ_CHECK(hf_join_proof_meets(&proof, answer->challenge, key, key, false) == (answer->cipher == HF_CBC_AES_256));
 	hf_buffer_free(&body);
 }
 
@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (hf_join_answer_parse(&answer, input) == HF_OK && !answer.is_pending)
 		meet(&answer);
 	if (hf_join_proof_parse(&proof, input) == HF_OK)
-		FUZZ_CHECK(!hf_join_proof_meets(&proof, "0000000000000000000000000000000000000000000000000000000000000000", key, true) || proof.is_right);
+		FUZZ_CHECK(!hf_join_proof_meets(&proof, "0000000000000000000000000000000000000000000000000000000000000000", key, key, true) || proof.is_right);
 	if (hf_join_membership_parse(&membership, input) == HF_OK)
 		FUZZ_CHECK(membership.token[0]);
 	hf_join_error_parse(error, input);

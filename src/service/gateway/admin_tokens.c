@@ -110,6 +110,12 @@ static bool add_to_page(struct page *p, struct hf_slice key, json_t *facts, size
 
 static void end_page(struct page *p, struct hf_http_exchange *x, const char *name)
 {
+	if (p->has_more && json_array_size(p->list) == 0) { /* where there is memory the first one fits */
+		json_decref(p->list);
+		json_decref(p->arguments);
+		fail(x, HF_ENOMEM, "The gateway is out of memory.");
+		return;
+	}
 	json_t *next = p->has_more ? json_stringn((const char *)p->after.data, p->after.length) : json_null();
 	hf_gateway_respond_json(x, json_pack("{s:o, s:o}", name, p->list, "next", next));
 	json_decref(p->arguments);

@@ -73,7 +73,7 @@ static bool take_claims(struct hf_front_session *s, const struct hf_registration
 	int status = hf_tokens_verify(s->front->options.tokens, hf_slice_text(record->key), token, &claims, &refusal);
 	char *auth_token = status == HF_OK ? strdup(claims.relay_auth_token) : NULL;
 	if (!auth_token) {
-		if (status == HF_OK)
+		if (status == HF_OK || status == HF_ENOMEM)
 			turn_away(s, 1011, "Internal error", HF_FRONT_FULL);
 		else
 			turn_away(s, 4403, "Invalid token", HF_FRONT_TOKEN_INVALID);

@@ -310,6 +310,8 @@ static int check_token(struct hf_front *front, struct hf_http_exchange *exchange
 		: hf_tokens_verify(front->options.tokens, hf_slice_text(record->key), token, &claims, &refusal);
 	if (status == HF_OK)
 		return (*auth_token = strdup(claims.relay_auth_token)) ? HF_OK : HF_ENOMEM;
+	if (status == HF_ENOMEM)
+		return status;
 	bool is_missing = status == HF_ENOTFOUND;
 	hf_front_refuse(front, is_missing ? HF_FRONT_TOKEN_REQUIRED : HF_FRONT_TOKEN_INVALID);
 	hf_http_respond(exchange, is_missing ? 401 : 403, "text/plain",
@@ -421,7 +423,9 @@ static const struct hf_registration *find_avatars_relay(struct hf_front *front, 
 	if (hint.length > 0)
 		return hf_registry_find(front->options.registry, hint);
 	const struct hf_registration *record = hf_registry_after_open(front->options.registry, (struct hf_slice){0});
-	return record && hf_front_has_worker(front, record, NULL) ? record : NULL;
+	while (record && !hf_front_has_worker(front, record, NULL))
+		record = hf_registry_after_open(front->options.registry, hf_slice_text(record->key));
+	return record;
 }
 
 void hf_front_answer_avatar(struct hf_front *front, struct hf_http_exchange *exchange)

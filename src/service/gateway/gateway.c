@@ -104,6 +104,26 @@ static void warn_of_restart(void *context, const char *setting, const char *rela
 	hf_log_warn(&log_module, "something changes only with a restart", "setting=\"%s\" relay=%s", setting, relay ? relay : "");
 }
 
+/* A key that was revoked must not stay because a certificate cannot be read, nor the other way round: each is tried. */
+static int reload_keys(struct hf_gateway *g, struct hf_failure *failure)
+{
+	int r = hf_gateway_reload_keys(g, failure);
+	if (r < 0)
+		hf_log_error(&log_module, "the old keys stay in use", "reason=\"%s\"", failure->text);
+	return r;
+}
+
+static int reload_tls(struct hf_gateway *g, struct hf_failure *failure)
+{
+	struct hf_failure own = {0};
+	int r = g->tls ? hf_tls_reload(g->tls, &own) : HF_OK;
+	if (r < 0)
+		hf_log_error(&log_module, "the old certificate stays in use", "reason=\"%s\"", own.text);
+	if (r < 0 && failure)
+		*failure = own;
+	return r;
+}
+
 static int reload(struct hf_gateway *g, struct hf_failure *failure)
 {
 	struct hf_config *config = NULL;
@@ -128,13 +148,11 @@ static int reload(struct hf_gateway *g, struct hf_failure *failure)
 	hf_gateway_server_options(g, &options);
 	hf_http_server_reconfigure(g->server, &options);
 	hf_gateway_limit_memory(g);
-	if (g->tls)
-		r = hf_tls_reload(g->tls, failure);
-	if (r < 0)
-		hf_log_error(&log_module, "the old certificate stays in use", "reason=\"%s\"", failure->text);
-	else if ((r = hf_gateway_reload_keys(g, failure)) < 0)
-		hf_log_error(&log_module, "the old keys stay in use", "reason=\"%s\"", failure->text);
-	else
+	r = reload_keys(g, failure);
+	int of_tls = reload_tls(g, r < 0 ? NULL : failure);
+	if (r == HF_OK)
+		r = of_tls;
+	if (r == HF_OK)
 		hf_log_info(&log_module, "reloaded", NULL);
 	return r;
 }
@@ -150,6 +168,8 @@ static void on_reload_signal(void *context, int signal_number)
 {
 	struct hf_gateway *g = context;
 	struct hf_failure failure = {0};
+	if (g->is_draining)
+		return;
 	hf_notify_reloading(g->notify);
 	hf_gateway_reload(g, &failure);
 	hf_notify_ready(g->notify);
@@ -157,13 +177,15 @@ static void on_reload_signal(void *context, int signal_number)
 
 /* ---- Running ---- */
 
-static int watch_signals(struct hf_gateway *g)
+int hf_gateway_watch_signals(struct hf_gateway *g, struct hf_failure *failure)
 {
 	signal(SIGPIPE, SIG_IGN);
 	int r = hf_loop_on_signal(g->loop, SIGTERM, on_end_signal, g);
 	if (r == HF_OK)
 		r = hf_loop_on_signal(g->loop, SIGINT, on_end_signal, g);
-	return r == HF_OK ? hf_loop_on_signal(g->loop, SIGHUP, on_reload_signal, g) : r;
+	if (r == HF_OK)
+		r = hf_loop_on_signal(g->loop, SIGHUP, on_reload_signal, g);
+	return r == HF_OK ? HF_OK : hf_fail(failure, r, "Watching for signals failed: %s.", hf_error_text(r));
 }
 
 /* Many systems start a program with 1,024 descriptors and let it ask for more; each connection takes one. */
@@ -208,8 +230,6 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 	hf_aliases_each_use(g->config, environ, log_alias, NULL);
 	raise_descriptor_limit(g->config);
 	int r = hf_gateway_open(g, failure);
-	if (r == HF_OK && (r = watch_signals(g)) < 0)
-		hf_fail(failure, r, "Watching for signals failed: %s.", hf_error_text(r));
 	if (r == HF_OK)
 		r = hf_notify_new(&g->notify, g->loop, failure);
 	if (r == HF_OK) {
@@ -219,6 +239,7 @@ int hf_gateway_run(const struct hf_gateway_options *options, struct hf_failure *
 		if (r < 0)
 			hf_fail(failure, r, "The event loop failed: %s.", hf_error_text(r));
 	}
+	g->is_draining = true; /* signals that come now find nothing to do */
 	hf_notify_free(g->notify);
 	hf_gateway_close(g);
 	if (r == HF_OK)

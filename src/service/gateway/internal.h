@@ -90,6 +90,7 @@ struct hf_gateway {
 
 /* ---- setup.c ---- */
 int hf_gateway_open(struct hf_gateway *gateway, struct hf_failure *failure);
+int hf_gateway_watch_signals(struct hf_gateway *gateway, struct hf_failure *failure);
 void hf_gateway_close(struct hf_gateway *gateway);
 int hf_gateway_parse_proxies(struct hf_gateway *gateway, const struct hf_config *config, struct hf_failure *failure);
 /* Puts gateway.memory_max in force. */

@@ -115,14 +115,17 @@ static void on_gone(void *context, struct hf_worker *worker, enum hf_worker_end 
 {
 	struct hf_gateway *g = context;
 	struct member *member = hf_worker_context(worker);
-	if (!member)
-		return;
-	member->worker = NULL;
-	member_unref(member);
-	if (why == HF_WORKER_REPLACED || !g->front) /* the latter: all of it is ending */
+	bool was_known = member != NULL;
+	if (member) {
+		member->worker = NULL;
+		member_unref(member);
+	}
+	/* Its next connection may be here before this one has gone. Without a front all of it is ending. */
+	if (why == HF_WORKER_REPLACED || !g->front || hf_workers_find(g->workers, hf_worker_key(worker)))
 		return;
 	hf_registry_peer_is_reachable(g->registry, hf_worker_key(worker), false);
-	hf_front_worker_gone(g->front, hf_worker_key(worker), why == HF_WORKER_DISMISSED);
+	if (was_known)
+		hf_front_worker_gone(g->front, hf_worker_key(worker), why == HF_WORKER_DISMISSED);
 }
 
 static void on_health(void *context, struct hf_worker *worker, bool is_healthy)

@@ -378,6 +378,9 @@ int hf_gateway_open(struct hf_gateway *g, struct hf_failure *failure)
 		hf_fail(failure, r, "Out of memory while starting.");
 	if (r == HF_OK)
 		r = hf_gateway_configure_guard(g, g->config, failure);
+	/* Before anybody is told where we are: who started us may end us at once. */
+	if (r == HF_OK)
+		r = hf_gateway_watch_signals(g, failure);
 	if (r == HF_OK)
 		r = open_servers(g, failure);
 	if (r == HF_OK)

@@ -240,6 +240,8 @@ int hf_tokens_verify(struct hf_tokens *g, struct hf_slice relay_key, struct hf_s
 	struct hf_token *t = hf_tokens_open(g, text, hash, refusal);
 	if (t)
 		*refusal = judge(t, relay_key, hash, hf_env_wall_ms(g->env));
+	if (*refusal && strcmp(*refusal, "out-of-memory") == 0)
+		return HF_ENOMEM; /* which says nothing of the token */
 	if (*refusal) {
 		hf_counter_add(&g->refused, 1);
 		return HF_EDENIED;

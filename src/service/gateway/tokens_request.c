@@ -505,9 +505,12 @@ static void revoke_numbered(void *context, int status, uint64_t number)
 	const struct hf_relay_tokens *relay = hf_tokens_of_relay(q->tokens, hf_slice_text(key_of(q)));
 	q->answer.sequence = number;
 	q->waiting = 1;
-	for (const struct hf_token *t = status == HF_OK && relay ? relay->first : NULL; t && status == HF_OK; t = t->next)
+	for (const struct hf_token *t = status == HF_OK && relay ? relay->first : NULL; t && status == HF_OK; t = t->next) {
 		if (!t->is_revoked && is_meant(q, t) && may_revoke(q, record, t))
 			status = revoke_one(q, t);
+		if (status == HF_ENOTFOUND) /* that one has ended by itself, and is not swept yet */
+			status = HF_OK;
+	}
 	q->status = status < 0 ? status : q->status;
 	if (--q->waiting == 0)
 		finish(q, q->status, NULL);

@@ -481,7 +481,7 @@ static void get_health(struct hf_worker_link *link, uint64_t call)
 {
 	struct hf_worker_node *node = link->node;
 	json_t *keys = json_array();
-	for (size_t i = 0; keys && i < node->relay_count; i++)
+	for (size_t i = 0; keys && !link->is_guest && i < node->relay_count; i++) /* who has a bee's key can read all of it */
 		json_array_append_new(keys, key_text(node->relays[i].key));
 	respond_json(link, call, 200, json_pack("{s:s, s:I, s:{s:I, s:o}, s:{s:s}, s:{s:o}, s:o}", "status", "healthy", "uptime",
 		(json_int_t)((hf_env_monotonic_us(node->env) - node->started_us) / 1000000), "activeRelays", "count", (json_int_t)node->relay_count,
@@ -517,8 +517,6 @@ static bool take_join(struct hf_worker_link *link, uint64_t call, const struct h
 		hf_worker_join_request(link, call, hf_slice(s[2].data, (size_t)(s[count - 1].data + s[count - 1].length - s[2].data)), request->body);
 	else
 		hf_worker_join_verify(link, call, request->body);
-	if (link->is_guest)
-		link->guest_until_us = hf_loop_now_us(link->node->loop) + HF_WORKER_GUEST_IDLE_US;
 	return true;
 }
 

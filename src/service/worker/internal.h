@@ -130,6 +130,12 @@ static inline const char *hf_worker_url(const struct hf_worker_gateway *gateway)
 	return gateway->url[0] ? gateway->url : gateway->told_url[0] ? gateway->told_url : NULL;
 }
 
+/* Requests to join in a minute. */
+struct hf_worker_join_rate {
+	uint64_t minute_us; /* since when they are counted */
+	uint32_t count;
+};
+
 /* A connection with a gateway. */
 struct hf_worker_link {
 	struct hf_worker_link *next, *previous;
@@ -145,8 +151,7 @@ struct hf_worker_link {
 	uint8_t peer[32];
 	uint64_t telemetry_due_us;
 	uint64_t guest_until_us;                /* of one that is no gateway's */
-	uint64_t join_minute_us;                /* since when join_count counts */
-	uint32_t join_count;
+	struct hf_worker_join_rate join_rate;
 	bool is_open, is_guest, is_dead, ends_bee_channel;
 };
 
@@ -172,6 +177,8 @@ struct hf_worker_node {
 	struct hf_worker_link *links;
 	struct hf_worker_replica *replicas;
 	struct hf_worker_hypertuna *hypertuna;  /* sessions of those that poll */
+	bool must_save_tokens;                  /* some have changed since their file was written */
+	struct hf_worker_join_rate join_rate;   /* of all guests */
 	bool takes_members;                     /* one of the relays does; else the next three are NULL */
 	struct hf_challenges *challenges;
 	struct hf_schnorr *schnorr;
@@ -270,6 +277,8 @@ int hf_worker_grant_add(struct hf_worker_node *node, struct hf_worker_gateway *g
 const char *hf_worker_grant_token(const struct hf_worker_gateway *gateway, const struct hf_worker_relay *relay,
 	const uint8_t user[static 32], bool *is_coming);
 void hf_worker_tokens_tick(struct hf_worker_link *link, uint64_t now_us);
+/* Writes the file of tokens, where they have changed: it is written once for all that come together. */
+void hf_worker_tokens_save(struct hf_worker_node *node);
 void hf_worker_tokens_revoked(struct hf_worker_node *node, struct hf_worker_gateway *gateway, struct hf_slice relay_key, uint64_t sequence,
 	const char *reason);
 

@@ -20,7 +20,9 @@
 #include "service/worker/join_message.h"
 
 #define KIND_PUT_USER 9000
+#define EVENT_BYTES_MAX 4096u /* of what a stranger has stored here */
 #define GUEST_REQUESTS_PER_MINUTE 10u
+#define GUESTS_REQUESTS_PER_MINUTE 120u /* of all guests together: they may come again under other keys */
 #define GATEWAY_REQUESTS_PER_MINUTE 120u
 #define GATEWAY_TOKEN_WAIT_US UINT64_C(5000000)
 
@@ -66,15 +68,29 @@ static void refuse(struct hf_worker_link *link, uint64_t call, int status, const
 	answer(link, call, status, json_pack("{s:s}", "error", error));
 }
 
-/* A few requests a minute, of all that a peer asks here. */
-static bool may_ask(struct hf_worker_link *link)
+static bool count_in(struct hf_worker_join_rate *rate, uint64_t now_us, uint32_t count_max)
+{
+	if (now_us >= rate->minute_us + 60000000 || rate->minute_us == 0)
+		*rate = (struct hf_worker_join_rate){.minute_us = now_us};
+	return ++rate->count <= count_max;
+}
+
+/* A few requests a minute, of all that a peer asks here, and of all guests. */
+static bool may_ask(struct hf_worker_link *link, uint64_t call)
 {
 	uint64_t now_us = hf_loop_now_us(link->node->loop);
-	if (now_us >= link->join_minute_us + 60000000 || link->join_minute_us == 0) {
-		link->join_minute_us = now_us;
-		link->join_count = 0;
-	}
-	return ++link->join_count <= (link->gateway ? GATEWAY_REQUESTS_PER_MINUTE : GUEST_REQUESTS_PER_MINUTE);
+	bool is_in = count_in(&link->join_rate, now_us, link->gateway ? GATEWAY_REQUESTS_PER_MINUTE : GUEST_REQUESTS_PER_MINUTE) &&
+		(link->gateway || count_in(&link->node->join_rate, now_us, GUESTS_REQUESTS_PER_MINUTE));
+	if (!is_in)
+		refuse(link, call, 429, "Too many requests");
+	return is_in;
+}
+
+/* Who has got so far may stay for the rest. */
+static void keep_guest(struct hf_worker_link *link)
+{
+	if (link && link->is_guest)
+		link->guest_until_us = hf_loop_now_us(link->node->loop) + HF_WORKER_GUEST_IDLE_US;
 }
 
 /* ---- The request ---- */
@@ -82,6 +98,7 @@ static bool may_ask(struct hf_worker_link *link)
 static void give_challenge(struct hf_worker_joining *j, const struct hf_challenge *challenge)
 {
 	const struct hf_worker_relay *relay = &j->node->relays[j->owner.relay];
+	keep_guest(j->link);
 	answer(j->link, j->call, 200, json_pack("{s:s, s:o, s:s}", "challenge", challenge->text, "relayPubkey",
 		hf_json_hex(hf_relay_identity(relay->relay), 32), "cipher", "aes-256-cbc"));
 }
@@ -170,16 +187,14 @@ void hf_worker_join_request(struct hf_worker_link *link, uint64_t call, struct h
 	struct hf_worker_node *node = link->node;
 	struct hf_worker_relay *relay = hf_worker_find_relay(node, name);
 	struct hf_join_request request = {0};
-	const char *refusal;
+	const char *refusal = "Too large";
+	if (!may_ask(link, call))
+		return;
 	if (!relay || !relay->settings->join[0]) {
 		refuse(link, call, 404, "Relay not found");
 		return;
 	}
-	if (!may_ask(link)) {
-		refuse(link, call, 429, "Too many requests");
-		return;
-	}
-	int r = hf_join_request_parse(&request, body, &refusal);
+	int r = body.length > EVENT_BYTES_MAX ? HF_ETOOBIG : hf_join_request_parse(&request, body, &refusal);
 	if (r < 0)
 		refuse(link, call, r == HF_ETOOBIG ? 413 : r == HF_ENOMEM ? 503 : 400, r == HF_ETOOBIG ? "Too large" : refusal);
 	else if (!is_for(node, relay, &request.event))
@@ -222,50 +237,56 @@ static int tell(struct hf_worker_node *node, size_t index, const struct hf_worke
 	return r;
 }
 
-/* Where the member finds the relay: at the gateway that he came by, or any; empty where none is known. */
-static void append_url(struct hf_worker_link *link, size_t relay, const char *token, const char *gateway_token, struct hf_buffer *out)
+/* What a gateway has issued for a new member. */
+struct pass {
+	const struct hf_worker_gateway *gateway;
+	const char *token; /* NULL: none has, so far */
+	bool is_coming;    /* one may do so yet */
+};
+
+/* Where the member finds the relay: at the gateway whose token he gets, else at the one that he came by, or any; empty where none is
+ * known. */
+static void append_url(struct hf_worker_link *link, size_t relay, const char *token, const struct pass *pass, struct hf_buffer *out)
 {
 	struct hf_worker_node *node = link->node;
 	char address[2 * HF_WORKER_URL_BYTES_MAX] = "";
-	int r = link->gateway ? hf_worker_address(link->gateway, &node->relays[relay], address) : HF_ENOTFOUND;
-	for (size_t i = 0; r < 0 && i < node->gateway_count; i++)
+	const struct hf_worker_gateway *first = pass->token ? pass->gateway : link->gateway;
+	int r = first ? hf_worker_address(first, &node->relays[relay], address) : HF_ENOTFOUND;
+	for (size_t i = 0; r < 0 && !pass->token && i < node->gateway_count; i++)
 		if (!node->gateways[i].is_free)
 			r = hf_worker_address(&node->gateways[i], &node->relays[relay], address);
 	if (r == HF_OK)
-		hf_buffer_printf(out, "%s?token=%s", address, gateway_token ? gateway_token : token);
+		hf_buffer_printf(out, "%s?token=%s", address, pass->token ? pass->token : token);
 }
 
-static void welcome(struct hf_worker_link *link, uint64_t call, size_t index, const char *token, const char *gateway_token)
+static void welcome(struct hf_worker_link *link, uint64_t call, size_t index, const char *token, const struct pass *pass)
 {
 	const struct hf_worker_relay *relay = &link->node->relays[index];
 	struct hf_buffer url = {0};
-	append_url(link, index, token, gateway_token, &url);
+	append_url(link, index, token, pass, &url);
 	answer(link, call, 200, json_pack("{s:b, s:o, s:s, s:s, s:s%}", "success", 1, "relayKey", hf_json_hex(relay->key, 32),
 		"publicIdentifier", relay->identifier, "authToken", token, "relayUrl", url.data ? (const char *)url.data : "", url.length));
 	hf_buffer_free(&url);
 }
 
-/* The token that a gateway has issued for him; *is_coming: one of them may do so yet. */
-static const char *gateway_token(struct hf_worker_node *node, size_t relay, const uint8_t pubkey[static 32], bool *is_coming)
+static struct pass find_pass(struct hf_worker_node *node, size_t relay, const uint8_t pubkey[static 32])
 {
-	*is_coming = false;
-	for (size_t i = 0; i < node->gateway_count; i++) {
-		const char *token = node->gateways[i].is_free ? NULL : hf_worker_grant_token(&node->gateways[i], &node->relays[relay], pubkey, is_coming);
-		if (token)
-			return token;
+	struct pass pass = {0};
+	for (size_t i = 0; !pass.token && i < node->gateway_count; i++) {
+		pass.gateway = &node->gateways[i];
+		pass.token = pass.gateway->is_free ? NULL : hf_worker_grant_token(&node->gateways[i], &node->relays[relay], pubkey, &pass.is_coming);
 	}
-	return NULL;
+	return pass;
 }
 
 /* Answers at once, or when a gateway has given its token. */
 static void welcome_later(struct hf_worker_link *link, uint64_t call, size_t relay, const struct hf_worker_member *member)
 {
 	struct hf_worker_node *node = link->node;
-	bool is_coming;
-	const char *token = gateway_token(node, relay, member->pubkey, &is_coming);
-	struct hf_worker_joined *w = !token && is_coming ? calloc(1, sizeof *w) : NULL;
+	const struct pass pass = find_pass(node, relay, member->pubkey);
+	struct hf_worker_joined *w = !pass.token && pass.is_coming ? calloc(1, sizeof *w) : NULL;
 	if (!w) {
-		welcome(link, call, relay, member->token, token);
+		welcome(link, call, relay, member->token, &pass);
 		return;
 	}
 	*w = (struct hf_worker_joined){.link = link, .call = call, .relay = relay,
@@ -281,12 +302,11 @@ void hf_worker_join_tick(struct hf_worker_node *node, uint64_t now_us)
 		hf_challenges_sweep(node->challenges, now_us);
 	for (struct hf_worker_joined *w = node->joined, *next; w; w = next) {
 		next = w->next;
-		bool is_coming;
-		const char *token = gateway_token(node, w->relay, w->pubkey, &is_coming);
-		if (!token && is_coming && w->deadline_us > now_us)
+		const struct pass pass = find_pass(node, w->relay, w->pubkey);
+		if (!pass.token && pass.is_coming && w->deadline_us > now_us)
 			continue;
 		HF_LIST_REMOVE(node->joined, w);
-		welcome(w->link, w->call, w->relay, w->token, token);
+		welcome(w->link, w->call, w->relay, w->token, &pass);
 		free(w);
 	}
 }
@@ -298,7 +318,7 @@ static bool meets(struct hf_worker_node *node, const struct hf_challenge *challe
 	uint8_t key[32];
 	const struct hf_secret *secret = &node->options.identity_keys[challenge->owner.relay];
 	bool is_met = hf_schnorr_shared_x(node->schnorr, key, secret->data, challenge->owner.pubkey) == HF_OK &&
-		hf_join_proof_meets(proof, challenge->text, key, node->is_compatible);
+		hf_join_proof_meets(proof, challenge->text, key, node->public_key, node->is_compatible);
 	hf_wipe(key, sizeof key);
 	return is_met;
 }
@@ -313,13 +333,14 @@ static void let_in(struct hf_worker_link *link, uint64_t call, const struct hf_c
 		refuse(link, call, 503, r == HF_ETOOBIG ? "The relay has as many members as it can" : "Internal error");
 		return;
 	}
+	keep_guest(link);
 	hf_counter_add(&node->stats.joins, 1);
 	hf_log_info(&log_module, "somebody has joined a relay", "relay=%s member=%02x%02x%02x%02x…", relay->settings->instance, owner->pubkey[0],
 		owner->pubkey[1], owner->pubkey[2], owner->pubkey[3]);
 	if (tell(node, owner->relay, member) < 0)
 		on_told(NULL, HF_EBUSY, "busy");
 	for (size_t i = 0; i < node->gateway_count && relay->settings->token; i++)
-		if (!node->gateways[i].is_free)
+		if (!node->gateways[i].is_free && hf_worker_rank_of(&node->gateways[i]) != HF_WORKER_VISITOR) /* which only says that it is one */
 			hf_worker_grant_add(node, &node->gateways[i], relay, owner->pubkey);
 	welcome_later(link, call, owner->relay, member);
 }
@@ -328,13 +349,11 @@ void hf_worker_join_verify(struct hf_worker_link *link, uint64_t call, struct hf
 {
 	struct hf_worker_node *node = link->node;
 	struct hf_join_proof proof;
+	if (!may_ask(link, call))
+		return;
 	int r = hf_join_proof_parse(&proof, body);
 	if (r < 0) {
 		refuse(link, call, r == HF_ETOOBIG ? 413 : 400, r == HF_ETOOBIG ? "Too large" : "Missing required fields");
-		return;
-	}
-	if (!may_ask(link)) {
-		refuse(link, call, 429, "Too many requests");
 		return;
 	}
 	const struct hf_challenge *challenge = node->challenges

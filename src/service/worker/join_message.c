@@ -124,14 +124,32 @@ int hf_join_proof_parse(struct hf_join_proof *out, struct hf_slice body)
 	return HF_OK;
 }
 
+/* What is encrypted. */
+static void write_text(char out[static HF_CHALLENGE_TEXT_BYTES], enum hf_cbc_cipher cipher,
+	const char challenge[static HF_CHALLENGE_TEXT_BYTES], const uint8_t host[static 32])
+{
+	struct hf_blake2b hash;
+	uint8_t bound[32];
+	memcpy(out, challenge, HF_CHALLENGE_TEXT_BYTES);
+	if (cipher != HF_CBC_AES_256)
+		return;
+	hf_blake2b_init(&hash, sizeof bound, (struct hf_slice){0});
+	hf_blake2b_update(&hash, challenge, HF_CHALLENGE_TEXT_BYTES - 1);
+	hf_blake2b_update(&hash, host, 32);
+	hf_blake2b_final(&hash, bound, sizeof bound);
+	hf_hex_encode(out, bound, sizeof bound);
+}
+
 bool hf_join_proof_meets(const struct hf_join_proof *proof, const char challenge[static HF_CHALLENGE_TEXT_BYTES],
-	const uint8_t key[static HF_CBC_KEY_BYTES], bool accepts_variant)
+	const uint8_t key[static HF_CBC_KEY_BYTES], const uint8_t host[static 32], bool accepts_variant)
 {
 	static const enum hf_cbc_cipher ciphers[] = {HF_CBC_HYPERTUNA, HF_CBC_AES_256};
 	uint8_t expected[HF_JOIN_CIPHERTEXT_BYTES];
 	bool is_met = false;
 	for (size_t i = 0; i < sizeof ciphers / sizeof *ciphers; i++) {
-		hf_cbc_encrypt(expected, ciphers[i], key, proof->iv, hf_slice(challenge, HF_CHALLENGE_TEXT_BYTES - 1));
+		char text[HF_CHALLENGE_TEXT_BYTES];
+		write_text(text, ciphers[i], challenge, host);
+		hf_cbc_encrypt(expected, ciphers[i], key, proof->iv, hf_slice(text, sizeof text - 1));
 		bool is_same = hf_bytes_equal_secret(expected, proof->ciphertext, sizeof expected);
 		is_met |= is_same & (accepts_variant | (ciphers[i] == HF_CBC_AES_256));
 	}
@@ -169,11 +187,13 @@ int hf_join_answer_parse(struct hf_join_answer *out, struct hf_slice body)
 }
 
 int hf_join_proof_make(const struct hf_join_answer *answer, const uint8_t pubkey[static 32], const uint8_t key[static HF_CBC_KEY_BYTES],
-	const uint8_t iv[static HF_CBC_BLOCK_BYTES], struct hf_buffer *out)
+	const uint8_t iv[static HF_CBC_BLOCK_BYTES], const uint8_t host[static 32], struct hf_buffer *out)
 {
 	uint8_t bytes[HF_JOIN_CIPHERTEXT_BYTES];
-	char pubkey_text[65] = {0}, ciphertext[HF_BASE64_ENCODED_BYTES(sizeof bytes) + 1] = {0}, iv_text[HF_BASE64_ENCODED_BYTES(16) + 1] = {0};
-	hf_cbc_encrypt(bytes, answer->cipher, key, iv, hf_slice(answer->challenge, sizeof answer->challenge - 1));
+	char text[HF_CHALLENGE_TEXT_BYTES], pubkey_text[65] = {0};
+	char ciphertext[HF_BASE64_ENCODED_BYTES(sizeof bytes) + 1] = {0}, iv_text[HF_BASE64_ENCODED_BYTES(16) + 1] = {0};
+	write_text(text, answer->cipher, answer->challenge, host);
+	hf_cbc_encrypt(bytes, answer->cipher, key, iv, hf_slice(text, sizeof text - 1));
 	hf_hex_encode(pubkey_text, pubkey, 32);
 	hf_base64_encode(ciphertext, bytes, sizeof bytes);
 	hf_base64_encode(iv_text, iv, HF_CBC_BLOCK_BYTES);

@@ -36,9 +36,12 @@ struct hf_join_proof {
 };
 /* HF_EINVAL: a member is missing, or pubkey is no key; HF_ETOOBIG. */
 int hf_join_proof_parse(struct hf_join_proof *out, struct hf_slice body);
-/* Whether it is the challenge's text under the key, in AES-256-CBC or, if accepted, Hypertuna's variant. What is wrong takes as long. */
+/* Whether it is the challenge under the key, in AES-256-CBC or, if accepted, Hypertuna's variant. What is wrong takes as long.
+ *
+ * In AES it is the challenge for this host (its swarm key), as hexadecimal of BLAKE2b-256 of the challenge's text and the key: so a host
+ * that hands somebody else's challenge on cannot use the answer there. In the variant it is the text itself, and cannot be bound so. */
 bool hf_join_proof_meets(const struct hf_join_proof *proof, const char challenge[static HF_CHALLENGE_TEXT_BYTES],
-	const uint8_t key[static HF_CBC_KEY_BYTES], bool accepts_variant);
+	const uint8_t key[static HF_CBC_KEY_BYTES], const uint8_t host[static 32], bool accepts_variant);
 
 /* ---- For the joiner ---- */
 
@@ -54,9 +57,9 @@ struct hf_join_answer {
 /* HF_EMALFORMED, HF_ETOOBIG; HF_EVERSION: a cipher that is not known. */
 int hf_join_answer_parse(struct hf_join_answer *out, struct hf_slice body);
 
-/* Appends the body with the challenge under the key. HF_ENOMEM. */
+/* Appends the body with the challenge, for that host, under the key. HF_ENOMEM. */
 int hf_join_proof_make(const struct hf_join_answer *answer, const uint8_t pubkey[static 32], const uint8_t key[static HF_CBC_KEY_BYTES],
-	const uint8_t iv[static HF_CBC_BLOCK_BYTES], struct hf_buffer *out);
+	const uint8_t iv[static HF_CBC_BLOCK_BYTES], const uint8_t host[static 32], struct hf_buffer *out);
 
 struct hf_join_membership {
 	uint8_t relay_key[32];

@@ -74,6 +74,9 @@ static void on_verified(void *context, int result, const struct hf_relay_respons
 	if (!is_good(j, result, response))
 		return;
 	int r = hf_join_membership_parse(&membership, response->body);
+	uint8_t asked[32];
+	if (r == HF_OK && strlen(j->identifier) == 64 && hf_hex_decode(asked, j->identifier, 32) && memcmp(asked, membership.relay_key, 32) != 0)
+		r = HF_EMALFORMED; /* another relay than was asked for by its key */
 	if (r < 0)
 		fail(j, r);
 	else
@@ -89,7 +92,7 @@ static int meet(struct hf_joiner *j, const struct hf_join_answer *answer)
 	if (hf_schnorr_shared_x(j->schnorr, key, j->options.secret, answer->relay_pubkey) < 0)
 		return HF_EMALFORMED;
 	j->env->random(j->env, iv, sizeof iv);
-	int r = hf_join_proof_make(answer, j->pubkey, key, iv, &body);
+	int r = hf_join_proof_make(answer, j->pubkey, key, iv, hf_peer_socket_remote_key(j->options.socket), &body);
 	hf_wipe(key, sizeof key);
 	if (r == HF_OK)
 		r = post(j, "/verify-ownership", hf_buffer_slice(&body), on_verified);
@@ -204,7 +207,11 @@ static int open_channel(struct hf_joiner *j)
 	const struct hf_relay_channel_options channel = {.handshake = &handshake, .body_bytes_max = HF_JOIN_BODY_BYTES_MAX, .wall_ms = wall_ms,
 		.events = &channel_events, .context = j};
 	int r = hf_loop_timer_set(j->options.loop, &j->tick, TICK_MS);
-	return r == HF_OK ? hf_relay_channel_new(hf_peer_socket_mux(j->options.socket), &channel, &j->channel) : r;
+	if (r == HF_OK)
+		r = hf_relay_channel_new(hf_peer_socket_mux(j->options.socket), &channel, &j->channel);
+	if (r == HF_ECANCELED)
+		j->channel = NULL; /* it has closed again, and is gone */
+	return r;
 }
 
 int hf_joiner_new(struct hf_joiner **out, const struct hf_joiner_options *given)

@@ -90,7 +90,10 @@ static int open_streams(struct hf_worker_link *link)
 	struct hf_relay_streams_options options = {.is_initiator = hf_peer_socket_is_initiator(link->socket), .events = &streams_events,
 		.context = link};
 	link->node->env->random(link->node->env, &options.seed, sizeof options.seed);
-	return hf_relay_streams_new(hf_peer_socket_mux(link->socket), &options, &link->streams);
+	int r = hf_relay_streams_new(hf_peer_socket_mux(link->socket), &options, &link->streams);
+	if (r == HF_ECANCELED)
+		link->streams = NULL; /* they have closed again, and are gone */
+	return r;
 }
 
 /* ---- The bee, inside of the channel ---- */
@@ -257,6 +260,8 @@ static int open_channel(struct hf_worker_link *link)
 		.body_bytes_max = gateway || node->is_compatible ? 0 : HF_JOIN_BODY_BYTES_MAX};
 	if (r == HF_OK)
 		r = hf_relay_channel_new(hf_peer_socket_mux(link->socket), &options, &link->channel);
+	if (r == HF_ECANCELED)
+		link->channel = NULL; /* it has closed again, and is gone */
 	hf_buffer_free(&members);
 	return r;
 }

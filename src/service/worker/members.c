@@ -64,7 +64,7 @@ static int insert(struct hf_worker_relay *relay, const struct hf_worker_member *
 		return HF_ENOMEM;
 	relay->members = grown;
 	grown[relay->member_count++] = *member;
-	return hf_relay_add_member(relay->relay, member->pubkey);
+	return HF_OK;
 }
 
 /* Of a relay that is here; else it is put aside. */
@@ -77,8 +77,10 @@ static int load_entry(struct hf_worker_node *node, json_t *entry)
 		return HF_ECORRUPT;
 	memcpy(member.token, token, strlen(token) + 1);
 	struct hf_worker_relay *relay = hf_worker_find_relay(node, hf_slice_text(relay_text));
-	if (relay)
-		return hf_worker_find_member(relay, member.pubkey) ? HF_OK : insert(relay, &member);
+	if (relay) {
+		int r = hf_worker_find_member(relay, member.pubkey) ? HF_OK : insert(relay, &member);
+		return r == HF_OK ? hf_relay_add_member(relay->relay, member.pubkey) : r;
+	}
 	return json_array_append(node->other_members, entry) < 0 ? HF_ENOMEM : HF_OK;
 }
 
@@ -125,12 +127,15 @@ int hf_worker_admit(struct hf_worker_node *node, struct hf_worker_relay *relay, 
 		member = &relay->members[relay->member_count - 1];
 	}
 	int r = save(node);
-	if (r < 0) {
+	if (r < 0)
 		hf_log_error(&log_module, "the file of members was not written", "reason=\"%s\"", hf_error_text(r));
+	else
+		r = hf_relay_add_member(relay->relay, pubkey);
+	if (r < 0) {
 		if (before.token[0])
 			*member = before;
 		else
-			relay->member_count--; /* he may publish until the next start */
+			relay->member_count--;
 		return r;
 	}
 	*out = member;

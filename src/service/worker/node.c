@@ -66,6 +66,7 @@ static void on_tick(struct hf_timer *timer)
 	}
 	hf_worker_hypertuna_tick(node, now_us);
 	hf_worker_join_tick(node, now_us);
+	hf_worker_tokens_save(node);
 	hf_worker_discover_tick(node, now_us);
 	hf_worker_teller_tick(node->teller, now_us);
 	hf_loop_timer_set(node->loop, &node->tick, HF_WORKER_TICK_MS);
@@ -526,6 +527,7 @@ void hf_worker_node_end(struct hf_worker_node *node)
 	if (!node || node->is_ending)
 		return;
 	node->is_ending = true;
+	hf_worker_tokens_save(node);
 	hf_worker_discover_end(node);
 	hf_worker_teller_free(node->teller);
 	node->teller = NULL;

@@ -75,6 +75,8 @@ static int take_text(void *link, struct hf_slice text)
 		conclude(p, status_of(json_is_true(json_array_get(frame, 2)), reason ? reason : ""), reason ? reason : "");
 	else if (type && strcmp(type, "NOTICE") == 0)
 		conclude(p, HF_EMALFORMED, "invalid: it is no event");
+	else if (!frame)
+		conclude(p, HF_EBUSY, "error: out of memory"); /* no other answer comes */
 	json_decref(frame);
 	return HF_OK;
 }

@@ -127,8 +127,11 @@ void hf_worker_grants_free(struct hf_worker_gateway *gateway)
 
 /* ---- The file ---- */
 
-static void save(struct hf_worker_node *node)
+void hf_worker_tokens_save(struct hf_worker_node *node)
 {
+	if (!node->must_save_tokens)
+		return;
+	node->must_save_tokens = false;
 	char path[HF_PATH_BYTES_MAX];
 	json_t *all = json_array();
 	for (size_t i = 0; all && i < node->gateway_count; i++)
@@ -197,7 +200,7 @@ static void note_failure(struct hf_worker_grant *g, const char *why)
 	if (strcmp(why, "token-revoked") == 0) {
 		g->is_revoked = true;
 		g->token[0] = '\0';
-		save(node);
+		node->must_save_tokens = true;
 	}
 	/* What cannot be refreshed is issued anew. */
 	if (strncmp(why, "token-", 6) == 0 || strcmp(why, "no-active-token") == 0 || g->expires_ms <= hf_env_wall_ms(node->env))
@@ -214,7 +217,7 @@ static void take_token(struct hf_worker_grant *g, const json_t *answer, const ch
 	g->sequence = (uint64_t)json_integer_value(json_object_get(answer, "sequence"));
 	g->due_us = hf_loop_now_us(node->loop) + wait_ms * 1000;
 	g->failures = 0;
-	save(node);
+	node->must_save_tokens = true;
 }
 
 static void on_answer(void *context, int result, const struct hf_relay_response *response)

@@ -301,7 +301,7 @@ test('the commands work over HTTP, with a token or a key, and over TLS with a ce
   await run(['admin', 'token', wrong])
   const refused = await admin('drain', '--token-file', wrong, '--ca', certificate)
   assert.equal(refused.code, 1)
-  assert.match(refused.err, /token or a signature/)
+  assert.match(refused.err, /needs a token, a signature or a certificate/)
   const link = await run(['admin', 'link', '--data', join(own.directory, 'data')])
   assert.equal(link.out, `${own.http}/dashboard#token=${token}\n`)
   await own.stop()

@@ -194,13 +194,14 @@ static bool meets_vector(const json_t *join, const char *ciphertext, const char 
 {
 	struct hf_buffer body = {0};
 	struct hf_join_proof proof;
+	static const uint8_t host[32];
 	uint8_t key[32];
 	vectors_bytes(key, sizeof key, join, "sharedSecretX");
 	assert_int_equal(hf_buffer_printf(&body, "{\"pubkey\":\"%s\",\"ciphertext\":\"%s\",\"iv\":\"%s\"}", vectors_text(join, "userPubXonly"),
 		ciphertext ? ciphertext : vectors_text(join, "ciphertextBase64"), iv ? iv : vectors_text(join, "ivBase64")), HF_OK);
 	assert_int_equal(hf_join_proof_parse(&proof, hf_buffer_slice(&body)), HF_OK);
 	hf_buffer_free(&body);
-	return hf_join_proof_meets(&proof, challenge ? challenge : vectors_text(join, "challengeHexString"), key, accepts_variant);
+	return hf_join_proof_meets(&proof, challenge ? challenge : vectors_text(join, "challengeHexString"), key, host, accepts_variant);
 }
 
 static void test_the_vectors_proof_is_taken_where_the_variant_is(void **state)
@@ -243,7 +244,7 @@ static void check_round(enum hf_cbc_cipher cipher, const char *cipher_member)
 	struct hf_buffer body = {0};
 	struct hf_join_answer answer;
 	struct hf_join_proof proof;
-	uint8_t key[32], pubkey[32] = {9}, iv[16];
+	uint8_t key[32], pubkey[32] = {9}, iv[16], host[32] = {7}, other[32] = {8};
 	env.random(&env, key, sizeof key);
 	env.random(&env, iv, sizeof iv);
 	assert_int_equal(hf_buffer_printf(&body, "{\"challenge\":\"" HEX64 "\",\"relayPubkey\":\"" HEX64 "\"%s}", cipher_member), HF_OK);
@@ -252,11 +253,12 @@ static void check_round(enum hf_cbc_cipher cipher, const char *cipher_member)
 	assert_string_equal(answer.challenge, HEX64);
 	assert_int_equal(answer.cipher, cipher);
 	hf_buffer_clear(&body);
-	assert_int_equal(hf_join_proof_make(&answer, pubkey, key, iv, &body), HF_OK);
+	assert_int_equal(hf_join_proof_make(&answer, pubkey, key, iv, host, &body), HF_OK);
 	assert_int_equal(hf_join_proof_parse(&proof, hf_buffer_slice(&body)), HF_OK);
 	assert_memory_equal(proof.pubkey, pubkey, 32);
-	assert_true(hf_join_proof_meets(&proof, HEX64, key, true));
-	assert_int_equal(hf_join_proof_meets(&proof, HEX64, key, false), cipher == HF_CBC_AES_256);
+	assert_true(hf_join_proof_meets(&proof, HEX64, key, host, true));
+	assert_int_equal(hf_join_proof_meets(&proof, HEX64, key, host, false), cipher == HF_CBC_AES_256);
+	assert_int_equal(hf_join_proof_meets(&proof, HEX64, key, other, true), cipher != HF_CBC_AES_256); /* only AES is bound to a host */
 	hf_buffer_free(&body);
 }
 
@@ -327,7 +329,7 @@ static int do_all(const struct hf_buffer *event)
 	if (r == HF_OK)
 		r = hf_join_request_parse(&request, hf_buffer_slice(&body), &refusal);
 	if (r == HF_OK)
-		r = hf_join_proof_make(&answer, key, key, key, &proof);
+		r = hf_join_proof_make(&answer, key, key, key, key, &proof);
 	hf_join_request_free(&request);
 	hf_challenges_free(c);
 	hf_buffer_free(&body);
