@@ -5,7 +5,9 @@ import assert from 'node:assert/strict'
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import c from 'compact-encoding'
 import crypto from 'hypercore-crypto'
+import Protomux from 'protomux'
 import { generateSecretKey, getPublicKey, nip19 } from 'nostr-tools'
 import { verifyEvent } from 'nostr-tools/pure'
 import { Gateway } from '../lib/gateway.mjs'
@@ -86,6 +88,21 @@ test("a joiner of Hypertuna's becomes a member: with a token, on the list, told 
   // It can ask for nothing else here.
   for (const [method, path] of [['GET', '/relays'], ['POST', `/post/relay/${identifiers.main}`], ['GET', '/drive/a/b']]) assert.equal((await guest.ask(method, path, {})).status, 403)
   local.close()
+})
+
+test('a stranger is not told what the relays are, nor does a handshake that is none do any harm', { timeout }, async () => {
+  const guest = await joiner(), { json: health } = await guest.ask('GET', '/health')
+  assert.deepEqual([health.status, health.activeRelays.keys], ['healthy', []])
+  for (const handshake of [[], 1, null, 'x', { version: 7 }]) {
+    const { swarm } = await scene.peer()
+    const closed = new Promise(resolve => swarm.on('connection', stream => {
+      stream.once('close', resolve)
+      Protomux.from(stream).createChannel({ protocol: 'hypertuna-relay-v2', handshake: c.json, onopen: resolve, onclose: resolve }).open(handshake)
+    }))
+    swarm.joinPeer(Buffer.from(worker.key, 'hex'))
+    await closed
+  }
+  assert.equal((await guest.ask('GET', '/health')).json.status, 'healthy')
 })
 
 test('members are there after a restart', { timeout }, async () => {

@@ -236,6 +236,24 @@ static void test_users_and_peers_do_not_touch_each_others_tokens(void **state)
 	desk_free(d);
 }
 
+/* The later one has ended, and is not swept yet; the earlier one must not be spared for it. */
+static void test_a_revocation_of_all_passes_over_what_has_ended(void **state)
+{
+	struct desk *d = begin(NULL);
+	struct peer owner = peer_of(1);
+	char lasting[HF_CLIENT_TOKEN_BYTES_MAX];
+	issue(d, &owner, USER_A, lasting);
+	assert_int_equal(token_by(d, &owner, HF_REGISTRAR_ISSUE,
+		",\"relayKey\":\"" RELAY "\",\"relayAuthToken\":\"worker-token\",\"pubkey\":\"" USER_B "\",\"ttlSeconds\":10"), 200);
+	clock_ahead_ms = 10000 + 60000 + 1000; /* it, and as long as it is known by its name */
+	assert_string_equal(verdict(d, RELAY, lasting), "");
+	if (token_by(d, &owner, HF_REGISTRAR_REVOKE, ",\"relayKey\":\"" RELAY "\"") != 200)
+		fail_msg("%s", d->body);
+	assert_string_equal(verdict(d, RELAY, lasting), "token-revoked");
+	clock_ahead_ms = 0;
+	desk_free(d);
+}
+
 static void test_sequences_rise_and_frames_are_signed(void **state)
 {
 	struct desk *d = begin(NULL);
@@ -358,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_requests_are_refused_by_name),
 		cmocka_unit_test(test_payloads_without_nonce_need_the_switch),
 		cmocka_unit_test(test_users_and_peers_do_not_touch_each_others_tokens),
+		cmocka_unit_test(test_a_revocation_of_all_passes_over_what_has_ended),
 		cmocka_unit_test(test_sequences_rise_and_frames_are_signed),
 		cmocka_unit_test(test_refreshes_that_fail_again_and_again_are_quarantined),
 		cmocka_unit_test(test_tokens_end_with_their_relay),
