@@ -98,6 +98,8 @@ static int feed(struct peer *peer, struct hf_slice bytes, size_t step)
 		free(copy);
 		if (error != HF_OK)
 			FUZZ_CHECK(hf_secret_stream_recv(peer->stream, 1, NULL, 0) == error);
+		size_t wanted = error == HF_OK ? hf_secret_stream_wanted_bytes(peer->stream, HF_SECRET_STREAM_FRAME_BYTES_MAX) : 1;
+		FUZZ_CHECK(wanted > 0 && wanted <= HF_SECRET_STREAM_FRAME_BYTES_MAX);
 		pump(peer);
 	}
 	return error;

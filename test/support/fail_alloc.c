@@ -19,14 +19,14 @@ enum { IDLE, ONE_THREAD, ALL_THREADS };
 static _Atomic int armed;
 static _Atomic int64_t left;
 static _Atomic bool failed;
-static bool and_later;
+static _Atomic bool and_later;
 static _Thread_local bool mine;
 
 static void arm(uint64_t n, bool all_threads, bool later)
 {
 	atomic_store(&left, (int64_t)n);
 	atomic_store(&failed, false);
-	and_later = later;
+	atomic_store(&and_later, later);
 	mine = true;
 	atomic_store(&armed, all_threads ? ALL_THREADS : ONE_THREAD);
 }
@@ -54,7 +54,7 @@ static bool fails_now(void)
 	if (scope == IDLE || (scope == ONE_THREAD && !mine))
 		return false;
 	int64_t before = atomic_fetch_sub(&left, 1);
-	if (before > 1 || (before < 1 && !and_later))
+	if (before > 1 || (before < 1 && !atomic_load(&and_later)))
 		return false;
 	atomic_store(&failed, true);
 	errno = ENOMEM;
