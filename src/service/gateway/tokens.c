@@ -196,7 +196,7 @@ static int state_changed(void *context, enum hf_state_space space, struct hf_sli
 
 /* ---- Letting in ---- */
 
-struct hf_token *hf_tokens_open(struct hf_tokens *g, struct hf_slice text, uint8_t hash[static 32], const char **refusal)
+int hf_tokens_open(struct hf_tokens *g, struct hf_slice text, struct hf_token **out, uint8_t hash[static 32], const char **refusal)
 {
 	struct hf_buffer payload = {0};
 	struct hf_slice id = {0};
@@ -206,13 +206,11 @@ struct hf_token *hf_tokens_open(struct hf_tokens *g, struct hf_slice text, uint8
 		hf_sha256(hash, text);
 		*refusal = "token-unknown";
 	}
-	struct hf_token *t = id.data ? hf_tokens_at(g, id) : NULL;
+	*out = id.data ? hf_tokens_at(g, id) : NULL;
 	hf_buffer_free(&payload);
-	if (t)
+	if (*out || r == HF_ENOMEM)
 		*refusal = NULL;
-	else if (r == HF_ENOMEM)
-		*refusal = "out-of-memory";
-	return t;
+	return *out ? HF_OK : r == HF_ENOMEM ? r : HF_EDENIED;
 }
 
 bool hf_token_is_current(const struct hf_token *t, const uint8_t hash[static 32], uint64_t now_ms)
@@ -237,11 +235,12 @@ int hf_tokens_verify(struct hf_tokens *g, struct hf_slice relay_key, struct hf_s
 	const char **refusal)
 {
 	uint8_t hash[32];
-	struct hf_token *t = hf_tokens_open(g, text, hash, refusal);
-	if (t)
+	struct hf_token *t;
+	int r = hf_tokens_open(g, text, &t, hash, refusal);
+	if (r == HF_ENOMEM)
+		return r;
+	if (r == HF_OK)
 		*refusal = judge(t, relay_key, hash, hf_env_wall_ms(g->env));
-	if (*refusal && strcmp(*refusal, "out-of-memory") == 0)
-		return HF_ENOMEM; /* which says nothing of the token */
 	if (*refusal) {
 		hf_counter_add(&g->refused, 1);
 		return HF_EDENIED;

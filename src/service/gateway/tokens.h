@@ -63,7 +63,8 @@ int hf_tokens_listen(struct hf_tokens *tokens, const struct hf_token_events *eve
 
 /* Looks whether a presented text lets in to the relay of that key. HF_OK and *claims; HF_EDENIED with *refusal: "token-required",
  * "token-invalid", "relay-mismatch", "token-expired", "token-revoked", "token-stale" (refreshed meanwhile; the former text is good for
- * as long as its successor was not used, at most the refresh window), "token-unknown". Never waits. */
+ * as long as its successor was not used, at most the refresh window), "token-unknown"; HF_ENOMEM, which says nothing of the text. Never
+ * waits. */
 int hf_tokens_verify(struct hf_tokens *tokens, struct hf_slice relay_key, struct hf_slice text, struct hf_token_claims *claims,
 	const char **refusal);
 

@@ -53,9 +53,9 @@ struct hf_tokens {
 
 struct hf_token *hf_tokens_at(const struct hf_tokens *tokens, struct hf_slice id_text);
 struct hf_relay_tokens *hf_tokens_of_relay(const struct hf_tokens *tokens, struct hf_slice relay_key);
-/* The token of a text whose HMAC is right; else NULL and the refusal, "out-of-memory" among them. *hash: of the text. The relay and times
- * are not looked at. */
-struct hf_token *hf_tokens_open(struct hf_tokens *tokens, struct hf_slice text, uint8_t hash[static 32], const char **refusal);
+/* HF_OK and the token of a text whose HMAC is right; HF_EDENIED and the refusal; HF_ENOMEM, which says nothing of the text. *hash: of the
+ * text. The relay and times are not looked at. */
+int hf_tokens_open(struct hf_tokens *tokens, struct hf_slice text, struct hf_token **out, uint8_t hash[static 32], const char **refusal);
 /* Does the text of that hash still count? */
 bool hf_token_is_current(const struct hf_token *token, const uint8_t hash[static 32], uint64_t now_ms);
 

@@ -323,10 +323,11 @@ static int check_refresh_token(struct request *q, const char **refusal)
 	uint64_t now_ms = hf_env_wall_ms(q->tokens->env);
 	if (!hf_canonical_plain(hf_buffer_slice(&q->payload), "token", &text))
 		return refuse(refusal, "malformed", HF_EMALFORMED);
-	struct hf_token *t = hf_tokens_open(q->tokens, text, hash, refusal);
-	if (!t && strcmp(*refusal, "out-of-memory") == 0)
-		return HF_ENOMEM;
-	if (!t)
+	struct hf_token *t;
+	int r = hf_tokens_open(q->tokens, text, &t, hash, refusal);
+	if (r == HF_ENOMEM)
+		return r;
+	if (r < 0)
 		return refuse(refusal, strcmp(*refusal, "token-unknown") == 0 ? "no-active-token" : *refusal, HF_EDENIED);
 	if (strcmp(t->claims.relay_key, key_of(q)) != 0)
 		return refuse(refusal, "relay-mismatch", HF_EDENIED);
@@ -434,10 +435,11 @@ static int read_meant(struct request *q)
 	const char *refusal;
 	if (!hf_canonical_plain(hf_buffer_slice(&q->payload), "token", &text))
 		return HF_OK;
-	const struct hf_token *t = hf_tokens_open(q->tokens, text, hash, &refusal);
-	if (t)
+	struct hf_token *t;
+	int r = hf_tokens_open(q->tokens, text, &t, hash, &refusal);
+	if (r == HF_OK)
 		memcpy(q->id, t->id, sizeof q->id);
-	return t || strcmp(refusal, "out-of-memory") != 0 ? HF_OK : HF_ENOMEM;
+	return r == HF_ENOMEM ? r : HF_OK;
 }
 
 /* By token, by its id, by peer, by user, or all of the relay. */

@@ -51,7 +51,7 @@ static void respond_text(struct hf_worker_link *link, uint64_t call, int status,
 	respond(link, call, status, "application/json", hf_slice_text(json));
 }
 
-static void respond_json(struct hf_worker_link *link, uint64_t call, int status, json_t *value)
+void hf_worker_respond_json(struct hf_worker_link *link, uint64_t call, int status, json_t *value)
 {
 	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
 	json_decref(value);
@@ -474,7 +474,8 @@ static json_t *relay_list(struct hf_worker_node *node)
 
 static void get_relays(struct hf_worker_link *link, uint64_t call)
 {
-	respond_json(link, call, 200, json_pack("{s:o, s:I}", "relays", relay_list(link->node), "count", (json_int_t)link->node->relay_count));
+	hf_worker_respond_json(link, call, 200, json_pack("{s:o, s:I}", "relays", relay_list(link->node), "count",
+		(json_int_t)link->node->relay_count));
 }
 
 static void get_health(struct hf_worker_link *link, uint64_t call)
@@ -483,7 +484,7 @@ static void get_health(struct hf_worker_link *link, uint64_t call)
 	json_t *keys = json_array();
 	for (size_t i = 0; keys && !link->is_guest && i < node->relay_count; i++) /* who has a bee's key can read all of it */
 		json_array_append_new(keys, key_text(node->relays[i].key));
-	respond_json(link, call, 200, json_pack("{s:s, s:I, s:{s:I, s:o}, s:{s:s}, s:{s:o}, s:o}", "status", "healthy", "uptime",
+	hf_worker_respond_json(link, call, 200, json_pack("{s:s, s:I, s:{s:I, s:o}, s:{s:s}, s:{s:o}, s:o}", "status", "healthy", "uptime",
 		(json_int_t)((hf_env_monotonic_us(node->env) - node->started_us) / 1000000), "activeRelays", "count", (json_int_t)node->relay_count,
 		"keys", keys, "services", "relay", "active", "config", "publicKey", key_text(node->public_key), "timestamp", now_text(node)));
 }
@@ -543,9 +544,9 @@ void hf_worker_request(struct hf_worker_link *link, uint64_t call, const struct 
 	else if (count == 1 && is(s[0], "relays"))
 		get_relays(link, call);
 	else if (count == 1 && is(s[0], "register"))
-		respond_json(link, call, 200, json_pack("{s:s, s:o}", "status", "acknowledged", "timestamp", now_text(node)));
+		hf_worker_respond_json(link, call, 200, json_pack("{s:s, s:o}", "status", "acknowledged", "timestamp", now_text(node)));
 	else if (count == 1 && is(s[0], "identify-gateway") && is_post)
-		respond_json(link, call, 200, json_pack("{s:s, s:o, s:o}", "status", "identified", "relayPublicKey", key_text(node->public_key),
+		hf_worker_respond_json(link, call, 200, json_pack("{s:s, s:o, s:o}", "status", "identified", "relayPublicKey", key_text(node->public_key),
 			"timestamp", now_text(node)));
 	else if (count >= 1 && is(s[0], "relay"))
 		respond_text(link, call, 403, "{\"error\":\"relays are made by who runs this worker\"}");

@@ -18,6 +18,8 @@
 #ifndef HF_SERVICE_WORKER_INTERNAL_H
 #define HF_SERVICE_WORKER_INTERNAL_H
 
+#include <jansson.h>
+
 #include "data/event/subscription.h"
 #include "data/hyperdrive/drive.h"
 #include "data/relay_bee_query.h"
@@ -409,6 +411,8 @@ int hf_worker_sign_event(struct hf_worker_node *node, struct hf_schnorr *schnorr
 
 /* ---- hypertuna.c ---- */
 void hf_worker_request(struct hf_worker_link *link, uint64_t call, const struct hf_relay_request *request);
+/* Takes the value; NULL: there was no memory for it, which is said then. */
+void hf_worker_respond_json(struct hf_worker_link *link, uint64_t call, int status, json_t *value);
 void hf_worker_hypertuna_forget(struct hf_worker_link *link);   /* its calls are not answered any more */
 void hf_worker_whole_files_forget(struct hf_worker_link *link);
 void hf_worker_hypertuna_tick(struct hf_worker_node *node, uint64_t now_us);

@@ -49,16 +49,13 @@ struct hf_worker_joined {
 
 /* ---- Answers ---- */
 
+/* To nobody, when the link has gone meanwhile. */
 static void answer(struct hf_worker_link *link, uint64_t call, int status, json_t *value)
 {
-	static const struct hf_http_field type = {HF_SLICE_LITERAL("content-type"), HF_SLICE_LITERAL("application/json")};
-	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
-	struct hf_relay_response response = {.status = text ? status : 503, .fields = &type, .field_count = 1,
-		.body = text ? hf_slice_text(text) : HF_SLICE_LITERAL("{\"error\":\"out-of-memory\"}")};
-	json_decref(value);
 	if (link && link->channel)
-		hf_relay_channel_answer(link->channel, call, &response);
-	free(text);
+		hf_worker_respond_json(link, call, status, value);
+	else
+		json_decref(value);
 }
 
 static void refuse(struct hf_worker_link *link, uint64_t call, int status, const char *error)
