@@ -316,19 +316,19 @@ static void on_server_closed(void *context, struct hf_dht_server *server)
 {
 	struct hf_swarm *swarm = context;
 	swarm->server = NULL;
+	swarm->is_ready = false;
 	hf_swarm_settle(swarm);
 }
 
-bool hf_swarm_listen(struct hf_swarm *swarm)
+int hf_swarm_listen(struct hf_swarm *swarm)
 {
 	static const struct hf_dht_server_events events = {.firewall = on_firewall, .connection = on_connection, .listening = on_listening,
 		.closed = on_server_closed};
 	struct hf_dht_server_options options = {.size = sizeof options, .secret_key = swarm->secret, .relay_through = relay_for(swarm, false),
 		.socket = swarm->socket, .events = &events, .context = swarm};
 	struct hf_failure failure;
-	if (!swarm->server)
-		swarm->is_ready = hf_dht_server_listen(&swarm->server, swarm->options.connector, &options, &failure) < 0;
-	return swarm->is_ready;
+	int r = swarm->server ? HF_OK : hf_dht_server_listen(&swarm->server, swarm->options.connector, &options, &failure);
+	return r < 0 ? r : swarm->is_ready ? HF_OK : HF_EWAIT;
 }
 
 /* ---- Peers by their key ---- */

@@ -73,6 +73,7 @@ struct hf_swarm_topic {
 	uint32_t limit, left; /* of peers to take up: at each look, at this one */
 	uint8_t id[32];
 	unsigned roles;         /* as of the look under way or the last */
+	int start_code;         /* HF_OK, or why the last look could not be begun */
 	uint8_t second_looks;   /* made so far: see swarm_topic.c */
 	bool is_joined;
 	bool is_looking;        /* lookup is under way: a look, or it is_taken_back */
@@ -103,7 +104,7 @@ struct hf_swarm {
 	uint32_t explicit_count;
 	struct hf_swarm_stats stats;
 	uint8_t public_key[HF_SIGN_PUBLIC_BYTES], secret[HF_SIGN_SECRET_BYTES];
-	bool is_ready;  /* the server is announced, or could not be */
+	bool is_ready;  /* the server is announced */
 	bool is_draining, is_suspended, is_closing;
 	void (*rested)(void *context); /* of hf_swarm_close or hf_swarm_suspend */
 	void *rested_context;
@@ -150,7 +151,7 @@ void hf_swarm_topics_server_ready(struct hf_swarm *swarm);
 void hf_swarm_found(struct hf_swarm *swarm, struct hf_swarm_topic *topic, const struct hf_dht_peer *found);
 void hf_swarm_attempt(struct hf_swarm *swarm); /* as many connections as may be begun */
 uint32_t hf_swarm_random(struct hf_swarm *swarm);
-bool hf_swarm_listen(struct hf_swarm *swarm);  /* whether the server can be announced by now */
+int hf_swarm_listen(struct hf_swarm *swarm);   /* HF_OK: it is announced; HF_EWAIT: it is to be; what hf_dht_server_listen returns */
 
 /* ---- Waiting (swarm_wait.c) ---- */
 

@@ -9,6 +9,7 @@
  * found, nor we for them, and it would be ten minutes until either looks again. */
 static const uint32_t second_looks_ms[] = {1000, 10000};
 
+#define SHORTAGE_RETRY_MS 10000 /* after a look that could not be begun */
 #define OVERDUE_MS 30000 /* a timer that is so late means that the machine slept: all wake at once then, and are spread anew */
 
 /* ---- What is under way: counted, so that nobody has to look for it ---- */
@@ -85,7 +86,8 @@ static void look_later(struct hf_swarm_topic *topic, bool spread)
 
 static bool second_look_is_due(const struct hf_swarm_topic *topic)
 {
-	return topic->roles == (HF_SWARM_CLIENT | HF_SWARM_SERVER) && topic->second_looks < sizeof second_looks_ms / sizeof *second_looks_ms;
+	return !topic->is_looking && topic->start_code == HF_OK && topic->roles == (HF_SWARM_CLIENT | HF_SWARM_SERVER)
+		&& topic->second_looks < sizeof second_looks_ms / sizeof *second_looks_ms;
 }
 
 static void look_at_closest(struct hf_swarm_topic *topic);
@@ -93,9 +95,11 @@ static void look_at_closest(struct hf_swarm_topic *topic);
 static void on_timer(struct hf_timer *timer)
 {
 	struct hf_swarm_topic *topic = HF_CONTAINER_OF(timer, struct hf_swarm_topic, timer);
-	if (hf_udp_now_ms(topic->swarm->host) > topic->timer_due_ms + OVERDUE_MS)
-		look_later(topic, true);
-	else if (second_look_is_due(topic))
+	bool is_overdue = hf_udp_now_ms(topic->swarm->host) > topic->timer_due_ms + OVERDUE_MS;
+	look_later(topic, is_overdue);
+	if (is_overdue)
+		return;
+	if (second_look_is_due(topic))
 		look_at_closest(topic);
 	else
 		hf_swarm_topic_refresh(topic);
@@ -131,7 +135,7 @@ static void stop_looking(struct hf_swarm_topic *topic)
 	if (topic->is_looking)
 		keep_closest(topic);
 	hf_dht_lookup_cancel(&topic->lookup);
-	hf_udp_timer_cancel(topic->swarm->host, &topic->timer);
+	look_later(topic, false);
 	set_looking(topic, false);
 	set_waiting(topic, false);
 }
@@ -183,6 +187,16 @@ static void prepare(struct hf_swarm_topic *topic, enum hf_dht_lookup_kind kind)
 	lookup->done = on_done;
 }
 
+/* Notes whether a look was begun; one that was not is tried again soon. */
+static void note_start(struct hf_swarm_topic *topic, int code)
+{
+	topic->start_code = code;
+	if (code == HF_OK)
+		return;
+	set_timer(topic, SHORTAGE_RETRY_MS + hf_swarm_random(topic->swarm) % SHORTAGE_RETRY_MS);
+	tell_waits(topic, code);
+}
+
 static void look(struct hf_swarm_topic *topic)
 {
 	if (topic->limit > 0) {
@@ -192,20 +206,21 @@ static void look(struct hf_swarm_topic *topic)
 	topic->lookup.peers = on_peers;
 	set_looking(topic, true);
 	int r = hf_dht_lookup_start(topic->swarm->node, &topic->lookup);
-	if (r < 0) {
+	if (r < 0)
 		set_looking(topic, false);
-		look_later(topic, false);
-		tell_waits(topic, r);
-	}
+	note_start(topic, r);
 }
 
 static void start(struct hf_swarm_topic *topic)
 {
 	struct hf_swarm *swarm = topic->swarm;
 	bool is_server = topic->roles & HF_SWARM_SERVER;
-	set_waiting(topic, is_server && !hf_swarm_listen(swarm));
-	if (topic->waits_for_server)
+	int r = is_server ? hf_swarm_listen(swarm) : HF_OK;
+	set_waiting(topic, r == HF_EWAIT);
+	if (r < 0) {
+		note_start(topic, r == HF_EWAIT ? HF_OK : r);
 		return;
+	}
 	prepare(topic, is_server ? HF_DHT_ADD : topic->needs_unannounce ? HF_DHT_REMOVE : HF_DHT_LOOK_UP);
 	if (is_server) {
 		topic->lookup.relay_count = hf_dht_server_relays(swarm->server, topic->lookup.relays);
@@ -275,6 +290,7 @@ static void leave(struct hf_swarm_topic *topic)
 	set_joined(topic, false);
 	tell_waits(topic, HF_ECLOSED);
 	hf_swarm_topic_take_back(topic);
+	hf_udp_timer_cancel(swarm->host, &topic->timer);
 	free_if_unheld(topic);
 	hf_swarm_settle(swarm);
 }
@@ -301,6 +317,7 @@ static void free_topic(struct hf_swarm_topic *topic)
 {
 	free_sessions(topic);
 	stop_looking(topic);
+	hf_udp_timer_cancel(topic->swarm->host, &topic->timer);
 	free(topic);
 }
 
@@ -327,7 +344,9 @@ static struct hf_swarm_topic *find_left(struct hf_swarm *swarm, const uint8_t id
 	return topic;
 }
 
-/* A topic that is still being taken back, or that peers remember, is the same one when it is joined again. */
+/* A topic that is still being taken back, or that peers remember, is the same one when it is joined again. From here until it is left its
+ * timer has a place among the host's, and takes it again first of all when it fires, so that setting it needs no memory: a look that could
+ * not be arranged would be the last one. */
 static int take_topic(struct hf_swarm *swarm, const uint8_t id[static 32], struct hf_swarm_topic **out)
 {
 	struct hf_swarm_topic *topic = hf_map_get(&swarm->topics, hf_slice(id, 32));
@@ -339,8 +358,13 @@ static int take_topic(struct hf_swarm *swarm, const uint8_t id[static 32], struc
 	if (is_new && !(topic = calloc(1, sizeof *topic)))
 		return HF_ENOMEM;
 	memcpy(topic->id, id, sizeof topic->id);
-	int r = hf_map_put(&swarm->topics, hf_slice(topic->id, sizeof topic->id), topic, NULL);
+	topic->swarm = swarm;
+	topic->timer.fire = on_timer;
+	int r = hf_udp_timer_set(swarm->host, &topic->timer, HF_SWARM_REFRESH_MS);
+	if (r == HF_OK)
+		r = hf_map_put(&swarm->topics, hf_slice(topic->id, sizeof topic->id), topic, NULL);
 	if (r < 0) {
+		hf_udp_timer_cancel(swarm->host, &topic->timer);
 		if (is_new)
 			free(topic);
 		return r;
@@ -348,8 +372,6 @@ static int take_topic(struct hf_swarm *swarm, const uint8_t id[static 32], struc
 	if (!is_new)
 		HF_LIST_REMOVE(swarm->left, topic);
 	topic->next = topic->previous = NULL;
-	topic->swarm = swarm;
-	topic->timer.fire = on_timer;
 	set_joined(topic, true);
 	*out = topic;
 	return HF_OK;
@@ -405,5 +427,5 @@ void hf_swarm_session_wait(struct hf_swarm_session *session, struct hf_swarm_wai
 	struct hf_swarm_topic *topic = session->topic;
 	hf_swarm_wait_push(&topic->waits, wait);
 	if (!topic->is_looking && !topic->waits_for_server)
-		hf_swarm_wait_finish(topic->swarm, wait, HF_OK);
+		hf_swarm_wait_finish(topic->swarm, wait, topic->start_code);
 }

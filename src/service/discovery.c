@@ -34,6 +34,8 @@ struct hf_discovery {
 	struct hf_discovery_options options;
 	uint8_t secret[HF_SIGN_SECRET_BYTES]; /* ours to them: another one each time */
 	struct hf_dht_lookup lookup;
+	/* It has its place in the loop's heap from hf_discovery_new on, and takes it again first of all when it fires, so that setting it needs no
+	 * memory: a round that could not be arranged would be the last one. */
 	struct hf_timer timer;
 	bool is_looking, is_in_round;
 	int lookup_code;
@@ -71,7 +73,7 @@ static bool note_time(struct hf_discovery *d, const struct hf_announcement *a)
 static void refuse(struct advertiser *from, enum hf_announcement_refusal refusal, const struct hf_announcement *a)
 {
 	struct hf_discovery *d = from->discovery;
-	from->is_good = false;
+	from->is_good &= refusal == HF_ANNOUNCEMENT_UNCHECKED;
 	hf_counter_add(&d->refused[refusal], 1);
 	hf_log_debug(&log_module, "an announcement was refused", "reason=%s advertiser=%02x%02x%02x%02x…", hf_announcement_refusal_name(refusal),
 		from->key[0], from->key[1], from->key[2], from->key[3]);
@@ -117,10 +119,12 @@ static void on_opened(void *context, struct hf_peer_socket *socket)
 static void on_message(void *context, struct hf_peer_socket *socket, struct hf_slice message)
 {
 	struct advertiser *a = context;
-	bool is_too_big = message.length > HF_ANNOUNCEMENT_BYTES_MAX || a->bytes.length + message.length > HF_ANNOUNCEMENT_BYTES_MAX;
-	if (!is_too_big && hf_buffer_append(&a->bytes, message.data, message.length) == HF_OK)
+	if (message.length > HF_ANNOUNCEMENT_BYTES_MAX || a->bytes.length + message.length > HF_ANNOUNCEMENT_BYTES_MAX)
+		refuse(a, HF_ANNOUNCEMENT_TOO_BIG, NULL);
+	else if (hf_buffer_append(&a->bytes, message.data, message.length) == HF_OK)
 		return;
-	refuse(a, HF_ANNOUNCEMENT_TOO_BIG, NULL);
+	else
+		refuse(a, HF_ANNOUNCEMENT_UNCHECKED, NULL);
 	let_go(a);
 	go_on(a->discovery);
 }
@@ -257,7 +261,6 @@ void hf_discovery_look(struct hf_discovery *d)
 {
 	if (d->is_in_round)
 		return;
-	hf_loop_timer_cancel(d->options.loop, &d->timer);
 	for (size_t i = 0; i < HF_DISCOVERY_ADVERTISER_COUNT_MAX; i++) {
 		struct advertiser *a = &d->advertisers[i];
 		a->is_used = a->is_due = a->is_good;
@@ -272,7 +275,9 @@ void hf_discovery_look(struct hf_discovery *d)
 
 static void on_timer(struct hf_timer *timer)
 {
-	hf_discovery_look(HF_CONTAINER_OF(timer, struct hf_discovery, timer));
+	struct hf_discovery *d = HF_CONTAINER_OF(timer, struct hf_discovery, timer);
+	hf_loop_timer_set(d->options.loop, &d->timer, d->options.interval_ms);
+	hf_discovery_look(d);
 }
 
 /* ---- Life ---- */
@@ -284,7 +289,8 @@ static void register_metrics(struct hf_discovery *d)
 		[HF_ANNOUNCEMENT_KEYS_DIFFER] = "reason=\"keys\"", [HF_ANNOUNCEMENT_BAD_SIGNATURE] = "reason=\"signature\"",
 		[HF_ANNOUNCEMENT_BAD_TTL] = "reason=\"ttl\"", [HF_ANNOUNCEMENT_EXPIRED] = "reason=\"expired\"",
 		[HF_ANNOUNCEMENT_FROM_FUTURE] = "reason=\"future\"", [HF_ANNOUNCEMENT_BAD_URL] = "reason=\"url\"",
-		[HF_ANNOUNCEMENT_STALE] = "reason=\"stale\"", [HF_ANNOUNCEMENT_SLOW] = "reason=\"slow\""};
+		[HF_ANNOUNCEMENT_STALE] = "reason=\"stale\"", [HF_ANNOUNCEMENT_SLOW] = "reason=\"slow\"",
+		[HF_ANNOUNCEMENT_UNCHECKED] = "reason=\"memory\""};
 	struct hf_metrics *m = d->options.metrics;
 	if (!m)
 		return;
@@ -314,10 +320,17 @@ int hf_discovery_new(struct hf_discovery **out, const struct hf_discovery_option
 	*out = NULL;
 	int r = hf_options_take(&options, sizeof options, given);
 	struct hf_discovery *d = r == HF_OK ? calloc(1, sizeof *d) : NULL;
-	if (!d)
-		return hf_fail(failure, r < 0 ? r : HF_ENOMEM, "Gateways cannot be looked for: %s.", hf_error_text(r < 0 ? r : HF_ENOMEM));
+	if (r == HF_OK && !d)
+		r = HF_ENOMEM;
+	if (r == HF_OK)
+		d->timer.fire = on_timer;
+	if (r == HF_OK && options.interval_ms > 0)
+		r = hf_loop_timer_set(options.loop, &d->timer, options.interval_ms);
+	if (r < 0) {
+		free(d);
+		return hf_fail(failure, r, "Gateways cannot be looked for: %s.", hf_error_text(r));
+	}
 	d->options = options;
-	d->timer.fire = on_timer;
 	for (size_t i = 0; i < HF_DISCOVERY_ADVERTISER_COUNT_MAX; i++) {
 		d->advertisers[i].discovery = d;
 		d->advertisers[i].timeout.fire = on_timeout;

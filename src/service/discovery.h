@@ -38,7 +38,7 @@ struct hf_discovery_options {
 	size_t size; /* sizeof this struct */
 	struct hf_loop *loop;
 	struct hf_dht_connector *connector;
-	uint32_t interval_ms;          /* between rounds, a fifth more or less; 0: there is one for each call of look */
+	uint32_t interval_ms;          /* between rounds, a fifth more or less, also before the first; 0: there is one for each call of look */
 	bool takes_foreign_keys;       /* see hf_announcement_check */
 	struct hf_metrics *metrics;    /* may be NULL */
 	const struct hf_discovery_events *events;

@@ -314,7 +314,7 @@ int hf_announcement_sign(struct hf_announcement *a, const uint8_t secret_key[sta
 const char *hf_announcement_refusal_name(enum hf_announcement_refusal refusal)
 {
 	static const char *const names[HF_ANNOUNCEMENT_REFUSAL_COUNT] = {"taken", "size", "malformed", "keys", "signature", "ttl", "expired",
-		"future", "url", "stale", "slow"};
+		"future", "url", "stale", "slow", "memory"};
 	return (unsigned)refusal < HF_ANNOUNCEMENT_REFUSAL_COUNT ? names[refusal] : NULL;
 }
 
@@ -334,22 +334,25 @@ bool hf_announcement_url_is_good(const char *url, bool is_ws)
 	return false;
 }
 
-static bool is_signed(const struct hf_announcement *a)
+static enum hf_announcement_refusal check_signatures(const struct hf_announcement *a)
 {
 	struct hf_buffer text = {0};
 	int r = hf_announcement_signed_text(a, &text);
 	if (r == HF_OK)
 		r = hf_verify(a->signature, hf_buffer_slice(&text), a->signature_key);
 	hf_buffer_free(&text);
-	return r == HF_OK && (!a->has_extension || hf_verify(a->seal, hf_slice(a->sealed, sizeof a->sealed), a->gateway_key) == HF_OK);
+	if (r == HF_OK && a->has_extension)
+		r = hf_verify(a->seal, hf_slice(a->sealed, sizeof a->sealed), a->gateway_key);
+	return r == HF_OK ? HF_ANNOUNCEMENT_TAKEN : r == HF_ENOMEM ? HF_ANNOUNCEMENT_UNCHECKED : HF_ANNOUNCEMENT_BAD_SIGNATURE;
 }
 
 enum hf_announcement_refusal hf_announcement_check(const struct hf_announcement *a, uint64_t now_ms, bool takes_foreign_key)
 {
 	if (!takes_foreign_key && memcmp(a->gateway_key, a->signature_key, sizeof a->gateway_key) != 0)
 		return HF_ANNOUNCEMENT_KEYS_DIFFER;
-	if (!is_signed(a))
-		return HF_ANNOUNCEMENT_BAD_SIGNATURE;
+	enum hf_announcement_refusal refusal = check_signatures(a);
+	if (refusal != HF_ANNOUNCEMENT_TAKEN)
+		return refusal;
 	if (a->ttl_s == 0 || a->ttl_s > HF_ANNOUNCEMENT_TTL_S_MAX)
 		return HF_ANNOUNCEMENT_BAD_TTL;
 	if (a->timestamp_ms > now_ms + HF_ANNOUNCEMENT_SKEW_MS)

@@ -81,11 +81,12 @@ enum hf_announcement_refusal {
 	HF_ANNOUNCEMENT_BAD_URL,       /* "url" */
 	HF_ANNOUNCEMENT_STALE,         /* "stale": an older one than was heard of that gateway before */
 	HF_ANNOUNCEMENT_SLOW,          /* "slow": it did not come in time */
+	HF_ANNOUNCEMENT_UNCHECKED,     /* "memory": ours was short; nothing is known of it */
 	HF_ANNOUNCEMENT_REFUSAL_COUNT,
 };
 const char *hf_announcement_refusal_name(enum hf_announcement_refusal refusal);
 /* All but STALE and what depends on how it came. takes_foreign_key: the signature may be of any key, as those of the first generation are:
- * nothing proves then that it is the gateway's word. HF_ANNOUNCEMENT_MALFORMED also when there is no memory to verify it. */
+ * nothing proves then that it is the gateway's word. */
 enum hf_announcement_refusal hf_announcement_check(const struct hf_announcement *announcement, uint64_t now_ms,
 	bool takes_foreign_key);
 /* Whether the gateway has said with its old key `key` that it is the one announced now, and when; *since_ms then. Checked before. */

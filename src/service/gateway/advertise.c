@@ -38,6 +38,8 @@ static int make(struct hf_advertiser *a, uint64_t now_us)
 	hf_buffer_clear(&a->bytes);
 	if (r == HF_OK)
 		r = hf_announcement_encode(&announcement, &a->bytes);
+	if (r < 0)
+		hf_buffer_clear(&a->bytes); /* half of one is none */
 	a->made_us = now_us;
 	a->good_us = refresh_ms * 500;
 	return r;

@@ -138,6 +138,41 @@ test('a token lets in, is refused everywhere else, and when it is revoked ends w
   }
 })
 
+test('workers take the word of a signing key that is rotated, and of the next one only', { timeout }, async () => {
+  const members = await Members.start(['--tokens-enabled'])
+  const issued = new Set()
+  // Takes the club's token that is new, and has it revoked: what signed the frame, and the worker has seen it.
+  const revokeNext = async worker => {
+    const token = await until(async () => {
+      const text = await readFile(members.path('worker/worker-tokens.json'), 'utf8').catch(() => '')
+      return (text.match(/[A-Za-z0-9_-]{40,}\.[0-9a-f]{64}/g) ?? []).find(one => !issued.has(one))
+    }, 30000)
+    issued.add(token)
+    const client = await Client.connect(`${members.url}/club?token=${token}`)
+    assert.deepEqual(await client.query({ kinds: [1] }), [])
+    const [{ relay }] = (await members.admin('tokens')).tokens
+    await members.admin('revoke', relay)
+    assert.equal(await client.end(), 4403)
+    const [, , { gateway, sequence }] = client.messages.find(message => message[0] === 'TOKEN')
+    await until(async () => (await readFile(members.path('worker/worker-sequences.json'), 'utf8').catch(() => '')).includes(String(sequence)), 20000)
+    assert.doesNotMatch(worker.err, /not signed as it should be/)
+    return gateway
+  }
+  try {
+    const worker = await members.worker('worker', ['--relay-gateway-path', 'club', '--relay-token', '--relay-token-users', nip19.npubEncode(author.pubkey)])
+    await members.registered('club', 1)
+    assert.equal(await revokeNext(worker), members.signingKey)
+    for (let round = 0; round < 2; round++) {
+      const rotated = await run(['key', 'rotate', 'gateway-signing', '--json', '--data', members.path('gateway')])
+      assert.equal(rotated.code, 0, rotated.err)
+      await members.admin('reload')
+      assert.equal(await revokeNext(worker), JSON.parse(rotated.out).public)
+    }
+  } finally {
+    await members.stop()
+  }
+})
+
 test('workers look up what the gateway\'s own relay is asked, and nothing is missed when one dies', { timeout }, async () => {
   const members = await Members.start(['--relay-bee', '--dispatcher-delegate', '--dispatcher-delegate-queue', '0'])
   const ends = async () => {
