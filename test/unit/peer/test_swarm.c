@@ -50,10 +50,24 @@ static bool refuses(void *context, const uint8_t public_key[static 32])
 	return ((struct peer *)context)->refuses;
 }
 
+/* A swarm at the peer's connector. */
+static void begin_swarm_at(struct peer *p, struct hf_swarm_options options)
+{
+	static const struct hf_peer_socket_events events = {.opened = on_opened, .closed = on_closed};
+	struct hf_peer_socket_options socket = {.size = sizeof socket, .secret_stream_pool = p->pool, .events = &events, .context = p};
+
+	options.size = sizeof options;
+	options.connector = p->connector;
+	options.static_secret = p->secret;
+	options.socket = &socket;
+	options.refuses = refuses;
+	options.context = p;
+	assert_int_equal(hf_swarm_new(&p->swarm, &options, NULL), HF_OK);
+}
+
 /* Node number `at` of the fixture becomes a peer. */
 static void begin_swarm(struct world *w, struct peer *p, struct hf_swarm_options options)
 {
-	static const struct hf_peer_socket_events events = {.opened = on_opened, .closed = on_closed};
 	struct hf_address local = {{0}};
 	char text[32];
 
@@ -63,14 +77,7 @@ static void begin_swarm(struct world *w, struct peer *p, struct hf_swarm_options
 	struct hf_dht_connector_options connector = {.size = sizeof connector, .node = w->f.nodes[p->at], .secret_stream_pool = p->pool,
 		.local_addresses = &local, .local_address_count = 1};
 	assert_int_equal(hf_dht_connector_new(&p->connector, &connector, NULL), HF_OK);
-	struct hf_peer_socket_options socket = {.size = sizeof socket, .secret_stream_pool = p->pool, .events = &events, .context = p};
-	options.size = sizeof options;
-	options.connector = p->connector;
-	options.static_secret = p->secret;
-	options.socket = &socket;
-	options.refuses = refuses;
-	options.context = p;
-	assert_int_equal(hf_swarm_new(&p->swarm, &options, NULL), HF_OK);
+	begin_swarm_at(p, options);
 }
 
 static struct peer *add_peer_with(struct world *w, struct hf_swarm_options options)
@@ -435,6 +442,31 @@ static void test_waiting_ends_when_topics_are_looked_up_and_peers_tried(void **s
 	end(&w);
 }
 
+/* Two swarms of one process with the same key: the connector listens for it once. */
+static void test_a_key_that_is_taken_is_listened_for_once_it_is_free(void **state)
+{
+	struct world w;
+
+	begin(&w);
+	struct peer *server = add_peer(&w), *client = add_peer(&w);
+	join(server, HF_SWARM_SERVER);
+	run_for(&w.f, 5 * SECOND);
+	struct hf_swarm *first = server->swarm;
+	begin_swarm_at(server, (struct hf_swarm_options){0});
+	struct hf_swarm_session *session = join(server, HF_SWARM_SERVER);
+	struct waiting wait = {.wait.done = on_waited, .peer = server};
+	hf_swarm_session_wait(session, &wait.wait);
+	run_for(&w.f, SECOND);
+	assert_int_equal(server->waited, 1);
+	assert_int_equal(server->wait_code, HF_EEXISTS);
+	hf_swarm_free(first);
+	run_for(&w.f, 25 * SECOND);
+	join(client, HF_SWARM_CLIENT);
+	run_for(&w.f, 5 * SECOND);
+	expect_connected(client, server);
+	end(&w);
+}
+
 static void test_a_topic_that_is_left_is_taken_back(void **state)
 {
 	struct world w;
@@ -548,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_a_limit_bounds_how_many_are_taken_up),
 		cmocka_unit_test(test_peers_that_are_refused_or_banned_are_left_alone),
 		cmocka_unit_test(test_waiting_ends_when_topics_are_looked_up_and_peers_tried),
+		cmocka_unit_test(test_a_key_that_is_taken_is_listened_for_once_it_is_free),
 		cmocka_unit_test(test_a_topic_that_is_left_is_taken_back),
 		cmocka_unit_test(test_a_swarm_that_closes_says_goodbye),
 		cmocka_unit_test(test_a_swarm_sleeps_and_wakes),
