@@ -71,7 +71,9 @@ HF_API void hf_swarm_leave(struct hf_swarm_session *session);
 /* What is waited for. Embedded. */
 struct hf_swarm_wait {
 	struct hf_swarm_wait *next, *previous;
-	void (*done)(struct hf_swarm_wait *wait, int code); /* HF_OK; HF_EIO: nobody could be told or asked; HF_ECLOSED */
+	/* HF_OK; HF_EIO: nobody could be told or asked; HF_ECLOSED; HF_EEXISTS: the connector listens for the swarm's key already, and HF_ENOMEM:
+	 * with these two it is tried again every 10 to 20 s. */
+	void (*done)(struct hf_swarm_wait *wait, int code);
 	struct hf_swarm_wait **list; /* the rest is the swarm's; NULL: not waiting */
 	uint64_t tick;
 	size_t missing;
