@@ -56,7 +56,8 @@ test('clients behind HAProxy are seen as themselves, and nobody else is let in',
     for (const url of [`ws://127.0.0.1:${proxy.ports.v1}`, `ws://127.0.0.1:${proxy.ports.v2}`, `wss://127.0.0.1:${proxy.ports.tls}`]) {
       const client = await Client.connect(url, { rejectUnauthorized: false })
       assert.deepEqual(await client.publish(author.event({ content: url })), [true, ''])
-      client.close()
+      client.close() // the proxy may take a while to say so
+      await until(async () => /^holdfast_relay_connections\{.*\} 0$/m.test(await metrics(gateway)))
     }
 
     // Limits are of the client: two of one address, and any number of others.
