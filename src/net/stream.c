@@ -82,7 +82,10 @@ bool hf_stream_accept(struct hf_stream *s, uv_stream_t *listener)
 		return false;
 	}
 	hf_stream_connected(s);
-	return true;
+	if (s->is_unix || s->peer.port != 0)
+		return true;
+	hf_stream_close(s);
+	return false;
 }
 
 int hf_stream_start_tls(struct hf_stream *s, struct hf_tls *tls, const char *host)

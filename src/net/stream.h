@@ -69,7 +69,8 @@ void hf_stream_pool_free(struct hf_stream_pool *pool);
 int hf_stream_new(struct hf_stream **out, struct hf_loop *loop, bool is_unix);
 /* Sets the peer address and TCP_NODELAY of a stream that has just been connected or accepted. */
 void hf_stream_connected(struct hf_stream *stream);
-/* The connection that waits at a listener; when there is none the stream is closed, and this is false. */
+/* The connection that waits at a listener; when there is none, or its client has gone again and so has no address, the stream is
+ * closed, and this is false. */
 bool hf_stream_accept(struct hf_stream *stream, uv_stream_t *listener);
 /* Puts TLS between; before the first byte. host is the name to check, for clients. */
 int hf_stream_start_tls(struct hf_stream *stream, struct hf_tls *tls, const char *host);

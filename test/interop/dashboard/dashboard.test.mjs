@@ -3,11 +3,10 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
 import { finalizeEvent, generateSecretKey, getPublicKey } from 'nostr-tools/pure'
 import * as nip19 from 'nostr-tools/nip19'
 import { Author, Client } from '../lib/client.mjs'
-import { until } from '../lib/command.mjs'
+import { freePort, until } from '../lib/command.mjs'
 import { Dashboard, launch } from '../lib/dashboard.mjs'
 import { Members } from '../lib/members.mjs'
 import * as words from '../../../dashboard/src/words.ts'
@@ -18,14 +17,6 @@ const author = new Author()
 let browser, members, origin, dashboard, page
 
 const configuration = (name, more = '') => writeFile(members.path('gateway.conf'), `[relay]\nname = ${name}\n${more}`)
-
-async function freePort () {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
-  const { port } = server.address()
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
 
 before(async () => {
   browser = await launch()

@@ -3,7 +3,6 @@ import { after, before, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createServer as createHttpServer } from 'node:http'
-import { createServer } from 'node:net'
 import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import WebSocket from 'ws'
@@ -11,21 +10,13 @@ import { Relay, useWebSocketImplementation } from 'nostr-tools/relay'
 import { finalizeEvent } from 'nostr-tools/pure'
 import { Gateway } from '../lib/gateway.mjs'
 import { Author, Client, sleep } from '../lib/client.mjs'
-import { ask, file, run, scratch, selfSigned, until } from '../lib/command.mjs'
+import { ask, file, freePort, run, scratch, selfSigned, until } from '../lib/command.mjs'
 
 const timeout = 60000
 const packaging = new URL('../../../packaging/', import.meta.url)
 let directory, tls, ca, gateway, witness
 const seen = [] // headers that came to the witness
 const proxies = {}
-
-async function freePort () {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
-  const { port } = server.address()
-  await new Promise(resolve => server.close(resolve))
-  return port
-}
 
 // The example with its places filled in; every replacement must have something to replace.
 const filled = (text, replacements) => replacements.reduce((now, [from, to]) => {

@@ -8,9 +8,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import WebSocket from 'ws'
 import { Author, Client } from '../lib/client.mjs'
-import { metrics, run, scratch, selfSigned, until } from '../lib/command.mjs'
+import { freePort, metrics, run, scratch, selfSigned, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
-import { freePort } from '../monitoring/prometheus.mjs'
 
 const timeout = 60000
 const portOf = (gateway, scheme) => Number(gateway.out.match(new RegExp(`${scheme}://127\\.0\\.0\\.1:(\\d+)`))[1])
@@ -113,6 +112,24 @@ test('a header of an address that is not trusted is refused; without the setting
     await new Promise((resolve, reject) => new WebSocket(none.url).once('open', function () { this.close(); resolve() }).once('error', reject))
   } finally {
     await none.stop()
+  }
+})
+
+test('who has gone before it was let in is nobody: not refused, not counted', { timeout }, async () => {
+  const gateway = await Gateway.start({ args: ['--gateway-proxy-protocol', 'yes', '--gateway-trusted-proxies', '10.0.0.0/8'] })
+  const port = portOf(gateway, 'ws')
+  try {
+    gateway.child.kill('SIGSTOP')
+    await Promise.all(Array.from({ length: 20 }, () => new Promise(resolve => {
+      const socket = connect(port, '127.0.0.1', () => socket.resetAndDestroy()).once('close', resolve)
+    })))
+    gateway.child.kill('SIGCONT')
+    assert.equal(await refused(gateway, 'untrusted'), 0)
+    assert.match(await say(port, 'x'), /^HTTP\/1.1 503/)
+    assert.equal(await refused(gateway, 'untrusted'), 1)
+    assert.match(gateway.log, /address=127\.0\.0\.1:\d+ reason="only gateway\.trusted_proxies/)
+  } finally {
+    await gateway.stop()
   }
 })
 

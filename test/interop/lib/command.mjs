@@ -3,9 +3,24 @@ import { spawn } from 'node:child_process'
 import { request } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { mkdtemp, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { binary } from './program.mjs'
+
+// A port that is free now, below those that the system gives to who asks for any, and of a hundred that are this process's: so it stays free until
+// it is used, also by the test file that runs beside.
+let portCount = 0
+export async function freePort () {
+  for (;;) {
+    const port = 15000 + process.pid % 170 * 100 + portCount++ % 100
+    const server = createServer()
+    const isFree = await new Promise(resolve => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
+    if (!isFree) continue
+    await new Promise(resolve => server.close(resolve))
+    return port
+  }
+}
 
 // {code, signal, out, err}; input is a string, a Buffer, or nothing.
 export function run (args, { input = '', env = {}, program = binary, timeoutMs = 60000 } = {}) {

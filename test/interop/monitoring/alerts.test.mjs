@@ -6,10 +6,10 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Author, Client, sleep } from '../lib/client.mjs'
-import { run, scratch, until } from '../lib/command.mjs'
+import { freePort, run, scratch, until } from '../lib/command.mjs'
 import { Gateway } from '../lib/gateway.mjs'
 import { Members } from '../lib/members.mjs'
-import { Prometheus, freePort, rulesPath } from './prometheus.mjs'
+import { Prometheus, rulesPath } from './prometheus.mjs'
 
 const root = new URL('../../../', import.meta.url).pathname
 const timeout = 60000

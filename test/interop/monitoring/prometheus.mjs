@@ -1,23 +1,10 @@
 // Prometheus as Debian packages it, in a scratch directory, over gateways with metrics on ports of their own.
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { until } from '../lib/command.mjs'
+import { freePort, until } from '../lib/command.mjs'
 
 export const rulesPath = new URL('../../../monitoring/alerts.yml', import.meta.url).pathname
-
-// Free now, and below those that the system gives to who asks for any: so it stays free until it is used.
-export async function freePort () {
-  for (;;) {
-    const server = createServer()
-    const port = 15000 + Math.floor(Math.random() * 15000)
-    const isFree = await new Promise(resolve => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)))
-    if (!isFree) continue
-    await new Promise(resolve => server.close(resolve))
-    return port
-  }
-}
 
 // The rules with their times cut short; what they ask and their bounds stay.
 export const shortened = text => text.replace(/^(\s+for:) .*$/gm, '$1 300ms').replace(/\[(\d+)m\]/g, (_, minutes) => minutes >= 15 ? '[8s]' : '[3s]')
