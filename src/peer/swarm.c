@@ -326,8 +326,7 @@ int hf_swarm_listen(struct hf_swarm *swarm)
 		.closed = on_server_closed};
 	struct hf_dht_server_options options = {.size = sizeof options, .secret_key = swarm->secret, .relay_through = relay_for(swarm, false),
 		.socket = swarm->socket, .events = &events, .context = swarm};
-	struct hf_failure failure;
-	int r = swarm->server ? HF_OK : hf_dht_server_listen(&swarm->server, swarm->options.connector, &options, &failure);
+	int r = swarm->server ? HF_OK : hf_dht_server_listen(&swarm->server, swarm->options.connector, &options, NULL);
 	return r < 0 ? r : swarm->is_ready ? HF_OK : HF_EWAIT;
 }
 
