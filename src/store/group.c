@@ -1,5 +1,5 @@
 /* Commits are staged one after another into one buffer, which is written as a group and then takes effect. A group ends early
- * when a memtable is full, or when a commit asks that nothing follows it. */
+ * when a memtable is full, when a commit asks that nothing follows it, or when one is refused that was staged. */
 #include "store/writer_private.h"
 
 #include <stdlib.h>
@@ -257,18 +257,18 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 {
 	struct hf_tx *tx = &writer->tx;
 	struct hf_collection *full = NULL;
-	bool finished;
+	bool was_staged;
 	int status;
 
 	hf_tx_begin_commit(tx);
 	status = atomic_load(&writer->store->incomplete) ? HF_ENOMEM : commit->stage(commit, tx);
+	was_staged = status == HF_OK;
 	if (status == HF_OK)
 		status = tx->error;
 	if (status == HF_OK && over_quota(writer->store, tx->buffer.length) && !frees_space(tx)) {
 		status = HF_ENOSPC;
 		atomic_store_explicit(&writer->store->write_status, status, memory_order_relaxed);
 	}
-	finished = status == HF_OK;
 	if (status == HF_OK)
 		status = hf_tx_finish_commit(tx);
 	if (status == HF_OK)
@@ -281,7 +281,8 @@ static void stage_one(struct hf_writer *writer, struct hf_commit *commit)
 	if (full != NULL && status == HF_EBUSY)
 		status = HF_ETOOBIG; /* more documents than a memtable holds */
 	if (status != HF_OK) {
-		tx->ends_group |= finished; /* its table changes are staged: no other commit may see them */
+		/* Who submitted it does not know yet, and commits that build on it may follow; its table changes may be staged, too. */
+		tx->ends_group |= was_staged;
 		hf_tx_drop_commit(tx);
 	}
 	commit->status = status;

@@ -98,7 +98,8 @@ enum hf_durability {
  *   stage  on the writer thread (hf_store_commit_now: or the caller's), in order of submission: looks things up through tx (which sees
  *          every earlier commit, also those of its own group that are not synced yet, but not the operations
  *          of this very commit) and adds operations. A negative return drops this commit's operations and is
- *          what done gets. Returning 0 without operations is a commit that waits for its group.
+ *          what done gets. Returning 0 without operations is a commit that waits for its group. When an earlier commit was refused
+ *          for another reason than its own return, its done has been called before this stage is.
  *   done   on the same thread after the commit is as durable as asked, in order of position, or with
  *          the error: stage's own, HF_ENOSPC, HF_EIO, HF_ECLOSED. After
  *          HF_EIO the outcome is unknown: the records may be there when the store is opened again. Must not block. */

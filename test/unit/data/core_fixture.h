@@ -19,6 +19,7 @@ struct core_node {
 	struct hf_env env;
 	char directory[64];
 	uint8_t primary_key[32];
+	uint64_t quota_bytes; /* from the next opening on; 0: none */
 	struct hf_store *store;
 	struct hf_corestore *cores;
 };
@@ -27,7 +28,7 @@ static inline void core_node_open(struct core_node *node)
 {
 	struct hf_failure failure = {0};
 	struct hf_store_options options = {.size = sizeof options, .directory = node->directory, .env = &node->env,
-		.schema = {.describe = hf_corestore_describe}};
+		.schema = {.describe = hf_corestore_describe}, .quota_bytes = node->quota_bytes};
 	struct hf_corestore_options cores = {.size = sizeof cores, .env = &node->env, .primary_key = hf_slice(node->primary_key, 32),
 		.blocking = true};
 
@@ -50,6 +51,7 @@ static inline void core_node_make(struct core_node *node, uint8_t key_byte)
 	strcpy(node->directory, "/tmp/hf-core-XXXXXX");
 	assert_non_null(mkdtemp(node->directory));
 	memset(node->primary_key, key_byte, sizeof node->primary_key);
+	node->quota_bytes = 0;
 	core_node_open(node);
 }
 

@@ -2,6 +2,8 @@
  * another order than cores were made. The core must then be as it was, or as it should have become. */
 #include "core_fixture.h"
 
+#include <semaphore.h>
+
 #include "crypto/sign.h"
 #include "data/hypercore/signature.h"
 #include "support/fail_alloc.h"
@@ -526,6 +528,113 @@ static void test_a_key_pair_that_is_not_the_signers_does_not_write(void **state)
 	tear_down();
 }
 
+/* ---- A commit that the store refuses ---- */
+
+#define QUOTA_BYTES (8u << 20)
+#define REFUSED_BLOCKS 10 /* of 1 MiB each */
+
+/* Keeps the writer busy until it is let go. */
+struct blocker {
+	struct hf_commit commit;
+	sem_t begun, let_go, over;
+};
+
+static int blocker_stage(struct hf_commit *commit, struct hf_tx *tx)
+{
+	struct blocker *blocker = (struct blocker *)commit;
+
+	(void)tx;
+	sem_post(&blocker->begun);
+	sem_wait(&blocker->let_go);
+	return HF_OK;
+}
+
+static void blocker_done(struct hf_commit *commit, int status)
+{
+	(void)status;
+	sem_post(&((struct blocker *)commit)->over);
+}
+
+static void block_writer(struct blocker *blocker)
+{
+	*blocker = (struct blocker){.commit = {.stage = blocker_stage, .done = blocker_done}};
+	sem_init(&blocker->begun, 0, 0);
+	sem_init(&blocker->let_go, 0, 0);
+	sem_init(&blocker->over, 0, 0);
+	hf_store_submit(setting.node.store, &blocker->commit);
+	sem_wait(&blocker->begun);
+}
+
+static void let_writer_go(struct blocker *blocker)
+{
+	sem_post(&blocker->let_go);
+	sem_wait(&blocker->over);
+}
+
+static void append_large(unsigned count)
+{
+	static uint8_t bytes[1 << 20];
+	struct hf_slice block = hf_slice(bytes, sizeof bytes);
+
+	for (unsigned i = 0; i < count; i++)
+		assert_int_equal(hf_core_append(setting.core, &block, 1, NULL), HF_OK);
+}
+
+static unsigned failed_count;
+
+static void count_failed(struct hf_core_listener *listener, enum hf_core_event event, uint64_t from, uint64_t to)
+{
+	(void)listener;
+	(void)to;
+	if (event != HF_CORE_FAILED)
+		return;
+	assert_int_equal(from, -HF_ENOSPC);
+	failed_count++;
+}
+
+static void note(void *context, int status)
+{
+	*(int *)context = status;
+}
+
+/* The quota refuses the first for its size, and would let the second one pass; both wait for the writer together. */
+static void test_what_follows_a_commit_that_the_quota_refused_is_given_up(void **state)
+{
+	struct hf_core_listener listener = {.event = count_failed};
+	int large = 1, small = 1, committed = 1;
+	struct blocker blocker;
+
+	(void)state;
+	start();
+	setting.node.quota_bytes = QUOTA_BYTES;
+	reopen();
+	failed_count = 0;
+	hf_core_listen(setting.core, &listener);
+	block_writer(&blocker);
+	assert_int_equal(append(setting.core, 2), HF_OK);
+	assert_int_equal(hf_core_commit(setting.core, HF_DURABLE_OS, note, &committed), HF_OK);
+	append_large(REFUSED_BLOCKS);
+	assert_int_equal(hf_core_commit(setting.core, HF_DURABLE_OS, note, &large), HF_OK);
+	assert_int_equal(append(setting.core, 1), HF_OK);
+	assert_int_equal(hf_core_commit(setting.core, HF_DURABLE_OS, note, &small), HF_OK);
+	let_writer_go(&blocker);
+	hf_corestore_settle(setting.node.cores);
+	assert_int_equal(committed, HF_OK);
+	assert_int_equal(large, HF_ENOSPC);
+	assert_int_equal(small, HF_ECANCELED);
+	assert_int_equal(failed_count, 1);
+	assert_int_equal(hf_core_length(setting.core), WORDS + 2);
+	check_core(setting.core);
+	/* It goes on, where there is room. */
+	assert_int_equal(append(setting.core, 3), HF_OK);
+	core_commit(setting.core);
+	hf_core_unlisten(setting.core, &listener);
+	reopen();
+	assert_int_equal(hf_core_length(setting.core), WORDS + 5);
+	check_core(setting.core);
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,6 +643,7 @@ int main(void)
 		cmocka_unit_test(test_a_commit_that_runs_out_of_memory_gives_the_batch_up),
 		cmocka_unit_test(test_opening_that_runs_out_of_memory_can_be_tried_again),
 		cmocka_unit_test(test_cores_committed_in_another_order_keep_their_numbers),
+		cmocka_unit_test(test_what_follows_a_commit_that_the_quota_refused_is_given_up),
 		cmocka_unit_test(test_a_callback_may_wait_for_another_commit),
 		cmocka_unit_test(test_blocks_that_are_gone_before_the_commit_are_not_told_as_held),
 		cmocka_unit_test(test_nothing_of_the_old_fork_is_proved_while_another_is_staged),

@@ -54,8 +54,9 @@ static void chained_done(struct hf_commit *commit, int status)
 	pthread_mutex_unlock(chained->lock);
 }
 
-/* Submits the stages as one chain, so that they are one group, and gives their outcomes. */
-static void run_chain(struct hf_store *store, int (*const *stages)(struct hf_tx *tx), unsigned count, int *outcomes)
+/* Submits the stages as one chain, so that the writer takes them at once, and gives their outcomes. */
+static void run_chain(struct hf_store *store, int (*const *stages)(struct hf_tx *tx), unsigned count,
+	void (*done)(struct hf_commit *commit, int status), int *outcomes)
 {
 	struct chained chain[16];
 	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -64,7 +65,7 @@ static void run_chain(struct hf_store *store, int (*const *stages)(struct hf_tx 
 
 	for (unsigned i = 0; i < count; i++)
 		chain[i] = (struct chained){
-			.commit = {.next = i + 1 < count ? &chain[i + 1].commit : NULL, .stage = chained_stage, .done = chained_done,
+			.commit = {.next = i + 1 < count ? &chain[i + 1].commit : NULL, .stage = chained_stage, .done = done,
 				.durability = i % 2 == 0 ? HF_DURABLE_DISK : HF_DURABLE_OS},
 			.stage = stages[i], .lock = &lock, .wake = &wake, .left = &left,
 		};
@@ -135,7 +136,7 @@ static void test_commits_of_a_group_see_those_before_them(void **state)
 	(void)state;
 	test_directory(directory);
 	store = open_store(directory, 64);
-	run_chain(store, stages, 9, outcomes);
+	run_chain(store, stages, 9, chained_done, outcomes);
 	for (int i = 0; i < 9; i++)
 		assert_int_equal(outcomes[i], expected[i]);
 	for (int round = 0; round < 2; round++) {
@@ -558,6 +559,61 @@ static void test_a_commit_that_refuses_itself_ends_with_its_own_code(void **stat
 	test_remove(directory);
 }
 
+/* ---- A commit that is refused after it was staged ---- */
+
+#define REFUSED_BYTES (1u << 20)
+
+static _Atomic int refused_status; /* of the one that is too large, once it is done */
+
+static int put_small(struct hf_tx *tx)
+{
+	return append_one((void *)(uintptr_t)"block", tx);
+}
+
+static int put_large(struct hf_tx *tx)
+{
+	static const uint8_t bytes[REFUSED_BYTES];
+
+	return hf_tx_log_append(tx, 1, &(struct iovec){(void *)(uintptr_t)bytes, sizeof bytes}, 1, NULL);
+}
+
+/* Builds on the one before it, and asks what became of that. */
+static int put_after_large(struct hf_tx *tx)
+{
+	return atomic_load(&refused_status) == HF_OK ? put_small(tx) : HF_ECANCELED;
+}
+
+static void refused_done(struct hf_commit *commit, int status)
+{
+	struct chained *chained = (struct chained *)commit;
+
+	if (chained->stage == put_large)
+		atomic_store(&refused_status, status);
+	chained_done(commit, status);
+}
+
+static void test_a_commit_that_the_quota_refuses_is_done_before_the_next_is_staged(void **state)
+{
+	int (*const stages[])(struct hf_tx *) = {put_small, put_large, put_after_large, put_small};
+	const int expected[] = {HF_OK, HF_ENOSPC, HF_ECANCELED, HF_OK};
+	uint64_t length;
+	int outcomes[4];
+	struct hf_store *store;
+	char directory[64];
+
+	(void)state;
+	test_directory(directory);
+	store = open_store(directory, 64);
+	store->quota_bytes = atomic_load(&store->disk_bytes) + REFUSED_BYTES / 2;
+	run_chain(store, stages, 4, refused_done, outcomes);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(outcomes[i], expected[i]);
+	assert_int_equal(hf_store_log_length(store, 1, &length), HF_OK);
+	assert_int_equal(length, 2);
+	hf_store_close(store);
+	test_remove(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -569,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_commits_on_the_callers_thread_keep_the_order),
 		cmocka_unit_test(test_commits_on_the_callers_thread_are_synced_in_time),
 		cmocka_unit_test(test_a_commit_that_refuses_itself_ends_with_its_own_code),
+		cmocka_unit_test(test_a_commit_that_the_quota_refuses_is_done_before_the_next_is_staged),
 	};
 
 	hf_env_system(&env);
