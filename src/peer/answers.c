@@ -29,15 +29,31 @@ static void adapt_window(struct hf_core_peer *peer, uint64_t block_bytes)
 		peer->window = HF_REPLICATOR_WINDOW_MIN;
 }
 
-static bool is_what_was_asked(const struct hf_proof_request *asked, const struct hf_proof *proof)
+static bool has_parts(const struct hf_proof *proof)
 {
+	return proof->has_block || proof->has_hash || proof->has_seek || proof->has_upgrade;
+}
+
+/* Of the block, hash, byte, length and fork that were asked for. A manifest may come alone, by who is on another fork. */
+static bool is_what_was_asked(const struct hf_peer_request *slot, const struct hf_proof *proof)
+{
+	const struct hf_proof_request *asked = &slot->proof;
+
+	if (has_parts(proof) && proof->fork != slot->fork)
+		return false;
 	if (proof->has_block && (!asked->has_block || asked->block.index != proof->block.index))
 		return false;
 	if (proof->has_hash && (!asked->has_hash || asked->hash.index != proof->hash.index))
 		return false;
 	if (proof->has_seek && (!asked->has_seek || asked->seek.bytes != proof->seek.bytes))
 		return false;
-	return !proof->has_upgrade || asked->has_upgrade;
+	return !proof->has_upgrade || (asked->has_upgrade && asked->upgrade.start == proof->upgrade.start);
+}
+
+/* A seek may be left out: the packages do that where its place does not follow from the hash. */
+static bool lacks_what_was_asked(const struct hf_proof_request *asked, const struct hf_proof *proof)
+{
+	return (asked->has_block && !proof->has_block) || (asked->has_hash && !proof->has_hash) || (asked->has_upgrade && !proof->has_upgrade);
 }
 
 /* It may have fewer nodes than it said, or other ones by now: asked elsewhere, and no more here if it happens often. */
@@ -115,7 +131,14 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		hf_core_peer_finish(peer, slot, true);
 		return hf_core_peer_on_fork_data(peer, &asked, &message->proof);
 	}
-	if (!is_what_was_asked(&slot->proof, &message->proof) || message->proof.fork != hf_core_fork(shared->core) ||
+	if (!is_what_was_asked(slot, &message->proof)) {
+		hf_core_peer_finish(peer, slot, false);
+		return hf_core_peer_fail(peer, HF_EMALFORMED, "it answered with what was not asked for");
+	}
+	if (!has_parts(&message->proof) && message->proof.fork != hf_core_fork(shared->core))
+		return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
+	/* We are further than when it was asked. */
+	if (message->proof.fork != hf_core_fork(shared->core) ||
 		(message->proof.has_upgrade && message->proof.upgrade.start != hf_core_length(shared->core))) {
 		hf_core_peer_finish(peer, slot, false);
 		hf_shared_core_schedule(shared);
@@ -127,8 +150,8 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 	switch (status) {
 	case HF_OK:
 		hf_core_peer_took(peer, &message->proof, was_held);
-		/* An answer without the block that was asked for is no answer. */
-		if (slot->proof.has_block && !message->proof.has_block)
+		/* An answer without what was asked for is no answer. */
+		if (lacks_what_was_asked(&slot->proof, &message->proof))
 			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 		hf_core_peer_finish(peer, slot, true);
 		peer->unavailable_count = peer->invalid_count = 0;
