@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/options.h"
+#include "peer/replicator_private.h"
 
 struct connection {
 	struct hf_core_host *host;
@@ -133,7 +134,7 @@ static void on_opened(void *context, struct hf_peer_socket *socket)
 		host->options.opened(host->options.context, socket);
 }
 
-/* Has a mux once it was opened, and is attached then. */
+/* Has a mux once it was opened, and is attached then. One that has not shaken hands properly is no stream of the replicator. */
 static void on_closed(void *context, struct hf_peer_socket *socket, int code, const char *why)
 {
 	struct hf_core_host *host = context;
@@ -143,6 +144,8 @@ static void on_closed(void *context, struct hf_peer_socket *socket, int code, co
 
 		host = connection->host;
 		detach(connection);
+	} else {
+		hf_replicator_count_end(host->replicator, code);
 	}
 	tell_closed(host, socket, code, why);
 }

@@ -151,9 +151,10 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 		hf_replicator_pend(replicator);
 }
 
-void hf_replicator_count_failure(struct hf_replicator *replicator)
+void hf_replicator_count_end(struct hf_replicator *replicator, int code)
 {
-	replicator->stats.peers_failed++;
+	if (code == HF_EMALFORMED || code == HF_ETOOBIG || code == HF_EBADSIG || code == HF_EVERSION)
+		replicator->stats.peers_failed++;
 }
 
 /* ---- Shared cores ---- */
@@ -496,6 +497,8 @@ void hf_replicator_detach(struct hf_replicator_stream *stream)
 
 	if (stream->is_corked)
 		hf_protomux_uncork(stream->mux);
+	if (!stream->is_counted)
+		hf_replicator_count_end(replicator, hf_protomux_error(stream->mux));
 	hf_protomux_unpair(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(NULL, 0));
 	while (stream->peers != NULL)
 		hf_channel_close(stream->peers->channel);

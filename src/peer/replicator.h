@@ -131,7 +131,7 @@ struct hf_replicator_stats {
 	uint64_t blocks_sent, bytes_sent;
 	uint64_t requests_sent, requests_received, refused_sent, refused_received;
 	uint64_t proofs_false;    /* proofs that did not hold */
-	uint64_t peers_failed;    /* disconnected for breaking the protocol */
+	uint64_t peers_failed;    /* disconnected for breaking the protocol, the mux's and the stream's too: those when they are detached */
 	uint64_t streams, channels;
 	uint64_t channels_rejected; /* which peers did not open: they have no such core, or do not let us have it */
 };

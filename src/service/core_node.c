@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "crypto/hash.h"
 #include "service/action_http.h"
+#include "service/core_metrics.h"
 #include "service/datadir.h"
 #include "service/keyring.h"
 #include "service/metrics_http.h"
@@ -28,6 +29,7 @@ struct hf_core_node {
 	struct hf_store *store;
 	struct hf_loop *loop;
 	struct hf_core_host *host;
+	struct hf_metric_table *core_metrics;
 	struct hf_http_server *admin;
 	char admin_path[HF_PATH_BYTES_MAX];
 	struct hf_peer_listener *listener;
@@ -238,6 +240,8 @@ int hf_core_node_open(struct hf_core_node **out, const struct hf_core_node_optio
 			.opened = on_opened, .closed = on_closed, .context = node};
 		r = hf_core_host_new(&node->host, &host, failure);
 	}
+	if (r == HF_OK && hf_core_metrics_new(&node->core_metrics, node->metrics, node->host) < 0)
+		r = hf_fail(failure, HF_ENOMEM, "Out of memory while starting.");
 	if (r == HF_OK)
 		r = open_admin(node, failure);
 	if (r < 0)
@@ -269,6 +273,7 @@ void hf_core_node_close(struct hf_core_node *node)
 	hf_swarm_node_leave(node->swarm);
 	close_peers(node);
 	hf_swarm_node_free(node->swarm);
+	hf_metric_table_free(node->core_metrics);
 	hf_core_host_free(node->host);
 	if (node->executor)
 		hf_executor_stop(node->executor);

@@ -110,6 +110,11 @@ void hf_protomux_drained(struct hf_protomux *mux)
 	hf_protomux_leave(mux);
 }
 
+int hf_protomux_error(const struct hf_protomux *mux)
+{
+	return mux->has_ended ? mux->error : HF_OK;
+}
+
 uint32_t hf_protomux_channel_count(const struct hf_protomux *mux)
 {
 	return mux->channel_count;

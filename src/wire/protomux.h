@@ -72,6 +72,8 @@ HF_API bool hf_protomux_is_congested(const struct hf_protomux *mux);
 /* Between the two, which nest, messages of all channels are collected and then sent as one batch. */
 HF_API void hf_protomux_cork(struct hf_protomux *mux);
 HF_API void hf_protomux_uncork(struct hf_protomux *mux);
+/* What it has ended with; HF_OK while it has not. */
+HF_API int hf_protomux_error(const struct hf_protomux *mux);
 /* Channels that are open on this side. */
 HF_API uint32_t hf_protomux_channel_count(const struct hf_protomux *mux);
 

@@ -1,11 +1,13 @@
-// Peers that break the rules are disconnected, the log names the reason, and everybody else goes on.
+// Peers that break the rules are disconnected, the log names the reason, they are counted, and everybody else goes on.
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import SecretStream from '@hyperswarm/secret-stream'
 import Protomux from 'protomux'
 import c from 'compact-encoding'
 import caps from 'hypercore/lib/caps.js'
+import { ask } from '../lib/command.mjs'
 import { Scene, block, blocks, download, sleep, until } from '../lib/core.mjs'
 
 const timeout = 60000
@@ -41,8 +43,16 @@ function channel ({ mux, noise }, core, { capability = caps.replicate(true, core
 
 const sync = length => Buffer.concat([Buffer.from([7]), c.encode(c.uint, 0), c.encode(c.uint, length), c.encode(c.uint, 0)])
 
-// Holdfast serves a core of 20 blocks to an honest reader while somebody attacks: the attacker is let go for a reason that matches, and the reader
-// gets what comes after.
+// How many peers a process that has cores open has let go of for breaking the protocol.
+async function failedPeers (holdfast) {
+  const { body } = await ask('/admin/metrics', { socketPath: join(holdfast.data, 'admin.sock') })
+  const found = body.match(/^holdfast_replication_peers_failed_total (\d+)$/m)
+  assert.ok(found, body)
+  return Number(found[1])
+}
+
+// Holdfast serves a core of 20 blocks to an honest reader while somebody attacks: the attacker is let go for a reason that matches, and counted,
+// and the reader gets what comes after.
 async function attacked (t, attack, reason) {
   const scene = await Scene.of(t)
   const writer = await scene.holdfast()
@@ -55,6 +65,7 @@ async function attacked (t, attack, reason) {
   if (reason) {
     await Promise.race([attacker.closed, sleep(10000).then(() => assert.fail(`the attacker is still connected: ${server.log}`))])
     await until(() => reason.test(server.log), 2000).catch(() => assert.fail(`no reason like ${reason} in the log: ${server.log}`))
+    assert.equal(await failedPeers(writer), 1)
   }
   await writer.append(key, blocks(5, 20))
   await download(honest, 25)

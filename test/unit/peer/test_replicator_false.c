@@ -388,6 +388,30 @@ static void test_a_number_without_end(void **state)
 	}
 }
 
+/* What the mux or the stream under it finds out ends the peer as well, and is counted once the stream is let go of. */
+static void test_frames_that_break_the_mux(void **state)
+{
+	static const struct {
+		const char *frame, *reason;
+		size_t length;
+	} cases[] = {
+		{"\0\1\115\5hello\0", "channel 77", 10},              /* opens a channel out of turn */
+		{"\0\2\1", "rejected channel 1", 3},                 /* rejects one that was accepted long ago */
+		{"\0\0\1\xff\xff\xff\xff\xff\xff\xff\xff\xff", "cannot be read", 12}, /* a batch with a part of 2^64 - 1 bytes */
+		{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\0", "cannot be read", 10}, /* a channel beyond all numbers */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		begin(5);
+		meet_liar();
+		turn_loop(10);
+		hf_protomux_recv(reader_end->mux, hf_slice(cases[i].frame, cases[i].length));
+		expect_let_go(cases[i].reason, BLOCKS, 5);
+		tear_down(NULL);
+	}
+}
+
 static void test_who_leaves_is_not_counted(void **state)
 {
 	struct hf_replicator_stats stats;
@@ -417,6 +441,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_answers_that_hold_nothing_are_refusals, tear_down),
 		cmocka_unit_test_teardown(test_a_fork_that_is_not_signed, tear_down),
 		cmocka_unit_test_teardown(test_a_number_without_end, tear_down),
+		cmocka_unit_test_teardown(test_frames_that_break_the_mux, tear_down),
 		cmocka_unit_test_teardown(test_who_leaves_is_not_counted, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
