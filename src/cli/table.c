@@ -36,6 +36,7 @@ static const char *const scan_options[] = {"relay=NAME\0the relay instance; main
 	"relay=KEY\0connect through this blind relay where no direct way can be found"
 
 static const char *const core_options[] = {OF_CORE, NULL};
+static const char *const sealed_options[] = {OF_SEALED, NULL};
 static const char *const create_options[] = {"name=NAME\0derive the key pair from the store's primary key and this name",
 	"namespace=HEX\0the name's namespace; the root's when left out", "manifest-version=1|2\0of the manifest that is made; 1 when left out",
 	"compat\0make the key as hypercore did before version 11",
@@ -310,7 +311,9 @@ const struct hf_cli_command hf_cli_commands[] = {
 	{"core list", hf_cli_core_list, "", 0, NULL, true, "List the cores",
 		"  holdfast core list --data data\n"
 		"  holdfast core list --data data --json"},
-	{"core seek", hf_cli_core_seek, "KEY BYTES", 2, core_options, true, "Say in which block a byte of the core is, and where in it",
+	{"core seek", hf_cli_core_seek, "KEY BYTES", 2, sealed_options, true, "Say in which block a byte of the core is, and where in it",
+		"Bytes are counted from 0. In an encrypted core they are those of what was appended, with --encryption-key, else those that are\n"
+		"stored: eight more for each block.\n\n"
 		"  holdfast core seek --data data --name films 1000000"},
 	{"core truncate", hf_cli_core_truncate, "KEY LENGTH", 2, truncate_options, true, "Take blocks from the end of a core, onto a new fork",
 		"Peers that have the old blocks go over to the new fork when they see it.\n\n"

@@ -97,7 +97,9 @@ static void encryption_check(uint8_t out[static 32], const uint8_t key[static 32
 	hf_blake2b(out, 32, hf_slice(key, 32), CHECK_NAME);
 }
 
-static int use_encryption_key(struct hf_action_run *run, struct hf_core *core, const uint8_t *key)
+/* is_made: the core is being made with this key. One that we write and made without takes none: what is appended next, by whoever shares
+ * the open core, would be encrypted among blocks that are not. */
+static int use_encryption_key(struct hf_action_run *run, struct hf_core *core, const uint8_t *key, bool is_made)
 {
 	struct hf_buffer note = {0};
 	uint8_t check[32];
@@ -109,6 +111,8 @@ static int use_encryption_key(struct hf_action_run *run, struct hf_core *core, c
 		encryption_check(check, key);
 	if (r == HF_OK && key && is_noted && (note.length != sizeof check || !hf_bytes_equal_secret(note.data, check, sizeof check)))
 		r = hf_fail(&run->call->failure, HF_EDENIED, "That is not the encryption key which the core was made with.");
+	if (r == HF_OK && key && !is_noted && !is_made && hf_core_is_writable(core))
+		r = hf_fail(&run->call->failure, HF_EDENIED, "The core was made without an encryption key; leave it out.");
 	hf_buffer_free(&note);
 	if (r == HF_OK && key)
 		r = hf_core_set_encryption_key(core, key, false);
@@ -158,7 +162,7 @@ int hf_action_open_core(struct hf_action_run *run, struct hf_core **out)
 			(const char *)options.name.data);
 	if (r < 0)
 		return r;
-	r = use_encryption_key(run, *out, has_encryption_key ? encryption_key : NULL);
+	r = use_encryption_key(run, *out, has_encryption_key ? encryption_key : NULL, false);
 	hf_wipe(encryption_key, sizeof encryption_key);
 	if (r < 0)
 		hf_core_unref(*out);
@@ -298,6 +302,7 @@ static int make(struct hf_action_run *run, struct making *making, int (*fill)(st
 {
 	struct hf_failure *failure = &run->call->failure;
 	uint8_t check[32];
+	bool is_empty;
 	making->options.must_exist = true;
 	int r = hf_corestore_get(run->cores, &making->options, core, failure);
 	*is_new = r == HF_ENOTFOUND;
@@ -308,8 +313,9 @@ static int make(struct hf_action_run *run, struct making *making, int (*fill)(st
 	}
 	if (r < 0)
 		return r;
-	r = use_encryption_key(run, *core, making->has_encryption_key ? making->encryption_key : NULL);
-	if (r == HF_OK && *is_new && making->has_encryption_key) {
+	is_empty = hf_core_length(*core) == 0;
+	r = use_encryption_key(run, *core, making->has_encryption_key ? making->encryption_key : NULL, is_empty);
+	if (r == HF_OK && is_empty && making->has_encryption_key) {
 		encryption_check(check, making->encryption_key);
 		r = hf_core_set_user_data(*core, CHECK_NAME, hf_slice(check, sizeof check));
 	}

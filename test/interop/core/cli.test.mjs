@@ -179,6 +179,43 @@ test('an encrypted core is not written to without its key, nor with another', { 
   assert.equal((await holdfast.info(key)).encrypted, true)
 })
 
+test('a core that was made without an encryption key takes none, whoever else has it open', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const [holdfast, reader] = [await scene.holdfast(), await scene.holdfast()]
+  const key = await holdfast.made(2, '--name', 'notes')
+  const sealed = ['--encryption-key', hex(randomBytes(32))]
+  const server = await holdfast.serve()
+  const following = await reader.follow(server.port, key) // the core stays open
+  for (const words of [['get', key, '0'], ['append', key], ['seek', key, '1'], ['create', '--name', 'notes']]) {
+    const { code, err } = await holdfast.fails([...words, ...sealed], { input: 'x\n' })
+    assert.equal(code, 1)
+    assert.match(err, /made without an encryption key/)
+  }
+  await holdfast.append(key, [block(2)])
+  assert.deepEqual(await holdfast.get(key, 0, 3), blocks(3))
+  await following.stop()
+  await server.stop()
+  // Before there is anything in it, it may still be given one.
+  const { key: empty } = await holdfast.create('--name', 'diary')
+  assert.equal((await holdfast.create('--name', 'diary', ...sealed)).key, empty)
+  assert.match((await holdfast.fails(['append', empty], { input: 'x\n' })).err, /is encrypted/)
+  assert.equal((await holdfast.append(empty, [block(0)], ...sealed)).byte_length, block(0).length + 8)
+})
+
+test('bytes of an encrypted core are found where the package finds them', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const encryptionKey = randomBytes(32)
+  const writer = await scene.written(9, { encryptionKey })
+  const reader = await scene.holdfast()
+  await reader.fetch((await scene.listen(writer)).port, writer.id)
+  for (const bytes of [0, 1, 20, writer.byteLength - 1, writer.byteLength]) {
+    const [index, offset] = await writer.seek(bytes)
+    assert.deepEqual(await reader.object(['seek', writer.id, bytes, '--encryption-key', hex(encryptionKey)]), { block: index, offset }, `byte ${bytes}`)
+  }
+  const size = block(0).length + 8
+  assert.deepEqual(await reader.object(['seek', writer.id, size]), { block: 1, offset: 0 }, 'without the key they are those that are stored')
+})
+
 test('a core comes back from the key ring and its name, and from a key pair', { timeout }, async t => {
   const scene = await Scene.of(t)
   const [first, second] = [await scene.holdfast(), await scene.holdfast()]
