@@ -2,6 +2,7 @@
  * one of the command's own, or a setting of the configuration; anything else is refused with the nearest name. */
 #include "cli/command.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -249,6 +250,19 @@ static int fail_command(int argc, char **argv)
 	return fail_usage("command", given, hf_text_nearest(given, names, count));
 }
 
+/* A reader that has gone, as `head` does, misses nothing. */
+static bool is_printed(void)
+{
+	bool is_ok = !ferror(stdout);
+	return (fflush(stdout) == 0 || errno == EPIPE) && is_ok;
+}
+
+static int fail_printing(void)
+{
+	hf_terminal_fail("What was to be printed could not be written.");
+	return HF_CLI_FAILED;
+}
+
 int hf_cli_run(int argc, char **argv)
 {
 	struct hf_cli cli = {0};
@@ -278,5 +292,5 @@ int hf_cli_run(int argc, char **argv)
 	if (code == HF_CLI_OK)
 		code = cli.command->run(&cli);
 	hf_config_free(cli.config);
-	return code;
+	return is_printed() || code != HF_CLI_OK ? code : fail_printing();
 }

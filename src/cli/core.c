@@ -47,6 +47,15 @@ json_t *hf_cli_core_arguments(struct hf_cli *cli, unsigned *next)
 	uint8_t key[32];
 	char sentence[256];
 	*next = name ? 0 : 1;
+	if (name && !name[0]) {
+		hf_cli_core_usage(cli, "--name is empty.");
+		return NULL;
+	}
+	/* Where KEY is left out there is one argument fewer; more could only be a KEY that nobody would look at. */
+	if (name && cli->argument_count == cli->command->argument_count_max && cli->argument_count < HF_CLI_ARGUMENT_COUNT_MAX) {
+		hf_cli_core_usage(cli, "--name stands in the place of KEY: give one of them.");
+		return NULL;
+	}
 	if (!name && cli->argument_count == 0) {
 		hf_cli_core_usage(cli, "say which core: its KEY, or --name NAME.");
 		return NULL;
@@ -194,19 +203,21 @@ static bool absolute_path(const char *given, char out[static HF_PATH_BYTES_MAX])
 int hf_cli_core_create_as(struct hf_cli *cli, const char *action)
 {
 	const char *file = hf_cli_option(cli, "secret-key-file"), *encryption_key = hf_cli_option(cli, "encryption-key");
-	const char *name_space = hf_cli_option(cli, "namespace"), *manifest = hf_cli_option(cli, "manifest");
+	const char *name_space = hf_cli_option(cli, "namespace"), *manifest = hf_cli_option(cli, "manifest"), *name = hf_cli_option(cli, "name");
 	char path[HF_PATH_BYTES_MAX];
 	struct hf_buffer out = {0};
 	uint64_t version;
 	if (!hf_cli_core_option_number(cli, "manifest-version", 0, &version))
 		return HF_CLI_USAGE;
+	if (name && !name[0])
+		return hf_cli_core_usage(cli, "--name is empty; leave it out for a core without a name.");
 	if (file && !absolute_path(file, path))
 		return hf_cli_core_usage(cli, "the path of --secret-key-file is too long.");
 	if ((encryption_key && !is_key_hex(encryption_key)) || (name_space && !is_key_hex(name_space)))
 		return hf_cli_core_usage(cli, "--encryption-key and --namespace are 32 bytes each, written as 64 characters of hexadecimal.");
 	if (manifest && (!manifest[0] || strlen(manifest) % 2 || manifest[strspn(manifest, "0123456789abcdefABCDEF")]))
 		return hf_cli_core_usage(cli, "--manifest is the encoding of a manifest, in hexadecimal.");
-	json_t *arguments = json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:I}", "name", hf_cli_option(cli, "name"), "namespace", name_space,
+	json_t *arguments = json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:I}", "name", name, "namespace", name_space,
 		"manifest", manifest, "secret_key_file", file ? path : NULL, "encryption_key", encryption_key, "compat",
 		hf_cli_option(cli, "compat") != NULL, "manifest_version", (json_int_t)version);
 	int code = run_once(cli, action, arguments, true, &out);

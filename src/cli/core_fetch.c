@@ -307,6 +307,8 @@ static bool read_options(struct fetching *f, uint8_t key[static 32], uint8_t enc
 		hf_cli_core_usage(cli, "--serve goes with --live and --tcp, and not with --listen, which serves by itself.");
 		return false;
 	}
+	if (f->serve && !hf_cli_core_address(cli, "serve", f->serve))
+		return false;
 	f->endpoint.keeps = f->is_live;
 	f->timeout_us = seconds * 1000000;
 	return true;

@@ -36,20 +36,26 @@ static bool read_swarm(const struct hf_cli *cli, bool dials, struct hf_cli_endpo
 	return true;
 }
 
+bool hf_cli_core_address(const struct hf_cli *cli, const char *option, const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	char sentence[200];
+	if (colon && colon != text && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) && atol(colon + 1) <= 65535)
+		return true;
+	snprintf(sentence, sizeof sentence, "--%s is HOST:PORT, like 127.0.0.1:7001, not \"%.80s\".", option, text);
+	hf_cli_core_usage(cli, sentence);
+	return false;
+}
+
 static bool read_tcp(const struct hf_cli *cli, const char *tcp, bool dials, struct hf_cli_endpoint *out)
 {
 	bool is_initiator = hf_cli_option(cli, "initiator") != NULL, is_responder = hf_cli_option(cli, "responder") != NULL;
-	const char *colon = strrchr(tcp, ':');
-	char sentence[200];
 	if (is_initiator && is_responder) {
 		hf_cli_core_usage(cli, "--initiator and --responder exclude each other.");
 		return false;
 	}
-	if (!colon || colon == tcp || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || atol(colon + 1) > 65535) {
-		snprintf(sentence, sizeof sentence, "--tcp is HOST:PORT, like 127.0.0.1:7001, not \"%.80s\".", tcp);
-		hf_cli_core_usage(cli, sentence);
+	if (!hf_cli_core_address(cli, "tcp", tcp))
 		return false;
-	}
 	*out = (struct hf_cli_endpoint){.address = tcp, .dials = dials, .initiates = is_initiator || (dials && !is_responder)};
 	return true;
 }

@@ -21,6 +21,8 @@ struct hf_cli_endpoint {
 bool hf_cli_core_is_remote(const struct hf_cli *cli);
 /* --tcp, --initiator and --responder, or --bootstrap and what the configuration says; false when it has been said what is wrong. */
 bool hf_cli_core_endpoint(const struct hf_cli *cli, bool dials, struct hf_cli_endpoint *out);
+/* Whether the value of an option is an address; false when it has been said that it is none. */
+bool hf_cli_core_address(const struct hf_cli *cli, const char *option, const char *text);
 /* Listens, and says where on out, or dials, or takes part in the swarm. */
 int hf_cli_core_open_endpoint(struct hf_cli *cli, struct hf_core_node *node, const struct hf_cli_endpoint *endpoint, FILE *out,
 	struct hf_failure *failure);

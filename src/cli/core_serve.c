@@ -128,7 +128,8 @@ static bool check_keys(const struct hf_cli *cli)
 
 static int open_node(struct serving *s, struct hf_failure *failure)
 {
-	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config, .create = true,
+	struct hf_core_node_options options = {.size = sizeof options, .env = &s->cli->env, .config = s->cli->config,
+		.create = s->key_count == 0 && !s->is_appending, /* what is named must be there */
 		.may_serve = may_serve,
 		.came = came, .left = left, .context = s};
 	return hf_core_node_open(&s->node, &options, failure);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,7 +53,7 @@ int hf_cli_input_read(struct hf_cli_input *in, struct hf_failure *failure)
 	}
 	ssize_t got = read(in->descriptor, in->bytes.data + in->bytes.length, READ_BYTES);
 	if (got < 0)
-		return errno == EINTR ? HF_OK : hf_fail(failure, HF_EIO, "Reading the input failed.");
+		return errno == EINTR ? HF_OK : hf_fail(failure, HF_EIO, "Reading the input failed: %s.", strerror(errno));
 	in->at_end = got == 0;
 	in->bytes.length += (size_t)got;
 	in->read_bytes += (uint64_t)got;

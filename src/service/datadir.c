@@ -21,10 +21,11 @@ int hf_datadir_path(const struct hf_datadir *directory, const char *name, char o
 	return hf_path_join(out, directory->path, name);
 }
 
+/* What is there and not for us to use is as good as somebody else's. */
 static int fail_system(const char *what, const char *path, struct hf_failure *failure)
 {
 	int r = hf_error_from_errno(errno);
-	return hf_fail(failure, r, "%s %s failed: %s.", what, path, strerror(errno));
+	return hf_fail(failure, r == HF_EDENIED ? HF_EEXISTS : r, "%s %s failed: %s.", what, path, strerror(errno));
 }
 
 static int make_directory(struct hf_datadir *d, bool create, struct hf_failure *failure)
@@ -32,7 +33,7 @@ static int make_directory(struct hf_datadir *d, bool create, struct hf_failure *
 	struct stat status;
 	if (stat(d->path, &status) == 0) {
 		if (!S_ISDIR(status.st_mode))
-			return hf_fail(failure, HF_EINVAL, "%s is not a directory.", d->path);
+			return hf_fail(failure, HF_EEXISTS, "%s is not a directory.", d->path);
 		if (status.st_uid == geteuid() && (status.st_mode & 077) && chmod(d->path, 0700) < 0)
 			return fail_system("Closing the directory to others:", d->path, failure);
 		return HF_OK;
@@ -118,7 +119,7 @@ static int check_format(struct hf_datadir *d, bool create, struct hf_failure *fa
 		memcpy(line, text.data, text.length);
 	hf_buffer_free(&text);
 	if (r < 0)
-		return hf_fail(failure, r, "Reading %s failed: %s.", path, hf_error_text(r));
+		return hf_fail(failure, r == HF_EDENIED ? HF_EEXISTS : r, "Reading %s failed: %s.", path, hf_error_text(r));
 	if (sscanf(line, FORMAT_PREFIX "%u", &version) != 1)
 		return hf_fail(failure, HF_ECORRUPT, "%s does not say which format the data directory has.", path);
 	if (version != HF_DATADIR_FORMAT_VERSION)

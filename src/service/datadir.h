@@ -26,7 +26,8 @@ struct hf_datadir {
 };
 
 /* Takes LOCK. With create, a missing or empty directory is made one. HF_EBUSY: another process holds it, and the
- * sentence says which; HF_ENOTFOUND: not there, or it is no data directory; HF_EVERSION; HF_EDENIED; HF_EIO. */
+ * sentence says which; HF_ENOTFOUND: not there, or it is no data directory; HF_EVERSION; HF_EEXISTS: it is not ours, or we may not use it;
+ * HF_EIO. */
 int hf_datadir_open(struct hf_datadir *directory, struct hf_env *env, const char *path, bool create, struct hf_failure *failure);
 void hf_datadir_close(struct hf_datadir *directory); /* closed or zeroed with lock_descriptor -1 is fine */
 /* path of a file in it. HF_ETOOBIG. */

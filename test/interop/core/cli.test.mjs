@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { openSync, closeSync } from 'node:fs'
+import { access, cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Gateway } from '../lib/gateway.mjs'
 import { binary } from '../lib/program.mjs'
@@ -214,6 +215,37 @@ test('bytes of an encrypted core are found where the package finds them', { time
   }
   const size = block(0).length + 8
   assert.deepEqual(await reader.object(['seek', writer.id, size]), { block: 1, offset: 0 }, 'without the key they are those that are stored')
+})
+
+test('a directory that cannot be used is told by exit code 4, and none is made for cores that are named', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const holdfast = await scene.holdfast()
+  const { key } = await (await scene.holdfast()).create()
+  for (const words of [['info', key], ['append', key], ['append', key, '--tcp', '127.0.0.1:0'], ['serve', '--tcp', '127.0.0.1:0', key]]) {
+    const { code, err } = await holdfast.fails(words)
+    assert.equal(code, 4, `${words[0]}: ${err}`)
+    assert.match(err, /no data directory/)
+  }
+  await assert.rejects(access(holdfast.data))
+  await writeFile(holdfast.data, 'a file')
+  for (const words of [['info', key], ['create'], ['serve', '--tcp', '127.0.0.1:0']]) assert.equal((await holdfast.fails(words)).code, 4, words[0])
+})
+
+test('what cannot be printed or read is told, with the reason', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const holdfast = await scene.holdfast()
+  const key = await holdfast.made(1)
+  for (const words of [['list'], ['info', key], ['create'], ['get', key, '0']]) {
+    const full = openSync('/dev/full', 'w')
+    const child = spawn(binary, ['core', ...words, '--data', holdfast.data], { stdio: ['ignore', full, 'pipe'] })
+    let err = ''
+    child.stderr.on('data', data => { err += data })
+    const code = await new Promise(resolve => child.once('close', resolve))
+    closeSync(full)
+    assert.equal(code, 1, words[0])
+    assert.match(err, /could not be written|Writing the blocks failed/, words[0])
+  }
+  assert.match((await holdfast.fails(['append', key, '--file', scene.directory])).err, /Reading the input failed: Is a directory/)
 })
 
 test('a core comes back from the key ring and its name, and from a key pair', { timeout }, async t => {

@@ -86,7 +86,9 @@ test('what cannot be is refused with a sentence, and changes nothing', { timeout
   }
   for (const words of [
     ['info'], ['get', key], ['get', key, 'one'], ['get', key, '3..1..2'], ['seek', key, '-'], ['truncate', key], ['clear', key, '1'], ['nothing'], ['info', key, '--nothing'],
-    ['fetch', key], ['serve', '--tcp', 'nowhere'], ['create', '--encryption-key', 'abcd'], ['create', '--manifest', 'zz'], ['append', key, '--block-size', '0']
+    ['fetch', key], ['serve', '--tcp', 'nowhere'], ['create', '--encryption-key', 'abcd'], ['create', '--manifest', 'zz'], ['append', key, '--block-size', '0'],
+    ['append', key, '--name', 'notes'], ['get', key, '0', '--name', 'notes'], ['info', '--name', ''], ['create', '--name', ''],
+    ['fetch', key, '--tcp', '127.0.0.1:1', '--live', '--serve', 'nowhere']
   ]) {
     const { code, err } = await holdfast.fails(words)
     assert.equal(code, 2, `${words.join(' ')} ended with ${code}: ${err}`)
