@@ -4,9 +4,11 @@
  * honest peer's bytes come first and the raw ones are laid over them.
  *
  * Covers: src/wire/secret_stream.c src/wire/secret_stream_output.c src/crypto/secretstream.c src/crypto/noise.c
+ * src/crypto/datagram_cipher.c
  */
 #include "fuzz.h"
 
+#include "crypto/datagram_cipher.h"
 #include "crypto/hash.h"
 #include "wire/secret_stream.h"
 
@@ -177,6 +179,29 @@ static void check_ik(struct hf_slice bytes)
 	free(payload);
 }
 
+/* Raw bytes are no datagram; sealed ones are, until one of them changes or is missing. */
+static void check_datagrams(struct hf_slice bytes)
+{
+	static uint8_t counter_byte = 200;
+	static const uint8_t hash[64] = {6};
+	struct hf_env env = {.context = &counter_byte, .random = give_random};
+	struct hf_datagram_cipher from, to;
+	size_t length = bytes.length + HF_DATAGRAM_OVERHEAD_BYTES;
+	uint8_t *sealed = malloc(length), *opened = malloc(length);
+
+	hf_datagram_cipher_init(&from, hash, true, &env);
+	hf_datagram_cipher_init(&to, hash, false, &env);
+	FUZZ_CHECK(hf_datagram_open(&to, bytes, opened) != HF_OK);
+	FUZZ_CHECK(hf_datagram_seal(&from, bytes, sealed) == HF_OK);
+	FUZZ_CHECK(hf_datagram_open(&to, hf_slice(sealed, length), opened) == HF_OK);
+	FUZZ_CHECK(hf_slice_equal(hf_slice(opened, bytes.length), bytes));
+	FUZZ_CHECK(hf_datagram_open(&to, hf_slice(sealed, length - 1), opened) != HF_OK);
+	sealed[bytes.length > 0 ? bytes.data[0] % length : 0] ^= 1;
+	FUZZ_CHECK(hf_datagram_open(&to, hf_slice(sealed, length), opened) == HF_EBADSIG);
+	free(sealed);
+	free(opened);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct hf_buffer bytes = {0};
@@ -195,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			bytes.data[bytes.length - 1 - i] ^= raw.data[i];
 	else
 		hf_buffer_append(&bytes, raw.data, raw.length);
+	check_datagrams(raw);
 	int first = run(&whole, choice, hf_buffer_slice(&bytes), SIZE_MAX / 2);
 	int second = run(&cut, choice, hf_buffer_slice(&bytes), 1 + choice / 16);
 	FUZZ_CHECK(first == second);
