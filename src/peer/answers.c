@@ -53,6 +53,8 @@ static bool is_what_was_asked(const struct hf_peer_request *slot, const struct h
 /* A seek may be left out: the packages do that where its place does not follow from the hash. */
 static bool lacks_what_was_asked(const struct hf_proof_request *asked, const struct hf_proof *proof)
 {
+	if (!asked->has_block && !asked->has_hash && !asked->has_upgrade)
+		return asked->wants_manifest && !proof->has_manifest;
 	return (asked->has_block && !proof->has_block) || (asked->has_hash && !proof->has_hash) || (asked->has_upgrade && !proof->has_upgrade);
 }
 
@@ -69,14 +71,15 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 
 	if (slot->proof.has_block && !is_stale)
 		status = hf_core_peer_note_dropped(peer, slot->proof.block.index, slot->proof.block.index + 1);
-	if (slot->proof.has_upgrade && !is_stale)
+	/* The block alone may be what it does not have. */
+	if (slot->proof.has_upgrade && !slot->proof.has_block && !is_stale)
 		peer->length_acked = UINT64_MAX; /* until its next sync */
 	hf_core_peer_finish(peer, slot, false);
 	if (is_reorg && !is_stale)
 		hf_core_peer_leave_fork(peer);
 	if (!is_stale && ++*count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
-	hf_shared_core_schedule(shared);
+	hf_core_peer_note_late(peer);
 	return status;
 }
 
@@ -108,6 +111,27 @@ static int on_false_proof(struct hf_core_peer *peer, struct hf_peer_request *slo
 	return hf_core_peer_fail(peer, HF_EBADSIG, failure->text[0] != '\0' ? failure->text : "it sent a proof that does not hold");
 }
 
+/* A block that another peer was asked for meanwhile. Were it not taken, blocks that need longer than we are patient would never come. */
+static int take_late(struct hf_core_peer *peer, const struct hf_proof *proof)
+{
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_core_peer *owner;
+	struct hf_peer_request *slot;
+	bool grew;
+
+	if (!proof->has_block || proof->has_upgrade || hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index) ||
+		hf_core_put_proof(shared->core, proof, &grew, NULL) != HF_OK)
+		return HF_OK;
+	peer->answered_ms = shared->replicator->now_ms;
+	hf_core_peer_took(peer, proof, false);
+	slot = hf_shared_core_find_request(shared, proof->block.index, &owner);
+	if (slot == NULL)
+		return HF_OK;
+	slot->is_wanted = false;
+	hf_core_peer_cancel_request(owner, slot);
+	return HF_OK;
+}
+
 int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struct hf_replication_data *message)
 {
 	struct hf_shared_core *shared = peer->shared;
@@ -122,9 +146,12 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		return hf_core_peer_on_conflict_data(peer, &message->proof);
 	if (message->request == 0)
 		return hf_core_peer_on_pushed_data(peer, &message->proof);
+	const struct hf_peer_request *taken = hf_core_peer_taken(peer, message->request);
+	bool is_late = taken != NULL && taken->proof.block.index == message->proof.block.index;
+
 	slot = hf_core_peer_answered(peer, message->request);
 	if (slot == NULL)
-		return HF_OK;
+		return is_late ? take_late(peer, &message->proof) : HF_OK;
 	if (slot->is_reorg) {
 		struct hf_peer_request asked = *slot;
 

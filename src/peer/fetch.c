@@ -59,8 +59,17 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 		peer->upgradable_fork == peer->remote_fork);
 }
 
+void hf_core_peer_note_late(struct hf_core_peer *peer)
+{
+	peer->is_late = true;
+	peer->shared->has_late = true;
+	hf_shared_core_schedule(peer->shared);
+}
+
 static void note_upgrade(struct hf_core_peer *peer)
 {
+	if (peer->shared->upgrade_peer != NULL)
+		hf_core_peer_note_late(peer->shared->upgrade_peer);
 	peer->shared->upgrade_peer = peer;
 	peer->shared->upgrade_asked_ms = peer->shared->replicator->now_ms;
 }
@@ -231,29 +240,41 @@ static void ask_download(struct hf_core_peer *peer, struct hf_download *download
 		ask_missing(peer, download->from, middle);
 }
 
-/* Takes over blocks that another peer has owed for long, in which it has answered nothing, when there is nothing else to ask. */
+/* For long, in which its peer has answered nothing; or for so long that it does not matter what else was answered. Whose answers take
+ * longer is waited for longer: else two such peers would be asked by turns, and never be heard out. */
+static bool is_owed_for_long(const struct hf_core_peer *peer, const struct hf_peer_request *slot)
+{
+	uint64_t now_ms = peer->shared->replicator->now_ms, patience_ms = 2 * peer->answer_took_ms;
+
+	if (patience_ms < HF_PEER_PATIENCE_MS)
+		patience_ms = HF_PEER_PATIENCE_MS;
+	return slot->is_used && (slot->sent_ms + HF_PEER_PATIENCE_MS_MAX <= now_ms || (slot->sent_ms + patience_ms <= now_ms &&
+		peer->answered_ms + patience_ms <= now_ms));
+}
+
+/* Takes over what another peer has owed for long, when there is nothing else to ask. */
 static void steal(struct hf_core_peer *peer)
 {
-	uint64_t now_ms = peer->shared->replicator->now_ms;
-
 	for (struct hf_core_peer *other = peer->shared->peers; other != NULL; other = other->next) {
 		for (uint32_t i = 0; other != peer && i < other->slot_count && may_ask(peer); i++) {
 			struct hf_peer_request *slot = &other->slots[i];
 			bool is_wanted = slot->is_wanted;
 			uint64_t block = slot->proof.block.index;
 
-			if (!slot->is_used || slot->sent_ms + HF_PEER_PATIENCE_MS > now_ms || other->answered_ms + HF_PEER_PATIENCE_MS > now_ms)
+			if (!is_owed_for_long(other, slot))
 				continue;
 			if (slot->proof.has_seek) {
-				hf_core_peer_cancel_request(other, slot); /* asked of another by the next schedule */
-				hf_shared_core_schedule(peer->shared);
+				hf_core_peer_cancel_request(other, slot);
+				hf_core_peer_note_late(other); /* so that it is asked of another by the next schedule */
 				continue;
 			}
 			if (!slot->proof.has_block || !hf_bitfield_get(&peer->remote_blocks, block) ||
 				block >= hf_core_length(peer->shared->core) || !can_tie(peer, block))
 				continue;
 			slot->is_wanted = false;
+			slot->is_taken = true;
 			hf_core_peer_cancel_request(other, slot);
+			hf_core_peer_note_late(other);
 			if (!ask_block(peer, block, is_wanted) && is_wanted)
 				hf_u64_map_put(&peer->shared->wanted, block);
 		}
@@ -264,7 +285,7 @@ void hf_core_peer_schedule(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
 
-	if (!may_ask(peer) || !hf_shared_core_is_active(shared))
+	if (!may_ask(peer) || peer->is_late || !hf_shared_core_is_active(shared))
 		return;
 	hf_protomux_cork(peer->stream->mux);
 	ask_manifest(peer);

@@ -64,6 +64,34 @@ static void thawed(struct hf_corestore_thaw *thaw)
 		hf_shared_core_schedule(shared);
 }
 
+/* Peers are asked in the order of the list. Without this, the same two that never answer could hand a request to each other for ever. */
+static void put_late_last(struct hf_shared_core *shared)
+{
+	struct hf_core_peer *late = NULL, **late_end = &late, *last = NULL;
+
+	if (!shared->has_late)
+		return;
+	shared->has_late = false;
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		next = peer->next;
+		if (!peer->is_late) {
+			last = peer;
+			continue;
+		}
+		peer->is_late = false;
+		HF_LIST_REMOVE(shared->peers, peer);
+		peer->next = NULL;
+		*late_end = peer;
+		late_end = &peer->next;
+	}
+	if (last == NULL)
+		shared->peers = late;
+	else
+		last->next = late;
+	for (; late != NULL; last = late, late = late->next)
+		late->previous = last;
+}
+
 static void flush_core(struct hf_shared_core *shared)
 {
 	if (shared->needs_commit) {
@@ -73,6 +101,7 @@ static void flush_core(struct hf_shared_core *shared)
 	if (!shared->needs_schedule)
 		return;
 	shared->needs_schedule = false;
+	put_late_last(shared);
 	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
 		next = peer->next;
 		hf_core_peer_schedule(peer);

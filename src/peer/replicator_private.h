@@ -19,7 +19,8 @@
 #include "data/hypercore/chunk.h"
 #include "peer/replicator.h"
 
-#define HF_PEER_PATIENCE_MS 3000 /* an idle peer is asked for what another has owed for so long */
+#define HF_PEER_PATIENCE_MS 3000      /* an idle peer is asked for what another has owed for so long, and has answered nothing */
+#define HF_PEER_PATIENCE_MS_MAX 12000 /* or for so long, whatever it has answered and however slow it is */
 #define HF_PEER_NO_SLOT UINT32_MAX
 #define HF_PEER_WANT_BLOCKS ((uint64_t)1 << 21) /* what one want of ours asks about */
 
@@ -28,6 +29,7 @@ struct hf_peer_request {
 	bool is_used;
 	bool is_cancelled; /* an answer may still come; the id is used again once a later request was answered */
 	bool is_reorg;     /* of the search for another fork */
+	bool is_taken;     /* cancelled because another is asked instead: what comes after all is welcome */
 	bool is_wanted;    /* somebody waits for its block */
 	uint64_t order;    /* in which requests were sent */
 	uint64_t sent_ms;
@@ -60,6 +62,7 @@ struct hf_core_peer {
 	struct hf_channel *begun;   /* between hf_core_peer_begin and end */
 	bool is_open; /* its capability was verified, and it is not closed */
 	bool is_paused;
+	bool is_late; /* has kept others waiting, and is not asked again before it stands behind them */
 
 	/* What it said. */
 	uint64_t remote_fork, remote_length;
@@ -83,6 +86,7 @@ struct hf_core_peer {
 	double window_rate;
 	uint64_t block_bytes_average;
 	uint64_t answered_ms;      /* the last time */
+	uint64_t answer_took_ms;   /* then */
 	uint64_t heard_ms;         /* when it last said anything; 0: not yet looked at */
 	uint32_t unavailable_count, invalid_count;
 	struct hf_u64_map asked_units; /* units that we have sent a want for */
@@ -116,7 +120,7 @@ struct hf_shared_core {
 	struct hf_extension *extensions;
 	struct hf_updater *updaters, *heard; /* heard: are being called */
 	struct hf_fork_search *search;     /* fork.c */
-	bool needs_commit, needs_schedule;
+	bool needs_commit, needs_schedule, has_late;
 	struct hf_replicator_stats stats;
 };
 
@@ -223,12 +227,15 @@ struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t for
 struct hf_peer_request *hf_core_peer_answered(struct hf_core_peer *peer, uint64_t id);
 void hf_core_peer_finish(struct hf_core_peer *peer, struct hf_peer_request *slot, bool is_done);
 void hf_core_peer_cancel_request(struct hf_core_peer *peer, struct hf_peer_request *slot);
+/* The request that was taken from it, and that an answer comes for after all; NULL: there is none. */
+const struct hf_peer_request *hf_core_peer_taken(const struct hf_core_peer *peer, uint64_t id);
 void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
 /* The request for a block that is in flight, and whose it is. */
 struct hf_peer_request *hf_shared_core_find_request(struct hf_shared_core *shared, uint64_t block, struct hf_core_peer **owner);
 void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
 
 /* fetch.c */
+void hf_core_peer_note_late(struct hf_core_peer *peer); /* from the next flush on it is asked after all others */
 void hf_core_peer_schedule(struct hf_core_peer *peer);
 
 /* answers.c */

@@ -57,8 +57,16 @@ struct hf_peer_request *hf_core_peer_answered(struct hf_core_peer *peer, uint64_
 
 	if (slot == NULL || (!slot->is_used && !slot->is_cancelled))
 		return NULL;
+	peer->answer_took_ms = peer->shared->replicator->now_ms - slot->sent_ms;
 	free_cancelled(peer, slot->is_cancelled ? slot->order : slot->order - 1);
 	return slot->is_used ? slot : NULL;
+}
+
+const struct hf_peer_request *hf_core_peer_taken(const struct hf_core_peer *peer, uint64_t id)
+{
+	const struct hf_peer_request *slot = id == 0 || id > peer->slot_count ? NULL : &peer->slots[id - 1];
+
+	return slot != NULL && slot->is_cancelled && slot->is_taken ? slot : NULL;
 }
 
 struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t fork, const struct hf_proof_request *proof, bool is_urgent)

@@ -10,6 +10,7 @@
 
 struct letter {
 	struct letter *next;
+	uint64_t sent_ms;
 	size_t length;
 	uint8_t data[];
 };
@@ -20,6 +21,7 @@ struct end {
 	struct hf_protomux *mux;
 	struct hf_replicator_stream *stream;
 	struct letter *first, **last;
+	uint64_t delay_ms; /* of what comes to it */
 	char failure[HF_FAILURE_TEXT_BYTES];
 };
 
@@ -53,6 +55,7 @@ static inline int send_letter(void *owner, const struct iovec *parts, int count)
 		length += parts[i].iov_len;
 	letter = malloc(sizeof *letter + length);
 	letter->next = NULL;
+	letter->sent_ms = now_ms;
 	letter->length = 0;
 	for (int i = 0; i < count; i++) {
 		memcpy(letter->data + letter->length, parts[i].iov_base, parts[i].iov_len);
@@ -125,7 +128,7 @@ static inline bool deliver_some(void)
 	for (size_t i = 0; i < end_count; i++) {
 		struct letter *letter = ends[i].first;
 
-		if (letter == NULL)
+		if (letter == NULL || letter->sent_ms + ends[i].delay_ms > now_ms)
 			continue;
 		any = true;
 		ends[i].first = letter->next;

@@ -1,0 +1,339 @@
+/* Remotes that claim to have everything and keep an honest peer from being asked: nobody waits for them for ever. */
+#include "replicator_fixture.h"
+
+#include "peer/replicator_private.h"
+
+#define PUPPETS_MAX 4
+#define HEARD_MAX 4096
+
+/* A remote that is played by the test. It notes what it is asked; what it answers is up to the test. */
+struct puppet {
+	struct end *end; /* its own */
+	struct hf_channel *channel;
+	struct hf_replication_request requests[HEARD_MAX];
+	struct hf_replication_no_data refusals[HEARD_MAX];
+	size_t request_count, refusal_count;
+	void (*on_request)(struct puppet *puppet, const struct hf_replication_request *request);
+};
+
+static struct puppet puppets[PUPPETS_MAX];
+static size_t puppet_count;
+
+static int hear_message(struct hf_channel *channel, void *context, uint32_t type, struct hf_slice body)
+{
+	struct puppet *puppet = context;
+	struct hf_replication_request *request = &puppet->requests[puppet->request_count];
+
+	(void)channel;
+	if (type == HF_REPLICATION_NO_DATA && puppet->refusal_count < HEARD_MAX)
+		assert_int_equal(hf_replication_read_no_data(body, &puppet->refusals[puppet->refusal_count++]), HF_OK);
+	if (type != HF_REPLICATION_REQUEST || puppet->request_count == HEARD_MAX)
+		return HF_OK;
+	assert_int_equal(hf_replication_read_request(body, request), HF_OK);
+	puppet->request_count++;
+	if (puppet->on_request != NULL)
+		puppet->on_request(puppet, request);
+	return HF_OK;
+}
+
+static const struct hf_channel_events puppet_events = {.message_types = HF_REPLICATION_TYPES, .message = hear_message};
+
+static struct puppet *connect_puppet(struct peer *peer)
+{
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
+	struct end *theirs = &ends[end_count++], *own = &ends[end_count++];
+	struct hf_replicator_stream_options stream = {.is_initiator = true, .handshake_hash = hash};
+	struct hf_replication_handshake handshake = {.seeks = true};
+	struct puppet *puppet = &puppets[puppet_count++];
+	struct hf_buffer bytes = {0};
+	struct hf_compact_writer out = hf_compact_writer(&bytes);
+
+	*theirs = (struct end){.other = own, .last = &theirs->first};
+	*own = (struct end){.other = theirs, .last = &own->first};
+	memset(puppet, 0, sizeof *puppet);
+	puppet->end = own;
+	hf_protomux_new(&mux_events, theirs, 1, NULL, &theirs->mux);
+	hf_protomux_new(&mux_events, own, 2, NULL, &own->mux);
+	stream.mux = theirs->mux;
+	assert_int_equal(hf_replicator_attach(peer->replicator, &stream, &theirs->stream), HF_OK);
+	hf_replication_capability(handshake.capability, hash, false, hf_core_key(peer->core));
+	hf_replication_write_handshake(&out, &handshake);
+	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL),
+		.id = hf_slice(hf_core_discovery_key(peer->core), 32), .handshake = hf_buffer_slice(&bytes), .events = &puppet_events,
+		.context = puppet};
+
+	assert_int_equal(hf_protomux_open(own->mux, &options, &puppet->channel), HF_OK);
+	hf_buffer_free(&bytes);
+	return puppet;
+}
+
+/* That it has so many blocks, and knows how many we have. */
+static void claim(struct puppet *puppet, uint64_t fork, uint64_t length, uint64_t ours, bool uploads)
+{
+	struct hf_replication_sync sync = {.fork = fork, .length = length, .remote_length = ours, .can_upgrade = true,
+		.is_uploading = uploads, .is_downloading = true, .has_manifest = true};
+	struct hf_replication_range range = {.start = 0, .length = length};
+
+	hf_replication_write_range(hf_channel_begin(puppet->channel, HF_REPLICATION_RANGE), &range);
+	hf_channel_end(puppet->channel);
+	hf_replication_write_sync(hf_channel_begin(puppet->channel, HF_REPLICATION_SYNC), &sync);
+	hf_channel_end(puppet->channel);
+}
+
+static void answer_truly(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request)
+{
+	struct hf_buffer nodes = {0}, body = {0};
+	struct hf_compact_writer out = hf_compact_writer(&body);
+	struct hf_replication_data data = {.request = request->id};
+
+	assert_int_equal(hf_core_prove(core, request->fork, &request->proof, &nodes, &data.proof), HF_OK);
+	hf_replication_write_data(&out, &data);
+	hf_channel_send(puppet->channel, HF_REPLICATION_DATA, &(struct iovec){body.data, body.length}, 1);
+	hf_buffer_free(&nodes);
+	hf_buffer_free(&body);
+}
+
+/* One round of everybody: what goes on without end must not hold up the test. */
+static void turn(unsigned rounds)
+{
+	for (; rounds > 0; rounds--) {
+		deliver_some();
+		for (size_t i = 0; i < peer_count; i++) {
+			hf_replicator_tick(peers[i].replicator, now_ms);
+			peers[i].pending = false;
+			hf_replicator_flush(peers[i].replicator, now_ms);
+			hf_corestore_settle(peers[i].node.cores);
+		}
+	}
+}
+
+static void pass(unsigned seconds)
+{
+	for (; seconds > 0; seconds--) {
+		now_ms += 1000;
+		turn(20);
+	}
+}
+
+static struct peer *writer, *reader;
+
+/* The reader knows the tree of ten blocks, and has none of them. Puppets that come now are asked first. */
+static void begin(void)
+{
+	puppet_count = 0;
+	done_count = 0;
+	now_ms = 1000000;
+	writer = add_peer();
+	reader = add_peer();
+	start_pair(writer, reader, 10);
+	connect_peers(writer, reader);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 10);
+}
+
+/* ---- Upgrades ---- */
+
+static void test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it(void **state)
+{
+	(void)state;
+	begin();
+	claim(connect_puppet(reader), 0, 30, 10, true);
+	claim(connect_puppet(reader), 0, 30, 10, true);
+	turn(20);
+	append_numbers(writer, 10);
+	pass(30);
+	assert_int_equal(hf_core_length(reader->core), 20);
+}
+
+static void answer_with_nothing(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork}};
+
+	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
+	hf_channel_end(puppet->channel);
+}
+
+static void test_an_answer_without_what_was_asked_for_is_none(void **state)
+{
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	puppet->on_request = answer_with_nothing;
+	claim(puppet, 0, 30, 10, true);
+	turn(20);
+	append_numbers(writer, 10);
+	pass(10);
+	assert_int_equal(hf_core_length(reader->core), 20);
+	assert_in_range(puppet->request_count, 1, 100);
+}
+
+static void test_an_answer_without_the_manifest_is_none(void **state)
+{
+	struct puppet *puppet;
+	uint8_t key[32] = {7};
+
+	(void)state;
+	puppet_count = 0;
+	now_ms = 1000000;
+	reader = add_peer();
+	join(reader, key);
+	puppet = connect_puppet(reader);
+	puppet->on_request = answer_with_nothing;
+	claim(puppet, 0, 0, 0, true);
+	pass(20);
+	assert_in_range(puppet->request_count, 1, HF_REPLICATOR_REFUSALS_MAX);
+}
+
+static void answer_of_another_fork(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork + 1}};
+
+	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
+	hf_channel_end(puppet->channel);
+}
+
+static void test_an_answer_to_something_else_is_none(void **state)
+{
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	puppet->on_request = answer_of_another_fork;
+	claim(puppet, 0, 30, 10, true);
+	turn(20);
+	append_numbers(writer, 10);
+	pass(10);
+	assert_int_equal(hf_core_length(reader->core), 20);
+	assert_in_range(puppet->request_count, 1, 100);
+}
+
+/* The block that was asked for with the upgrade is cleared while the request is on its way. */
+static void test_a_block_that_is_refused_leaves_the_upgrade(void **state)
+{
+	(void)state;
+	begin();
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = UINT64_MAX}));
+	settle();
+	append_numbers(writer, 1);
+	while (ends[0].first == NULL) {
+		deliver_some();
+		hf_replicator_flush(reader->replicator, now_ms);
+	}
+	assert_int_equal(hf_core_clear(writer->core, 10, 11), HF_OK);
+	core_commit(writer->core);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 11);
+}
+
+/* ---- Blocks ---- */
+
+static void test_two_that_owe_blocks_do_not_hand_them_to_each_other(void **state)
+{
+	(void)state;
+	begin();
+	claim(connect_puppet(reader), 0, 10, 10, true);
+	claim(connect_puppet(reader), 0, 10, 10, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	pass(20);
+	assert_int_equal(done_count, 1);
+}
+
+static void test_a_seek_is_asked_of_another_than_who_owes_it(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
+
+	(void)state;
+	begin();
+	claim(connect_puppet(reader), 0, 10, 10, true);
+	turn(20);
+	hf_seek_wait_start(reader->replication, &wait);
+	pass(20);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 1);
+}
+
+static void test_who_answers_just_enough_does_not_keep_the_rest(void **state)
+{
+	struct puppet *puppet;
+	size_t answered = 0;
+	int seconds = 0;
+
+	(void)state;
+	begin();
+	append_numbers(writer, 50);
+	settle();
+	puppet = connect_puppet(reader);
+	claim(puppet, 0, 60, 60, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 60, .done = count_done}));
+	turn(20);
+	for (; done_count == 0 && seconds < 120; seconds += 2) {
+		if (answered < puppet->request_count)
+			answer_truly(puppet, writer->core, &puppet->requests[answered++]);
+		pass(2);
+	}
+	assert_in_range(seconds, 0, 30);
+}
+
+/* Two honest peers with all blocks, whose answers take longer than others are waited for. */
+static void slow_down(void)
+{
+	struct peer *second = add_peer();
+
+	join(second, hf_core_key(writer->core));
+	connect_peers(writer, second);
+	hf_download_start(second->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	settle();
+	connect_peers(second, reader);
+	settle();
+	assert_int_equal(done_count, 1);
+	done_count = 0;
+	ends[1].delay_ms = ends[5].delay_ms = 5000; /* before the reader */
+}
+
+static void test_blocks_that_take_long_arrive(void **state)
+{
+	(void)state;
+	begin();
+	slow_down();
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	pass(30);
+	assert_int_equal(done_count, 1);
+}
+
+static void test_seeks_that_take_long_arrive(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
+
+	(void)state;
+	begin();
+	slow_down();
+	hf_seek_wait_start(reader->replication, &wait);
+	pass(40);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it, tear_down),
+		cmocka_unit_test_teardown(test_an_answer_without_what_was_asked_for_is_none, tear_down),
+		cmocka_unit_test_teardown(test_an_answer_without_the_manifest_is_none, tear_down),
+		cmocka_unit_test_teardown(test_an_answer_to_something_else_is_none, tear_down),
+		cmocka_unit_test_teardown(test_a_block_that_is_refused_leaves_the_upgrade, tear_down),
+		cmocka_unit_test_teardown(test_two_that_owe_blocks_do_not_hand_them_to_each_other, tear_down),
+		cmocka_unit_test_teardown(test_a_seek_is_asked_of_another_than_who_owes_it, tear_down),
+		cmocka_unit_test_teardown(test_who_answers_just_enough_does_not_keep_the_rest, tear_down),
+		cmocka_unit_test_teardown(test_blocks_that_take_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_seeks_that_take_long_arrive, tear_down),
+	};
+
+	if (hf_crypto_init() != HF_OK)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
