@@ -13,7 +13,8 @@ struct hf_fork_search {
 	struct hf_core_peer *peer;
 	uint64_t fork;
 	bool has_tree, is_asked;
-	uint64_t asked_ms;
+	uint64_t asked_ms;    /* or since when it is to be asked */
+	uint64_t asked_order; /* of the request whose answer is waited for */
 	struct hf_reorg reorg;
 	struct hf_buffer signature;
 };
@@ -30,12 +31,18 @@ void hf_shared_core_drop_search(struct hf_shared_core *shared)
 	free(search);
 }
 
-/* Another peer that is on a higher fork, for when the one that was asked is gone. */
-static void find_another(struct hf_shared_core *shared)
+static void find_among(struct hf_shared_core *shared, bool is_late)
 {
 	for (struct hf_core_peer *peer = shared->peers; peer != NULL && shared->search == NULL; peer = peer->next)
-		if (peer->is_open && peer->remote_synced && peer->remote_fork > hf_core_fork(shared->core))
+		if (peer->is_late == is_late && peer->is_open && peer->remote_synced && peer->remote_fork > hf_core_fork(shared->core))
 			hf_core_peer_on_fork(peer);
+}
+
+/* A peer that is on a higher fork, for when the one that was asked is gone, or silent: then that one, should there be no other. */
+static void find_another(struct hf_shared_core *shared)
+{
+	find_among(shared, false);
+	find_among(shared, true);
 }
 
 void hf_core_peer_leave_fork(struct hf_core_peer *peer)
@@ -45,6 +52,7 @@ void hf_core_peer_leave_fork(struct hf_core_peer *peer)
 	if (shared->search == NULL || shared->search->peer != peer)
 		return;
 	hf_shared_core_drop_search(shared);
+	hf_core_peer_note_late(peer);
 	peer->remote_synced = false; /* so that it is not chosen again before it has told anew */
 	find_another(shared);
 }
@@ -53,7 +61,7 @@ void hf_core_peer_on_fork(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
 
-	if (!hf_shared_core_is_active(shared) || peer->is_paused || peer->remote_length == 0)
+	if (!hf_shared_core_is_active(shared) || peer->is_paused || !peer->remote_uploading || peer->remote_length == 0)
 		return;
 	/* A search that runs is finished first: who tells of ever higher forks must not keep us from the true one. */
 	if (shared->search != NULL && (shared->search->peer != peer || shared->search->fork == peer->remote_fork))
@@ -64,6 +72,7 @@ void hf_core_peer_on_fork(struct hf_core_peer *peer)
 		return;
 	shared->search->peer = peer;
 	shared->search->fork = peer->remote_fork;
+	shared->search->asked_ms = shared->replicator->now_ms;
 	hf_shared_core_schedule(shared);
 }
 
@@ -89,8 +98,11 @@ void hf_shared_core_check_search(struct hf_shared_core *shared)
 {
 	struct hf_fork_search *search = shared->search;
 
-	if (search != NULL && search->is_asked && search->asked_ms + SEARCH_WAIT_MS <= shared->replicator->now_ms)
-		hf_core_peer_leave_fork(search->peer);
+	if (search == NULL || search->asked_ms + SEARCH_WAIT_MS > shared->replicator->now_ms)
+		return;
+	hf_core_peer_note_late(search->peer);
+	hf_shared_core_drop_search(shared);
+	find_another(shared);
 }
 
 void hf_core_peer_ask_fork(struct hf_core_peer *peer)
@@ -120,10 +132,12 @@ void hf_core_peer_ask_fork(struct hf_core_peer *peer)
 	search->is_asked = true;
 	search->asked_ms = shared->replicator->now_ms;
 	slot = hf_core_peer_ask(peer, search->fork, &request, true);
-	if (slot != NULL)
+	if (slot != NULL) {
 		slot->is_reorg = true;
-	else if (shared->search == search)
+		search->asked_order = slot->order;
+	} else if (shared->search == search) {
 		search->is_asked = false;
+	}
 }
 
 static int start_search(struct hf_core_peer *peer, const struct hf_proof *proof, struct hf_failure *failure)
@@ -153,7 +167,8 @@ int hf_core_peer_on_fork_data(struct hf_core_peer *peer, const struct hf_peer_re
 	int status;
 
 	/* An answer to a search that was given up. */
-	if (search == NULL || search->peer != peer || search->fork != request->fork)
+	if (search == NULL || search->peer != peer || search->fork != request->fork || !search->is_asked ||
+		search->asked_order != request->order)
 		return HF_OK;
 	search->is_asked = false;
 	if (proof->fork != search->fork) {

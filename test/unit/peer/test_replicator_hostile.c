@@ -131,6 +131,59 @@ static void begin(void)
 	assert_int_equal(hf_core_length(reader->core), 10);
 }
 
+/* ---- Forks ---- */
+
+static void truncate_writer(void)
+{
+	assert_int_equal(hf_core_truncate(writer->core, 4, HF_CORE_NEXT_FORK), HF_OK);
+	append_numbers(writer, 4);
+}
+
+static void test_a_fork_of_who_does_not_upload_keeps_nobody_from_another(void **state)
+{
+	(void)state;
+	begin();
+	claim(connect_puppet(reader), 5, 20, 10, false);
+	turn(20);
+	truncate_writer();
+	pass(30);
+	assert_int_equal(hf_core_fork(reader->core), 1);
+}
+
+static void test_two_that_do_not_prove_their_forks_keep_nobody_from_another(void **state)
+{
+	(void)state;
+	begin();
+	claim(connect_puppet(reader), 5, 20, 10, true);
+	claim(connect_puppet(reader), 5, 20, 10, true);
+	turn(20);
+	truncate_writer();
+	for (int i = 0; i < 60; i++) {
+		/* They go on telling of it. */
+		claim(&puppets[0], 5, 20, 10, true);
+		claim(&puppets[1], 5, 20, 10, true);
+		pass(1);
+	}
+	assert_int_equal(hf_core_fork(reader->core), 1);
+}
+
+static void test_who_is_late_with_a_fork_is_asked_again(void **state)
+{
+	struct puppet *puppet;
+	size_t before;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	claim(puppet, 5, 20, 10, true);
+	turn(20);
+	assert_true(puppet->request_count > 0);
+	before = puppet->request_count;
+	pass(12);
+	assert_true(puppet->request_count > before);
+	assert_int_equal(puppet->requests[puppet->request_count - 1].fork, 5);
+}
+
 /* ---- Upgrades ---- */
 
 static void test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it(void **state)
@@ -321,6 +374,9 @@ static void test_seeks_that_take_long_arrive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_a_fork_of_who_does_not_upload_keeps_nobody_from_another, tear_down),
+		cmocka_unit_test_teardown(test_two_that_do_not_prove_their_forks_keep_nobody_from_another, tear_down),
+		cmocka_unit_test_teardown(test_who_is_late_with_a_fork_is_asked_again, tear_down),
 		cmocka_unit_test_teardown(test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_without_what_was_asked_for_is_none, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_without_the_manifest_is_none, tear_down),
