@@ -69,9 +69,9 @@ static int answer(struct hf_core_peer *peer, const struct hf_replication_request
 	case HF_ENOMEM: return status;
 	default:
 		/* Peers of the package give up who has told them 32 times that something is not available. What they asked of a fork that we have
-		 * left meanwhile is nobody's fault. */
+		 * left meanwhile, or are leaving, is nobody's fault. */
 		if (!send_manifest(peer, request))
-			send_no_data(peer, request->id, request->fork < hf_core_committed_tree(peer->shared->core)->fork ? HF_REPLICATION_NO_REASON
+			send_no_data(peer, request->id, request->fork < hf_core_fork(peer->shared->core) ? HF_REPLICATION_NO_REASON
 				: HF_REPLICATION_NOT_AVAILABLE);
 		return HF_OK;
 	}

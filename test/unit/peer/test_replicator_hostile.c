@@ -371,6 +371,29 @@ static void test_seeks_that_take_long_arrive(void **state)
 	assert_int_equal(done_count, 1);
 }
 
+/* ---- Refusing ---- */
+
+/* Peers of the package give up who has told them too often that something is not available: not for a truncation on its way to the disk. */
+static void test_what_a_truncation_overtakes_is_not_called_unavailable(void **state)
+{
+	struct hf_replication_request request = {.id = 1, .proof = {.has_block = true, .block = {.index = 2}}};
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(writer);
+	claim(puppet, 0, 0, 10, true);
+	turn(20);
+	assert_int_equal(hf_core_truncate(writer->core, 4, HF_CORE_NEXT_FORK), HF_OK);
+	hf_replication_write_request(hf_channel_begin(puppet->channel, HF_REPLICATION_REQUEST), &request);
+	hf_channel_end(puppet->channel);
+	while (deliver_some())
+		;
+	assert_int_equal(puppet->refusal_count, 1);
+	assert_int_equal(puppet->refusals[0].reason, HF_REPLICATION_NO_REASON);
+	core_commit(writer->core);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +410,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_who_answers_just_enough_does_not_keep_the_rest, tear_down),
 		cmocka_unit_test_teardown(test_blocks_that_take_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_seeks_that_take_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
 
 	if (hf_crypto_init() != HF_OK)
