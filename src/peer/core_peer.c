@@ -318,6 +318,17 @@ static const struct hf_channel_events channel_events = {
 	.message_types = HF_REPLICATION_TYPES, .open = on_open, .message = on_message, .close = on_close, .drain = on_drain,
 };
 
+/* By the shorter of the two lists: a stream may have the channels of a hundred thousand cores, or a core those of all streams. */
+static bool has_channel(const struct hf_replicator_stream *stream, const struct hf_shared_core *shared)
+{
+	const struct hf_core_peer *of_stream = stream->peers, *of_core = shared->peers;
+
+	for (; of_stream != NULL && of_core != NULL; of_stream = of_stream->next_of_stream, of_core = of_core->next)
+		if (of_stream->shared == shared || of_core->stream == stream)
+			return true;
+	return false;
+}
+
 int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared)
 {
 	static const struct hf_slice alias = {(const uint8_t *)HF_REPLICATION_ALIAS, sizeof HF_REPLICATION_ALIAS - 1};
@@ -328,9 +339,8 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	struct hf_core_peer *peer;
 	int status;
 
-	for (peer = stream->peers; peer != NULL; peer = peer->next_of_stream)
-		if (peer->shared == shared)
-			return HF_OK;
+	if (has_channel(stream, shared))
+		return HF_OK;
 	peer = calloc(1, sizeof *peer);
 	if (peer == NULL)
 		return HF_ENOMEM;
