@@ -22,10 +22,15 @@ int hf_datadir_path(const struct hf_datadir *directory, const char *name, char o
 }
 
 /* What is there and not for us to use is as good as somebody else's. */
+static int unusable(int r)
+{
+	return r == HF_EDENIED ? HF_EEXISTS : r;
+}
+
 static int fail_system(const char *what, const char *path, struct hf_failure *failure)
 {
 	int r = hf_error_from_errno(errno);
-	return hf_fail(failure, r == HF_EDENIED ? HF_EEXISTS : r, "%s %s failed: %s.", what, path, strerror(errno));
+	return hf_fail(failure, unusable(r), "%s %s failed: %s.", what, path, strerror(errno));
 }
 
 static int make_directory(struct hf_datadir *d, bool create, struct hf_failure *failure)
@@ -119,7 +124,7 @@ static int check_format(struct hf_datadir *d, bool create, struct hf_failure *fa
 		memcpy(line, text.data, text.length);
 	hf_buffer_free(&text);
 	if (r < 0)
-		return hf_fail(failure, r == HF_EDENIED ? HF_EEXISTS : r, "Reading %s failed: %s.", path, hf_error_text(r));
+		return hf_fail(failure, unusable(r), "Reading %s failed: %s.", path, hf_error_text(r));
 	if (sscanf(line, FORMAT_PREFIX "%u", &version) != 1)
 		return hf_fail(failure, HF_ECORRUPT, "%s does not say which format the data directory has.", path);
 	if (version != HF_DATADIR_FORMAT_VERSION)

@@ -121,6 +121,34 @@ static inline struct end *connect_peers(struct peer *a, struct peer *b)
 	return connect_with(a, b, hash, hash);
 }
 
+/* Joins a replicator to a remote that the test plays: it knows the key of the core, and shakes hands as it should. What it hears goes to events.
+ * Returns our end; the other is the remote's. */
+static inline struct end *meet_remote(struct peer *ours, const struct hf_protomux_events *mux_of_ours, struct hf_core *core,
+	const struct hf_channel_events *events, void *context, struct hf_channel **channel)
+{
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
+	struct end *end = &ends[end_count++], *remote = &ends[end_count++];
+	struct hf_replicator_stream_options stream = {.is_initiator = true, .handshake_hash = hash};
+	struct hf_replication_handshake handshake = {.seeks = true};
+	struct hf_buffer bytes = {0};
+	struct hf_compact_writer out = hf_compact_writer(&bytes);
+
+	*end = (struct end){.other = remote, .last = &end->first};
+	*remote = (struct end){.other = end, .last = &remote->first};
+	hf_protomux_new(mux_of_ours, end, 1, NULL, &end->mux);
+	hf_protomux_new(&mux_events, remote, 2, NULL, &remote->mux);
+	stream.mux = end->mux;
+	assert_int_equal(hf_replicator_attach(ours->replicator, &stream, &end->stream), HF_OK);
+	hf_replication_capability(handshake.capability, hash, false, hf_core_key(core));
+	hf_replication_write_handshake(&out, &handshake);
+	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL),
+		.id = hf_slice(hf_core_discovery_key(core), 32), .handshake = hf_buffer_slice(&bytes), .events = events, .context = context};
+
+	assert_int_equal(hf_protomux_open(remote->mux, &options, channel), HF_OK);
+	hf_buffer_free(&bytes);
+	return end;
+}
+
 static inline bool deliver_some(void)
 {
 	bool any = false;
@@ -157,6 +185,27 @@ static inline void settle(void)
 		}
 		now_ms++;
 	}
+}
+
+/* So many rounds of everybody: with a remote that goes on without end, settle would not come to rest. */
+static inline void turn(unsigned rounds)
+{
+	for (; rounds > 0; rounds--) {
+		deliver_some();
+		for (size_t i = 0; i < peer_count; i++) {
+			hf_replicator_tick(peers[i].replicator, now_ms);
+			peers[i].pending = false;
+			hf_replicator_flush(peers[i].replicator, now_ms);
+			hf_corestore_settle(peers[i].node.cores);
+		}
+	}
+}
+
+/* As many milliseconds with a round in each. */
+static inline void turn_loop(unsigned rounds)
+{
+	for (; rounds > 0; rounds--, now_ms++)
+		turn(1);
 }
 
 static inline void join(struct peer *peer, const uint8_t *key)

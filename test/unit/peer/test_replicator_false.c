@@ -16,7 +16,7 @@ struct liar {
 
 static struct liar liar;
 static struct peer *writer, *reader;
-static struct end *liar_end, *reader_end;
+static struct end *reader_end;
 static uint8_t twisted[1024];
 
 static void send_body(uint32_t type, const struct hf_buffer *body)
@@ -83,37 +83,11 @@ static void say_sync(uint64_t fork, uint64_t length)
 	hf_buffer_free(&body);
 }
 
-static void open_channel(void)
-{
-	static const struct hf_channel_events events = {.message_types = HF_REPLICATION_TYPES, .message = on_message, .close = on_close};
-	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
-	struct hf_buffer bytes = {0};
-	struct hf_compact_writer out = hf_compact_writer(&bytes);
-	struct hf_replication_handshake handshake = {.seeks = true};
-	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL),
-		.id = hf_slice(hf_core_discovery_key(liar.core), 32), .events = &events};
-
-	hf_replication_capability(handshake.capability, hash, false, hf_core_key(liar.core));
-	hf_replication_write_handshake(&out, &handshake);
-	options.handshake = hf_buffer_slice(&bytes);
-	assert_int_equal(hf_protomux_open(liar_end->mux, &options, &liar.channel), HF_OK);
-	hf_buffer_free(&bytes);
-}
-
 static void meet_liar(void)
 {
-	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
-	struct hf_replicator_stream_options options = {.is_initiator = true, .handshake_hash = hash};
+	static const struct hf_channel_events events = {.message_types = HF_REPLICATION_TYPES, .message = on_message, .close = on_close};
 
-	reader_end = &ends[end_count++];
-	liar_end = &ends[end_count++];
-	*reader_end = (struct end){.other = liar_end, .last = &reader_end->first};
-	*liar_end = (struct end){.other = reader_end, .last = &liar_end->first};
-	hf_protomux_new(&mux_events, reader_end, 1, NULL, &reader_end->mux);
-	hf_protomux_new(&mux_events, liar_end, 2, NULL, &liar_end->mux);
-	options.mux = reader_end->mux;
-	assert_int_equal(hf_replicator_attach(reader->replicator, &options, &reader_end->stream), HF_OK);
-	open_channel();
+	reader_end = meet_remote(reader, &mux_events, liar.core, &events, NULL, &liar.channel);
 	say_sync(hf_core_fork(liar.core), hf_core_length(liar.core));
 }
 
@@ -135,17 +109,6 @@ static void begin(uint64_t held)
 	assert_int_equal(hf_core_length(reader->core), BLOCKS);
 	drop_end(end);
 	drop_end(end->other);
-}
-
-/* So many turns of a loop: with a liar that falls silent it would not come to rest. */
-static void turn_loop(unsigned turns)
-{
-	for (; turns > 0; turns--, now_ms++) {
-		deliver_some();
-		hf_replicator_tick(reader->replicator, now_ms);
-		hf_replicator_flush(reader->replicator, now_ms);
-		hf_corestore_settle(reader->node.cores);
-	}
 }
 
 static void want_all(void)

@@ -8,7 +8,6 @@
 
 /* A remote that is played by the test. It notes what it is asked; what it answers is up to the test. */
 struct puppet {
-	struct end *end; /* its own */
 	struct hf_channel *channel;
 	struct hf_replication_request requests[HEARD_MAX];
 	struct hf_replication_no_data refusals[HEARD_MAX];
@@ -40,30 +39,10 @@ static const struct hf_channel_events puppet_events = {.message_types = HF_REPLI
 
 static struct puppet *connect_puppet(struct peer *peer)
 {
-	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
-	struct end *theirs = &ends[end_count++], *own = &ends[end_count++];
-	struct hf_replicator_stream_options stream = {.is_initiator = true, .handshake_hash = hash};
-	struct hf_replication_handshake handshake = {.seeks = true};
 	struct puppet *puppet = &puppets[puppet_count++];
-	struct hf_buffer bytes = {0};
-	struct hf_compact_writer out = hf_compact_writer(&bytes);
 
-	*theirs = (struct end){.other = own, .last = &theirs->first};
-	*own = (struct end){.other = theirs, .last = &own->first};
 	memset(puppet, 0, sizeof *puppet);
-	puppet->end = own;
-	hf_protomux_new(&mux_events, theirs, 1, NULL, &theirs->mux);
-	hf_protomux_new(&mux_events, own, 2, NULL, &own->mux);
-	stream.mux = theirs->mux;
-	assert_int_equal(hf_replicator_attach(peer->replicator, &stream, &theirs->stream), HF_OK);
-	hf_replication_capability(handshake.capability, hash, false, hf_core_key(peer->core));
-	hf_replication_write_handshake(&out, &handshake);
-	struct hf_channel_options options = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL),
-		.id = hf_slice(hf_core_discovery_key(peer->core), 32), .handshake = hf_buffer_slice(&bytes), .events = &puppet_events,
-		.context = puppet};
-
-	assert_int_equal(hf_protomux_open(own->mux, &options, &puppet->channel), HF_OK);
-	hf_buffer_free(&bytes);
+	meet_remote(peer, &mux_events, peer->core, &puppet_events, puppet, &puppet->channel);
 	return puppet;
 }
 
@@ -91,20 +70,6 @@ static void answer_truly(struct puppet *puppet, struct hf_core *core, const stru
 	hf_channel_send(puppet->channel, HF_REPLICATION_DATA, &(struct iovec){body.data, body.length}, 1);
 	hf_buffer_free(&nodes);
 	hf_buffer_free(&body);
-}
-
-/* One round of everybody: what goes on without end must not hold up the test. */
-static void turn(unsigned rounds)
-{
-	for (; rounds > 0; rounds--) {
-		deliver_some();
-		for (size_t i = 0; i < peer_count; i++) {
-			hf_replicator_tick(peers[i].replicator, now_ms);
-			peers[i].pending = false;
-			hf_replicator_flush(peers[i].replicator, now_ms);
-			hf_corestore_settle(peers[i].node.cores);
-		}
-	}
 }
 
 static void pass(unsigned seconds)
@@ -206,20 +171,25 @@ static void answer_with_nothing(struct puppet *puppet, const struct hf_replicati
 	hf_channel_end(puppet->channel);
 }
 
-static void test_an_answer_without_what_was_asked_for_is_none(void **state)
+static void expect_lengthened_in_spite_of(void (*on_request)(struct puppet *puppet, const struct hf_replication_request *request))
 {
 	struct puppet *puppet;
 
-	(void)state;
 	begin();
 	puppet = connect_puppet(reader);
-	puppet->on_request = answer_with_nothing;
+	puppet->on_request = on_request;
 	claim(puppet, 0, 30, 10, true);
 	turn(20);
 	append_numbers(writer, 10);
 	pass(10);
 	assert_int_equal(hf_core_length(reader->core), 20);
 	assert_in_range(puppet->request_count, 1, 100);
+}
+
+static void test_an_answer_without_what_was_asked_for_is_none(void **state)
+{
+	(void)state;
+	expect_lengthened_in_spite_of(answer_with_nothing);
 }
 
 static void test_an_answer_without_the_manifest_is_none(void **state)
@@ -241,26 +211,16 @@ static void test_an_answer_without_the_manifest_is_none(void **state)
 
 static void answer_of_another_fork(struct puppet *puppet, const struct hf_replication_request *request)
 {
-	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork + 1}};
+	struct hf_replication_request other = *request;
 
-	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
-	hf_channel_end(puppet->channel);
+	other.fork++;
+	answer_with_nothing(puppet, &other);
 }
 
 static void test_an_answer_to_something_else_is_none(void **state)
 {
-	struct puppet *puppet;
-
 	(void)state;
-	begin();
-	puppet = connect_puppet(reader);
-	puppet->on_request = answer_of_another_fork;
-	claim(puppet, 0, 30, 10, true);
-	turn(20);
-	append_numbers(writer, 10);
-	pass(10);
-	assert_int_equal(hf_core_length(reader->core), 20);
-	assert_in_range(puppet->request_count, 1, 100);
+	expect_lengthened_in_spite_of(answer_of_another_fork);
 }
 
 /* The block that was asked for with the upgrade is cleared while the request is on its way. */

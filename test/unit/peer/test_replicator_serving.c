@@ -5,7 +5,7 @@
 #define BLOCKS 100
 
 static struct peer *server;
-static struct end *server_end, *asker_end;
+static struct end *server_end;
 static struct hf_channel *asker;
 static bool is_full;
 static char heard[4096]; /* what the asker was told: "7 " block 7, "-7 " that request 7 is refused, "?7 " it is asked for block 7 */
@@ -79,42 +79,13 @@ static void say_sync(uint64_t length, uint64_t acknowledged)
 	send_body(HF_REPLICATION_SYNC, &body);
 }
 
-static void turn_loop(unsigned turns)
-{
-	for (; turns > 0; turns--, now_ms++) {
-		deliver_some();
-		hf_replicator_tick(server->replicator, now_ms);
-		hf_replicator_flush(server->replicator, now_ms);
-		hf_corestore_settle(server->node.cores);
-	}
-}
-
 /* Somebody who knows the key of the core and is of this length. */
 static void meet(struct hf_core *core, uint64_t length)
 {
 	static const struct hf_protomux_events mux_of_ours = {.send = send_letter, .is_congested = is_stream_full, .error = on_error};
 	static const struct hf_channel_events events = {.message_types = HF_REPLICATION_TYPES, .message = on_message, .close = on_close};
-	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
-	struct hf_replicator_stream_options options = {.is_initiator = true, .handshake_hash = hash};
-	struct hf_buffer bytes = {0};
-	struct hf_compact_writer out = hf_compact_writer(&bytes);
-	struct hf_replication_handshake handshake = {.seeks = true};
-	struct hf_channel_options channel = {.protocol = HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL),
-		.id = hf_slice(hf_core_discovery_key(core), 32), .events = &events};
 
-	server_end = &ends[end_count++];
-	asker_end = &ends[end_count++];
-	*server_end = (struct end){.other = asker_end, .last = &server_end->first};
-	*asker_end = (struct end){.other = server_end, .last = &asker_end->first};
-	hf_protomux_new(&mux_of_ours, server_end, 1, NULL, &server_end->mux);
-	hf_protomux_new(&mux_events, asker_end, 2, NULL, &asker_end->mux);
-	options.mux = server_end->mux;
-	assert_int_equal(hf_replicator_attach(server->replicator, &options, &server_end->stream), HF_OK);
-	hf_replication_capability(handshake.capability, hash, false, hf_core_key(core));
-	hf_replication_write_handshake(&out, &handshake);
-	channel.handshake = hf_buffer_slice(&bytes);
-	assert_int_equal(hf_protomux_open(asker_end->mux, &channel, &asker), HF_OK);
-	hf_buffer_free(&bytes);
+	server_end = meet_remote(server, &mux_of_ours, core, &events, NULL, &asker);
 	say_sync(length, hf_core_length(server->core));
 	turn_loop(5);
 	heard[0] = 0;
