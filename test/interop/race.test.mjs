@@ -32,7 +32,7 @@ test('across EOSE nothing is missed and nothing comes twice', async () => {
       const id = `sub${n}`
       const before = [...acknowledged]
       const from = reader.messages.length
-      const end = reader.next(m => m[0] === 'EOSE' && m[1] === id)
+      const end = reader.next(m => m[0] === 'EOSE' && m[1] === id, 60000) // behind all that is still to be read
       reader.send(['REQ', id, filters[(r + n) % filters.length]])
       await end
       const ids = reader.messages.slice(from).filter(m => m[0] === 'EVENT' && m[1] === id).map(m => m[2].id)
