@@ -98,12 +98,11 @@ void hf_core_peer_took(struct hf_core_peer *peer, const struct hf_proof *proof, 
 }
 
 /* A proof that does not hold: either the peer lies, or the writer has signed two histories. The latter it can prove. */
-static int on_false_proof(struct hf_core_peer *peer, struct hf_peer_request *slot, const struct hf_failure *failure)
+static int on_false_proof(struct hf_core_peer *peer, const struct hf_failure *failure)
 {
 	struct hf_shared_core *shared = peer->shared;
 
 	HF_SHARED_CORE_COUNT(shared, proofs_false, 1);
-	hf_core_peer_finish(peer, slot, false);
 	if (peer->remote_length > 0 && hf_core_length(shared->core) > 0 && !peer->conflict_asked) {
 		hf_core_peer_ask_conflict(peer);
 		return HF_OK;
@@ -111,17 +110,43 @@ static int on_false_proof(struct hf_core_peer *peer, struct hf_peer_request *slo
 	return hf_core_peer_fail(peer, HF_EBADSIG, failure->text[0] != '\0' ? failure->text : "it sent a proof that does not hold");
 }
 
+/* A proof that was not stored, and why. */
+static int not_taken(struct hf_core_peer *peer, int status, const struct hf_failure *failure)
+{
+	switch (status) {
+	case HF_EWAIT:
+		/* Asked for again once what it must be compared with has been read. */
+		hf_replicator_need_thaw(peer->shared->replicator);
+		return HF_OK;
+	case HF_EBADSIG:
+	case HF_EMALFORMED:
+	case HF_ETOOBIG:
+	case HF_EVERSION:
+		return on_false_proof(peer, failure);
+	case HF_ENOTFOUND:
+	case HF_EBUSY:
+	case HF_EDENIED:
+		return HF_OK;
+	default: return status;
+	}
+}
+
 /* A block that another peer was asked for meanwhile. Were it not taken, blocks that need longer than we are patient would never come. */
 static int take_late(struct hf_core_peer *peer, const struct hf_proof *proof)
 {
 	struct hf_shared_core *shared = peer->shared;
+	struct hf_failure failure = {.code = HF_OK};
 	struct hf_core_peer *owner;
 	struct hf_peer_request *slot;
 	bool grew;
+	int status;
 
-	if (!proof->has_block || proof->has_upgrade || hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index) ||
-		hf_core_put_proof(shared->core, proof, &grew, NULL) != HF_OK)
+	if (!proof->has_block || proof->has_upgrade || proof->fork != hf_core_fork(shared->core) ||
+		hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index))
 		return HF_OK;
+	status = hf_core_put_proof(shared->core, proof, &grew, &failure);
+	if (status != HF_OK)
+		return not_taken(peer, status, &failure);
 	peer->answered_ms = shared->replicator->now_ms;
 	hf_core_peer_took(peer, proof, false);
 	slot = hf_shared_core_find_request(shared, proof->block.index, &owner);
@@ -174,33 +199,20 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 	peer->answered_ms = shared->replicator->now_ms;
 	was_held = message->proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message->proof.block.index);
 	status = hf_core_put_proof(shared->core, &message->proof, &grew, &failure);
-	switch (status) {
-	case HF_OK:
-		hf_core_peer_took(peer, &message->proof, was_held);
-		/* An answer without what was asked for is no answer. */
-		if (lacks_what_was_asked(&slot->proof, &message->proof))
-			return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
-		hf_core_peer_finish(peer, slot, true);
-		peer->unavailable_count = peer->invalid_count = 0;
-		adapt_window(peer, message->proof.block.value.length);
-		return HF_OK;
-	case HF_EWAIT:
-		/* Asked for again once what it must be compared with has been read. */
-		hf_replicator_need_thaw(shared->replicator);
+	if (status == HF_ENOTFOUND)
+		return note_refusal(peer, slot, HF_REPLICATION_INVALID_REQUEST);
+	if (status != HF_OK) {
 		hf_core_peer_finish(peer, slot, false);
-		return HF_OK;
-	case HF_EBADSIG:
-	case HF_EMALFORMED:
-	case HF_ETOOBIG:
-	case HF_EVERSION:
-		return on_false_proof(peer, slot, &failure);
-	case HF_ENOTFOUND: return note_refusal(peer, slot, HF_REPLICATION_INVALID_REQUEST);
-	case HF_EBUSY:
-	case HF_EDENIED:
-		hf_core_peer_finish(peer, slot, false);
-		return HF_OK;
-	default: return status;
+		return not_taken(peer, status, &failure);
 	}
+	hf_core_peer_took(peer, &message->proof, was_held);
+	/* An answer without what was asked for is no answer. */
+	if (lacks_what_was_asked(&slot->proof, &message->proof))
+		return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
+	hf_core_peer_finish(peer, slot, true);
+	peer->unavailable_count = peer->invalid_count = 0;
+	adapt_window(peer, message->proof.block.value.length);
+	return HF_OK;
 }
 
 int hf_core_peer_on_no_data(struct hf_core_peer *peer, struct hf_slice body)

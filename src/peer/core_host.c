@@ -5,7 +5,6 @@
 
 #include "base/list.h"
 #include "base/options.h"
-#include "peer/replicator_private.h"
 
 struct connection {
 	struct hf_core_host *host;

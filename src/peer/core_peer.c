@@ -190,10 +190,6 @@ void hf_replication_remove_extension(struct hf_replication *replication, struct 
 
 int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentence)
 {
-	if (status != HF_ENOMEM && !peer->stream->is_counted) {
-		peer->stream->is_counted = true;
-		peer->shared->replicator->stats.peers_failed++;
-	}
 	hf_protomux_fail(peer->stream->mux, status, "core replication: %s", sentence);
 	return status;
 }

@@ -182,8 +182,15 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 
 void hf_replicator_count_end(struct hf_replicator *replicator, int code)
 {
-	if (code == HF_EMALFORMED || code == HF_ETOOBIG || code == HF_EBADSIG || code == HF_EVERSION)
+	switch (code) {
+	case HF_EMALFORMED:
+	case HF_ETOOBIG:
+	case HF_EBADSIG:
+	case HF_EVERSION:
+	case HF_EDENIED: /* it does not know the key that it asks for */
+	case HF_EINVAL:  /* it asks for what nobody can answer */
 		replicator->stats.peers_failed++;
+	}
 }
 
 /* ---- Shared cores ---- */
@@ -526,8 +533,7 @@ void hf_replicator_detach(struct hf_replicator_stream *stream)
 
 	if (stream->is_corked)
 		hf_protomux_uncork(stream->mux);
-	if (!stream->is_counted)
-		hf_replicator_count_end(replicator, hf_protomux_error(stream->mux));
+	hf_replicator_count_end(replicator, hf_protomux_error(stream->mux));
 	hf_protomux_unpair(stream->mux, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL), hf_slice(NULL, 0));
 	while (stream->peers != NULL)
 		hf_channel_close(stream->peers->channel);

@@ -65,6 +65,8 @@ HF_API int hf_replicator_attach(struct hf_replicator *replicator, const struct h
 	struct hf_replicator_stream **out);
 /* Before the mux is freed, also when it has failed; not from a callback of the mux or of the replicator. NULL is fine. */
 HF_API void hf_replicator_detach(struct hf_replicator_stream *stream);
+/* A connection has ended with this before it could be attached: counted as detaching does, when the remote has broken the protocol. */
+HF_API void hf_replicator_count_end(struct hf_replicator *replicator, int code);
 
 /* ---- Cores ---- */
 
@@ -131,7 +133,7 @@ struct hf_replicator_stats {
 	uint64_t blocks_sent, bytes_sent;
 	uint64_t requests_sent, requests_received, refused_sent, refused_received;
 	uint64_t proofs_false;    /* proofs that did not hold */
-	uint64_t peers_failed;    /* disconnected for breaking the protocol, the mux's and the stream's too: those when they are detached */
+	uint64_t peers_failed;    /* disconnected for breaking the protocol, the mux's and the stream's too; counted when they are detached */
 	uint64_t streams, channels;
 	uint64_t channels_rejected; /* which peers did not open: they have no such core, or do not let us have it */
 };

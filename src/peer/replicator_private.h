@@ -146,7 +146,6 @@ struct hf_replicator_stream {
 	struct hf_core_peer *peers;
 	struct hf_pending_open *pending; /* opens of the remote that wait for the disk */
 	bool is_corked;                  /* by a flush */
-	bool is_counted;                 /* among peers_failed */
 	size_t remote_page_count;        /* of all bitfields of its peers */
 	uint32_t question_count;         /* of all its peers */
 };
@@ -188,8 +187,6 @@ void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gav
 void hf_shared_core_schedule(struct hf_shared_core *shared);    /* for all peers, at the next flush */
 void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks that somebody waits for are wanted */
 void hf_replicator_reap(struct hf_replicator *replicator);
-/* A connection has ended with this: counted when the remote had broken the protocol. */
-void hf_replicator_count_end(struct hf_replicator *replicator, int code);
 
 /* core_peer.c */
 int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared);

@@ -59,17 +59,25 @@ static void claim(struct puppet *puppet, uint64_t fork, uint64_t length, uint64_
 	hf_channel_end(puppet->channel);
 }
 
-static void answer_truly(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request)
+/* As the core proves it; with another block, if there is one. */
+static void answer_with(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request, struct hf_slice block)
 {
 	struct hf_buffer nodes = {0}, body = {0};
 	struct hf_compact_writer out = hf_compact_writer(&body);
 	struct hf_replication_data data = {.request = request->id};
 
 	assert_int_equal(hf_core_prove(core, request->fork, &request->proof, &nodes, &data.proof), HF_OK);
+	if (block.length > 0)
+		data.proof.block.value = block;
 	hf_replication_write_data(&out, &data);
 	hf_channel_send(puppet->channel, HF_REPLICATION_DATA, &(struct iovec){body.data, body.length}, 1);
 	hf_buffer_free(&nodes);
 	hf_buffer_free(&body);
+}
+
+static void answer_truly(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request)
+{
+	answer_with(puppet, core, request, hf_slice(NULL, 0));
 }
 
 static void pass(unsigned seconds)
@@ -331,6 +339,33 @@ static void test_seeks_that_take_long_arrive(void **state)
 	assert_int_equal(done_count, 1);
 }
 
+/* What comes late is looked at as what comes in time is. */
+static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
+{
+	const struct hf_replication_request *asked;
+	struct hf_replicator_stats stats;
+	struct puppet *late;
+
+	(void)state;
+	begin();
+	drop_end(&ends[1]);
+	drop_end(&ends[0]);
+	late = connect_puppet(reader);
+	claim(late, 0, 10, 10, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	turn(20);
+	asked = &late->requests[0];
+	assert_true(late->request_count > 0 && asked->proof.has_block);
+	claim(connect_puppet(reader), 0, 10, 10, true);
+	pass(15); /* meanwhile the other is asked, and does not answer either */
+	answer_with(late, writer->core, asked, HF_SLICE_LITERAL("not what was written"));
+	pass(60); /* it is asked whether the writer has signed two histories */
+	assert_non_null(strstr(ends[2].failure, "does not hold"));
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.proofs_false, 1);
+}
+
 /* ---- Refusing ---- */
 
 /* Peers of the package give up who has told them too often that something is not available: not for a truncation on its way to the disk. */
@@ -370,6 +405,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_who_answers_just_enough_does_not_keep_the_rest, tear_down),
 		cmocka_unit_test_teardown(test_blocks_that_take_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_seeks_that_take_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
 

@@ -195,6 +195,7 @@ static void expect_let_go(const char *reason)
 	struct hf_replicator_stats stats;
 
 	assert_non_null(strstr(server_end->failure, reason));
+	drop_end(server_end);
 	hf_replicator_stats(server->replicator, &stats);
 	assert_int_equal(stats.peers_failed, 1);
 }
