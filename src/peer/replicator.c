@@ -24,8 +24,15 @@ void hf_replicator_pend(struct hf_replicator *replicator)
 
 void hf_shared_core_schedule(struct hf_shared_core *shared)
 {
-	shared->needs_schedule = true;
-	hf_replicator_pend(shared->replicator);
+	struct hf_replicator *replicator = shared->replicator;
+
+	if (!shared->needs_schedule) {
+		shared->needs_schedule = true;
+		shared->next_due = NULL;
+		*replicator->due_end = shared;
+		replicator->due_end = &shared->next_due;
+	}
+	hf_replicator_pend(replicator);
 }
 
 void hf_replicator_need_thaw(struct hf_replicator *replicator)
@@ -98,9 +105,6 @@ static void flush_core(struct hf_shared_core *shared)
 		shared->needs_commit = false;
 		hf_core_commit(shared->core, HF_DURABLE_OS, NULL, NULL);
 	}
-	if (!shared->needs_schedule)
-		return;
-	shared->needs_schedule = false;
 	put_late_last(shared);
 	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
 		next = peer->next;
@@ -108,6 +112,21 @@ static void flush_core(struct hf_shared_core *shared)
 	}
 	hf_shared_core_check_updaters(shared);
 	hf_shared_core_check_downloads(shared);
+}
+
+/* Those that have become due by now: what they do may make others due, or themselves again, and that is for the next flush. */
+static void flush_due(struct hf_replicator *replicator)
+{
+	struct hf_shared_core *shared = replicator->due, *next;
+
+	replicator->due = NULL;
+	replicator->due_end = &replicator->due;
+	for (; shared != NULL; shared = next) {
+		next = shared->next_due;
+		shared->needs_schedule = false;
+		flush_core(shared);
+		hf_shared_core_release(shared);
+	}
 }
 
 void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms)
@@ -120,11 +139,7 @@ void hf_replicator_flush(struct hf_replicator *replicator, uint64_t now_ms)
 		hf_protomux_cork(stream->mux);
 		stream->is_corked = true; /* a callback may attach another */
 	}
-	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
-		next = shared->next;
-		flush_core(shared);
-		hf_shared_core_release(shared);
-	}
+	flush_due(replicator);
 	for (struct hf_replicator_stream *stream = replicator->streams, *next; stream != NULL; stream = next) {
 		next = stream->next;
 		if (stream->is_corked)
@@ -303,7 +318,9 @@ void hf_shared_core_release(struct hf_shared_core *shared)
 {
 	struct hf_replicator *replicator = shared->replicator;
 
-	if (shared->replications != NULL || shared->peers != NULL || (shared->is_downloading && shared->idle_at_ms > replicator->now_ms))
+	if (shared->needs_schedule || shared->replications != NULL || shared->peers != NULL)
+		return;
+	if (shared->is_downloading && shared->idle_at_ms > replicator->now_ms)
 		return;
 	hf_shared_core_drop_search(shared);
 	hf_core_unlisten(shared->core, &shared->listener);
@@ -396,7 +413,7 @@ void hf_replication_leave(struct hf_replication *replication)
 		if (shared->peers == NULL)
 			shared->is_downloading = false;
 	}
-	hf_replicator_pend(replicator);
+	hf_shared_core_schedule(shared);
 }
 
 void hf_replication_withhold(struct hf_replication *replication, bool withheld)
@@ -563,6 +580,7 @@ int hf_replicator_new(struct hf_replicator **out, const struct hf_replicator_opt
 		return HF_ENOMEM;
 	replicator->options = options;
 	replicator->cores = options.cores;
+	replicator->due_end = &replicator->due;
 	options.env->random(options.env, &seed, sizeof seed);
 	hf_map_init(&replicator->by_discovery_key, seed);
 	*out = replicator;
@@ -575,7 +593,7 @@ void hf_replicator_free(struct hf_replicator *replicator)
 		return;
 	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
 		next = shared->next;
-		shared->is_downloading = false;
+		shared->is_downloading = shared->needs_schedule = false;
 		hf_shared_core_release(shared);
 	}
 	hf_replicator_reap(replicator);

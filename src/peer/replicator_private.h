@@ -103,6 +103,7 @@ struct hf_core_peer {
 
 struct hf_shared_core {
 	struct hf_shared_core *next, *previous; /* of the replicator */
+	struct hf_shared_core *next_due;        /* of those that the next flush looks at; is among them while needs_schedule */
 	struct hf_replicator *replicator;
 	struct hf_core *core;
 	struct hf_core_listener listener;
@@ -162,6 +163,7 @@ struct hf_replicator {
 	struct hf_corestore *cores;
 	struct hf_replicator_stream *streams;
 	struct hf_shared_core *shared;
+	struct hf_shared_core *due, **due_end;
 	struct hf_map by_discovery_key;
 	struct hf_extension *extensions; /* on every core */
 	struct hf_corestore_thaw thaw;
@@ -180,7 +182,7 @@ struct hf_replicator {
 
 /* replicator.c */
 int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, struct hf_shared_core **out);
-void hf_shared_core_release(struct hf_shared_core *shared); /* frees it when nobody needs it any more */
+void hf_shared_core_release(struct hf_shared_core *shared); /* frees it when nobody needs it any more, and no flush is due */
 bool hf_shared_core_is_active(const struct hf_shared_core *shared);
 void hf_replicator_pend(struct hf_replicator *replicator);
 void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gave HF_EWAIT for being cold */
@@ -189,6 +191,7 @@ void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks t
 void hf_replicator_reap(struct hf_replicator *replicator);
 
 /* core_peer.c */
+/* HF_EEXISTS: the stream has a channel for the core. HF_ENOMEM, and what hf_protomux_open gives. */
 int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core *shared);
 void hf_core_peer_sync(struct hf_core_peer *peer);
 void hf_core_peer_signal(struct hf_core_peer *peer);
