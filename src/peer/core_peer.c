@@ -336,7 +336,7 @@ int hf_core_peer_open(struct hf_replicator_stream *stream, struct hf_shared_core
 	int status;
 
 	if (has_channel(stream, shared))
-		return HF_OK;
+		return HF_EEXISTS;
 	peer = calloc(1, sizeof *peer);
 	if (peer == NULL)
 		return HF_ENOMEM;

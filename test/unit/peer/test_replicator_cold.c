@@ -19,7 +19,8 @@ struct peer {
 	struct hf_protomux *mux;
 	struct peer *other;
 	struct hf_buffer letters; /* to it, each with a le32 length in front */
-	bool pending, has_failed;
+	bool pending;
+	char failure[HF_FAILURE_TEXT_BYTES];
 };
 
 static struct peer peers[PEERS];
@@ -61,8 +62,9 @@ static bool is_congested(void *owner)
 
 static void on_error(void *owner, const struct hf_failure *failure)
 {
-	print_message("%s\n", failure->text);
-	((struct peer *)owner)->has_failed = true;
+	struct peer *peer = owner;
+
+	snprintf(peer->failure, sizeof peer->failure, "%s", failure->text);
 }
 
 static void on_pending(void *context)
@@ -110,7 +112,6 @@ static void run(unsigned rounds)
 				hf_replicator_flush(peers[i].replicator, now_ms);
 			}
 			hf_corestore_settle(peers[i].node.cores);
-			assert_false(peers[i].has_failed);
 		}
 		now_ms += 10;
 	}
@@ -188,12 +189,8 @@ static void reopen_cold(struct core_node *node)
 	cold_cool_down();
 }
 
-static void test_cold_cores_are_opened_served_and_verified(void **state)
+static void make_nodes(void)
 {
-	uint8_t key[32], hash[2][32];
-	struct hf_buffer x = {0};
-
-	(void)state;
 	assert_int_equal(hf_executor_start(&executor, "thaw", 1, 64), HF_OK);
 	cold_fs_init();
 	for (int i = 0; i < PEERS; i++) {
@@ -203,6 +200,33 @@ static void test_cold_cores_are_opened_served_and_verified(void **state)
 		peers[i].node.env.executor = executor;
 		core_node_open(&peers[i].node);
 	}
+}
+
+static void remove_nodes(void)
+{
+	for (int i = 0; i < PEERS; i++)
+		core_node_remove(&peers[i].node);
+	hf_executor_stop(executor);
+}
+
+static void disconnect_both(void)
+{
+	for (int i = 0; i < PEERS; i++) {
+		hf_replicator_detach(peers[i].stream);
+		hf_protomux_free(peers[i].mux);
+		hf_replicator_free(peers[i].replicator);
+	}
+	for (int i = 0; i < PEERS; i++)
+		hf_buffer_free(&peers[i].letters);
+}
+
+static void test_cold_cores_are_opened_served_and_verified(void **state)
+{
+	uint8_t key[32], hash[2][32];
+	struct hf_buffer x = {0};
+
+	(void)state;
+	make_nodes();
 	struct hf_core *writer = core_by_name(&peers[0].node, "log");
 
 	memcpy(key, hf_core_key(writer), 32);
@@ -225,16 +249,13 @@ static void test_cold_cores_are_opened_served_and_verified(void **state)
 		hf_download_start(peers[1].replication, &download);
 		connect_both();
 		run(400);
+		assert_string_equal(peers[0].failure, "");
+		assert_string_equal(peers[1].failure, "");
 		assert_int_equal(hf_bitfield_next_clear(hf_core_blocks(peers[1].core), download.from, BLOCKS), BLOCKS);
 		assert_true(cold_waits > waits_before);
 		hf_download_cancel(&download);
 		hf_replication_leave(peers[1].replication);
-		for (int i = 0; i < PEERS; i++) {
-			hf_replicator_detach(peers[i].stream);
-			hf_protomux_free(peers[i].mux);
-			hf_buffer_free(&peers[i].letters);
-			hf_replicator_free(peers[i].replicator);
-		}
+		disconnect_both();
 		if (round == 2)
 			break;
 		hf_core_unref(peers[1].core);
@@ -259,15 +280,48 @@ static void test_cold_cores_are_opened_served_and_verified(void **state)
 	print_message("%llu cold reads, %d thaws\n", (unsigned long long)cold_waits, thawed_count);
 	hf_buffer_free(&x);
 	hf_core_unref(peers[1].core);
-	for (int i = 0; i < PEERS; i++)
-		core_node_remove(&peers[i].node);
-	hf_executor_stop(executor);
+	remove_nodes();
+}
+
+/* Two openings of one core, both before it has been read. Our mux sends no such second one, and so does not know what is rejected. */
+static void test_the_second_channel_for_a_cold_core_is_rejected(void **state)
+{
+	static const uint8_t hash[HF_HANDSHAKE_HASH_BYTES] = {7};
+	struct hf_buffer frame = {0};
+	struct hf_compact_writer out = hf_compact_writer(&frame);
+	struct hf_replication_handshake handshake = {.seeks = true};
+	struct hf_core *writer;
+
+	(void)state;
+	make_nodes();
+	writer = core_by_name(&peers[0].node, "log");
+	append(writer, 10);
+	hf_replication_capability(handshake.capability, hash, false, hf_core_key(writer));
+	hf_compact_write_uint(&out, 0); /* about channels: */
+	hf_compact_write_uint(&out, 1); /* open */
+	hf_compact_write_uint(&out, 1); /* as this */
+	hf_compact_write_buffer(&out, HF_SLICE_LITERAL(HF_REPLICATION_PROTOCOL));
+	hf_compact_write_buffer(&out, hf_slice(hf_core_discovery_key(writer), 32));
+	hf_replication_write_handshake(&out, &handshake);
+	hf_core_unref(writer);
+	reopen_cold(&peers[0].node);
+	add_replicator(&peers[0]);
+	add_replicator(&peers[1]);
+	connect_both();
+	for (frame.data[2] = 1; frame.data[2] <= 2; frame.data[2]++)
+		assert_int_equal(hf_protomux_recv(peers[0].mux, hf_buffer_slice(&frame)), HF_OK);
+	run(100);
+	assert_non_null(strstr(peers[1].failure, "rejected channel 2,"));
+	disconnect_both();
+	hf_buffer_free(&frame);
+	remove_nodes();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cold_cores_are_opened_served_and_verified),
+		cmocka_unit_test(test_the_second_channel_for_a_cold_core_is_rejected),
 	};
 
 	if (hf_crypto_init() != HF_OK)
