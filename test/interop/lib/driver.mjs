@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
-// What a driver is called in the environment, and where it is built.
-export const driverAt = name => process.env[`${name.toUpperCase()}_DRIVER`] ?? new URL(`../../../build/test/support/${name}_driver`, import.meta.url).pathname
+// In DRIVERS, or where make builds it.
+export const driverAt = name => `${process.env.DRIVERS ?? new URL('../../../build/test/support', import.meta.url).pathname}/${name}_driver`
 
 export class LineDriver {
   constructor ([command, ...words]) {

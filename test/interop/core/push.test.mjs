@@ -1,0 +1,83 @@
+// Blocks that nobody asked for, between a program with the library in it and the package, both ways: they arrive where the reader allows it,
+// and nowhere else.
+import { test } from 'node:test'
+import assert from 'node:assert/strict'
+import { Scene, block, blocks, hex, sleep, until } from '../lib/core.mjs'
+import { ReplicatorDriver } from '../lib/replicator_driver.mjs'
+
+const timeout = 60000
+const texts = (count, from) => blocks(count, from).map(String)
+const pushers = core => core.core.replicator.peers.filter(({ remoteAllowPush }) => remoteAllowPush).length
+const held = core => Array.from({ length: core.length }, (_, n) => n).filter(n => core.core.bitfield.get(n))
+const asked = core => core.core.replicator.stats.wireRequest.tx
+
+test('a reader of the package that asks for nothing has what is pushed to it', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await ReplicatorDriver.of(scene)
+  await writer.do('append', { blocks: texts(10) })
+  const reader = await scene.core(Buffer.from(writer.key, 'hex'), { allowPush: true, pushOnly: true })
+  await scene.dial(writer.port, reader)
+  await until(() => reader.core.replicator.peers[0]?.remoteSynced && reader.core.replicator.peers[0].remoteLength === 10, 10000)
+  // The first one brings the tree with it; of later ones some are in a tree that is known, some lengthen it.
+  for (const n of [3, 9, 0]) await writer.do('push', { block: n })
+  await until(() => held(reader).length === 3, 10000)
+  for (let n = 10; n < 20; n++) {
+    await writer.do('append', { blocks: texts(1, n) })
+    await writer.until('state', {}, ({ length }) => length > n)
+    await writer.do('push', { block: n })
+  }
+  await until(() => held(reader).length === 13, 10000)
+  assert.deepEqual(held(reader), [0, 3, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19])
+  for (const n of held(reader)) assert.deepEqual(await reader.get(n, { wait: false }), block(n))
+  assert.equal(asked(reader), 0)
+  assert.equal((await writer.do('state')).blocks_sent, 13)
+})
+
+test('what the package pushes is kept, without having been asked for', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await scene.written(10)
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await reader.do('allow', { allowed: true })
+  await scene.dial(reader.port, writer)
+  await until(() => pushers(writer) === 1, 10000)
+  await reader.until('state', {}, ({ length }) => length === 10)
+  for (const n of [7, 2]) await writer.core.replicator.push(n)
+  await reader.until('state', {}, ({ held }) => held.length === 2)
+  for (let n = 10; n < 20; n++) {
+    await writer.append(block(n))
+    await writer.core.replicator.push(n)
+  }
+  const state = await reader.until('state', {}, ({ held }) => held.length === 12)
+  assert.deepEqual(state.held, [2, 7, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19])
+  assert.equal(state.length, 20)
+  assert.equal(state.blocks_received, 12)
+})
+
+test('nothing is pushed to who does not allow it', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await ReplicatorDriver.of(scene)
+  await writer.do('append', { blocks: texts(10) })
+  const reader = await scene.core(Buffer.from(writer.key, 'hex'))
+  await scene.dial(writer.port, reader)
+  await until(() => reader.length === 10, 10000)
+  await writer.do('push', { block: 3 })
+  await sleep(300)
+  assert.equal((await writer.do('state')).blocks_sent, 0)
+  assert.deepEqual(held(reader), [])
+})
+
+test('what is pushed nevertheless is not kept', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await scene.written(10)
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await scene.dial(reader.port, writer)
+  await reader.until('state', {}, ({ length }) => length === 10)
+  const [peer] = writer.core.replicator.peers
+  peer.remoteAllowPush = true
+  await writer.core.replicator.push(3)
+  peer.remoteAllowPush = false
+  await writer.append(block(10))
+  const state = await reader.until('state', {}, ({ length }) => length === 11) // what came after it
+  assert.deepEqual(state.held, [])
+  assert.equal(writer.uploaded, 1)
+})
