@@ -61,17 +61,19 @@ void hf_replication_push(struct hf_replication *replication, uint64_t block)
 			push_to(peer, block);
 }
 
-/* What does not fit is dropped: it may have been overtaken by what was asked for. */
-int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *proof)
+/* It may have been overtaken by what was asked for: the block is taken all the same where it ties to the tree that we have by now. What
+ * does not fit is dropped. */
+int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *pushed)
 {
 	struct hf_core *core = peer->shared->core;
+	struct hf_proof proof = *pushed;
 	bool was_held, grew;
 
-	if (!peer->shared->allows_push || proof->fork != hf_core_fork(core) || (proof->has_upgrade &&
-		proof->upgrade.start != hf_core_length(core)))
+	if (!peer->shared->allows_push || proof.fork != hf_core_fork(core) || (proof.has_upgrade && proof.upgrade.start > hf_core_length(core)))
 		return HF_OK;
-	was_held = proof->has_block && hf_bitfield_get(hf_core_blocks(core), proof->block.index);
-	if (hf_core_put_proof(core, proof, &grew, NULL) == HF_OK)
-		hf_core_peer_took(peer, proof, was_held);
+	proof.has_upgrade = proof.has_upgrade && proof.upgrade.start == hf_core_length(core);
+	was_held = proof.has_block && hf_bitfield_get(hf_core_blocks(core), proof.block.index);
+	if (hf_core_put_proof(core, &proof, &grew, NULL) == HF_OK)
+		hf_core_peer_took(peer, &proof, was_held);
 	return HF_OK;
 }

@@ -85,7 +85,7 @@ HF_API int hf_replication_update(struct hf_replication *replication, void (*hear
 HF_API void hf_replication_withhold(struct hf_replication *replication, bool withheld);
 /* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */
 HF_API void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
-/* Sends a block that is held to all peers that allow it and do not have it. */
+/* Sends a block that is held and committed to all peers that allow it and do not have it. */
 HF_API void hf_replication_push(struct hf_replication *replication, uint64_t block);
 
 /* Fetches blocks [from, to) that are not held, as peers have them; to UINT64_MAX: to the end, and goes on as the core grows. Embedded. */

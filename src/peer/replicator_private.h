@@ -256,7 +256,7 @@ void hf_shared_core_check_downloads(struct hf_shared_core *shared);
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 
 /* push.c */
-int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *proof);
+int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *pushed);
 
 /* fork.c */
 void hf_core_peer_on_fork(struct hf_core_peer *peer);                 /* it told of a higher one */

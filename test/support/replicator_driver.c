@@ -95,14 +95,15 @@ static int do_push(const json_t *command, json_t *answer)
 static int do_state(const json_t *command, json_t *answer)
 {
 	struct hf_replicator_stats stats;
+	const struct hf_tree *tree = hf_core_committed_tree(core);
 	json_t *held = json_array();
 
 	(void)command;
-	for (uint64_t block = 0; block < hf_core_length(core); block++)
+	for (uint64_t block = 0; block < tree->length; block++)
 		if (hf_bitfield_get(hf_core_blocks(core), block))
 			json_array_append_new(held, json_integer((json_int_t)block));
 	hf_replication_stats(replication, &stats);
-	json_object_set_new(answer, "length", json_integer((json_int_t)hf_core_length(core)));
+	json_object_set_new(answer, "length", json_integer((json_int_t)tree->length));
 	json_object_set_new(answer, "held", held);
 	json_object_set_new(answer, "peers", json_integer(hf_replication_peer_count(replication)));
 	json_object_set_new(answer, "blocks_received", json_integer((json_int_t)stats.blocks_received));

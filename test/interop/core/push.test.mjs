@@ -73,6 +73,7 @@ test('what is pushed nevertheless is not kept', { timeout }, async t => {
   await scene.dial(reader.port, writer)
   await reader.until('state', {}, ({ length }) => length === 10)
   const [peer] = writer.core.replicator.peers
+  await until(() => peer.remoteLength === 10, 10000) // the last thing that it hears of the reader
   peer.remoteAllowPush = true
   await writer.core.replicator.push(3)
   peer.remoteAllowPush = false

@@ -283,6 +283,30 @@ static void test_a_block_is_pushed_to_who_allows_it(void **state)
 	assert_int_equal(stats.proofs_false, 0);
 }
 
+static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer(), *second = add_peer();
+	struct end *to_reader;
+
+	(void)state;
+	start_pair(writer, reader, 40);
+	join(second, hf_core_key(writer->core));
+	connect_peers(writer, second);
+	connect_peers(second, reader);
+	to_reader = connect_peers(writer, reader)->other;
+	hf_replication_allow_push(reader->replication, true);
+	settle();
+	to_reader->delay_ms = 1000;
+	append_numbers(writer, 3);
+	hf_replication_push(writer->replication, 41);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 43);
+	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 41));
+	now_ms += 1000;
+	settle();
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 41));
+}
+
 int main(void)
 {
 	hf_crypto_init();
@@ -297,6 +321,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_lost_peer_is_made_up_for, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
 		cmocka_unit_test_teardown(test_a_block_is_pushed_to_who_allows_it, tear_down),
+		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it, tear_down),
 		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
