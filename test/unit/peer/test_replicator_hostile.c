@@ -80,6 +80,14 @@ static void answer_truly(struct puppet *puppet, struct hf_core *core, const stru
 	answer_with(puppet, core, request, hf_slice(NULL, 0));
 }
 
+static void answer_with_nothing(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork}};
+
+	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
+	hf_channel_end(puppet->channel);
+}
+
 static void pass(unsigned seconds)
 {
 	for (; seconds > 0; seconds--) {
@@ -157,6 +165,28 @@ static void test_who_is_late_with_a_fork_is_asked_again(void **state)
 	assert_int_equal(puppet->requests[puppet->request_count - 1].fork, 5);
 }
 
+/* It was given up, and says nothing of what is asked for now. */
+static void test_a_late_answer_of_one_search_is_none_of_the_next(void **state)
+{
+	struct hf_replicator_stats stats;
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	claim(puppet, 5, 20, 10, true);
+	pass(12);
+	assert_true(puppet->request_count >= 2);
+	answer_with_nothing(puppet, &puppet->requests[0]);
+	turn(20);
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.proofs_false, 0);
+	answer_with_nothing(puppet, &puppet->requests[puppet->request_count - 1]);
+	turn(20);
+	hf_replicator_stats(reader->replicator, &stats);
+	assert_int_equal(stats.proofs_false, 1);
+}
+
 /* ---- Upgrades ---- */
 
 static void test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it(void **state)
@@ -169,14 +199,6 @@ static void test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it(void **st
 	append_numbers(writer, 10);
 	pass(30);
 	assert_int_equal(hf_core_length(reader->core), 20);
-}
-
-static void answer_with_nothing(struct puppet *puppet, const struct hf_replication_request *request)
-{
-	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork}};
-
-	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
-	hf_channel_end(puppet->channel);
 }
 
 static void expect_lengthened_in_spite_of(void (*on_request)(struct puppet *puppet, const struct hf_replication_request *request))
@@ -395,6 +417,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_fork_of_who_does_not_upload_keeps_nobody_from_another, tear_down),
 		cmocka_unit_test_teardown(test_two_that_do_not_prove_their_forks_keep_nobody_from_another, tear_down),
 		cmocka_unit_test_teardown(test_who_is_late_with_a_fork_is_asked_again, tear_down),
+		cmocka_unit_test_teardown(test_a_late_answer_of_one_search_is_none_of_the_next, tear_down),
 		cmocka_unit_test_teardown(test_two_that_do_not_lengthen_the_tree_keep_nobody_from_it, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_without_what_was_asked_for_is_none, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_without_the_manifest_is_none, tear_down),
