@@ -127,9 +127,22 @@ static uint64_t ask(struct peer *p, const char *method, const char *value, uint6
 	return id;
 }
 
+/* What the package's client makes of an error: the code, then the text that came. */
+static const char *error_text(const json_t *error)
+{
+	const char *code = vectors_text(error, "code"), *message = vectors_text(error, "message");
+	size_t length = strlen(code);
+
+	assert_memory_equal(message, code, length);
+	assert_memory_equal(message + length, ": ", 2);
+	return message + length + 2;
+}
+
 static void test_the_session_is_the_packages(void **state)
 {
 	json_t *vectors = vectors_load("hypercore/protomux-rpc.json"), *frames = vectors_array(vectors, "frames", 9);
+	const json_t *errors = vectors_array(vectors, "errors", 2), *fail = json_array_get(errors, 0), *missing = json_array_get(errors, 1);
+	char expected[300];
 	struct peer a, b;
 
 	begin(&a, &b);
@@ -140,9 +153,9 @@ static void test_the_session_is_the_packages(void **state)
 		if (i == 2)
 			ask(&a, "echo", "\2hi", HF_PROTOMUX_RPC_NEVER);
 		else if (i == 4)
-			ask(&a, "fail", "\1x", HF_PROTOMUX_RPC_NEVER);
+			ask(&a, vectors_text(fail, "method"), "\1x", HF_PROTOMUX_RPC_NEVER);
 		else if (i == 6)
-			ask(&a, "missing", "\1x", HF_PROTOMUX_RPC_NEVER);
+			ask(&a, vectors_text(missing, "method"), "\1x", HF_PROTOMUX_RPC_NEVER);
 		else if (i == 8)
 			assert_int_equal(hf_protomux_rpc_event(a.rpc, hf_slice_text("echo"), hf_slice_text("\2ev")), HF_OK);
 		assert_true(from->delivered < from->frame_count);
@@ -150,8 +163,9 @@ static void test_the_session_is_the_packages(void **state)
 		assert_int_equal(side_deliver(from), HF_OK);
 	}
 	side_expect_sent(&b.side, "");
-	side_expect(&a.side, "open \nreply HF_OK 0572653a6869\nreply Request failed / REQUEST_ERROR / boom / ECODE / \n"
-		"reply Unknown method 'missing' / UNKNOWN_METHOD /  /  / \n");
+	snprintf(expected, sizeof expected, "open \nreply HF_OK 0572653a6869\nreply %s / %s / boom / ECODE / \nreply %s / %s /  /  / \n",
+		error_text(fail), vectors_text(fail, "code"), error_text(missing), vectors_text(missing, "code"));
+	side_expect(&a.side, expected);
 	side_expect(&b.side, "open \necho 026869\necho event 026576\n");
 	end(&a, &b);
 	json_decref(vectors);
