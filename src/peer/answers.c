@@ -131,8 +131,8 @@ static int not_taken(struct hf_core_peer *peer, int status, const struct hf_fail
 	}
 }
 
-/* A block that another peer was asked for meanwhile. Were it not taken, blocks that need longer than we are patient would never come. */
-static int take_late(struct hf_core_peer *peer, const struct hf_proof *proof)
+/* What another peer was asked for meanwhile. Were it not taken, what needs longer than we are patient would never come. */
+static int take_late(struct hf_core_peer *peer, const struct hf_peer_request *asked, const struct hf_proof *proof)
 {
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_failure failure = {.code = HF_OK};
@@ -141,14 +141,18 @@ static int take_late(struct hf_core_peer *peer, const struct hf_proof *proof)
 	bool grew;
 	int status;
 
-	if (!proof->has_block || proof->has_upgrade || proof->fork != hf_core_fork(shared->core) ||
-		hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index))
+	if (proof->has_upgrade || proof->fork != hf_core_fork(shared->core) || !is_what_was_asked(asked, proof) ||
+		lacks_what_was_asked(&asked->proof, proof) || (proof->has_block && hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index)))
 		return HF_OK;
 	status = hf_core_put_proof(shared->core, proof, &grew, &failure);
 	if (status != HF_OK)
 		return not_taken(peer, status, &failure);
 	peer->answered_ms = shared->replicator->now_ms;
 	hf_core_peer_took(peer, proof, false);
+	if (asked->proof.has_seek) {
+		hf_shared_core_end_seeks(shared, asked->proof.seek.bytes, true);
+		return HF_OK;
+	}
 	slot = hf_shared_core_find_request(shared, proof->block.index, &owner);
 	if (slot == NULL)
 		return HF_OK;
@@ -172,11 +176,11 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 	if (message->request == 0)
 		return hf_core_peer_on_pushed_data(peer, &message->proof);
 	const struct hf_peer_request *taken = hf_core_peer_taken(peer, message->request);
-	bool is_late = taken != NULL && taken->proof.block.index == message->proof.block.index;
+	struct hf_peer_request late = taken != NULL ? *taken : (struct hf_peer_request){0};
 
 	slot = hf_core_peer_answered(peer, message->request);
 	if (slot == NULL)
-		return is_late ? take_late(peer, &message->proof) : HF_OK;
+		return late.is_taken ? take_late(peer, &late, &message->proof) : HF_OK;
 	if (slot->is_reorg) {
 		struct hf_peer_request asked = *slot;
 

@@ -264,6 +264,7 @@ static void steal(struct hf_core_peer *peer)
 			if (!is_owed_for_long(other, slot))
 				continue;
 			if (slot->proof.has_seek) {
+				slot->is_taken = true;
 				hf_core_peer_cancel_request(other, slot);
 				hf_core_peer_note_late(other); /* so that it is asked of another by the next schedule */
 				continue;

@@ -323,7 +323,7 @@ static void test_who_answers_just_enough_does_not_keep_the_rest(void **state)
 }
 
 /* Two honest peers with all blocks, whose answers take longer than others are waited for. */
-static void slow_down(void)
+static void slow_down(uint64_t delay_ms)
 {
 	struct peer *second = add_peer();
 
@@ -335,30 +335,53 @@ static void slow_down(void)
 	settle();
 	assert_int_equal(done_count, 1);
 	done_count = 0;
-	ends[1].delay_ms = ends[5].delay_ms = 5000; /* before the reader */
+	ends[1].delay_ms = ends[5].delay_ms = delay_ms; /* before the reader */
 }
 
-static void test_blocks_that_take_long_arrive(void **state)
+static void expect_blocks_in_spite_of(uint64_t delay_ms)
 {
-	(void)state;
 	begin();
-	slow_down();
+	slow_down(delay_ms);
 	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
 	pass(30);
 	assert_int_equal(done_count, 1);
 }
 
-static void test_seeks_that_take_long_arrive(void **state)
+static void expect_a_seek_in_spite_of(uint64_t delay_ms)
 {
 	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
 
-	(void)state;
 	begin();
-	slow_down();
+	slow_down(delay_ms);
 	hf_seek_wait_start(reader->replication, &wait);
-	pass(40);
+	pass(60);
 	hf_seek_wait_cancel(&wait);
 	assert_int_equal(done_count, 1);
+}
+
+static void test_blocks_that_take_long_arrive(void **state)
+{
+	(void)state;
+	expect_blocks_in_spite_of(5000);
+}
+
+static void test_seeks_that_take_long_arrive(void **state)
+{
+	(void)state;
+	expect_a_seek_in_spite_of(5000);
+}
+
+/* So long that each is asked of the other. */
+static void test_blocks_that_take_too_long_arrive(void **state)
+{
+	(void)state;
+	expect_blocks_in_spite_of(HF_PEER_PATIENCE_MS_MAX + 3000);
+}
+
+static void test_seeks_that_take_too_long_arrive(void **state)
+{
+	(void)state;
+	expect_a_seek_in_spite_of(HF_PEER_PATIENCE_MS_MAX + 3000);
 }
 
 /* What comes late is looked at as what comes in time is. */
@@ -428,6 +451,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_who_answers_just_enough_does_not_keep_the_rest, tear_down),
 		cmocka_unit_test_teardown(test_blocks_that_take_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_seeks_that_take_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_blocks_that_take_too_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_seeks_that_take_too_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
