@@ -146,9 +146,12 @@ static int look_up(struct appending *a, struct hf_failure *failure)
 
 static void report(const struct hf_cli *cli, const struct appending *a)
 {
-	printf(cli->json ? "{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n"
-		: "%llu blocks appended; the core has %llu now, %llu bytes\n",
-		(unsigned long long)a->appended, (unsigned long long)a->length, (unsigned long long)a->byte_length);
+	unsigned long long appended = a->appended, length = a->length, bytes = a->byte_length;
+
+	if (cli->json)
+		printf("{\"appended\":%llu,\"length\":%llu,\"byte_length\":%llu}\n", appended, length, bytes);
+	else
+		printf("%llu block%s appended; the core has %llu now, %llu bytes\n", appended, appended == 1 ? "" : "s", length, bytes);
 	fflush(stdout);
 }
 
