@@ -17,6 +17,7 @@ struct hf_bench_job {
 	enum hf_durability durability;
 	const char *directory; /* a folder is made below it, and removed */
 	const char *key;       /* to fetch: hexadecimal or z-base-32 */
+	unsigned joined;       /* other cores that who fetches has joined, and that nobody has */
 	unsigned port;
 };
 void hf_bench_append(const struct hf_bench_job *job);

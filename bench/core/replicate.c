@@ -23,6 +23,10 @@ struct end {
 	struct hf_download download;
 	struct hf_bench_clock clock;
 	bool is_reader, is_connected;
+	struct joined {
+		struct hf_core *core;
+		struct hf_replication *replication;
+	} *others;
 	uint8_t secret[HF_SIGN_SECRET_BYTES];
 };
 
@@ -90,6 +94,31 @@ static void join(struct end *end, const uint8_t *key)
 	hf_bench_must(hf_replicator_join(hf_core_host_replicator(end->host), end->core, &end->replication), "join");
 }
 
+static void join_others(struct end *end)
+{
+	uint8_t key[HF_CORE_KEY_BYTES];
+
+	end->others = calloc(end->job->joined + 1, sizeof *end->others);
+	hf_bench_must(end->others == NULL ? HF_ENOMEM : HF_OK, "other cores");
+	for (unsigned i = 0; i < end->job->joined; i++) {
+		struct hf_core_options options = {.size = sizeof options, .key = key};
+		struct joined *other = &end->others[i];
+
+		end->node.env.random(&end->node.env, key, sizeof key);
+		hf_bench_must(hf_corestore_get(hf_core_host_cores(end->host), &options, &other->core, NULL), "core");
+		hf_bench_must(hf_replicator_join(hf_core_host_replicator(end->host), other->core, &other->replication), "join");
+	}
+}
+
+static void leave_others(struct end *end)
+{
+	for (unsigned i = 0; end->others != NULL && i < end->job->joined; i++) {
+		hf_replication_leave(end->others[i].replication);
+		hf_core_unref(end->others[i].core);
+	}
+	free(end->others);
+}
+
 static struct hf_peer_socket_options socket_options(struct end *end)
 {
 	return (struct hf_peer_socket_options){.size = sizeof(struct hf_peer_socket_options), .loop = end->loop, .static_secret = end->secret,
@@ -99,6 +128,7 @@ static struct hf_peer_socket_options socket_options(struct end *end)
 static void close_end(struct end *end)
 {
 	hf_core_host_close_sockets(end->host);
+	leave_others(end);
 	hf_replication_leave(end->replication);
 	hf_core_unref(end->core);
 	hf_core_host_free(end->host);
@@ -163,6 +193,7 @@ void hf_bench_fetch(const struct hf_bench_job *job)
 	hf_bench_must(hf_core_key_decode(key, hf_slice_text(job->key)), "key");
 	open_end(&end, job);
 	join(&end, key);
+	join_others(&end);
 	end.clock = hf_bench_clock();
 
 	struct hf_peer_socket_options options = socket_options(&end);
