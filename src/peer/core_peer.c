@@ -206,7 +206,7 @@ static int on_open(struct hf_channel *channel, void *context, struct hf_slice ha
 		return hf_core_peer_fail(peer, HF_EMALFORMED, "its handshake is malformed");
 	hf_replication_capability(expected, peer->stream->handshake_hash, !peer->stream->is_initiator, hf_core_key(core));
 	if (!hf_bytes_equal_secret(expected, theirs.capability, sizeof expected))
-		return hf_core_peer_fail(peer, HF_EDENIED, "it does not know the core's key");
+		return hf_core_peer_fail(peer, HF_EBADSIG, "it does not know the core's key");
 	peer->is_open = true;
 	peer->can_upgrade = true;
 	hf_protomux_cork(peer->stream->mux);

@@ -197,15 +197,9 @@ void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 
 void hf_replicator_count_end(struct hf_replicator *replicator, int code)
 {
-	switch (code) {
-	case HF_EMALFORMED:
-	case HF_ETOOBIG:
-	case HF_EBADSIG:
-	case HF_EVERSION:
-	case HF_EDENIED: /* it does not know the key that it asks for */
-	case HF_EINVAL:  /* it asks for what nobody can answer */
+	/* Not HF_EDENIED: so ends whom we have sent away. */
+	if (code == HF_EMALFORMED || code == HF_ETOOBIG || code == HF_EBADSIG || code == HF_EVERSION)
 		replicator->stats.peers_failed++;
-	}
 }
 
 /* ---- Shared cores ---- */

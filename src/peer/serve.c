@@ -134,7 +134,7 @@ static int refuse_later(struct hf_core_peer *peer, struct hf_peer_question *ques
 	uint64_t delay_ms = REFUSAL_DELAY_MS_MIN * (uint64_t)(1 + peer->refused_count);
 
 	if (++peer->refused_count > HF_REPLICATOR_REFUSALS_MAX)
-		return hf_core_peer_fail(peer, HF_EINVAL, "it goes on sending requests that no peer can answer");
+		return hf_core_peer_fail(peer, HF_ETOOBIG, "it goes on sending requests that no peer can answer");
 	question->refuse_at_ms = peer->shared->replicator->now_ms + (delay_ms < REFUSAL_DELAY_MS_MAX ? delay_ms : REFUSAL_DELAY_MS_MAX);
 	return HF_OK;
 }

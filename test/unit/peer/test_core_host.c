@@ -28,6 +28,11 @@ static bool both_hold_all(struct peer *a, struct peer *b)
 	return has_all;
 }
 
+static bool both_are_open(struct peer *a, struct peer *b)
+{
+	return a->opened > 0 && b->opened > 0;
+}
+
 static bool both_are_closed(struct peer *a, struct peer *b)
 {
 	return a->closed > 0 && b->closed > 0;
@@ -88,12 +93,39 @@ static void test_a_peer_may_be_refused_when_it_opens(void **state)
 	close_peer(&writer);
 }
 
+/* As a swarm does with whom it has banned, and a gateway with a worker that it dismisses. */
+static void test_whom_we_send_away_has_broken_nothing(void **state)
+{
+	static struct peer writer, reader;
+	struct hf_replicator_stats stats;
+	struct hf_address address;
+
+	(void)state;
+	open_peer(&writer, 1);
+	open_peer(&reader, 2);
+	join(&writer, NULL);
+	append_numbers(&writer, 1);
+	join(&reader, hf_core_key(writer.core));
+	struct hf_peer_listener *listener = listen_on(&writer, &address);
+	dial(&reader, &address);
+	turn_until(&writer, &reader, both_are_open);
+	hf_peer_socket_fail(writer.socket, HF_EDENIED, "The peer is banned.");
+	turn_until(&writer, &reader, both_are_closed);
+	assert_int_equal(writer.code, HF_EDENIED);
+	hf_replicator_stats(hf_core_host_replicator(writer.host), &stats);
+	assert_int_equal(stats.peers_failed, 0);
+	hf_peer_listener_free(listener);
+	close_peer(&reader);
+	close_peer(&writer);
+}
+
 int main(void)
 {
 	hf_crypto_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_core_passes_over_tcp_and_is_followed),
 		cmocka_unit_test(test_a_peer_may_be_refused_when_it_opens),
+		cmocka_unit_test(test_whom_we_send_away_has_broken_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
