@@ -74,6 +74,23 @@ void hf_seek_wait_cancel(struct hf_seek_wait *wait)
 	wait->replication = NULL;
 }
 
+/* What came for others may be what a seek needs that nobody is asked for, and that none need be asked for then. */
+void hf_shared_core_check_seeks(struct hf_shared_core *shared)
+{
+	struct hf_core_place place;
+
+	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL; wait = next) {
+		next = wait->next;
+		int status = wait->is_asked ? HF_EWAIT : hf_core_seek(shared->core, wait->bytes, &place);
+
+		if (status == HF_EWAIT || status == HF_ENOTFOUND)
+			continue;
+		hf_seek_wait_cancel(wait);
+		wait->done(wait);
+		next = shared->seeks; /* it may have cancelled others */
+	}
+}
+
 /* ---- Hearing ---- */
 
 /* Whether a peer may still tell of more than we have. */

@@ -106,6 +106,7 @@ static void flush_core(struct hf_shared_core *shared)
 		hf_core_commit(shared->core, HF_DURABLE_OS, NULL, NULL);
 	}
 	put_late_last(shared);
+	hf_shared_core_check_seeks(shared);
 	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
 		next = peer->next;
 		hf_core_peer_schedule(peer);

@@ -255,6 +255,7 @@ void hf_replicator_take_held(struct hf_replicator *replicator); /* looks at what
 
 /* download.c */
 void hf_shared_core_check_downloads(struct hf_shared_core *shared);
+void hf_shared_core_check_seeks(struct hf_shared_core *shared);
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 
 /* push.c */

@@ -384,6 +384,62 @@ static void test_seeks_that_take_too_long_arrive(void **state)
 	expect_a_seek_in_spite_of(HF_PEER_PATIENCE_MS_MAX + 3000);
 }
 
+/* It comes after the seek was taken from who owed it, and before the seek is asked of another. */
+static void test_a_seek_ends_by_what_comes_when_it_is_asked_of_nobody(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
+	struct puppet *late;
+
+	(void)state;
+	begin();
+	late = connect_puppet(reader);
+	claim(late, 0, 10, 10, true);
+	turn(20);
+	hf_seek_wait_start(reader->replication, &wait);
+	turn(20);
+	assert_true(late->request_count == 1 && late->requests[0].proof.has_seek);
+	while (wait.is_asked) {
+		now_ms += 100;
+		hf_replicator_tick(reader->replicator, now_ms);
+		hf_replicator_flush(reader->replicator, now_ms);
+	}
+	answer_truly(late, writer->core, &late->requests[0]);
+	deliver_some();
+	pass(60);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 1);
+}
+
+/* Blocks that come for somebody else may bring what a seek needs, while nobody can be asked for it. */
+static void test_a_seek_ends_by_blocks_that_come_for_somebody_else(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
+	struct hf_core_place place;
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	drop_end(&ends[1]);
+	drop_end(&ends[0]);
+	puppet = connect_puppet(reader);
+	claim(puppet, 0, 10, 10, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	turn(20);
+	assert_int_equal(puppet->request_count, 10);
+	claim(puppet, 0, 10, 10, false);
+	turn(20);
+	assert_int_equal(hf_core_seek(reader->core, 100, &place), HF_EWAIT);
+	hf_seek_wait_start(reader->replication, &wait);
+	turn(20);
+	for (size_t i = 0; i < 10; i++)
+		answer_truly(puppet, writer->core, &puppet->requests[i]);
+	pass(60);
+	assert_int_equal(hf_core_seek(reader->core, 100, &place), HF_OK);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 2);
+}
+
 /* What comes late is looked at as what comes in time is. */
 static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 {
@@ -453,6 +509,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_seeks_that_take_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_blocks_that_take_too_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_seeks_that_take_too_long_arrive, tear_down),
+		cmocka_unit_test_teardown(test_a_seek_ends_by_what_comes_when_it_is_asked_of_nobody, tear_down),
+		cmocka_unit_test_teardown(test_a_seek_ends_by_blocks_that_come_for_somebody_else, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
