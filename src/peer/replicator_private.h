@@ -27,11 +27,12 @@
 /* A request of ours. */
 struct hf_peer_request {
 	bool is_used;
-	bool is_cancelled; /* an answer may still come; the id is used again once a later request was answered */
+	bool is_cancelled; /* an answer may still come; the id is used again once a request was answered that was sent after the cancel */
 	bool is_reorg;     /* of the search for another fork */
 	bool is_taken;     /* cancelled because another is asked instead: what comes after all is welcome */
 	bool is_wanted;    /* somebody waits for its block */
 	uint64_t order;    /* in which requests were sent */
+	uint64_t order_cancelled; /* of the first that is sent after the cancel */
 	uint64_t sent_ms;
 	uint64_t fork;
 	struct hf_proof_request proof;

@@ -36,19 +36,18 @@ static void free_slot(struct hf_core_peer *peer, struct hf_peer_request *slot)
 	peer->first_free = (uint32_t)(slot - peer->slots);
 }
 
-/* Nothing sent before an answered request can be answered any more. */
-static void free_cancelled(struct hf_core_peer *peer, uint64_t order)
+static void free_cancelled_slot(struct hf_core_peer *peer, struct hf_peer_request *slot)
 {
-	if (peer->cancelled_count == 0)
-		return;
-	for (uint32_t i = 0; i < peer->slot_count; i++) {
-		struct hf_peer_request *slot = &peer->slots[i];
+	peer->cancelled_count--;
+	free_slot(peer, slot);
+}
 
-		if (!slot->is_cancelled || slot->order > order)
-			continue;
-		peer->cancelled_count--;
-		free_slot(peer, slot);
-	}
+/* Answers need not come in the order of the requests. But who answers this one has read all cancels that were sent before it. */
+static void free_cancelled_before(struct hf_core_peer *peer, uint64_t order)
+{
+	for (uint32_t i = 0; peer->cancelled_count > 0 && i < peer->slot_count; i++)
+		if (peer->slots[i].is_cancelled && peer->slots[i].order_cancelled <= order)
+			free_cancelled_slot(peer, &peer->slots[i]);
 }
 
 struct hf_peer_request *hf_core_peer_answered(struct hf_core_peer *peer, uint64_t id)
@@ -58,8 +57,11 @@ struct hf_peer_request *hf_core_peer_answered(struct hf_core_peer *peer, uint64_
 	if (slot == NULL || (!slot->is_used && !slot->is_cancelled))
 		return NULL;
 	peer->answer_took_ms = peer->shared->replicator->now_ms - slot->sent_ms;
-	free_cancelled(peer, slot->is_cancelled ? slot->order : slot->order - 1);
-	return slot->is_used ? slot : NULL;
+	free_cancelled_before(peer, slot->order);
+	if (slot->is_used)
+		return slot;
+	free_cancelled_slot(peer, slot);
+	return NULL;
 }
 
 const struct hf_peer_request *hf_core_peer_taken(const struct hf_core_peer *peer, uint64_t id)
@@ -135,6 +137,7 @@ void hf_core_peer_cancel_request(struct hf_core_peer *peer, struct hf_peer_reque
 
 	slot->is_used = false;
 	slot->is_cancelled = true;
+	slot->order_cancelled = peer->next_order;
 	peer->cancelled_count++;
 	give_back(peer, slot, false);
 	hf_replication_write_cancel(hf_core_peer_begin(peer, HF_REPLICATION_CANCEL), &message);

@@ -440,6 +440,49 @@ static void test_a_seek_ends_by_blocks_that_come_for_somebody_else(void **state)
 	assert_int_equal(done_count, 2);
 }
 
+static void ignore_block(struct hf_core_waiter *waiter, int status)
+{
+	(void)waiter;
+	(void)status;
+}
+
+/* Who answers urgent requests first, or what its disk has read first, may answer one that we have cancelled after a later one. */
+static void test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request(void **state)
+{
+	struct hf_core_waiter waiters[5] = {{0}};
+	struct puppet *puppet;
+	struct end *end;
+
+	(void)state;
+	begin();
+	drop_end(&ends[1]);
+	drop_end(&ends[0]);
+	end = &ends[end_count];
+	puppet = connect_puppet(reader);
+	claim(puppet, 0, 10, 10, true);
+	turn(20);
+	for (int i = 1; i <= 4; i++)
+		waiters[i].ready = ignore_block;
+	for (int i = 1; i <= 2; i++) {
+		hf_core_wait(reader->core, &waiters[i], (uint64_t)i);
+		turn(5);
+	}
+	assert_int_equal(puppet->request_count, 2);
+	hf_core_wait_cancel(reader->core, &waiters[1]);
+	answer_truly(puppet, writer->core, &puppet->requests[1]);
+	turn(5);
+	for (int i = 3; i <= 4; i++) {
+		hf_core_wait(reader->core, &waiters[i], (uint64_t)i);
+		turn(5);
+	}
+	assert_int_equal(puppet->request_count, 4);
+	answer_truly(puppet, writer->core, &puppet->requests[0]);
+	turn(5);
+	assert_string_equal(end->failure, "");
+	for (int i = 1; i <= 4; i++)
+		hf_core_wait_cancel(reader->core, &waiters[i]);
+}
+
 /* What comes late is looked at as what comes in time is. */
 static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 {
@@ -511,6 +554,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_seeks_that_take_too_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_ends_by_what_comes_when_it_is_asked_of_nobody, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_ends_by_blocks_that_come_for_somebody_else, tear_down),
+		cmocka_unit_test_teardown(test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
