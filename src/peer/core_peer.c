@@ -295,6 +295,8 @@ static void on_close(struct hf_channel *channel, void *context, enum hf_channel_
 	peer->next_closed = shared->replicator->closed;
 	shared->replicator->closed = peer;
 	HF_SHARED_CORE_COUNT(shared, channels, -1);
+	if (shared->replications == NULL && shared->peers == NULL) /* there is nobody to say it to, and perhaps no tick that would end it */
+		shared->is_downloading = false;
 	if (end == HF_CHANNEL_REMOTE && !was_open)
 		HF_SHARED_CORE_COUNT(shared, channels_rejected, 1);
 	/* It went because it thought that neither side needs the channel; we do. */

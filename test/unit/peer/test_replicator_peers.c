@@ -72,6 +72,29 @@ static void test_an_update_ends_although_a_peer_goes_on_telling_of_more(void **s
 	assert_int_equal(done_count, 1);
 }
 
+/* ---- Leaving ---- */
+
+/* What was left lingers among the peers that it has; where there are none any more nothing ticks that would end that. */
+static void test_a_core_that_was_left_goes_with_its_last_peer(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+
+	(void)state;
+	start_pair(writer, reader, 1);
+	connect_peers(writer, reader);
+	settle();
+	hf_replication_leave(reader->replication);
+	reader->replication = NULL;
+	settle();
+	assert_non_null(reader->replicator->shared);
+	drop_end(&ends[1]);
+	drop_end(&ends[0]);
+	hf_replicator_flush(reader->replicator, now_ms);
+	now_ms += 60000;
+	hf_replicator_flush(reader->replicator, now_ms);
+	assert_null(reader->replicator->shared);
+}
+
 /* ---- Extensions ---- */
 
 struct ear {
@@ -362,6 +385,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_an_update_does_not_wait_for_a_peer_that_is_silent, tear_down),
 		cmocka_unit_test_teardown(test_an_update_ends_although_a_peer_goes_on_telling_of_more, tear_down),
+		cmocka_unit_test_teardown(test_a_core_that_was_left_goes_with_its_last_peer, tear_down),
 		cmocka_unit_test_teardown(test_messages_of_extensions_go_by_name, tear_down),
 		cmocka_unit_test_teardown(test_an_extension_that_was_removed_hears_no_more, tear_down),
 		cmocka_unit_test_teardown(test_an_extension_may_close_its_channel, tear_down),
