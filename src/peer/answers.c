@@ -171,7 +171,8 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 
 	if (read_status != HF_OK)
 		return hf_core_peer_fail(peer, read_status, "its data message is malformed");
-	if (message->request == 0 && message->proof.has_upgrade && message->proof.upgrade.start == 0 && hf_core_length(shared->core) > 0)
+	if (message->request == 0 && message->proof.has_upgrade && message->proof.upgrade.start == 0 && !message->proof.has_block &&
+		hf_core_length(shared->core) > 0)
 		return hf_core_peer_on_conflict_data(peer, &message->proof);
 	if (message->request == 0)
 		return hf_core_peer_on_pushed_data(peer, &message->proof);

@@ -307,6 +307,32 @@ static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **s
 	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 41));
 }
 
+/* It comes with the whole tree, as what tells of two histories does. */
+static void test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer(), *second = add_peer();
+	struct end *to_reader;
+
+	(void)state;
+	join(writer, NULL);
+	join(reader, hf_core_key(writer->core));
+	join(second, hf_core_key(writer->core));
+	connect_peers(writer, second);
+	connect_peers(second, reader);
+	to_reader = connect_peers(writer, reader)->other;
+	hf_replication_allow_push(reader->replication, true);
+	settle();
+	to_reader->delay_ms = 1000;
+	append_numbers(writer, 3);
+	hf_replication_push(writer->replication, 1);
+	settle();
+	assert_int_equal(hf_core_length(reader->core), 3);
+	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 1));
+	now_ms += 1000;
+	settle();
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 1));
+}
+
 int main(void)
 {
 	hf_crypto_init();
@@ -322,6 +348,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
 		cmocka_unit_test_teardown(test_a_block_is_pushed_to_who_allows_it, tear_down),
 		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it, tear_down),
+		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing, tear_down),
 		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
