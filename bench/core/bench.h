@@ -67,10 +67,12 @@ struct hf_bench_row {
 struct hf_bench_comparison {
 	const struct hf_bench_row *rows;      /* a name of NULL at the end */
 	const char *thing, *introduction;     /* "block" */
-	const char *self, *node, *script, *directory, *limits, *only;
+	const char *self, *node, *script, *directory, *only;
 	unsigned rounds;
 	double scale;
 };
+/* With so many blocks of 64 KiB hashed at once. (cryptography.c) */
+double hf_bench_cryptography_mb_per_s(unsigned together);
 void hf_bench_compare(const struct hf_bench_comparison *comparison);
 
 /* ---- The command line ---- */

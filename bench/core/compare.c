@@ -10,8 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "crypto/merkle_hash.h"
+
 #define ROUNDS_MAX 15
-#define TEXT_BYTES 65536
 #define MEMORY_TARGET 8
 
 /* ---- Processes ---- */
@@ -226,28 +227,47 @@ static void print_row(const struct hf_bench_row *row, const char *thing, const s
 	fflush(stdout);
 }
 
-/* What a core can seal, or another open and hash, whichever is less: MB/s. */
-static double limit_of(const char *limits, const char *hashing)
-{
-	double seal = number_of(limits, "seal_gb_per_s"), opening = 1 / (1 / number_of(limits, "open_gb_per_s") + 1 / number_of(limits, hashing));
+/* ---- Beside cryptography alone ---- */
 
-	return 1e3 * (seal < opening ? seal : opening);
+/* What a round reaches of it: with blocks hashed one at a time, which the target is for, and with as many side by side as we hash. */
+struct share {
+	unsigned together;
+	double limit[ROUNDS_MAX], reached[ROUNDS_MAX];
+};
+
+static bool is_bound_by_cryptography(const struct hf_bench_row *row)
+{
+	return is_replication(row) && row->block_bytes > 1024;
 }
 
-/* Of the limit with blocks hashed one at a time, which the target is for, and with as many side by side as we hash. */
-static void print_limits(const char *path, double mb_per_second)
+/* Half of the limit, before a round and after it. */
+static void add_limits(struct share shares[static 2], unsigned round)
 {
-	static char text[TEXT_BYTES];
-	FILE *file = fopen(path, "re");
+	for (unsigned i = 0; i < 2; i++)
+		shares[i].limit[round] += hf_bench_cryptography_mb_per_s(shares[i].together) / 2;
+}
 
-	if (file == NULL)
-		return;
-	text[fread(text, 1, sizeof text - 1, file)] = 0;
-	fclose(file);
-	double alone = limit_of(text, "blake2b_gb_per_s"), together = limit_of(text, "blake2b_together_gb_per_s");
+static void print_shares(struct share shares[static 2], const struct measured *ours, unsigned rounds)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		for (unsigned round = 0; round < rounds; round++)
+			shares[i].reached[round] = 100 * ours[round].mb_per_second / shares[i].limit[round];
+		printf("  of cryptography, %u at a time        %10.0f %% of %.0f MB/s", shares[i].together,
+			hf_measure_percentile(shares[i].reached, rounds, 0.5), hf_measure_percentile(shares[i].limit, rounds, 0.5));
+		puts(i == 0 ? " (target 70 %)" : "");
+	}
+}
 
-	printf("  cryptography, a core a side, goes at %.0f MB/s: %.0f %% of it reached (target 70); with hashes side by side at %.0f: %.0f %%\n",
-		alone, 100 * mb_per_second / alone, together, 100 * mb_per_second / together);
+static void run_round(const struct hf_bench_comparison *all, struct side sides[static 2], const struct hf_bench_row *row,
+	struct share shares[static 2], unsigned round)
+{
+	if (is_bound_by_cryptography(row))
+		add_limits(shares, round);
+	run(all, &sides[0], row, (uint64_t)ceil((double)row->ours * all->scale), round);
+	if (is_bound_by_cryptography(row))
+		add_limits(shares, round);
+	if (sides[1].program != NULL)
+		run(all, &sides[1], row, (uint64_t)ceil((double)row->theirs * all->scale), round);
 }
 
 void hf_bench_compare(const struct hf_bench_comparison *all)
@@ -255,6 +275,7 @@ void hf_bench_compare(const struct hf_bench_comparison *all)
 	static struct side sides[2];
 	unsigned rounds = all->rounds < ROUNDS_MAX ? all->rounds : ROUNDS_MAX;
 	const char *block = "";
+	struct share shares[2];
 
 	signal(SIGPIPE, SIG_IGN);
 	sides[0].program = all->self;
@@ -268,12 +289,13 @@ void hf_bench_compare(const struct hf_bench_comparison *all)
 			continue;
 		if (strcmp(block, row->durability) != 0)
 			printf("-- %s\n", block = row->durability);
+		memset(shares, 0, sizeof shares);
+		shares[0].together = 1;
+		shares[1].together = HF_LEAVES_TOGETHER;
 		for (unsigned round = 0; round < rounds; round++)
-			for (unsigned side = 0; side < 2; side++)
-				if (sides[side].program != NULL)
-					run(all, &sides[side], row, (uint64_t)ceil((double)(side == 0 ? row->ours : row->theirs) * all->scale), round);
+			run_round(all, sides, row, shares, round);
 		print_row(row, all->thing, sides, rounds);
-		if (is_replication(row) && row->block_bytes > 1024 && all->limits != NULL)
-			print_limits(all->limits, median(sides[0].reader, rounds).mb_per_second);
+		if (is_bound_by_cryptography(row))
+			print_shares(shares, sides[0].reader, rounds);
 	}
 }

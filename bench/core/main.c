@@ -1,13 +1,13 @@
 /* bench/core: what cores cost beside the packages on npm: appends, and replication over loopback TCP between two processes.
  *
- *     bench/core [--rounds 3] [--scale 1] [--only TEXT] [--limits FILE] [--directory DIR] [--node FILE] [--script FILE]
+ *     bench/core [--rounds 3] [--scale 1] [--only TEXT] [--directory DIR] [--node FILE] [--script FILE]
  *     bench/core append --block-bytes 100 --batch 1 --blocks 20000 [--durability disk]
  *     bench/core serve --block-bytes 100 --blocks 20000          prints {port, key}; ends when standard input does
  *     bench/core fetch --port PORT --key KEY [--joined 20000]    with so many other cores joined, which the other side does not have
  *     bench/core many --blocks 100000                            a store of so many cores of one block, and opening 1,000 of them
  *
  * The first prints the table; it runs the others, and bench/core/peer.mjs (--script, on --node) with the same arguments, so either side
- * can be measured against the other by hand. --only: rows in whose name TEXT is. --limits: what bench/limits --json printed.
+ * can be measured against the other by hand. --only: rows in whose name TEXT is.
  *
  * CPU is of the process, all threads, from the first block (the writer of a replication: from the first connection) to the last that is
  * committed. Memory is that of the end of the row: "made" is RssAnon + RssShmem, "resident" VmRSS, with mapped files. */
