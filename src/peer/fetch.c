@@ -224,20 +224,20 @@ static void ask_missing(struct hf_core_peer *peer, uint64_t from, uint64_t to)
 	}
 }
 
-static void ask_download(struct hf_core_peer *peer, struct hf_download *download)
+static void ask_download(struct hf_core_peer *peer, const struct hf_download *download)
 {
-	uint64_t end = download->to < peer->remote_length ? download->to : peer->remote_length, middle = download->from, random;
+	uint64_t from = download->from, end = download->to < peer->remote_length ? download->to : peer->remote_length, middle = from, random;
 
-	if (download->from >= end)
+	if (from >= end)
 		return;
-	ask_about_range(peer, hf_bitfield_next_clear(hf_core_blocks(peer->shared->core), download->from, end), end);
 	if (download->is_random) {
 		peer->shared->replicator->options.env->random(peer->shared->replicator->options.env, &random, sizeof random);
-		middle += random % (end - download->from);
+		middle += random % (end - from);
 	}
+	ask_about_range(peer, hf_bitfield_next_clear(hf_core_blocks(peer->shared->core), from, end), end);
 	ask_missing(peer, middle, end);
-	if (middle > download->from)
-		ask_missing(peer, download->from, middle);
+	if (middle > from)
+		ask_missing(peer, from, middle);
 }
 
 /* For long, in which its peer has answered nothing; or for so long that it does not matter what else was answered. Whose answers take
@@ -282,6 +282,28 @@ static void steal(struct hf_core_peer *peer)
 	}
 }
 
+/* In these two what is sent may end the stream, and who is told of that may let the seek or the download go. */
+static void ask_seeks(struct hf_core_peer *peer)
+{
+	struct hf_seek_wait *wait = may_ask(peer) ? peer->shared->seeks : NULL;
+
+	while (wait != NULL) {
+		if (!wait->is_asked)
+			ask_seek(peer, wait);
+		wait = may_ask(peer) ? wait->next : NULL;
+	}
+}
+
+static void ask_downloads(struct hf_core_peer *peer)
+{
+	struct hf_download *download = may_ask(peer) ? peer->shared->downloads : NULL;
+
+	while (download != NULL) {
+		ask_download(peer, download);
+		download = may_ask(peer) ? download->next : NULL;
+	}
+}
+
 void hf_core_peer_schedule(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
@@ -290,12 +312,9 @@ void hf_core_peer_schedule(struct hf_core_peer *peer)
 		return;
 	hf_protomux_cork(peer->stream->mux);
 	ask_manifest(peer);
-	for (struct hf_seek_wait *wait = shared->seeks; wait != NULL && may_ask(peer); wait = wait->next)
-		if (!wait->is_asked)
-			ask_seek(peer, wait);
+	ask_seeks(peer);
 	ask_wanted(peer);
-	for (struct hf_download *download = shared->downloads; download != NULL && may_ask(peer); download = download->next)
-		ask_download(peer, download);
+	ask_downloads(peer);
 	hf_core_peer_ask_fork(peer);
 	if (may_ask(peer))
 		ask_upgrade(peer);
