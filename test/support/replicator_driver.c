@@ -105,7 +105,6 @@ static int do_state(const json_t *command, json_t *answer)
 	hf_replication_stats(replication, &stats);
 	json_object_set_new(answer, "length", json_integer((json_int_t)tree->length));
 	json_object_set_new(answer, "held", held);
-	json_object_set_new(answer, "peers", json_integer(hf_replication_peer_count(replication)));
 	json_object_set_new(answer, "blocks_received", json_integer((json_int_t)stats.blocks_received));
 	json_object_set_new(answer, "blocks_sent", json_integer((json_int_t)stats.blocks_sent));
 	return HF_OK;

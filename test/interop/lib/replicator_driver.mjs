@@ -5,7 +5,7 @@
 //   {do: "listen"}                                                                                               -> {port}
 //   {do: "allow", allowed}              whether peers may send blocks that were not asked for
 //   {do: "push", block}                 sends a block to all peers that allow it
-//   {do: "state"}                       -> {length, held: [block…], peers, blocks_received, blocks_sent}
+//   {do: "state"}                       -> {length, held: [block…], blocks_received, blocks_sent}
 import { LineDriver, driverAt } from './driver.mjs'
 
 export class ReplicatorDriver extends LineDriver {

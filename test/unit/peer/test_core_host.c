@@ -38,6 +38,16 @@ static bool both_are_closed(struct peer *a, struct peer *b)
 	return a->closed > 0 && b->closed > 0;
 }
 
+/* One writes so many blocks, the other joins the core; they are not connected yet. */
+static void open_pair(struct peer *writer, struct peer *reader, int block_count)
+{
+	open_peer(writer, 1);
+	open_peer(reader, 2);
+	join(writer, NULL);
+	append_numbers(writer, block_count);
+	join(reader, hf_core_key(writer->core));
+}
+
 static void test_a_core_passes_over_tcp_and_is_followed(void **state)
 {
 	static struct peer writer, reader;
@@ -45,11 +55,7 @@ static void test_a_core_passes_over_tcp_and_is_followed(void **state)
 	struct hf_address address;
 
 	(void)state;
-	open_peer(&writer, 1);
-	open_peer(&reader, 2);
-	join(&writer, NULL);
-	append_numbers(&writer, BLOCK_COUNT);
-	join(&reader, hf_core_key(writer.core));
+	open_pair(&writer, &reader, BLOCK_COUNT);
 	hf_download_start(reader.replication, &download);
 	struct hf_peer_listener *listener = listen_on(&writer, &address);
 	dial(&reader, &address);
@@ -77,11 +83,7 @@ static void test_a_peer_may_be_refused_when_it_opens(void **state)
 	struct hf_address address;
 
 	(void)state;
-	open_peer(&writer, 1);
-	open_peer(&reader, 2);
-	join(&writer, NULL);
-	append_numbers(&writer, 1);
-	join(&reader, hf_core_key(writer.core));
+	open_pair(&writer, &reader, 1);
 	writer.refuses = true;
 	struct hf_peer_listener *listener = listen_on(&writer, &address);
 	dial(&reader, &address);
@@ -101,11 +103,7 @@ static void test_whom_we_send_away_has_broken_nothing(void **state)
 	struct hf_address address;
 
 	(void)state;
-	open_peer(&writer, 1);
-	open_peer(&reader, 2);
-	join(&writer, NULL);
-	append_numbers(&writer, 1);
-	join(&reader, hf_core_key(writer.core));
+	open_pair(&writer, &reader, 1);
 	struct hf_peer_listener *listener = listen_on(&writer, &address);
 	dial(&reader, &address);
 	turn_until(&writer, &reader, both_are_open);

@@ -283,13 +283,13 @@ static void test_a_block_is_pushed_to_who_allows_it(void **state)
 	assert_int_equal(stats.proofs_false, 0);
 }
 
-static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **state)
+/* The tree comes by another peer before what is pushed. */
+static void expect_taken_although_overtaken(int known, uint64_t pushed)
 {
 	struct peer *writer = add_peer(), *reader = add_peer(), *second = add_peer();
 	struct end *to_reader;
 
-	(void)state;
-	start_pair(writer, reader, 40);
+	start_pair(writer, reader, known);
 	join(second, hf_core_key(writer->core));
 	connect_peers(writer, second);
 	connect_peers(second, reader);
@@ -298,39 +298,26 @@ static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **s
 	settle();
 	to_reader->delay_ms = 1000;
 	append_numbers(writer, 3);
-	hf_replication_push(writer->replication, 41);
+	hf_replication_push(writer->replication, pushed);
 	settle();
-	assert_int_equal(hf_core_length(reader->core), 43);
-	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 41));
+	assert_int_equal(hf_core_length(reader->core), known + 3);
+	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), pushed));
 	now_ms += 1000;
 	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 41));
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), pushed));
+}
+
+static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **state)
+{
+	(void)state;
+	expect_taken_although_overtaken(40, 41);
 }
 
 /* It comes with the whole tree, as what tells of two histories does. */
 static void test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing(void **state)
 {
-	struct peer *writer = add_peer(), *reader = add_peer(), *second = add_peer();
-	struct end *to_reader;
-
 	(void)state;
-	join(writer, NULL);
-	join(reader, hf_core_key(writer->core));
-	join(second, hf_core_key(writer->core));
-	connect_peers(writer, second);
-	connect_peers(second, reader);
-	to_reader = connect_peers(writer, reader)->other;
-	hf_replication_allow_push(reader->replication, true);
-	settle();
-	to_reader->delay_ms = 1000;
-	append_numbers(writer, 3);
-	hf_replication_push(writer->replication, 1);
-	settle();
-	assert_int_equal(hf_core_length(reader->core), 3);
-	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 1));
-	now_ms += 1000;
-	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 1));
+	expect_taken_although_overtaken(0, 1);
 }
 
 int main(void)

@@ -112,6 +112,14 @@ static void begin(void)
 	assert_int_equal(hf_core_length(reader->core), 10);
 }
 
+/* The same, with nobody left who could be asked but the puppets that come. */
+static void begin_alone(void)
+{
+	begin();
+	drop_end(&ends[1]);
+	drop_end(&ends[0]);
+}
+
 /* ---- Forks ---- */
 
 static void truncate_writer(void)
@@ -418,9 +426,7 @@ static void test_a_seek_ends_by_blocks_that_come_for_somebody_else(void **state)
 	struct puppet *puppet;
 
 	(void)state;
-	begin();
-	drop_end(&ends[1]);
-	drop_end(&ends[0]);
+	begin_alone();
 	puppet = connect_puppet(reader);
 	claim(puppet, 0, 10, 10, true);
 	turn(20);
@@ -454,9 +460,7 @@ static void test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_reques
 	struct end *end;
 
 	(void)state;
-	begin();
-	drop_end(&ends[1]);
-	drop_end(&ends[0]);
+	begin_alone();
 	end = &ends[end_count];
 	puppet = connect_puppet(reader);
 	claim(puppet, 0, 10, 10, true);
@@ -491,9 +495,7 @@ static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 	struct puppet *late;
 
 	(void)state;
-	begin();
-	drop_end(&ends[1]);
-	drop_end(&ends[0]);
+	begin_alone();
 	late = connect_puppet(reader);
 	claim(late, 0, 10, 10, true);
 	turn(20);
