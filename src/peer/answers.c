@@ -34,8 +34,9 @@ static bool has_parts(const struct hf_proof *proof)
 	return proof->has_block || proof->has_hash || proof->has_seek || proof->has_upgrade;
 }
 
-/* Of the block, hash, byte, length and fork that were asked for. A manifest may come alone, by who is on another fork. */
-static bool is_what_was_asked(const struct hf_peer_request *slot, const struct hf_proof *proof)
+/* Of the block, hash, byte, length and fork that were asked for. A manifest may come alone, by who is on another fork. Who may push goes on
+ * from what it thinks that we have by now: the packages begin at 0 there. */
+static bool is_what_was_asked(const struct hf_peer_request *slot, const struct hf_proof *proof, bool may_push)
 {
 	const struct hf_proof_request *asked = &slot->proof;
 
@@ -47,7 +48,7 @@ static bool is_what_was_asked(const struct hf_peer_request *slot, const struct h
 		return false;
 	if (proof->has_seek && (!asked->has_seek || asked->seek.bytes != proof->seek.bytes))
 		return false;
-	return !proof->has_upgrade || (asked->has_upgrade && asked->upgrade.start == proof->upgrade.start);
+	return !proof->has_upgrade || (asked->has_upgrade && (may_push || asked->upgrade.start == proof->upgrade.start));
 }
 
 /* A seek may be left out: the packages do that where its place does not follow from the hash. */
@@ -141,7 +142,7 @@ static int take_late(struct hf_core_peer *peer, const struct hf_peer_request *as
 	bool grew;
 	int status;
 
-	if (proof->has_upgrade || proof->fork != hf_core_fork(shared->core) || !is_what_was_asked(asked, proof) ||
+	if (proof->has_upgrade || proof->fork != hf_core_fork(shared->core) || !is_what_was_asked(asked, proof, false) ||
 		lacks_what_was_asked(&asked->proof, proof) || (proof->has_block && hf_bitfield_get(hf_core_blocks(shared->core), proof->block.index)))
 		return HF_OK;
 	status = hf_core_put_proof(shared->core, proof, &grew, &failure);
@@ -158,6 +159,19 @@ static int take_late(struct hf_core_peer *peer, const struct hf_peer_request *as
 		return HF_OK;
 	slot->is_wanted = false;
 	hf_core_peer_cancel_request(owner, slot);
+	return HF_OK;
+}
+
+/* We are further than when it was asked. Or the peer began elsewhere than asked, of no use to us, which one that pushes may do once. */
+static int ask_from_here(struct hf_core_peer *peer, struct hf_peer_request *slot)
+{
+	struct hf_core *core = peer->shared->core;
+	bool are_further = slot->fork != hf_core_fork(core) || slot->proof.upgrade.start != hf_core_length(core);
+
+	hf_core_peer_finish(peer, slot, false);
+	if (!are_further && ++peer->unavailable_count >= HF_REPLICATOR_REFUSALS_MAX / 2)
+		peer->is_paused = true;
+	hf_shared_core_schedule(peer->shared);
 	return HF_OK;
 }
 
@@ -188,19 +202,15 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		hf_core_peer_finish(peer, slot, true);
 		return hf_core_peer_on_fork_data(peer, &asked, &message->proof);
 	}
-	if (!is_what_was_asked(slot, &message->proof)) {
+	if (!is_what_was_asked(slot, &message->proof, shared->allows_push)) {
 		hf_core_peer_finish(peer, slot, false);
 		return hf_core_peer_fail(peer, HF_EMALFORMED, "it answered with what was not asked for");
 	}
 	if (!has_parts(&message->proof) && message->proof.fork != hf_core_fork(shared->core))
 		return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
-	/* We are further than when it was asked. */
 	if (message->proof.fork != hf_core_fork(shared->core) ||
-		(message->proof.has_upgrade && message->proof.upgrade.start != hf_core_length(shared->core))) {
-		hf_core_peer_finish(peer, slot, false);
-		hf_shared_core_schedule(shared);
-		return HF_OK;
-	}
+		(message->proof.has_upgrade && message->proof.upgrade.start != hf_core_length(shared->core)))
+		return ask_from_here(peer, slot);
 	peer->answered_ms = shared->replicator->now_ms;
 	was_held = message->proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message->proof.block.index);
 	status = hf_core_put_proof(shared->core, &message->proof, &grew, &failure);

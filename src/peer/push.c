@@ -1,6 +1,8 @@
 /* Blocks that were not asked for, where both sides agree. (spec 5.9) */
 #include "peer/replicator_private.h"
 
+#define PUSHED_EARLY_MAX 64 /* more of them are not asked for */
+
 void hf_replication_allow_push(struct hf_replication *replication, bool allowed)
 {
 	struct hf_shared_core *shared = replication->shared;
@@ -29,7 +31,7 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 {
 	struct hf_shared_core *shared = peer->shared;
 	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
-	uint64_t known = peer->remote_length > peer->pushed_length ? peer->remote_length : peer->pushed_length;
+	uint64_t known = peer->remote_length > peer->given_length ? peer->remote_length : peer->given_length;
 	struct hf_proof_request request = {.has_block = true, .block.index = block, .wants_manifest = peer->remote_length == 0};
 	struct hf_buffer *nodes = &shared->replicator->node_scratch;
 	struct hf_proof proof;
@@ -45,9 +47,8 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 		request.upgrade.length = tree->length - known;
 	}
 	hf_buffer_clear(nodes);
-	if (hf_core_prove(shared->core, tree->fork, &request, nodes, &proof) == HF_OK && hf_core_peer_send_data(peer, 0, &proof) == HF_OK &&
-		request.has_upgrade)
-		peer->pushed_length = tree->length;
+	if (hf_core_prove(shared->core, tree->fork, &request, nodes, &proof) == HF_OK)
+		hf_core_peer_send_data(peer, 0, &proof);
 }
 
 void hf_replication_push(struct hf_replication *replication, uint64_t block)
@@ -61,19 +62,34 @@ void hf_replication_push(struct hf_replication *replication, uint64_t block)
 			push_to(peer, block);
 }
 
+/* What the block would be tied to is not here: the tree that it is of is still to come, or was in an answer that was of no use any more, or
+ * is being read. Then it is asked for, as the peer does not send it again. */
+static void ask_for_pushed(struct hf_shared_core *shared, uint64_t block)
+{
+	if (shared->wanted.count >= PUSHED_EARLY_MAX || block >= HF_TREE_LENGTH_MAX || hf_u64_map_get(&shared->in_flight, block) != NULL)
+		return;
+	hf_u64_map_put(&shared->wanted, block);
+	hf_shared_core_schedule(shared);
+}
+
 /* It may have been overtaken by what was asked for: the block is taken all the same where it ties to the tree that we have by now. What
- * does not fit is dropped. */
+ * is false is dropped, as it may be a matter of time, too. */
 int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *pushed)
 {
-	struct hf_core *core = peer->shared->core;
+	struct hf_shared_core *shared = peer->shared;
+	struct hf_core *core = shared->core;
 	struct hf_proof proof = *pushed;
 	bool was_held, grew;
+	int status;
 
-	if (!peer->shared->allows_push || proof.fork != hf_core_fork(core) || (proof.has_upgrade && proof.upgrade.start > hf_core_length(core)))
+	if (!shared->allows_push || proof.fork != hf_core_fork(core))
 		return HF_OK;
 	proof.has_upgrade = proof.has_upgrade && proof.upgrade.start == hf_core_length(core);
 	was_held = proof.has_block && hf_bitfield_get(hf_core_blocks(core), proof.block.index);
-	if (hf_core_put_proof(core, &proof, &grew, NULL) == HF_OK)
+	status = hf_core_put_proof(core, &proof, &grew, NULL);
+	if (status == HF_OK)
 		hf_core_peer_took(peer, &proof, was_held);
+	else if (proof.has_block && !was_held && (status == HF_ENOTFOUND || status == HF_EWAIT))
+		ask_for_pushed(shared, proof.block.index);
 	return HF_OK;
 }

@@ -76,7 +76,7 @@ struct hf_core_peer {
 	bool can_upgrade, upgrade_is_cold;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
-	uint64_t pushed_length; /* what it has of our tree by what we pushed */
+	uint64_t given_length; /* what it has of our tree by what we sent */
 
 	/* Asking. */
 	struct hf_peer_request *slots;
@@ -114,7 +114,7 @@ struct hf_shared_core {
 	bool is_downloading;      /* as last told */
 	bool allows_push, is_withheld;
 	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
-	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
+	struct hf_u64_map wanted;    /* blocks not in flight that somebody waits for, or that were pushed too early */
 	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */
 	uint64_t upgrade_asked_ms;
 	struct hf_download *downloads;

@@ -21,6 +21,7 @@ int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const st
 	struct hf_replicator *replicator = peer->shared->replicator;
 	struct hf_replication_data message = {.request = request, .proof = *proof};
 	struct iovec parts[HF_REPLICATION_DATA_PARTS];
+	uint64_t length = hf_core_committed_tree(peer->shared->core)->length;
 	int count;
 
 	hf_buffer_clear(&replicator->scratch);
@@ -31,6 +32,8 @@ int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const st
 		HF_SHARED_CORE_COUNT(peer->shared, blocks_sent, 1);
 		HF_SHARED_CORE_COUNT(peer->shared, bytes_sent, proof->block.value.length);
 	}
+	if (proof->has_upgrade && length > peer->given_length)
+		peer->given_length = length; /* proofs lead to the end of the tree */
 	return hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
 }
 
@@ -51,15 +54,28 @@ static bool send_manifest(struct hf_core_peer *peer, const struct hf_replication
 	return true;
 }
 
+/* Who had more of the tree pushed since it asked could not use a proof that begins before that. */
+static void go_on_from_what_was_given(const struct hf_core_peer *peer, struct hf_proof_request *asked)
+{
+	uint64_t given = peer->given_length;
+
+	if (!peer->remote_allows_push || !asked->has_upgrade || given <= asked->upgrade.start || given - asked->upgrade.start >= asked->upgrade.length)
+		return;
+	asked->upgrade.length -= given - asked->upgrade.start;
+	asked->upgrade.start = given;
+}
+
 /* HF_OK: answered. HF_EWAIT: cold. HF_EINVAL: to be refused after a while. */
 static int answer(struct hf_core_peer *peer, const struct hf_replication_request *request)
 {
 	struct hf_replicator *replicator = peer->shared->replicator;
+	struct hf_proof_request asked = request->proof;
 	struct hf_proof proof;
 	int status;
 
+	go_on_from_what_was_given(peer, &asked);
 	hf_buffer_clear(&replicator->node_scratch);
-	status = hf_core_prove(peer->shared->core, request->fork, &request->proof, &replicator->node_scratch, &proof);
+	status = hf_core_prove(peer->shared->core, request->fork, &asked, &replicator->node_scratch, &proof);
 	switch (status) {
 	case HF_OK: return hf_core_peer_send_data(peer, request->id, &proof);
 	case HF_EWAIT:

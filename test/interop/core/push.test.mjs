@@ -53,6 +53,25 @@ test('what the package pushes is kept, without having been asked for', { timeout
   assert.equal(state.blocks_received, 12)
 })
 
+// A package that may push answers the first request for more of the tree from its beginning, whatever was asked.
+test('what the package pushes is kept after coming back, too', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await scene.written(10)
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await reader.do('allow', { allowed: true })
+  const { socket } = await scene.dial(reader.port, writer)
+  await reader.until('state', {}, ({ length }) => length === 10)
+  socket.destroy()
+  await until(() => writer.core.replicator.peers.length === 0, 10000)
+  await writer.append(block(10))
+  await scene.dial(reader.port, writer)
+  await until(() => pushers(writer) === 1, 10000)
+  await reader.until('state', {}, ({ length }) => length === 11)
+  await writer.append(block(11))
+  await writer.core.replicator.push(11)
+  assert.deepEqual((await reader.until('state', {}, ({ held }) => held.length === 1)).held, [11])
+})
+
 test('nothing is pushed to who does not allow it', { timeout }, async t => {
   const scene = await Scene.of(t)
   const writer = await ReplicatorDriver.of(scene)

@@ -289,6 +289,21 @@ static void test_an_upgrade_from_another_length(void **state)
 	expect_let_go("not asked", BLOCKS, 5);
 }
 
+/* Who may push is not let go for it. But it is of no use, so that it is asked no more after a while. */
+static void test_an_upgrade_from_another_length_by_who_may_push(void **state)
+{
+	(void)state;
+	begin(5);
+	hf_replication_allow_push(reader->replication, true);
+	append_numbers(writer, 5);
+	liar.turn = turn_upgrade;
+	meet_liar();
+	turn_loop(2 * ANSWERS_MAX);
+	assert_string_equal(reader_end->failure, "");
+	assert_in_range(liar.answers, 2, HF_REPLICATOR_REFUSALS_MAX);
+	assert_int_equal(hf_core_length(reader->core), BLOCKS);
+}
+
 static void test_a_proof_of_another_fork(void **state)
 {
 	(void)state;
@@ -400,6 +415,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_proof_of_another_hash, tear_down),
 		cmocka_unit_test_teardown(test_an_upgrade_beside_a_block, tear_down),
 		cmocka_unit_test_teardown(test_an_upgrade_from_another_length, tear_down),
+		cmocka_unit_test_teardown(test_an_upgrade_from_another_length_by_who_may_push, tear_down),
 		cmocka_unit_test_teardown(test_a_proof_of_another_fork, tear_down),
 		cmocka_unit_test_teardown(test_answers_that_hold_nothing_are_refusals, tear_down),
 		cmocka_unit_test_teardown(test_a_fork_that_is_not_signed, tear_down),

@@ -512,6 +512,32 @@ static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 	assert_int_equal(stats.proofs_false, 1);
 }
 
+/* ---- Pushing ---- */
+
+/* As the packages do: an answer that the reader could not use any more has, for who pushes, given it the tree. */
+static void test_a_block_that_is_pushed_before_its_tree_is_asked_for(void **state)
+{
+	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 11}};
+	struct puppet *puppet;
+
+	(void)state;
+	begin_alone();
+	append_numbers(writer, 2);
+	hf_replication_allow_push(reader->replication, true);
+	puppet = connect_puppet(reader);
+	answer_truly(puppet, writer->core, &pushed);
+	turn(20);
+	assert_int_equal(hf_core_length(reader->core), 10);
+	claim(puppet, 0, 12, 10, true);
+	turn(20);
+	assert_int_equal(puppet->request_count, 1);
+	answer_truly(puppet, writer->core, &puppet->requests[0]);
+	turn(20);
+	assert_int_equal(hf_core_length(reader->core), 12);
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 11));
+	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 1);
+}
+
 /* ---- Refusing ---- */
 
 /* Peers of the package give up who has told them too often that something is not available: not for a truncation on its way to the disk. */
@@ -558,6 +584,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_seek_ends_by_blocks_that_come_for_somebody_else, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
+		cmocka_unit_test_teardown(test_a_block_that_is_pushed_before_its_tree_is_asked_for, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
 

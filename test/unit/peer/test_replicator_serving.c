@@ -8,7 +8,7 @@ static struct peer *server;
 static struct end *server_end;
 static struct hf_channel *asker;
 static bool is_full;
-static char heard[4096]; /* what the asker was told: "7 " block 7, "-7 " that request 7 is refused, "?7 " it is asked for block 7 */
+static char heard[4096]; /* what the asker was told: "7 " block 7, "+7 " the tree from length 7, "-7 " that request 7 is refused */
 static unsigned asked_count;
 
 static bool is_stream_full(void *owner)
@@ -49,9 +49,12 @@ static int on_message(struct hf_channel *channel, void *context, uint32_t type, 
 
 	(void)channel;
 	(void)context;
-	if (type == HF_REPLICATION_DATA && hf_replication_read_data(body, &data) == HF_OK)
-		note("", data.proof.block.index);
-	else if (type == HF_REPLICATION_NO_DATA && hf_replication_read_no_data(body, &refusal) == HF_OK)
+	if (type == HF_REPLICATION_DATA && hf_replication_read_data(body, &data) == HF_OK) {
+		if (data.proof.has_upgrade)
+			note("+", data.proof.upgrade.start);
+		if (data.proof.has_block)
+			note("", data.proof.block.index);
+	} else if (type == HF_REPLICATION_NO_DATA && hf_replication_read_no_data(body, &refusal) == HF_OK)
 		note("-", refusal.request);
 	else if (type == HF_REPLICATION_REQUEST && hf_replication_read_request(body, &request) == HF_OK) {
 		asked_count++;
@@ -73,7 +76,7 @@ static void say_sync(uint64_t length, uint64_t acknowledged)
 	struct hf_buffer body = {0};
 	struct hf_compact_writer out = hf_compact_writer(&body);
 	struct hf_replication_sync sync = {.length = length, .remote_length = acknowledged, .is_uploading = true, .is_downloading = true,
-		.has_manifest = true, .can_upgrade = true};
+		.has_manifest = true, .can_upgrade = true, .allows_push = true};
 
 	hf_replication_write_sync(&out, &sync);
 	send_body(HF_REPLICATION_SYNC, &body);
@@ -108,14 +111,18 @@ static void begin_serving(void)
 	meet(server->core, BLOCKS);
 }
 
-static void ask(uint64_t id, uint64_t block, uint64_t priority)
+static void ask_for(const struct hf_replication_request *request)
 {
 	struct hf_buffer body = {0};
 	struct hf_compact_writer out = hf_compact_writer(&body);
 
-	hf_replication_write_request(&out, &(struct hf_replication_request){.id = id, .priority = priority,
-		.proof = {.has_block = true, .block.index = block}});
+	hf_replication_write_request(&out, request);
 	send_body(HF_REPLICATION_REQUEST, &body);
+}
+
+static void ask(uint64_t id, uint64_t block, uint64_t priority)
+{
+	ask_for(&(struct hf_replication_request){.id = id, .priority = priority, .proof = {.has_block = true, .block.index = block}});
 }
 
 static void cancel(uint64_t id)
@@ -234,6 +241,22 @@ static void test_who_goes_on_asking_for_what_cannot_be_is_let_go(void **state)
 }
 
 /* It says that it has everything, and has nothing: it is paused, and others are asked. */
+/* Who was pushed more of the tree since it asked is beyond what it asked from; and what it was answered need not be pushed again. */
+static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
+{
+	(void)state;
+	begin_serving();
+	append_numbers(server, 1);
+	hf_replication_push(server->replication, BLOCKS);
+	turn_loop(5);
+	append_numbers(server, 1);
+	ask_for(&(struct hf_replication_request){.id = 1, .proof = {.has_upgrade = true, .upgrade = {.start = BLOCKS, .length = 2}}});
+	turn_loop(5);
+	hf_replication_push(server->replication, BLOCKS + 1);
+	turn_loop(5);
+	assert_string_equal(heard, "+100 100 +101 101 ");
+}
+
 static void test_who_refuses_what_it_said_it_had_is_asked_no_more(void **state)
 {
 	struct peer *writer;
@@ -279,6 +302,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_id_that_comes_again_replaces_what_had_it, tear_down),
 		cmocka_unit_test_teardown(test_who_has_too_many_requests_open_is_let_go, tear_down),
 		cmocka_unit_test_teardown(test_who_goes_on_asking_for_what_cannot_be_is_let_go, tear_down),
+		cmocka_unit_test_teardown(test_who_was_pushed_the_tree_is_answered_from_there, tear_down),
 		cmocka_unit_test_teardown(test_who_refuses_what_it_said_it_had_is_asked_no_more, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
