@@ -59,7 +59,9 @@ static void go_on_from_what_was_given(const struct hf_core_peer *peer, struct hf
 {
 	uint64_t given = peer->given_length;
 
-	if (!peer->remote_allows_push || !asked->has_upgrade || given <= asked->upgrade.start || given - asked->upgrade.start >= asked->upgrade.length)
+	if (!peer->remote_allows_push || !asked->has_upgrade || given <= asked->upgrade.start)
+		return;
+	if (given - asked->upgrade.start >= asked->upgrade.length)
 		return;
 	asked->upgrade.length -= given - asked->upgrade.start;
 	asked->upgrade.start = given;
