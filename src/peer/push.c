@@ -15,8 +15,12 @@ void hf_replication_allow_push(struct hf_replication *replication, bool allowed)
 			hf_core_peer_signal(peer);
 }
 
-/* How far up the tree of that length a block's path leads: the most nodes that may be missing there. */
-static uint64_t path_length(uint64_t block, uint64_t length)
+uint64_t hf_core_peer_given_length(const struct hf_core_peer *peer)
+{
+	return peer->given_fork == hf_core_committed_tree(peer->shared->core)->fork ? peer->given_length : 0;
+}
+
+uint64_t hf_path_length(uint64_t block, uint64_t length)
 {
 	uint64_t node = 2 * block, count = 0;
 
@@ -31,7 +35,7 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 {
 	struct hf_shared_core *shared = peer->shared;
 	const struct hf_tree *tree = hf_core_committed_tree(shared->core);
-	uint64_t known = peer->remote_length > peer->given_length ? peer->remote_length : peer->given_length;
+	uint64_t given = hf_core_peer_given_length(peer), known = peer->remote_length > given ? peer->remote_length : given;
 	struct hf_proof_request request = {.has_block = true, .block.index = block, .wants_manifest = peer->remote_length == 0};
 	struct hf_buffer *nodes = &shared->replicator->node_scratch;
 	struct hf_proof proof;
@@ -40,7 +44,7 @@ static void push_to(struct hf_core_peer *peer, uint64_t block)
 		hf_bitfield_get(&peer->remote_blocks, block))
 		return;
 	if (block < known) {
-		request.block.nodes = path_length(block, known);
+		request.block.nodes = hf_path_length(block, known);
 	} else {
 		request.has_upgrade = true;
 		request.upgrade.start = known;

@@ -76,7 +76,7 @@ struct hf_core_peer {
 	bool can_upgrade, upgrade_is_cold;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
-	uint64_t given_length; /* what it has of our tree by what we sent */
+	uint64_t given_length, given_fork; /* what it has of our tree by what we sent */
 
 	/* Asking. */
 	struct hf_peer_request *slots;
@@ -260,6 +260,9 @@ void hf_shared_core_check_seeks(struct hf_shared_core *shared);
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 
 /* push.c */
+uint64_t hf_core_peer_given_length(const struct hf_core_peer *peer); /* of the tree as it is now; 0: none of this fork's */
+/* How far up the tree of that length a block's path leads: the most nodes that may be missing there. */
+uint64_t hf_path_length(uint64_t block, uint64_t length);
 int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof *pushed);
 
 /* fork.c */

@@ -21,7 +21,7 @@ int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const st
 	struct hf_replicator *replicator = peer->shared->replicator;
 	struct hf_replication_data message = {.request = request, .proof = *proof};
 	struct iovec parts[HF_REPLICATION_DATA_PARTS];
-	uint64_t length = hf_core_committed_tree(peer->shared->core)->length;
+	const struct hf_tree *tree = hf_core_committed_tree(peer->shared->core);
 	int count;
 
 	hf_buffer_clear(&replicator->scratch);
@@ -32,8 +32,10 @@ int hf_core_peer_send_data(struct hf_core_peer *peer, uint64_t request, const st
 		HF_SHARED_CORE_COUNT(peer->shared, blocks_sent, 1);
 		HF_SHARED_CORE_COUNT(peer->shared, bytes_sent, proof->block.value.length);
 	}
-	if (proof->has_upgrade && length > peer->given_length)
-		peer->given_length = length; /* proofs lead to the end of the tree */
+	if (proof->has_upgrade) { /* proofs lead to the end of the tree */
+		peer->given_length = tree->length;
+		peer->given_fork = tree->fork;
+	}
 	return hf_channel_send(peer->channel, HF_REPLICATION_DATA, parts, count);
 }
 
@@ -54,15 +56,19 @@ static bool send_manifest(struct hf_core_peer *peer, const struct hf_replication
 	return true;
 }
 
-/* Who had more of the tree pushed since it asked could not use a proof that begins before that. */
-static void go_on_from_what_was_given(const struct hf_core_peer *peer, struct hf_proof_request *asked)
+/* Who had more of the tree pushed since it asked could not use a proof that begins before that; nor tie to its tree a block that is in
+ * that part, were it not told how. Who goes over to our fork, or compares the trees (id 0), needs all of ours. */
+static void go_on_from_what_was_given(const struct hf_core_peer *peer, const struct hf_replication_request *request,
+	struct hf_proof_request *asked)
 {
-	uint64_t given = peer->given_length;
+	uint64_t given = hf_core_peer_given_length(peer);
 
-	if (!peer->remote_allows_push || !asked->has_upgrade || given <= asked->upgrade.start)
+	if (!peer->remote_allows_push || request->id == 0 || request->fork != peer->remote_fork)
 		return;
-	if (given - asked->upgrade.start >= asked->upgrade.length)
+	if (!asked->has_upgrade || given <= asked->upgrade.start || given - asked->upgrade.start >= asked->upgrade.length)
 		return;
+	if (asked->has_block && asked->block.index >= asked->upgrade.start && asked->block.index < given)
+		asked->block.nodes = hf_path_length(asked->block.index, given);
 	asked->upgrade.length -= given - asked->upgrade.start;
 	asked->upgrade.start = given;
 }
@@ -75,7 +81,7 @@ static int answer(struct hf_core_peer *peer, const struct hf_replication_request
 	struct hf_proof proof;
 	int status;
 
-	go_on_from_what_was_given(peer, &asked);
+	go_on_from_what_was_given(peer, request, &asked);
 	hf_buffer_clear(&replicator->node_scratch);
 	status = hf_core_prove(peer->shared->core, request->fork, &asked, &replicator->node_scratch, &proof);
 	switch (status) {

@@ -9,6 +9,7 @@ static struct end *server_end;
 static struct hf_channel *asker;
 static bool is_full;
 static char heard[4096]; /* what the asker was told: "7 " block 7, "+7 " the tree from length 7, "-7 " that request 7 is refused */
+static size_t heard_nodes_bytes; /* of the last block's nodes */
 static unsigned asked_count;
 
 static bool is_stream_full(void *owner)
@@ -52,8 +53,10 @@ static int on_message(struct hf_channel *channel, void *context, uint32_t type, 
 	if (type == HF_REPLICATION_DATA && hf_replication_read_data(body, &data) == HF_OK) {
 		if (data.proof.has_upgrade)
 			note("+", data.proof.upgrade.start);
-		if (data.proof.has_block)
+		if (data.proof.has_block) {
 			note("", data.proof.block.index);
+			heard_nodes_bytes = data.proof.block.nodes.encoded.length;
+		}
 	} else if (type == HF_REPLICATION_NO_DATA && hf_replication_read_no_data(body, &refusal) == HF_OK)
 		note("-", refusal.request);
 	else if (type == HF_REPLICATION_REQUEST && hf_replication_read_request(body, &request) == HF_OK) {
@@ -240,7 +243,6 @@ static void test_who_goes_on_asking_for_what_cannot_be_is_let_go(void **state)
 	expect_let_go("no peer can answer");
 }
 
-/* It says that it has everything, and has nothing: it is paused, and others are asked. */
 /* Who was pushed more of the tree since it asked is beyond what it asked from; and what it was answered need not be pushed again. */
 static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
 {
@@ -257,6 +259,44 @@ static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
 	assert_string_equal(heard, "+100 100 +101 101 ");
 }
 
+/* Who goes over to another fork needs its whole tree, and so does who compares the trees. */
+static void test_who_was_pushed_the_tree_is_shown_all_of_another(void **state)
+{
+	(void)state;
+	begin_serving();
+	append_numbers(server, 1);
+	hf_replication_push(server->replication, BLOCKS);
+	turn_loop(5);
+	append_numbers(server, 1);
+	ask_for(&(struct hf_replication_request){.proof = {.has_upgrade = true, .upgrade = {.length = BLOCKS + 2}}});
+	turn_loop(5);
+	assert_string_equal(heard, "+100 100 +0 ");
+	heard[0] = 0;
+	assert_int_equal(hf_core_truncate(server->core, BLOCKS - 10, HF_CORE_NEXT_FORK), HF_OK);
+	append_numbers(server, 20);
+	turn_loop(5);
+	ask_for(&(struct hf_replication_request){.id = 1, .fork = 1, .proof = {.has_upgrade = true, .upgrade = {.length = BLOCKS + 10}}});
+	turn_loop(5);
+	assert_string_equal(heard, "+0 ");
+}
+
+/* It comes with all that leads up from it, as the asker could not know what it would have of the tree. */
+static void test_a_block_that_was_asked_for_before_its_tree_was_pushed_can_be_tied(void **state)
+{
+	(void)state;
+	begin_serving();
+	append_numbers(server, 4);
+	hf_replication_push(server->replication, BLOCKS + 3);
+	turn_loop(5);
+	append_numbers(server, 1);
+	ask_for(&(struct hf_replication_request){.id = 1, .proof = {.has_block = true, .block.index = BLOCKS, .has_upgrade = true,
+		.upgrade = {.start = BLOCKS, .length = 5}}});
+	turn_loop(5);
+	assert_string_equal(heard, "+100 103 +104 100 ");
+	assert_in_range(heard_nodes_bytes, 3 * HF_TREE_HASH_BYTES, 4 * HF_TREE_HASH_BYTES);
+}
+
+/* It says that it has everything, and has nothing: it is paused, and others are asked. */
 static void test_who_refuses_what_it_said_it_had_is_asked_no_more(void **state)
 {
 	struct peer *writer;
@@ -303,6 +343,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_who_has_too_many_requests_open_is_let_go, tear_down),
 		cmocka_unit_test_teardown(test_who_goes_on_asking_for_what_cannot_be_is_let_go, tear_down),
 		cmocka_unit_test_teardown(test_who_was_pushed_the_tree_is_answered_from_there, tear_down),
+		cmocka_unit_test_teardown(test_who_was_pushed_the_tree_is_shown_all_of_another, tear_down),
+		cmocka_unit_test_teardown(test_a_block_that_was_asked_for_before_its_tree_was_pushed_can_be_tied, tear_down),
 		cmocka_unit_test_teardown(test_who_refuses_what_it_said_it_had_is_asked_no_more, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
