@@ -162,17 +162,38 @@ static int take_late(struct hf_core_peer *peer, const struct hf_peer_request *as
 	return HF_OK;
 }
 
-/* We are further than when it was asked. Or the peer began elsewhere than asked, of no use to us, which one that pushes may do once. */
-static int ask_from_here(struct hf_core_peer *peer, struct hf_peer_request *slot)
+/* We are further than when it was asked. */
+static bool are_further(const struct hf_core_peer *peer, const struct hf_peer_request *slot)
 {
-	struct hf_core *core = peer->shared->core;
-	bool are_further = slot->fork != hf_core_fork(core) || slot->proof.upgrade.start != hf_core_length(core);
+	const struct hf_core *core = peer->shared->core;
 
-	hf_core_peer_finish(peer, slot, false);
-	if (!are_further && ++peer->unavailable_count >= HF_REPLICATOR_REFUSALS_MAX / 2)
+	return slot->fork != hf_core_fork(core) || (slot->proof.has_upgrade && slot->proof.upgrade.start != hf_core_length(core));
+}
+
+/* The tree beyond what it had given us until now is given anew by who may push, from wherever it thinks best. */
+static bool may_begin_elsewhere(const struct hf_core_peer *peer, const struct hf_peer_request *slot, uint64_t got_length)
+{
+	return peer->told_push && slot->proof.upgrade.start + slot->proof.upgrade.length > got_length;
+}
+
+static int ask_from_here(struct hf_core_peer *peer, struct hf_peer_request *slot, uint64_t got_length)
+{
+	uint64_t end = slot->proof.has_upgrade ? slot->proof.upgrade.start + slot->proof.upgrade.length : 0;
+
+	if (end > peer->got_length)
+		peer->got_length = end; /* now it has given that much, whatever it says: the same cannot be said for ever */
+	if (!are_further(peer, slot) && !may_begin_elsewhere(peer, slot, got_length) &&
+		++peer->unavailable_count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
+	hf_core_peer_finish(peer, slot, false);
 	hf_shared_core_schedule(peer->shared);
 	return HF_OK;
+}
+
+static void note_got(struct hf_core_peer *peer, const struct hf_proof *proof)
+{
+	if (proof->has_upgrade && proof->upgrade.start + proof->upgrade.length > peer->got_length)
+		peer->got_length = proof->upgrade.start + proof->upgrade.length;
 }
 
 int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struct hf_replication_data *message)
@@ -180,11 +201,13 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_failure failure = {.code = HF_OK};
 	struct hf_peer_request *slot;
+	uint64_t got_length = peer->got_length;
 	bool grew, was_held;
 	int status;
 
 	if (read_status != HF_OK)
 		return hf_core_peer_fail(peer, read_status, "its data message is malformed");
+	note_got(peer, &message->proof);
 	if (message->request == 0 && message->proof.has_upgrade && message->proof.upgrade.start == 0 && !message->proof.has_block &&
 		hf_core_length(shared->core) > 0)
 		return hf_core_peer_on_conflict_data(peer, &message->proof);
@@ -202,7 +225,7 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		hf_core_peer_finish(peer, slot, true);
 		return hf_core_peer_on_fork_data(peer, &asked, &message->proof);
 	}
-	if (!is_what_was_asked(slot, &message->proof, shared->allows_push)) {
+	if (!is_what_was_asked(slot, &message->proof, peer->told_push)) {
 		hf_core_peer_finish(peer, slot, false);
 		return hf_core_peer_fail(peer, HF_EMALFORMED, "it answered with what was not asked for");
 	}
@@ -210,10 +233,13 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 	if (message->proof.fork != hf_core_fork(shared->core) ||
 		(message->proof.has_upgrade && message->proof.upgrade.start != hf_core_length(shared->core)))
-		return ask_from_here(peer, slot);
+		return ask_from_here(peer, slot, got_length);
 	peer->answered_ms = shared->replicator->now_ms;
 	was_held = message->proof.has_block && hf_bitfield_get(hf_core_blocks(shared->core), message->proof.block.index);
 	status = hf_core_put_proof(shared->core, &message->proof, &grew, &failure);
+	/* A block that was beyond the tree, and is within what was pushed meanwhile: it was not asked for with what it needs there. */
+	if (status == HF_ENOTFOUND && are_further(peer, slot))
+		return ask_from_here(peer, slot, got_length);
 	if (status == HF_ENOTFOUND)
 		return note_refusal(peer, slot, HF_REPLICATION_INVALID_REQUEST);
 	if (status != HF_OK) {

@@ -39,6 +39,7 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 	sync.remote_length = peer->remote_synced && tree->fork == peer->remote_fork ? peer->remote_length : 0;
 	sync.can_upgrade = peer->can_upgrade;
 	sync.allows_push = shared->allows_push && shared->is_downloading;
+	peer->told_push |= sync.allows_push;
 	sync.has_manifest = hf_core_manifest(shared->core) != NULL && !hf_core_is_compat(shared->core);
 	hf_replication_write_sync(hf_core_peer_begin(peer, HF_REPLICATION_SYNC), &sync);
 	hf_core_peer_end(peer);

@@ -31,13 +31,20 @@ static void add_manifest(const struct hf_core_peer *peer, struct hf_proof_reques
 	request->wants_manifest = peer->remote_has_manifest && hf_core_manifest(peer->shared->core) == NULL;
 }
 
+/* The packages begin, for who allows pushing, where what they gave it ends, unless it asks for no more than that. What they prove
+ * leads to the end of their tree in either case. */
+uint64_t hf_core_peer_askable_length(const struct hf_core_peer *peer, uint64_t from)
+{
+	return peer->told_push && peer->got_length > from && peer->got_length < peer->remote_length ? peer->got_length : peer->remote_length;
+}
+
 static void add_upgrade(struct hf_core_peer *peer, struct hf_proof_request *request)
 {
 	uint64_t length = hf_core_length(peer->shared->core);
 
 	request->has_upgrade = true;
 	request->upgrade.start = length;
-	request->upgrade.length = peer->remote_length - length;
+	request->upgrade.length = hf_core_peer_askable_length(peer, length) - length;
 }
 
 static bool may_ask(const struct hf_core_peer *peer)
@@ -54,7 +61,7 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 	if (!same_fork(peer) || block >= peer->remote_length)
 		return false;
 	if (block >= length)
-		return should_upgrade(peer);
+		return should_upgrade(peer) && block < hf_core_peer_askable_length(peer, length);
 	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length &&
 		peer->upgradable_fork == peer->remote_fork);
 }

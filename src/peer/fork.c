@@ -109,7 +109,7 @@ void hf_core_peer_ask_fork(struct hf_core_peer *peer)
 {
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_fork_search *search = shared->search;
-	struct hf_proof_request request = {.has_upgrade = true, .upgrade = {0, peer->remote_length},
+	struct hf_proof_request request = {.has_upgrade = true, .upgrade = {0, hf_core_peer_askable_length(peer, 0)},
 		.wants_manifest = peer->remote_has_manifest && hf_core_manifest(shared->core) == NULL};
 	struct hf_tree_reader old = hf_core_nodes(shared->core);
 	struct hf_peer_request *slot;

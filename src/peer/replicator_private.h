@@ -70,10 +70,11 @@ struct hf_core_peer {
 	bool remote_can_upgrade, remote_uploading, remote_downloading, remote_has_manifest, remote_allows_push, remote_synced;
 	struct hf_bitfield remote_blocks;
 	uint64_t length_acked;
+	uint64_t got_length; /* of its tree, by what it sent, whether or not we could use that */
 	struct hf_buffer extension_in, extension_out; /* the last names */
 
 	/* What we said. */
-	bool can_upgrade, upgrade_is_cold;
+	bool can_upgrade, upgrade_is_cold, told_push;
 	uint64_t sent_contiguous; /* of our blocks, by a range from 0 */
 	uint64_t upgradable_length, upgradable_fork;
 	uint64_t given_length, given_fork; /* what it has of our tree by what we sent */
@@ -240,6 +241,7 @@ void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
 /* fetch.c */
 void hf_core_peer_note_late(struct hf_core_peer *peer); /* from the next flush on it is asked after all others */
 void hf_core_peer_schedule(struct hf_core_peer *peer);
+uint64_t hf_core_peer_askable_length(const struct hf_core_peer *peer, uint64_t from); /* up to which its tree is best asked for */
 
 /* answers.c */
 /* read_status: of reading the message. */

@@ -46,17 +46,23 @@ static struct puppet *connect_puppet(struct peer *peer)
 	return puppet;
 }
 
-/* That it has so many blocks, and knows how many we have. */
-static void claim(struct puppet *puppet, uint64_t fork, uint64_t length, uint64_t ours, bool uploads)
+static void claim_length(struct puppet *puppet, uint64_t fork, uint64_t length, uint64_t ours, bool uploads)
 {
 	struct hf_replication_sync sync = {.fork = fork, .length = length, .remote_length = ours, .can_upgrade = true,
 		.is_uploading = uploads, .is_downloading = true, .has_manifest = true};
+
+	hf_replication_write_sync(hf_channel_begin(puppet->channel, HF_REPLICATION_SYNC), &sync);
+	hf_channel_end(puppet->channel);
+}
+
+/* That it has so many blocks, and knows how many we have. */
+static void claim(struct puppet *puppet, uint64_t fork, uint64_t length, uint64_t ours, bool uploads)
+{
 	struct hf_replication_range range = {.start = 0, .length = length};
 
 	hf_replication_write_range(hf_channel_begin(puppet->channel, HF_REPLICATION_RANGE), &range);
 	hf_channel_end(puppet->channel);
-	hf_replication_write_sync(hf_channel_begin(puppet->channel, HF_REPLICATION_SYNC), &sync);
-	hf_channel_end(puppet->channel);
+	claim_length(puppet, fork, length, ours, uploads);
 }
 
 /* As the core proves it; with another block, if there is one. */
@@ -538,6 +544,118 @@ static void test_a_block_that_is_pushed_before_its_tree_is_asked_for(void **stat
 	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 1);
 }
 
+static uint64_t given; /* the tree that the package thinks that its peer has */
+
+/* As the package does for who allows pushing: from what it has given, unless it is asked for no more than that. */
+static void answer_as_the_package(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_request from_there = *request;
+	struct hf_proof_request *proof = &from_there.proof;
+	uint64_t end = proof->upgrade.start + proof->upgrade.length;
+
+	if (proof->has_upgrade && given < end)
+		proof->upgrade.start = given;
+	proof->upgrade.length = end - proof->upgrade.start;
+	if (proof->has_upgrade)
+		given = hf_core_length(writer->core);
+	answer_truly(puppet, writer->core, &from_there);
+}
+
+static struct puppet *begin_with_the_package(uint64_t already_given)
+{
+	begin_alone();
+	given = already_given;
+	hf_replication_allow_push(reader->replication, true);
+	return connect_puppet(reader);
+}
+
+/* Each answer comes together with the news that the tree is longer again. */
+static void test_a_writer_that_goes_on_writing_is_kept_up_with(void **state)
+{
+	struct puppet *puppet = begin_with_the_package(0);
+	size_t answered = 0;
+
+	(void)state;
+	for (int i = 0; i < 2 * HF_REPLICATOR_REFUSALS_MAX; i++) {
+		hf_protomux_cork(hf_channel_mux(puppet->channel));
+		while (answered < puppet->request_count)
+			answer_as_the_package(puppet, &puppet->requests[answered++]);
+		append_numbers(writer, 1);
+		claim_length(puppet, 0, hf_core_length(writer->core), hf_core_length(reader->core), true);
+		hf_protomux_uncork(hf_channel_mux(puppet->channel));
+		turn(5);
+		claim_length(puppet, 0, hf_core_length(writer->core), hf_core_length(reader->core), true);
+		turn(5);
+	}
+	assert_true(hf_core_length(reader->core) + 4 > hf_core_length(writer->core));
+}
+
+static void test_a_writer_that_begins_a_fork_at_what_it_has_given_is_followed(void **state)
+{
+	struct puppet *puppet = begin_with_the_package(10);
+
+	(void)state;
+	append_numbers(writer, 2);
+	puppet->on_request = answer_as_the_package;
+	claim(puppet, 0, 12, 10, true);
+	turn(20);
+	assert_int_equal(hf_core_length(reader->core), 12);
+	truncate_writer();
+	append_numbers(writer, 20);
+	claim(puppet, 1, 28, 0, true);
+	turn(50);
+	assert_string_equal(ends[2].failure, "");
+	assert_int_equal(hf_core_fork(reader->core), 1);
+}
+
+/* It read the request before it heard that. */
+static void test_an_answer_by_who_could_push_until_now(void **state)
+{
+	struct puppet *puppet = begin_with_the_package(0);
+
+	(void)state;
+	append_numbers(writer, 2);
+	claim(puppet, 0, 12, 10, true);
+	turn(20);
+	assert_int_equal(puppet->request_count, 1);
+	hf_replication_allow_push(reader->replication, false);
+	turn(20);
+	puppet->on_request = answer_as_the_package;
+	answer_as_the_package(puppet, &puppet->requests[0]);
+	turn(20);
+	assert_string_equal(ends[2].failure, "");
+	assert_int_equal(hf_core_length(reader->core), 12);
+}
+
+/* It was asked for as one beyond the tree, and came as one within it. */
+static void test_a_block_whose_tree_was_pushed_meanwhile_comes_all_the_same(void **state)
+{
+	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 12, .has_upgrade = true, .upgrade = {10, 3}}};
+	struct puppet *puppet = begin_with_the_package(10);
+
+	(void)state;
+	append_numbers(writer, 2);
+	claim(puppet, 0, 12, 10, true);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 10, .to = 12, .done = count_done}));
+	turn(20);
+	assert_true(puppet->request_count > 0 && puppet->requests[0].proof.has_upgrade && puppet->requests[0].proof.has_block);
+	append_numbers(writer, 1);
+	answer_truly(puppet, writer->core, &pushed);
+	turn(20);
+	assert_int_equal(hf_core_length(reader->core), 13);
+	append_numbers(writer, 1);
+	given = 14;
+	puppet->on_request = answer_as_the_package;
+	puppet->requests[0].proof.upgrade.start = 13;
+	puppet->requests[0].proof.upgrade.length = 1;
+	answer_truly(puppet, writer->core, &puppet->requests[0]);
+	for (size_t i = 1; i < puppet->request_count; i++)
+		answer_truly(puppet, writer->core, &puppet->requests[i]);
+	claim_length(puppet, 0, 14, 13, true);
+	turn(50);
+	assert_int_equal(done_count, 1);
+}
+
 /* ---- Refusing ---- */
 
 /* Peers of the package give up who has told them too often that something is not available: not for a truncation on its way to the disk. */
@@ -585,6 +703,10 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_pushed_before_its_tree_is_asked_for, tear_down),
+		cmocka_unit_test_teardown(test_a_writer_that_goes_on_writing_is_kept_up_with, tear_down),
+		cmocka_unit_test_teardown(test_a_writer_that_begins_a_fork_at_what_it_has_given_is_followed, tear_down),
+		cmocka_unit_test_teardown(test_an_answer_by_who_could_push_until_now, tear_down),
+		cmocka_unit_test_teardown(test_a_block_whose_tree_was_pushed_meanwhile_comes_all_the_same, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
 
