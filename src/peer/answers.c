@@ -70,6 +70,8 @@ static int note_refusal(struct hf_core_peer *peer, struct hf_peer_request *slot,
 	bool is_stale = slot->fork != peer->remote_fork, is_reorg = slot->is_reorg;
 	int status = HF_OK;
 
+	if (slot->proof.has_block)
+		hf_u64_map_remove(&peer->pushed_early, slot->proof.block.index);
 	if (slot->proof.has_block && !is_stale)
 		status = hf_core_peer_note_dropped(peer, slot->proof.block.index, slot->proof.block.index + 1);
 	/* The block alone may be what it does not have. */

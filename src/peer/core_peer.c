@@ -268,6 +268,7 @@ void hf_core_peer_free(struct hf_core_peer *peer)
 {
 	hf_core_peer_drop_questions(peer);
 	hf_u64_map_free(&peer->asked_units);
+	hf_u64_map_free(&peer->pushed_early);
 	hf_buffer_free(&peer->extension_in);
 	hf_buffer_free(&peer->extension_out);
 	free(peer->slots);

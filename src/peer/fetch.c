@@ -199,6 +199,27 @@ static void ask_wanted(struct hf_core_peer *peer)
 	}
 }
 
+/* Kept until they are here, or refused: the answer may be of no use, too. */
+static void ask_pushed_early(struct hf_core_peer *peer)
+{
+	struct hf_core *core = peer->shared->core;
+	struct hf_u64_slot *slot;
+	size_t cursor = 0;
+
+	if (!peer->shared->allows_push || peer->pushed_early_fork != hf_core_fork(core))
+		hf_u64_map_clear(&peer->pushed_early);
+	while (may_ask(peer) && (slot = hf_u64_map_next(&peer->pushed_early, &cursor)) != NULL) {
+		uint64_t block = slot->key;
+
+		if (hf_bitfield_get(hf_core_blocks(core), block)) {
+			hf_u64_map_remove(&peer->pushed_early, block);
+			cursor = 0;
+		} else if (hf_u64_map_get(&peer->shared->in_flight, block) == NULL) {
+			ask_block(peer, block, false);
+		}
+	}
+}
+
 /* ---- Downloads ---- */
 
 /* Where the peer's blocks are not known yet, it is asked about them; a little ahead. */
@@ -321,6 +342,7 @@ void hf_core_peer_schedule(struct hf_core_peer *peer)
 	ask_manifest(peer);
 	ask_seeks(peer);
 	ask_wanted(peer);
+	ask_pushed_early(peer);
 	ask_downloads(peer);
 	hf_core_peer_ask_fork(peer);
 	if (may_ask(peer))

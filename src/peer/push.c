@@ -1,7 +1,7 @@
 /* Blocks that were not asked for, where both sides agree. (spec 5.9) */
 #include "peer/replicator_private.h"
 
-#define PUSHED_EARLY_MAX 64 /* more of them are not asked for */
+#define PUSHED_EARLY_MAX 64 /* of one peer; more of them are not asked for */
 
 void hf_replication_allow_push(struct hf_replication *replication, bool allowed)
 {
@@ -67,13 +67,19 @@ void hf_replication_push(struct hf_replication *replication, uint64_t block)
 }
 
 /* What the block would be tied to is not here: the tree that it is of is still to come, or was in an answer that was of no use any more, or
- * is being read. Then it is asked for, as the peer does not send it again. */
-static void ask_for_pushed(struct hf_shared_core *shared, uint64_t block)
+ * is being read. Then it is asked for, as the peer does not send it again; of that peer alone, so that who pushes what is not there is no
+ * burden to others. */
+static void note_pushed_early(struct hf_core_peer *peer, uint64_t block)
 {
-	if (shared->wanted.count >= PUSHED_EARLY_MAX || block >= HF_TREE_LENGTH_MAX || hf_u64_map_get(&shared->in_flight, block) != NULL)
+	uint64_t fork = hf_core_fork(peer->shared->core);
+
+	if (peer->pushed_early_fork != fork)
+		hf_u64_map_clear(&peer->pushed_early);
+	peer->pushed_early_fork = fork;
+	if (peer->pushed_early.count >= PUSHED_EARLY_MAX || block >= HF_TREE_LENGTH_MAX)
 		return;
-	hf_u64_map_put(&shared->wanted, block);
-	hf_shared_core_schedule(shared);
+	hf_u64_map_put(&peer->pushed_early, block);
+	hf_shared_core_schedule(peer->shared);
 }
 
 /* It may have been overtaken by what was asked for: the block is taken all the same where it ties to the tree that we have by now. What
@@ -94,6 +100,6 @@ int hf_core_peer_on_pushed_data(struct hf_core_peer *peer, const struct hf_proof
 	if (status == HF_OK)
 		hf_core_peer_took(peer, &proof, was_held);
 	else if (proof.has_block && !was_held && (status == HF_ENOTFOUND || status == HF_EWAIT))
-		ask_for_pushed(shared, proof.block.index);
+		note_pushed_early(peer, proof.block.index);
 	return HF_OK;
 }

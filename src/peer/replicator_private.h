@@ -92,6 +92,8 @@ struct hf_core_peer {
 	uint64_t heard_ms;         /* when it last said anything; 0: not yet looked at */
 	uint32_t unavailable_count, invalid_count;
 	struct hf_u64_map asked_units; /* units that we have sent a want for */
+	struct hf_u64_map pushed_early; /* blocks that it pushed before their tree, and is to be asked for: few */
+	uint64_t pushed_early_fork;
 	bool conflict_asked;
 	uint64_t conflict_deadline_ms;
 
@@ -115,7 +117,7 @@ struct hf_shared_core {
 	bool is_downloading;      /* as last told */
 	bool allows_push, is_withheld;
 	struct hf_u64_map in_flight; /* block to the core peer that it is asked of */
-	struct hf_u64_map wanted;    /* blocks not in flight that somebody waits for, or that were pushed too early */
+	struct hf_u64_map wanted;    /* blocks that somebody waits for and that are not in flight */
 	struct hf_core_peer *upgrade_peer; /* who was asked to lengthen the tree */
 	uint64_t upgrade_asked_ms;
 	struct hf_download *downloads;

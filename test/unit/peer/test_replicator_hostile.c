@@ -656,6 +656,52 @@ static void test_a_block_whose_tree_was_pushed_meanwhile_comes_all_the_same(void
 	assert_int_equal(done_count, 1);
 }
 
+/* Blocks of no tree: they are asked of nobody else, and are no hindrance to what others push. */
+static void test_what_is_pushed_early_is_asked_of_who_pushed_it(void **state)
+{
+	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 11}};
+	struct puppet *liar = begin_with_the_package(10), *puppet = connect_puppet(reader);
+
+	(void)state;
+	append_numbers(writer, 200);
+	for (uint64_t i = 0; i < 100; i++) {
+		struct hf_replication_data data = {.proof = {.has_block = true, .block = {.index = 100 + i, .value = HF_SLICE_LITERAL("false")}}};
+
+		hf_replication_write_data(hf_channel_begin(liar->channel, HF_REPLICATION_DATA), &data);
+		hf_channel_end(liar->channel);
+	}
+	answer_truly(puppet, writer->core, &pushed);
+	turn(20);
+	puppet->on_request = answer_as_the_package;
+	claim(puppet, 0, 210, 10, true);
+	turn(50);
+	assert_int_equal(hf_core_length(reader->core), 210);
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 11));
+	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 1);
+}
+
+/* It was there, and is truncated. */
+static void test_what_was_pushed_early_is_not_asked_for_on_another_fork(void **state)
+{
+	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 11}};
+	struct puppet *puppet = begin_with_the_package(0);
+
+	(void)state;
+	append_numbers(writer, 2);
+	answer_truly(puppet, writer->core, &pushed);
+	turn(20);
+	puppet->on_request = answer_as_the_package;
+	truncate_writer();
+	append_numbers(writer, 20);
+	claim(puppet, 1, 28, 0, true);
+	turn(20);
+	claim(puppet, 1, 28, hf_core_length(reader->core), true);
+	turn(20);
+	assert_int_equal(hf_core_fork(reader->core), 1);
+	assert_int_equal(hf_core_length(reader->core), 28);
+	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 0);
+}
+
 /* ---- Refusing ---- */
 
 /* Peers of the package give up who has told them too often that something is not available: not for a truncation on its way to the disk. */
@@ -707,6 +753,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_writer_that_begins_a_fork_at_what_it_has_given_is_followed, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_by_who_could_push_until_now, tear_down),
 		cmocka_unit_test_teardown(test_a_block_whose_tree_was_pushed_meanwhile_comes_all_the_same, tear_down),
+		cmocka_unit_test_teardown(test_what_is_pushed_early_is_asked_of_who_pushed_it, tear_down),
+		cmocka_unit_test_teardown(test_what_was_pushed_early_is_not_asked_for_on_another_fork, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
 
