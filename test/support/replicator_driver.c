@@ -65,6 +65,12 @@ static int do_append(const json_t *command, json_t *answer)
 	return HF_OK;
 }
 
+static int do_truncate(const json_t *command, json_t *answer)
+{
+	(void)answer;
+	return hf_core_truncate(core, driver_number(command, "length"), HF_CORE_NEXT_FORK);
+}
+
 static int do_listen(const json_t *command, json_t *answer)
 {
 	struct hf_peer_socket_options options = {.size = sizeof options, .loop = loop, .static_secret = secret_key,
@@ -103,6 +109,7 @@ static int do_state(const json_t *command, json_t *answer)
 		if (hf_bitfield_get(hf_core_blocks(core), block))
 			json_array_append_new(held, json_integer((json_int_t)block));
 	hf_replication_stats(replication, &stats);
+	json_object_set_new(answer, "fork", json_integer((json_int_t)tree->fork));
 	json_object_set_new(answer, "length", json_integer((json_int_t)tree->length));
 	json_object_set_new(answer, "held", held);
 	json_object_set_new(answer, "blocks_received", json_integer((json_int_t)stats.blocks_received));
@@ -115,7 +122,8 @@ static int perform(const char *name, const json_t *command, json_t *answer)
 	static const struct {
 		const char *name;
 		int (*run)(const json_t *command, json_t *answer);
-	} commands[] = {{"open", do_open}, {"append", do_append}, {"listen", do_listen}, {"allow", do_allow}, {"push", do_push}, {"state", do_state}};
+	} commands[] = {{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"listen", do_listen}, {"allow", do_allow},
+		{"push", do_push}, {"state", do_state}};
 
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (strcmp(name, commands[i].name) == 0)

@@ -72,6 +72,41 @@ test('what the package pushes is kept after coming back, too', { timeout }, asyn
   assert.deepEqual((await reader.until('state', {}, ({ held }) => held.length === 1)).held, [11])
 })
 
+// What the package has given of a tree it does not give again, not even to who goes over to another fork.
+test('a writer of the package that truncates what it has pushed is followed', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await scene.written(10)
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await reader.do('allow', { allowed: true })
+  const { socket } = await scene.dial(reader.port, writer)
+  await reader.until('state', {}, ({ length }) => length === 10)
+  await writer.truncate(4)
+  await writer.append(blocks(20))
+  await reader.until('state', {}, ({ fork, length }) => fork === 1 && length === 24)
+  await writer.append(block(24))
+  await writer.core.replicator.push(24)
+  await reader.until('state', {}, ({ held }) => held.includes(24))
+  assert.equal(socket.destroyed, false)
+})
+
+test('a reader of the package follows a writer that truncates what it has pushed', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await ReplicatorDriver.of(scene)
+  await writer.do('append', { blocks: texts(10) })
+  const reader = await scene.core(Buffer.from(writer.key, 'hex'), { allowPush: true })
+  await scene.dial(writer.port, reader)
+  await until(() => pushers(reader) === 0 && reader.core.replicator.peers[0]?.remoteLength === 10, 10000)
+  await writer.do('push', { block: 3 })
+  await until(() => held(reader).length === 1, 10000)
+  await writer.do('truncate', { length: 4 })
+  await writer.do('append', { blocks: texts(20) })
+  await until(() => reader.fork === 1 && reader.length === 24, 10000)
+  await writer.do('append', { blocks: texts(1, 24) })
+  await writer.until('state', {}, ({ length }) => length === 25)
+  await writer.do('push', { block: 24 })
+  await until(() => held(reader).includes(24), 10000)
+})
+
 test('nothing is pushed to who does not allow it', { timeout }, async t => {
   const scene = await Scene.of(t)
   const writer = await ReplicatorDriver.of(scene)
