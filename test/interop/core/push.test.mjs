@@ -2,7 +2,7 @@
 // and nowhere else.
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
-import { Scene, block, blocks, hex, sleep, until } from '../lib/core.mjs'
+import { Scene, block, blocks, hex, random, sleep, until } from '../lib/core.mjs'
 import { ReplicatorDriver } from '../lib/replicator_driver.mjs'
 
 const timeout = 60000
@@ -136,3 +136,73 @@ test('what is pushed nevertheless is not kept', { timeout }, async t => {
   assert.deepEqual(state.held, [])
   assert.equal(writer.uploaded, 1)
 })
+
+// At random: a writer appends, truncates, and pushes, and the connection is lost and made again.
+// actions: {append (count), truncate (length, count), push (block)}; ends with a tree that is longer than any before.
+async function goOn (seed, actions, connect) {
+  const next = random(seed)
+  let length = 10, longest = 10
+  const append = async count => {
+    await actions.append(count, length)
+    longest = Math.max(longest, length += count)
+  }
+  let connection = await connect()
+  const connectAnew = async () => { connection = await connect() }
+  for (let step = 0; step < 60; step++) {
+    const which = next(20)
+    // The package ends a stream when it reads for it what is just being truncated; nothing else may.
+    if (connection.socket.destroyed) {
+      assert.match(`${await connection.closed}`, /HypercoreError/)
+      await connectAnew()
+    }
+    if (which < 7) await append(1 + next(5))
+    else if (which < 8) {
+      length = 1 + next(length - 1)
+      await actions.truncate(length)
+      await append(1 + next(20))
+    } else if (which < 14) await actions.push(next(3) ? length - 1 : next(length))
+    else if (which < 16) await sleep(next(20))
+    else if (which < 17) {
+      connection.socket.destroy()
+      await connectAnew()
+    }
+  }
+  await append(longest + 1 - length)
+  return { length, connection }
+}
+
+for (const seed of [23, 24, 26, 4]) {
+  test(`a reader of the package keeps up with all of it: ${seed}`, { timeout }, async t => {
+    const scene = await Scene.of(t)
+    const writer = await ReplicatorDriver.of(scene)
+    await writer.do('append', { blocks: texts(10) })
+    const reader = await scene.core(Buffer.from(writer.key, 'hex'), { allowPush: true })
+    const { length, connection } = await goOn(seed, {
+      append: (count, from) => writer.do('append', { blocks: texts(count, from) }),
+      truncate: to => writer.do('truncate', { length: to }),
+      push: n => writer.do('push', { block: n })
+    }, () => scene.dial(writer.port, reader))
+    const { fork } = await writer.until('state', {}, state => state.length === length)
+    await until(() => reader.fork === fork && reader.length === length, 10000)
+    await writer.do('push', { block: length - 1 })
+    await until(() => held(reader).includes(length - 1), 10000)
+    assert.equal(connection.socket.destroyed, false)
+  })
+
+  test(`a writer of the package is kept up with in all of it: ${seed}`, { timeout }, async t => {
+    const scene = await Scene.of(t)
+    const writer = await scene.written(10)
+    const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+    await reader.do('allow', { allowed: true })
+    const { length, connection } = await goOn(seed, {
+      append: (count, from) => writer.append(blocks(count, from)),
+      truncate: to => writer.truncate(to),
+      push: n => writer.core.replicator.push(n)
+    }, () => scene.dial(reader.port, writer))
+    await reader.until('state', {}, state => state.fork === writer.fork && state.length === length)
+    await until(() => pushers(writer) === 1, 10000)
+    await writer.core.replicator.push(length - 1)
+    await reader.until('state', {}, state => state.held.includes(length - 1))
+    assert.equal(connection.socket.destroyed, false)
+  })
+}
