@@ -53,6 +53,13 @@ static bool may_ask(const struct hf_core_peer *peer)
 		hf_core_uncommitted_bytes(peer->shared->core) < UNCOMMITTED_BYTES_MAX;
 }
 
+/* Not one beyond what is asked for of the tree. Nor any where who may push is behind us in what it gave us: it answers with a tree of no
+ * use to us, and the package ends the stream over a block that is not in that. */
+static bool may_ask_beyond(const struct hf_core_peer *peer, uint64_t block, uint64_t length)
+{
+	return should_upgrade(peer) && block < hf_core_peer_askable_length(peer, length) && (!peer->told_push || peer->got_length >= length);
+}
+
 /* Whether the peer's tree and ours are such that a proof of the block ties to what we hold. */
 static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 {
@@ -61,7 +68,7 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 	if (!same_fork(peer) || block >= peer->remote_length)
 		return false;
 	if (block >= length)
-		return should_upgrade(peer) && block < hf_core_peer_askable_length(peer, length);
+		return may_ask_beyond(peer, block, length);
 	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length &&
 		peer->upgradable_fork == peer->remote_fork);
 }

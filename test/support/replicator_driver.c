@@ -16,6 +16,7 @@ static struct hf_peer_listener *listener;
 static struct hf_core *core;
 static struct hf_replication *replication;
 static uint8_t secret_key[HF_SIGN_SECRET_BYTES];
+static struct hf_download download = {.to = UINT64_MAX};
 
 static int do_open(const json_t *command, json_t *answer)
 {
@@ -71,6 +72,14 @@ static int do_truncate(const json_t *command, json_t *answer)
 	return hf_core_truncate(core, driver_number(command, "length"), HF_CORE_NEXT_FORK);
 }
 
+static int do_download(const json_t *command, json_t *answer)
+{
+	(void)answer;
+	download.from = driver_number(command, "from");
+	hf_download_start(replication, &download);
+	return HF_OK;
+}
+
 static int do_listen(const json_t *command, json_t *answer)
 {
 	struct hf_peer_socket_options options = {.size = sizeof options, .loop = loop, .static_secret = secret_key,
@@ -122,8 +131,8 @@ static int perform(const char *name, const json_t *command, json_t *answer)
 	static const struct {
 		const char *name;
 		int (*run)(const json_t *command, json_t *answer);
-	} commands[] = {{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"listen", do_listen}, {"allow", do_allow},
-		{"push", do_push}, {"state", do_state}};
+	} commands[] = {{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"download", do_download},
+		{"listen", do_listen}, {"allow", do_allow}, {"push", do_push}, {"state", do_state}};
 
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
 		if (strcmp(name, commands[i].name) == 0)

@@ -2,6 +2,7 @@
 // and nowhere else.
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import crypto from 'hypercore-crypto'
 import { Scene, block, blocks, hex, random, sleep, until } from '../lib/core.mjs'
 import { ReplicatorDriver } from '../lib/replicator_driver.mjs'
 
@@ -70,6 +71,28 @@ test('what the package pushes is kept after coming back, too', { timeout }, asyn
   await writer.append(block(11))
   await writer.core.replicator.push(11)
   assert.deepEqual((await reader.until('state', {}, ({ held }) => held.length === 1)).held, [11])
+})
+
+// Where a core has a prologue, what the package answers from its beginning ends with that, and it ends the stream over blocks beyond.
+test('a download goes on after coming back to a writer whose core has a prologue', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const source = await scene.written(4)
+  const keyPair = crypto.keyPair()
+  const manifest = { signers: [{ publicKey: keyPair.publicKey }], prologue: { hash: await source.treeHash(), length: 4 } }
+  const writer = await scene.core(null, { manifest, keyPair })
+  await writer.core.copyPrologue(source.state)
+  await writer.append(blocks(6, 4))
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await reader.do('allow', { allowed: true })
+  await reader.do('download', { from: 0 })
+  const { socket } = await scene.dial(reader.port, writer)
+  await reader.until('state', {}, state => state.held.length === 10)
+  socket.destroy()
+  await until(() => writer.core.replicator.peers.length === 0, 10000)
+  await writer.append(blocks(2, 10))
+  const connection = await scene.dial(reader.port, writer)
+  await reader.until('state', {}, state => state.held.length === 12)
+  assert.equal(connection.socket.destroyed, false)
 })
 
 // What the package has given of a tree it does not give again, not even to who goes over to another fork.

@@ -3,6 +3,7 @@
 //   {do: "open", directory, key?}       a core that is written to, or that of a key in hexadecimal; joined       -> {key}
 //   {do: "append", blocks: [text…]}
 //   {do: "truncate", length}            on the next fork; others hear of it with the next append
+//   {do: "download", from}              all from that block on, for good
 //   {do: "listen"}                                                                                               -> {port}
 //   {do: "allow", allowed}              whether peers may send blocks that were not asked for
 //   {do: "push", block}                 sends a block to all peers that allow it

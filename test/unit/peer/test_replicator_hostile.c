@@ -520,6 +520,23 @@ static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 
 /* ---- Pushing ---- */
 
+static uint64_t given; /* the tree that the package thinks that its peer has */
+
+/* As the package does for who allows pushing: from what it has given, unless it is asked for no more than that. */
+static void answer_as_the_package(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_request from_there = *request;
+	struct hf_proof_request *proof = &from_there.proof;
+	uint64_t end = proof->upgrade.start + proof->upgrade.length;
+
+	if (proof->has_upgrade && given < end)
+		proof->upgrade.start = given;
+	proof->upgrade.length = end - proof->upgrade.start;
+	if (proof->has_upgrade)
+		given = hf_core_length(writer->core);
+	answer_truly(puppet, writer->core, &from_there);
+}
+
 /* As the packages do: an answer that the reader could not use any more has, for who pushes, given it the tree. */
 static void test_a_block_that_is_pushed_before_its_tree_is_asked_for(void **state)
 {
@@ -536,29 +553,14 @@ static void test_a_block_that_is_pushed_before_its_tree_is_asked_for(void **stat
 	assert_int_equal(hf_core_length(reader->core), 10);
 	claim(puppet, 0, 12, 10, true);
 	turn(20);
-	assert_int_equal(puppet->request_count, 1);
-	answer_truly(puppet, writer->core, &puppet->requests[0]);
+	puppet->on_request = answer_as_the_package;
+	given = 10;
+	answer_as_the_package(puppet, &puppet->requests[0]);
 	turn(20);
+	assert_int_equal(puppet->request_count, 2); /* the tree, then the block */
 	assert_int_equal(hf_core_length(reader->core), 12);
 	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 11));
 	assert_int_equal(hf_bitfield_count(hf_core_blocks(reader->core)), 1);
-}
-
-static uint64_t given; /* the tree that the package thinks that its peer has */
-
-/* As the package does for who allows pushing: from what it has given, unless it is asked for no more than that. */
-static void answer_as_the_package(struct puppet *puppet, const struct hf_replication_request *request)
-{
-	struct hf_replication_request from_there = *request;
-	struct hf_proof_request *proof = &from_there.proof;
-	uint64_t end = proof->upgrade.start + proof->upgrade.length;
-
-	if (proof->has_upgrade && given < end)
-		proof->upgrade.start = given;
-	proof->upgrade.length = end - proof->upgrade.start;
-	if (proof->has_upgrade)
-		given = hf_core_length(writer->core);
-	answer_truly(puppet, writer->core, &from_there);
 }
 
 static struct puppet *begin_with_the_package(uint64_t already_given)
@@ -630,28 +632,33 @@ static void test_an_answer_by_who_could_push_until_now(void **state)
 /* It was asked for as one beyond the tree, and came as one within it. */
 static void test_a_block_whose_tree_was_pushed_meanwhile_comes_all_the_same(void **state)
 {
-	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 12, .has_upgrade = true, .upgrade = {10, 3}}};
+	struct hf_replication_request pushed = {.proof = {.has_block = true, .block.index = 14, .has_upgrade = true, .upgrade = {12, 3}}};
 	struct puppet *puppet = begin_with_the_package(10);
+	struct hf_replication_request *asked = &puppet->requests[1];
 
 	(void)state;
 	append_numbers(writer, 2);
+	puppet->on_request = answer_as_the_package;
 	claim(puppet, 0, 12, 10, true);
-	hf_download_start(reader->replication, new_download((struct hf_download){.from = 10, .to = 12, .done = count_done}));
 	turn(20);
-	assert_true(puppet->request_count > 0 && puppet->requests[0].proof.has_upgrade && puppet->requests[0].proof.has_block);
+	puppet->on_request = NULL;
+	append_numbers(writer, 2);
+	claim(puppet, 0, 14, 12, true);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 12, .to = 14, .done = count_done}));
+	turn(20);
+	assert_true(puppet->request_count > 1 && asked->proof.has_upgrade && asked->proof.has_block);
 	append_numbers(writer, 1);
 	answer_truly(puppet, writer->core, &pushed);
 	turn(20);
-	assert_int_equal(hf_core_length(reader->core), 13);
+	assert_int_equal(hf_core_length(reader->core), 15);
 	append_numbers(writer, 1);
-	given = 14;
+	given = 16;
 	puppet->on_request = answer_as_the_package;
-	puppet->requests[0].proof.upgrade.start = 13;
-	puppet->requests[0].proof.upgrade.length = 1;
-	answer_truly(puppet, writer->core, &puppet->requests[0]);
+	asked->proof.upgrade.start = 15;
+	asked->proof.upgrade.length = 1;
 	for (size_t i = 1; i < puppet->request_count; i++)
 		answer_truly(puppet, writer->core, &puppet->requests[i]);
-	claim_length(puppet, 0, 14, 13, true);
+	claim_length(puppet, 0, 16, 15, true);
 	turn(50);
 	assert_int_equal(done_count, 1);
 }
