@@ -399,6 +399,8 @@ void hf_replication_leave(struct hf_replication *replication)
 	}
 	drop_updaters(replication, &shared->updaters);
 	drop_updaters(replication, &shared->heard);
+	if (replication->previous == NULL && replication->next == NULL)
+		hf_replication_allow_push(replication, false);
 	HF_LIST_REMOVE(shared->replications, replication);
 	free(replication);
 	if (shared->replications == NULL) {

@@ -83,7 +83,7 @@ HF_API int hf_replication_update(struct hf_replication *replication, void (*hear
 /* Withholds the core from all peers, or gives it again: its channels are closed, and those that peers open are rejected meanwhile. What is
  * waited for goes on waiting. Off at first; holds for the core, whoever joined it, until the last has left. */
 HF_API void hf_replication_withhold(struct hf_replication *replication, bool withheld);
-/* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it. */
+/* Whether peers may send blocks that were not asked for. Off at first; holds for the core, whoever joined it, until the last has left. */
 HF_API void hf_replication_allow_push(struct hf_replication *replication, bool allowed);
 /* Sends a block that is held and committed to all peers that allow it and do not have it. */
 HF_API void hf_replication_push(struct hf_replication *replication, uint64_t block);

@@ -283,6 +283,26 @@ static void test_a_block_is_pushed_to_who_allows_it(void **state)
 	assert_int_equal(stats.proofs_false, 0);
 }
 
+static void test_nothing_is_pushed_to_who_has_left(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+
+	(void)state;
+	start_pair(writer, reader, 40);
+	connect_peers(writer, reader);
+	hf_replication_allow_push(reader->replication, true);
+	settle();
+	hf_replication_push(writer->replication, 7);
+	settle();
+	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 7));
+	hf_replication_leave(reader->replication);
+	reader->replication = NULL;
+	settle();
+	hf_replication_push(writer->replication, 8);
+	settle();
+	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 8));
+}
+
 /* The tree comes by another peer before what is pushed. */
 static void expect_taken_although_overtaken(int known, uint64_t pushed)
 {
@@ -334,6 +354,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_lost_peer_is_made_up_for, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
 		cmocka_unit_test_teardown(test_a_block_is_pushed_to_who_allows_it, tear_down),
+		cmocka_unit_test_teardown(test_nothing_is_pushed_to_who_has_left, tear_down),
 		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it, tear_down),
 		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing, tear_down),
 		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
