@@ -161,7 +161,8 @@ test('what is pushed nevertheless is not kept', { timeout }, async t => {
 })
 
 // At random: a writer appends, truncates, and pushes, and the connection is lost and made again.
-// actions: {append (count), truncate (length, count), push (block)}; ends with a tree that is longer than any before.
+// actions: {append (count, length), truncate (length), push (block), has (length, block)}. Ends when the other side has the last block of
+// a tree that is longer than any before.
 async function goOn (seed, actions, connect) {
   const next = random(seed)
   let length = 10, longest = 10
@@ -170,14 +171,15 @@ async function goOn (seed, actions, connect) {
     longest = Math.max(longest, length += count)
   }
   let connection = await connect()
-  const connectAnew = async () => { connection = await connect() }
+  // The package ends a stream when it reads for it what is just being truncated; nothing else may.
+  const keepConnected = async () => {
+    if (!connection.socket.destroyed) return
+    assert.match(`${await connection.closed}`, /HypercoreError/)
+    connection = await connect()
+  }
   for (let step = 0; step < 60; step++) {
     const which = next(20)
-    // The package ends a stream when it reads for it what is just being truncated; nothing else may.
-    if (connection.socket.destroyed) {
-      assert.match(`${await connection.closed}`, /HypercoreError/)
-      await connectAnew()
-    }
+    await keepConnected()
     if (which < 7) await append(1 + next(5))
     else if (which < 8) {
       length = 1 + next(length - 1)
@@ -187,11 +189,15 @@ async function goOn (seed, actions, connect) {
     else if (which < 16) await sleep(next(20))
     else if (which < 17) {
       connection.socket.destroy()
-      await connectAnew()
+      connection = await connect()
     }
   }
   await append(longest + 1 - length)
-  return { length, connection }
+  await until(async () => {
+    await keepConnected()
+    await actions.push(length - 1)
+    return actions.has(length, length - 1)
+  }, 20000)
 }
 
 for (const seed of [23, 24, 26, 4]) {
@@ -200,16 +206,12 @@ for (const seed of [23, 24, 26, 4]) {
     const writer = await ReplicatorDriver.of(scene)
     await writer.do('append', { blocks: texts(10) })
     const reader = await scene.core(Buffer.from(writer.key, 'hex'), { allowPush: true })
-    const { length, connection } = await goOn(seed, {
+    await goOn(seed, {
       append: (count, from) => writer.do('append', { blocks: texts(count, from) }),
       truncate: to => writer.do('truncate', { length: to }),
-      push: n => writer.do('push', { block: n })
+      push: n => writer.do('push', { block: n }),
+      has: async (length, n) => reader.fork === (await writer.do('state')).fork && reader.length === length && held(reader).includes(n)
     }, () => scene.dial(writer.port, reader))
-    const { fork } = await writer.until('state', {}, state => state.length === length)
-    await until(() => reader.fork === fork && reader.length === length, 10000)
-    await writer.do('push', { block: length - 1 })
-    await until(() => held(reader).includes(length - 1), 10000)
-    assert.equal(connection.socket.destroyed, false)
   })
 
   test(`a writer of the package is kept up with in all of it: ${seed}`, { timeout }, async t => {
@@ -217,15 +219,14 @@ for (const seed of [23, 24, 26, 4]) {
     const writer = await scene.written(10)
     const reader = await ReplicatorDriver.of(scene, hex(writer.key))
     await reader.do('allow', { allowed: true })
-    const { length, connection } = await goOn(seed, {
+    await goOn(seed, {
       append: (count, from) => writer.append(blocks(count, from)),
       truncate: to => writer.truncate(to),
-      push: n => writer.core.replicator.push(n)
+      push: n => writer.core.replicator.push(n),
+      has: async (length, n) => {
+        const state = await reader.do('state')
+        return state.fork === writer.fork && state.length === length && state.held.includes(n)
+      }
     }, () => scene.dial(reader.port, writer))
-    await reader.until('state', {}, state => state.fork === writer.fork && state.length === length)
-    await until(() => pushers(writer) === 1, 10000)
-    await writer.core.replicator.push(length - 1)
-    await reader.until('state', {}, state => state.held.includes(length - 1))
-    assert.equal(connection.socket.destroyed, false)
   })
 }
