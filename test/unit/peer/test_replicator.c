@@ -1,4 +1,4 @@
-/* Cores exchanged between replicators: downloads, wants, seeks, forks, pushes, and who is found out. */
+/* Cores exchanged between replicators: downloads, wants, seeks, forks, and who is found out. */
 #include "replicator_fixture.h"
 
 #include "crypto/sign.h"
@@ -256,90 +256,6 @@ static void test_a_writer_with_two_histories_is_found_out(void **state)
 	assert_same_cores(writer->core, reader->core);
 }
 
-static void test_a_block_is_pushed_to_who_allows_it(void **state)
-{
-	struct peer *writer = add_peer(), *reader = add_peer();
-	struct hf_replicator_stats stats;
-
-	(void)state;
-	start_pair(writer, reader, 40);
-	connect_peers(writer, reader);
-	settle();
-	hf_replication_push(writer->replication, 7);
-	settle();
-	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 7));
-	hf_replication_allow_push(reader->replication, true);
-	settle();
-	hf_replication_push(writer->replication, 7);
-	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 7));
-	append_numbers(writer, 3);
-	hf_replication_push(writer->replication, 41);
-	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 41));
-	assert_int_equal(hf_core_length(reader->core), 43);
-	hf_replicator_stats(reader->replicator, &stats);
-	assert_int_equal(stats.blocks_received, 2);
-	assert_int_equal(stats.proofs_false, 0);
-}
-
-static void test_nothing_is_pushed_to_who_has_left(void **state)
-{
-	struct peer *writer = add_peer(), *reader = add_peer();
-
-	(void)state;
-	start_pair(writer, reader, 40);
-	connect_peers(writer, reader);
-	hf_replication_allow_push(reader->replication, true);
-	settle();
-	hf_replication_push(writer->replication, 7);
-	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), 7));
-	hf_replication_leave(reader->replication);
-	reader->replication = NULL;
-	settle();
-	hf_replication_push(writer->replication, 8);
-	settle();
-	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), 8));
-}
-
-/* The tree comes by another peer before what is pushed. */
-static void expect_taken_although_overtaken(int known, uint64_t pushed)
-{
-	struct peer *writer = add_peer(), *reader = add_peer(), *second = add_peer();
-	struct end *to_reader;
-
-	start_pair(writer, reader, known);
-	join(second, hf_core_key(writer->core));
-	connect_peers(writer, second);
-	connect_peers(second, reader);
-	to_reader = connect_peers(writer, reader)->other;
-	hf_replication_allow_push(reader->replication, true);
-	settle();
-	to_reader->delay_ms = 1000;
-	append_numbers(writer, 3);
-	hf_replication_push(writer->replication, pushed);
-	settle();
-	assert_int_equal(hf_core_length(reader->core), known + 3);
-	assert_false(hf_bitfield_get(hf_core_blocks(reader->core), pushed));
-	now_ms += 1000;
-	settle();
-	assert_true(hf_bitfield_get(hf_core_blocks(reader->core), pushed));
-}
-
-static void test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it(void **state)
-{
-	(void)state;
-	expect_taken_although_overtaken(40, 41);
-}
-
-/* It comes with the whole tree, as what tells of two histories does. */
-static void test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing(void **state)
-{
-	(void)state;
-	expect_taken_although_overtaken(0, 1);
-}
-
 int main(void)
 {
 	hf_crypto_init();
@@ -353,10 +269,6 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_peer_that_does_not_know_the_key_learns_nothing, tear_down),
 		cmocka_unit_test_teardown(test_a_lost_peer_is_made_up_for, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_fetches_hashes_not_blocks, tear_down),
-		cmocka_unit_test_teardown(test_a_block_is_pushed_to_who_allows_it, tear_down),
-		cmocka_unit_test_teardown(test_nothing_is_pushed_to_who_has_left, tear_down),
-		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_when_the_tree_has_overtaken_it, tear_down),
-		cmocka_unit_test_teardown(test_a_pushed_block_is_taken_also_when_it_was_pushed_to_who_had_nothing, tear_down),
 		cmocka_unit_test_teardown(test_a_writer_with_two_histories_is_found_out, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
