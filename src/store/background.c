@@ -78,6 +78,12 @@ static bool checkpoint_if_wanted(struct hf_store *store)
 	return hf_store_checkpoint(store, false) == HF_OK;
 }
 
+static void write_back_if_wanted(struct hf_store *store)
+{
+	if (atomic_exchange(&store->write_back_wanted, false))
+		hf_log_write_back(store->log);
+}
+
 static void sync_if_wanted(struct hf_store *store)
 {
 	if (!atomic_exchange(&store->sync_wanted, false))
@@ -90,6 +96,7 @@ static bool seal_round(struct hf_store *store)
 {
 	bool more = work_all(store, HF_INDEX_SEAL);
 
+	write_back_if_wanted(store);
 	sync_if_wanted(store);
 	checkpoint_if_wanted(store);
 	if (store->background != NULL) {

@@ -10,6 +10,7 @@
 #define APPLY_WAIT_NS 10000000 /* between two */
 /* As much unsynced is synced beside the writer, which else would wait long for it where a segment ends. */
 #define SYNC_AHEAD_BYTES (32u << 20)
+#define WRITE_BACK_BYTES (4u << 20)
 #define ROOM_TERMS 64 /* a memtable without room for that many is frozen between groups */
 
 /* ---- Staging ---- */
@@ -313,6 +314,13 @@ void hf_writer_freeze_full(struct hf_writer *writer)
 	}
 }
 
+/* So much lies behind that position by now that the background is to deal with it. */
+static void want_if(struct hf_store *store, _Atomic bool *wanted, uint64_t position, uint64_t bytes)
+{
+	if (hf_log_end(store->log) - position >= bytes && !atomic_exchange(wanted, true))
+		hf_background_wake(store);
+}
+
 void hf_writer_run_group(struct hf_writer *writer)
 {
 	struct hf_tx *tx = &writer->tx;
@@ -337,9 +345,8 @@ void hf_writer_run_group(struct hf_writer *writer)
 	hf_snapshot_clear(&tx->snapshot);
 	tx->commit_kill = tx->kill_count;
 	write_group(writer, tx->buffer.length);
-	if (hf_log_end(writer->store->log) - hf_log_synced(writer->store->log) >= SYNC_AHEAD_BYTES &&
-	    !atomic_exchange(&writer->store->sync_wanted, true))
-		hf_background_wake(writer->store);
+	want_if(writer->store, &writer->store->write_back_wanted, hf_log_written_back(writer->store->log), WRITE_BACK_BYTES);
+	want_if(writer->store, &writer->store->sync_wanted, hf_log_synced(writer->store->log), SYNC_AHEAD_BYTES);
 	if (hf_blocks_memory_bytes(writer->store->blocks) >= HF_BLOCKS_MEMORY_BYTES &&
 	    !atomic_exchange(&writer->store->manifest_wanted, true))
 		hf_background_wake(writer->store);

@@ -5,7 +5,8 @@
  * synced whole before the next is begun.
  *
  * Space is taken ahead in steps, and the file's size with it: a sync then changes no size, which halves its price on
- * ext4, and a full disk shows before bytes are written. What is beyond the end reads as zeros.
+ * ext4, and a full disk shows before bytes are written. What is beyond the end reads as zeros. The steps are large, because taking
+ * space waits for syncs that are under way.
  */
 #include "store/log_segment.h"
 
@@ -14,7 +15,7 @@
 
 #include "base/crc32c.h"
 
-#define ALLOCATE_STEP_BYTES (4u << 20)
+#define ALLOCATE_STEP_BYTES (16u << 20)
 #define WRITE_BACK_STEP_BYTES 65536u
 #define FIRST_POSITION 64 /* 0 is no position */
 
@@ -158,7 +159,7 @@ static int create_first(struct hf_log *log, struct hf_failure *failure)
 	}
 	if (status != HF_OK)
 		return hf_fail(failure, status, "the first log segment cannot be created in %s (%s)", log->directory, hf_error_text(status));
-	log->end = log->synced = FIRST_POSITION;
+	log->end = log->synced = log->written_back = FIRST_POSITION;
 	return HF_OK;
 }
 
@@ -243,17 +244,6 @@ void hf_log_finish_record(const struct hf_log *log, uint8_t *data, uint64_t posi
 	hf_store_le32(data, hf_crc32c(sum, data + length, gap));
 }
 
-/* The disk begins early with what a sync would else find all at once; but not with the last pages, which the next append would wait for. */
-static void write_back(struct hf_log_segment *segment, uint64_t end)
-{
-	uint64_t to = end / WRITE_BACK_STEP_BYTES * WRITE_BACK_STEP_BYTES;
-
-	if (to <= segment->written_back)
-		return;
-	segment->file.fs->start_writeback(&segment->file, segment->written_back, to - segment->written_back);
-	segment->written_back = to;
-}
-
 /* Space for `length` more bytes, with the size of the file raised over it. */
 static int make_room(struct hf_log *log, struct hf_log_segment *segment, uint64_t length)
 {
@@ -263,7 +253,6 @@ static int make_room(struct hf_log *log, struct hf_log_segment *segment, uint64_
 
 	if (need <= segment->allocated)
 		return HF_OK;
-	write_back(segment, need - length);
 	if (step > log->options.segment_bytes_max)
 		step = log->options.segment_bytes_max;
 	uint64_t target = need + step;
@@ -344,6 +333,31 @@ int hf_log_append(struct hf_log *log, const struct iovec *pieces, int count)
 	return HF_OK;
 }
 
+uint64_t hf_log_written_back(const struct hf_log *log)
+{
+	return atomic_load_explicit(&log->written_back, memory_order_relaxed);
+}
+
+/* But for the last pages, which the next append would wait for. */
+void hf_log_write_back(struct hf_log *log)
+{
+	uint64_t end = hf_log_end(log), from = hf_log_written_back(log);
+	struct hf_log_set *set = hf_log_pin(log);
+	struct hf_log_segment *last = set->segments[set->count - 1];
+
+	/* Those before were synced, and so is all up to the end if another was begun since that was read. */
+	if (from < last->base)
+		from = last->base;
+	uint64_t offset = HF_LOG_FILE_HEADER_BYTES + from - last->base;
+	uint64_t to = end <= from ? 0 : (HF_LOG_FILE_HEADER_BYTES + end - last->base) / WRITE_BACK_STEP_BYTES * WRITE_BACK_STEP_BYTES;
+
+	if (to > offset) {
+		last->file.fs->start_writeback(&last->file, offset, to - offset);
+		atomic_store_explicit(&log->written_back, from + to - offset, memory_order_relaxed);
+	}
+	hf_log_unpin(set);
+}
+
 static int sync_locked(struct hf_log *log)
 {
 	uint64_t end = hf_log_end(log), synced = hf_log_synced(log);
@@ -387,6 +401,6 @@ int hf_log_cut(struct hf_log *log, uint64_t position)
 		if (status == HF_OK)
 			status = hf_file_sync(&last->file);
 	}
-	log->end = log->synced = position;
+	log->end = log->synced = log->written_back = position;
 	return status;
 }

@@ -104,6 +104,10 @@ int hf_log_append(struct hf_log *log, const struct iovec *pieces, int count);
 int hf_log_roll(struct hf_log *log);
 /* fdatasync of what was appended so far. After a failure the log refuses appends with HF_EIO: the kernel may have dropped the pages. */
 int hf_log_sync(struct hf_log *log);
+/* The disk begins early with what a sync would else find all at once. From one thread at a time, beside all others. */
+void hf_log_write_back(struct hf_log *log);
+/* The position up to which it was told to. */
+uint64_t hf_log_written_back(const struct hf_log *log);
 /* Forgets everything from position on, and gives back space taken ahead: truncates and syncs. Only at open and at close. */
 int hf_log_cut(struct hf_log *log, uint64_t position);
 

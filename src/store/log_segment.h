@@ -19,7 +19,6 @@ struct hf_log_segment {
 	_Atomic uint64_t dead_bytes;
 	uint64_t data_end;           /* squeezed: file offset where records end */
 	uint64_t allocated;          /* of the last: file bytes that have space */
-	uint64_t written_back;       /* of the last: file bytes that the kernel was asked to write */
 	struct hf_log_extent *extents;
 	uint32_t extent_count;       /* 0: not squeezed */
 	bool unreadable;             /* its extent map is damaged */
@@ -42,7 +41,7 @@ struct hf_log {
 	struct hf_log_set *set;
 	struct hf_log_segment *last; /* the writer's; in the set, and never collected */
 	uint32_t sum_start;      /* crc32c of the uuid */
-	_Atomic uint64_t end, synced;
+	_Atomic uint64_t end, synced, written_back;
 	_Atomic bool failed;     /* a sync failed, or bytes that should not be there could not be removed */
 };
 

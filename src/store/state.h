@@ -100,6 +100,7 @@ struct hf_store {
 	_Atomic int write_status;      /* of the last group that was written, or commit that the quota refused */
 	_Atomic bool manifest_wanted;  /* a set of index segments changed */
 	_Atomic bool sync_wanted;      /* much was written that nobody has synced */
+	_Atomic bool write_back_wanted; /* some was written that the disk has not begun with */
 	_Atomic bool incomplete;       /* memory lacks a committed change: only a replay mends it, so no manifest may pass it */
 	bool rebuild_wanted[HF_STORE_COLLECTION_COUNT_MAX]; /* at open: the index was damaged */
 	uint64_t replayed_records, replay_us;
