@@ -178,24 +178,23 @@ static bool may_begin_elsewhere(const struct hf_core_peer *peer, const struct hf
 	return peer->told_push && slot->proof.upgrade.start + slot->proof.upgrade.length > got_length;
 }
 
+/* Of the tree that the proof, or what was asked for, leads to: the least that it does. */
+static void note_got(struct hf_core_peer *peer, bool has_upgrade, uint64_t start, uint64_t length)
+{
+	if (has_upgrade && start + length > peer->got_length)
+		peer->got_length = start + length;
+}
+
 static int ask_from_here(struct hf_core_peer *peer, struct hf_peer_request *slot, uint64_t got_length)
 {
-	uint64_t end = slot->proof.has_upgrade ? slot->proof.upgrade.start + slot->proof.upgrade.length : 0;
-
-	if (end > peer->got_length)
-		peer->got_length = end; /* now it has given that much, whatever it says: the same cannot be said for ever */
+	/* Now it has given that much, whatever it says: the same cannot be said for ever. */
+	note_got(peer, slot->proof.has_upgrade, slot->proof.upgrade.start, slot->proof.upgrade.length);
 	if (!are_further(peer, slot) && !may_begin_elsewhere(peer, slot, got_length) &&
 		++peer->unavailable_count >= HF_REPLICATOR_REFUSALS_MAX / 2)
 		peer->is_paused = true;
 	hf_core_peer_finish(peer, slot, false);
 	hf_shared_core_schedule(peer->shared);
 	return HF_OK;
-}
-
-static void note_got(struct hf_core_peer *peer, const struct hf_proof *proof)
-{
-	if (proof->has_upgrade && proof->upgrade.start + proof->upgrade.length > peer->got_length)
-		peer->got_length = proof->upgrade.start + proof->upgrade.length;
 }
 
 int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struct hf_replication_data *message)
@@ -209,7 +208,7 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 
 	if (read_status != HF_OK)
 		return hf_core_peer_fail(peer, read_status, "its data message is malformed");
-	note_got(peer, &message->proof);
+	note_got(peer, message->proof.has_upgrade, message->proof.upgrade.start, message->proof.upgrade.length);
 	if (message->request == 0 && message->proof.has_upgrade && message->proof.upgrade.start == 0 && !message->proof.has_block &&
 		hf_core_length(shared->core) > 0)
 		return hf_core_peer_on_conflict_data(peer, &message->proof);

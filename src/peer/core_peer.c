@@ -63,10 +63,8 @@ static int on_sync(struct hf_core_peer *peer, struct hf_slice body)
 		return hf_core_peer_fail(peer, status, "its sync message is malformed");
 	bool length_changed = !peer->remote_synced || sync.length != peer->remote_length, same = sync.fork == tree->fork;
 
-	if (peer->remote_synced && sync.fork != peer->remote_fork) {
+	if (peer->remote_synced && sync.fork != peer->remote_fork)
 		hf_core_peer_leave_fork(peer);
-		peer->given_length = 0;
-	}
 	peer->remote_fork = sync.fork;
 	peer->remote_length = sync.length;
 	peer->remote_can_upgrade = sync.can_upgrade;

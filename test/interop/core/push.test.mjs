@@ -12,6 +12,18 @@ const pushers = core => core.core.replicator.peers.filter(({ remoteAllowPush }) 
 const held = core => Array.from({ length: core.length }, (_, n) => n).filter(n => core.core.bitfield.get(n))
 const asked = core => core.core.replicator.stats.wireRequest.tx
 
+// A writer of the package, and a reader that allows pushing and knows its ten blocks.
+async function pairOf (t) {
+  const scene = await Scene.of(t)
+  const writer = await scene.written(10)
+  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
+  await reader.do('allow', { allowed: true })
+  const { socket } = await scene.dial(reader.port, writer)
+  await until(() => pushers(writer) === 1, 10000)
+  await reader.until('state', {}, ({ length }) => length === 10)
+  return { scene, writer, reader, socket }
+}
+
 test('a reader of the package that asks for nothing has what is pushed to it', { timeout }, async t => {
   const scene = await Scene.of(t)
   const writer = await ReplicatorDriver.of(scene)
@@ -35,13 +47,7 @@ test('a reader of the package that asks for nothing has what is pushed to it', {
 })
 
 test('what the package pushes is kept, without having been asked for', { timeout }, async t => {
-  const scene = await Scene.of(t)
-  const writer = await scene.written(10)
-  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
-  await reader.do('allow', { allowed: true })
-  await scene.dial(reader.port, writer)
-  await until(() => pushers(writer) === 1, 10000)
-  await reader.until('state', {}, ({ length }) => length === 10)
+  const { writer, reader } = await pairOf(t)
   for (const n of [7, 2]) await writer.core.replicator.push(n)
   await reader.until('state', {}, ({ held }) => held.length === 2)
   for (let n = 10; n < 20; n++) {
@@ -56,12 +62,7 @@ test('what the package pushes is kept, without having been asked for', { timeout
 
 // A package that may push answers the first request for more of the tree from its beginning, whatever was asked.
 test('what the package pushes is kept after coming back, too', { timeout }, async t => {
-  const scene = await Scene.of(t)
-  const writer = await scene.written(10)
-  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
-  await reader.do('allow', { allowed: true })
-  const { socket } = await scene.dial(reader.port, writer)
-  await reader.until('state', {}, ({ length }) => length === 10)
+  const { scene, writer, reader, socket } = await pairOf(t)
   socket.destroy()
   await until(() => writer.core.replicator.peers.length === 0, 10000)
   await writer.append(block(10))
@@ -97,12 +98,7 @@ test('a download goes on after coming back to a writer whose core has a prologue
 
 // What the package has given of a tree it does not give again, not even to who goes over to another fork.
 test('a writer of the package that truncates what it has pushed is followed', { timeout }, async t => {
-  const scene = await Scene.of(t)
-  const writer = await scene.written(10)
-  const reader = await ReplicatorDriver.of(scene, hex(writer.key))
-  await reader.do('allow', { allowed: true })
-  const { socket } = await scene.dial(reader.port, writer)
-  await reader.until('state', {}, ({ length }) => length === 10)
+  const { writer, reader, socket } = await pairOf(t)
   await writer.truncate(4)
   await writer.append(blocks(20))
   await reader.until('state', {}, ({ fork, length }) => fork === 1 && length === 24)

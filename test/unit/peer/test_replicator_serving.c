@@ -243,15 +243,21 @@ static void test_who_goes_on_asking_for_what_cannot_be_is_let_go(void **state)
 	expect_let_go("no peer can answer");
 }
 
-/* Who was pushed more of the tree since it asked is beyond what it asked from; and what it was answered need not be pushed again. */
-static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
+/* The asker was pushed a block beyond its tree, which is longer by another since. */
+static void begin_with_a_push(void)
 {
-	(void)state;
 	begin_serving();
 	append_numbers(server, 1);
 	hf_replication_push(server->replication, BLOCKS);
 	turn_loop(5);
 	append_numbers(server, 1);
+}
+
+/* Who was pushed more of the tree since it asked is beyond what it asked from; and what it was answered need not be pushed again. */
+static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
+{
+	(void)state;
+	begin_with_a_push();
 	ask_for(&(struct hf_replication_request){.id = 1, .proof = {.has_upgrade = true, .upgrade = {.start = BLOCKS, .length = 2}}});
 	turn_loop(5);
 	hf_replication_push(server->replication, BLOCKS + 1);
@@ -263,11 +269,7 @@ static void test_who_was_pushed_the_tree_is_answered_from_there(void **state)
 static void test_who_was_pushed_the_tree_is_shown_all_of_another(void **state)
 {
 	(void)state;
-	begin_serving();
-	append_numbers(server, 1);
-	hf_replication_push(server->replication, BLOCKS);
-	turn_loop(5);
-	append_numbers(server, 1);
+	begin_with_a_push();
 	ask_for(&(struct hf_replication_request){.proof = {.has_upgrade = true, .upgrade = {.length = BLOCKS + 2}}});
 	turn_loop(5);
 	assert_string_equal(heard, "+100 100 +0 ");
