@@ -131,7 +131,7 @@ describe('NIP-42 authentication', () => {
       assert.match(reason, /^(invalid|restricted|auth-required|error):/)
     }
     const stale = author.event({ kind: 22242, created_at: now() - 3600, tags: [['relay', gateway.url], ['challenge', challenge]] })
-    assert.equal((await own.publish(stale, 'AUTH'))[0], false)
+    assert.equal((await own.publish(stale, { verb: 'AUTH' }))[0], false)
     own.close()
   })
 

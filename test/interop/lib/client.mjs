@@ -55,8 +55,8 @@ export class Client {
   }
 
   // Sends the event and gives [accepted, reason].
-  async publish (event, verb = 'EVENT') {
-    const answer = this.next(m => m[0] === 'OK' && m[1] === event.id)
+  async publish (event, { verb = 'EVENT', timeoutMs } = {}) {
+    const answer = this.next(m => m[0] === 'OK' && m[1] === event.id, timeoutMs)
     this.send([verb, event])
     const [, , accepted, reason] = await answer
     return [accepted, reason]
