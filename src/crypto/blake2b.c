@@ -1,7 +1,7 @@
-/* BLAKE2b, written out. (RFC 7693)
+/* BLAKE2b. (RFC 7693)
  *
- * A plain compression with its sixteen words in registers: it takes from a half to nine tenths of the time of libsodium 1.0.18's vector
- * code, by the processor, and less than OpenSSL's, which besides has no 32-byte digests and no keys.
+ * A plain compression with its sixteen words in registers takes from a half to nine tenths of the time of libsodium 1.0.18's vector
+ * code, by the processor, and less than OpenSSL's, which besides has no 32-byte digests and no keys. With AVX2, rows take less still.
  *
  * What has come lies in block until more comes, because the last block, full or not, is compressed with a mark. */
 #include "crypto/blake2b_rounds.h"
@@ -29,8 +29,7 @@ static inline uint64_t rotate_right(uint64_t word, unsigned bits)
 		b = rotate_right(b ^ c, 63); \
 	} while (0)
 
-/* total counts all bytes up to the end of this block. */
-static void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], uint64_t total, bool is_last)
+void hf_blake2b_compress_words(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], uint64_t total, bool is_last)
 {
 	uint64_t m[16];
 	uint64_t v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
@@ -39,7 +38,7 @@ static void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B
 	uint64_t v14 = is_last ? ~hf_blake2b_iv[6] : hf_blake2b_iv[6], v15 = hf_blake2b_iv[7];
 
 	memcpy(m, block, sizeof m);
-	HF_BLAKE2B_ALL_ROUNDS;
+	HF_BLAKE2B_ALL_ROUNDS(HF_BLAKE2B_ROUND);
 	h[0] ^= v0 ^ v8;
 	h[1] ^= v1 ^ v9;
 	h[2] ^= v2 ^ v10;
@@ -48,6 +47,17 @@ static void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B
 	h[5] ^= v5 ^ v13;
 	h[6] ^= v6 ^ v14;
 	h[7] ^= v7 ^ v15;
+}
+
+static inline void compress(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], uint64_t total, bool is_last)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2")) {
+		hf_blake2b_compress_rows(h, block, total, is_last);
+		return;
+	}
+#endif
+	hf_blake2b_compress_words(h, block, total, is_last);
 }
 
 void hf_blake2b_init(struct hf_blake2b *hash, size_t out_length, struct hf_slice key)

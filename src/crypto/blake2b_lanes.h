@@ -23,7 +23,7 @@ TARGET static void NAMED(compress)(WORDS h[static 8], const uint8_t *const at[st
 
 	for (size_t i = 0; i < 16; i += LANES)
 		NAMED(turn)(m + i, at, 8 * i);
-	HF_BLAKE2B_ALL_ROUNDS;
+	HF_BLAKE2B_ALL_ROUNDS(HF_BLAKE2B_ROUND);
 	h[0] = XOR(h[0], XOR(v0, v8));
 	h[1] = XOR(h[1], XOR(v1, v9));
 	h[2] = XOR(h[2], XOR(v2, v10));

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <sodium.h>
 
+#include "crypto/blake2b_rounds.h"
+
 static void assert_hex(const uint8_t *bytes, size_t length, const char *hex)
 {
 	char text[2 * 64 + 1];
@@ -108,6 +110,27 @@ static void test_blake2b_agrees_with_libsodium(void **state)
 		}
 }
 
+/* Only one of the two is what this processor uses. */
+static void test_blake2b_in_rows_is_as_in_words(void **state)
+{
+#ifdef __x86_64__
+	uint64_t rows[8], words[8];
+	uint8_t block[HF_BLAKE2B_BLOCK_BYTES];
+
+	if (!__builtin_cpu_supports("avx2"))
+		return;
+	for (size_t i = 0; i < 8; i++)
+		rows[i] = words[i] = hf_blake2b_iv[i] * (i + 3);
+	for (unsigned round = 0; round < 1000; round++) {
+		for (size_t i = 0; i < sizeof block; i++)
+			block[i] = (uint8_t)(words[i % 8] >> i % 57 ^ i);
+		hf_blake2b_compress_rows(rows, block, words[round % 8], round % 2);
+		hf_blake2b_compress_words(words, block, words[round % 8], round % 2);
+		assert_memory_equal(rows, words, sizeof rows);
+	}
+#endif
+}
+
 #define MANY 20 /* two rounds of the widest vectors, and some over */
 
 static uint8_t many_input[MANY][2500];
@@ -157,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_hmac_vectors_of_rfc_4231),
 		cmocka_unit_test(test_blake2b_vectors),
 		cmocka_unit_test(test_blake2b_agrees_with_libsodium),
+		cmocka_unit_test(test_blake2b_in_rows_is_as_in_words),
 		cmocka_unit_test(test_many_blake2b_are_as_each_alone),
 		cmocka_unit_test(test_secret_comparison),
 	};
