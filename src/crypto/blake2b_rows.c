@@ -1,6 +1,6 @@
-/* One BLAKE2b with each row of its state in a vector: the four steps of a half round are one, and what is left is the chain from step to step.
- * That chain goes through the second row, so for the diagonals the three others turn: their turning waits for nothing and nothing waits for
- * it. Three quarters of the plain code's time, and less of what a second thread on the same core would take from it. */
+/* One BLAKE2b with each row of its state in a vector: the four steps of a half round are one, and what is left is the chain from step
+ * to step. That chain goes through the second row, so for the diagonals the three others turn: their turning waits for nothing, and
+ * nothing waits for it. Three quarters of the plain code's time, and a second thread on the same core takes less from it. */
 #include "crypto/blake2b_rounds.h"
 
 #ifdef __x86_64__
