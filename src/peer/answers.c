@@ -153,7 +153,7 @@ static int take_late(struct hf_core_peer *peer, const struct hf_peer_request *as
 	peer->answered_ms = shared->replicator->now_ms;
 	hf_core_peer_took(peer, proof, false);
 	if (asked->proof.has_seek) {
-		hf_shared_core_end_seeks(shared, asked->proof.seek.bytes, true);
+		hf_shared_core_unask_seeks(shared, asked->proof.seek.bytes);
 		return HF_OK;
 	}
 	slot = hf_shared_core_find_request(shared, proof->block.index, &owner);

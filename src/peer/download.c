@@ -74,7 +74,15 @@ void hf_seek_wait_cancel(struct hf_seek_wait *wait)
 	wait->replication = NULL;
 }
 
-/* What came for others may be what a seek needs that nobody is asked for, and that none need be asked for then. */
+void hf_shared_core_unask_seeks(struct hf_shared_core *shared, uint64_t bytes)
+{
+	for (struct hf_seek_wait *wait = shared->seeks; wait != NULL; wait = wait->next)
+		if (wait->bytes == bytes)
+			wait->is_asked = false;
+	hf_shared_core_schedule(shared);
+}
+
+/* Whatever it came for: what others asked for may be what a seek needs. */
 void hf_shared_core_check_seeks(struct hf_shared_core *shared)
 {
 	struct hf_core_place place;

@@ -99,7 +99,8 @@ struct hf_download {
 HF_API void hf_download_start(struct hf_replication *replication, struct hf_download *download); /* set from, to, is_random, done before */
 HF_API void hf_download_cancel(struct hf_download *download); /* not running is fine */
 
-/* Asks peers for what a byte seek needs (hf_core_seek gave HF_EWAIT): done is called when the seek should be made again. Embedded. */
+/* Asks peers for what a byte seek needs (hf_core_seek gave HF_EWAIT): done is called when the seek can be made, or fails otherwise. Beyond
+ * the core's end it waits for the core to grow. Embedded. */
 struct hf_seek_wait {
 	struct hf_seek_wait *next, *previous;
 	struct hf_replication *replication;

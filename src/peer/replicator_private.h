@@ -236,8 +236,6 @@ const struct hf_peer_request *hf_core_peer_taken(const struct hf_core_peer *peer
 void hf_core_peer_drop_requests(struct hf_core_peer *peer); /* gives back what is in flight */
 /* The request for a block that is in flight, and whose it is. */
 struct hf_peer_request *hf_shared_core_find_request(struct hf_shared_core *shared, uint64_t block, struct hf_core_peer **owner);
-/* What seeks to that byte were asked for has come, or may be asked for again. */
-void hf_shared_core_end_seeks(struct hf_shared_core *shared, uint64_t bytes, bool is_done);
 void hf_shared_core_cancel_block(struct hf_shared_core *shared, uint64_t block);
 
 /* fetch.c */
@@ -260,6 +258,8 @@ void hf_replicator_take_held(struct hf_replicator *replicator); /* looks at what
 
 /* download.c */
 void hf_shared_core_check_downloads(struct hf_shared_core *shared);
+/* What was asked for seeks to that byte has come, or will not: the next flush ends them or asks again. */
+void hf_shared_core_unask_seeks(struct hf_shared_core *shared, uint64_t bytes);
 void hf_shared_core_check_seeks(struct hf_shared_core *shared);
 void hf_shared_core_check_updaters(struct hf_shared_core *shared);
 

@@ -90,22 +90,6 @@ struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t for
 	return peer->is_open ? slot : NULL; /* closed: its requests have been given back */
 }
 
-void hf_shared_core_end_seeks(struct hf_shared_core *shared, uint64_t bytes, bool is_done)
-{
-	/* Those that done starts are not asked yet, so that they are passed over. */
-	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL; wait = next) {
-		next = wait->next;
-		if (!wait->is_asked || wait->bytes != bytes)
-			continue;
-		wait->is_asked = false;
-		if (!is_done)
-			continue;
-		hf_seek_wait_cancel(wait);
-		wait->done(wait);
-		next = shared->seeks;
-	}
-}
-
 /* What the request stood for may be asked of others again. */
 static void give_back(struct hf_core_peer *peer, struct hf_peer_request *slot, bool is_done)
 {
@@ -120,7 +104,7 @@ static void give_back(struct hf_core_peer *peer, struct hf_peer_request *slot, b
 			hf_u64_map_put(&shared->wanted, slot->proof.block.index);
 	}
 	if (slot->proof.has_seek)
-		hf_shared_core_end_seeks(shared, slot->proof.seek.bytes, is_done);
+		hf_shared_core_unask_seeks(shared, slot->proof.seek.bytes);
 }
 
 void hf_core_peer_finish(struct hf_core_peer *peer, struct hf_peer_request *slot, bool is_done)
