@@ -14,7 +14,7 @@ const gone = async id => (await client.ids({ ids: [id] })).length === 0
 async function authenticated (author) {
   const own = await Client.connect(gateway.url)
   const [, challenge] = own.messages.find(m => m[0] === 'AUTH') ?? await own.next(m => m[0] === 'AUTH')
-  const [accepted, reason] = await own.publish(author.event({ kind: 22242, tags: [['relay', gateway.url], ['challenge', challenge]] }), 'AUTH')
+  const [accepted, reason] = await own.publish(author.event({ kind: 22242, tags: [['relay', gateway.url], ['challenge', challenge]] }), { verb: 'AUTH' })
   assert.equal(accepted, true, reason)
   return own
 }
@@ -126,7 +126,7 @@ describe('NIP-42 authentication', () => {
       [['relay', 'wss://elsewhere.example'], ['challenge', challenge]],
       [['challenge', challenge]]
     ]) {
-      const [accepted, reason] = await own.publish(author.event({ kind: 22242, tags }), 'AUTH')
+      const [accepted, reason] = await own.publish(author.event({ kind: 22242, tags }), { verb: 'AUTH' })
       assert.equal(accepted, false)
       assert.match(reason, /^(invalid|restricted|auth-required|error):/)
     }
