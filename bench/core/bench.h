@@ -17,7 +17,8 @@ struct hf_bench_job {
 	enum hf_durability durability;
 	const char *directory; /* a folder is made below it, and removed */
 	const char *key;       /* to fetch: hexadecimal or z-base-32 */
-	unsigned joined;       /* other cores that who fetches has joined, and that nobody has */
+	unsigned joined;       /* other cores that are joined, all empty; on both sides: that many for which there is a channel */
+	unsigned idle_seconds; /* to stay for, once all is fetched */
 	unsigned port;
 };
 void hf_bench_append(const struct hf_bench_job *job);

@@ -3,7 +3,8 @@
  *     bench/core [--rounds 3] [--scale 1] [--only TEXT] [--directory DIR] [--node FILE] [--script FILE]
  *     bench/core append --block-bytes 100 --batch 1 --blocks 20000 [--durability disk]
  *     bench/core serve --block-bytes 100 --blocks 20000          prints {port, key}; ends when standard input does
- *     bench/core fetch --port PORT --key KEY [--joined 20000]    with so many other cores joined, which the other side does not have
+ *     bench/core fetch --port PORT --key KEY [--joined 20000]    with so many other cores joined, for which there are channels where the
+ *                                                                other side was given --joined, too; --idle 10: and 10 s of doing nothing
  *     bench/core many --blocks 100000                            a store of so many cores of one block, and opening 1,000 of them
  *
  * The first prints the table; it runs the others, and bench/core/peer.mjs (--script, on --node) with the same arguments, so either side

@@ -12,6 +12,7 @@
 
 #define FILL_BYTES (1u << 20)
 #define FILL_COUNT_MAX 1000u
+#define REST_MS 3000u /* after which what fetching has set going is over */
 
 struct end {
 	struct hf_bench_node node;
@@ -22,6 +23,7 @@ struct end {
 	struct hf_replication *replication;
 	struct hf_download download;
 	struct hf_bench_clock clock;
+	struct hf_timer rest;
 	bool is_reader, is_connected;
 	struct joined {
 		struct hf_core *core;
@@ -94,9 +96,10 @@ static void join(struct end *end, const uint8_t *key)
 	hf_bench_must(hf_replicator_join(hf_core_host_replicator(end->host), end->core, &end->replication), "join");
 }
 
+/* The same on both sides, where both join some. */
 static void join_others(struct end *end)
 {
-	uint8_t key[HF_CORE_KEY_BYTES];
+	uint8_t key[HF_CORE_KEY_BYTES] = {0};
 
 	end->others = calloc(end->job->joined + 1, sizeof *end->others);
 	hf_bench_must(end->others == NULL ? HF_ENOMEM : HF_OK, "other cores");
@@ -104,7 +107,7 @@ static void join_others(struct end *end)
 		struct hf_core_options options = {.size = sizeof options, .key = key};
 		struct joined *other = &end->others[i];
 
-		end->node.env.random(&end->node.env, key, sizeof key);
+		hf_store_le32(key, i);
 		hf_bench_must(hf_corestore_get(hf_core_host_cores(end->host), &options, &other->core, NULL), "core");
 		hf_bench_must(hf_replicator_join(hf_core_host_replicator(end->host), other->core, &other->replication), "join");
 	}
@@ -167,6 +170,7 @@ void hf_bench_serve(const struct hf_bench_job *job)
 
 	open_end(&end, job);
 	join(&end, NULL);
+	join_others(&end);
 	hf_bench_fill(&end.node, end.core, job, batch < 1 ? 1 : batch < FILL_COUNT_MAX ? batch : FILL_COUNT_MAX);
 
 	struct hf_peer_socket_options options = socket_options(&end);
@@ -179,6 +183,38 @@ void hf_bench_serve(const struct hf_bench_job *job)
 	hf_bench_print(&end.clock, "replicate", "writer", job);
 	hf_peer_listener_free(listener);
 	close_end(&end);
+}
+
+static void on_rested(struct hf_timer *timer)
+{
+	struct end *end = (struct end *)((char *)timer - offsetof(struct end, rest));
+
+	hf_loop_stop(end->loop);
+}
+
+static void rest(struct end *end, uint64_t ms)
+{
+	end->rest.fire = on_rested;
+	hf_bench_must(hf_loop_timer_set(end->loop, &end->rest, ms), "timer");
+	hf_loop_run(end->loop);
+}
+
+/* What it costs to be connected and have nothing to do. */
+static void measure_idle(struct end *end)
+{
+	struct hf_replicator_stats stats;
+
+	if (end->job->idle_seconds == 0)
+		return;
+	rest(end, REST_MS);
+	hf_replicator_stats(hf_core_host_replicator(end->host), &stats);
+
+	struct hf_bench_clock clock = hf_bench_clock(), now;
+
+	rest(end, end->job->idle_seconds * 1000u);
+	now = hf_bench_clock();
+	printf("{\"row\":\"idle\",\"joined\":%u,\"channels\":%llu,\"seconds\":%.4g,\"cpu_ms_per_s\":%.4g}\n", end->job->joined,
+		(unsigned long long)stats.channels, (now.wall_us - clock.wall_us) / 1e6, (now.cpu_us - clock.cpu_us) * 1e3 / (now.wall_us - clock.wall_us));
 }
 
 void hf_bench_fetch(const struct hf_bench_job *job)
@@ -204,5 +240,6 @@ void hf_bench_fetch(const struct hf_bench_job *job)
 	done.blocks = hf_core_length(end.core);
 	done.block_bytes = (unsigned)(hf_core_byte_length(end.core) / done.blocks);
 	hf_bench_print(&end.clock, "replicate", "reader", &done);
+	measure_idle(&end);
 	close_end(&end);
 }
