@@ -265,6 +265,7 @@ static void on_core_event(struct hf_core_listener *listener, enum hf_core_event 
 	case HF_CORE_UNWANTED:
 		hf_u64_map_remove(&shared->wanted, from);
 		hf_shared_core_cancel_block(shared, from);
+		hf_shared_core_schedule(shared); /* the request may have been for a download or for more of the tree, too */
 		return;
 	case HF_CORE_FROZEN:
 		for_each_peer(shared, close_channel);

@@ -184,6 +184,51 @@ static void test_two_that_owe_blocks_do_not_hand_them_to_each_other(void **state
 	assert_int_equal(done_count, 1);
 }
 
+/* Who waits for a block and gives up takes back the request for it, and with it what else the request was for. */
+static void test_what_somebody_waits_for_no_more_is_asked_for_again_for_a_download(void **state)
+{
+	struct hf_core_waiter waiter = {.ready = NULL};
+	struct puppet *puppet;
+
+	(void)state;
+	begin_alone();
+	puppet = connect_puppet(reader);
+	claim(puppet, 0, 10, 10, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 3, .to = 4, .done = count_done}));
+	hf_core_wait(reader->core, &waiter, 3);
+	turn(20);
+	assert_int_equal(puppet->request_count, 1);
+	hf_core_wait_cancel(reader->core, &waiter);
+	turn(20);
+	assert_int_equal(puppet->request_count, 2);
+	answer_truly(puppet, writer->core, &puppet->requests[1]);
+	turn(20);
+	assert_int_equal(done_count, 1);
+}
+
+static void test_a_tree_is_asked_for_again_when_nobody_waits_for_the_block_in_it(void **state)
+{
+	struct hf_core_waiter waiter = {.ready = NULL};
+	struct puppet *puppet;
+
+	(void)state;
+	begin_alone();
+	puppet = connect_puppet(reader);
+	append_numbers(writer, 2);
+	hf_core_wait(reader->core, &waiter, 11);
+	claim(puppet, 0, 12, 10, true);
+	turn(20);
+	assert_int_equal(puppet->request_count, 1);
+	assert_true(puppet->requests[0].proof.has_block && puppet->requests[0].proof.has_upgrade);
+	hf_core_wait_cancel(reader->core, &waiter);
+	turn(20);
+	assert_int_equal(puppet->request_count, 2);
+	answer_truly(puppet, writer->core, &puppet->requests[1]);
+	turn(20);
+	assert_int_equal(hf_core_length(reader->core), 12);
+}
+
 static void test_a_seek_is_asked_of_another_than_who_owes_it(void **state)
 {
 	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
@@ -439,6 +484,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_answer_to_something_else_is_none, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_refused_leaves_the_upgrade, tear_down),
 		cmocka_unit_test_teardown(test_two_that_owe_blocks_do_not_hand_them_to_each_other, tear_down),
+		cmocka_unit_test_teardown(test_what_somebody_waits_for_no_more_is_asked_for_again_for_a_download, tear_down),
+		cmocka_unit_test_teardown(test_a_tree_is_asked_for_again_when_nobody_waits_for_the_block_in_it, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_is_asked_of_another_than_who_owes_it, tear_down),
 		cmocka_unit_test_teardown(test_who_answers_just_enough_does_not_keep_the_rest, tear_down),
 		cmocka_unit_test_teardown(test_blocks_that_take_long_arrive, tear_down),
