@@ -197,6 +197,7 @@ void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
 	peer->is_paused = true;
 	peer->conflict_asked = true;
 	peer->conflict_deadline_ms = peer->shared->replicator->now_ms + CONFLICT_WAIT_MS;
+	hf_shared_core_schedule(peer->shared); /* others are asked meanwhile */
 	hf_replication_write_request(hf_core_peer_begin(peer, HF_REPLICATION_REQUEST), &message);
 	hf_core_peer_end(peer);
 }

@@ -424,6 +424,29 @@ static void test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_reques
 }
 
 /* What comes late is looked at as what comes in time is. */
+static void answer_once_falsely(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	puppet->on_request = NULL;
+	answer_with(puppet, writer->core, request, HF_SLICE_LITERAL("false"));
+}
+
+/* It has yet to say which of two histories is true: nobody waits for that. */
+static void test_a_block_that_is_false_is_asked_of_another(void **state)
+{
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	puppet->on_request = answer_once_falsely;
+	claim(puppet, 0, 10, 10, true);
+	turn(20);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 3, .to = 4, .done = count_done}));
+	turn(20);
+	assert_int_equal(puppet->request_count, 2); /* the block, and which of two histories it has signed */
+	assert_int_equal(done_count, 1);
+}
+
 static void test_a_block_that_is_late_and_false_ends_who_sent_it(void **state)
 {
 	const struct hf_replication_request *asked;
@@ -495,6 +518,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_seek_ends_by_what_comes_when_it_is_asked_of_nobody, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_ends_by_blocks_that_come_for_somebody_else, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request, tear_down),
+		cmocka_unit_test_teardown(test_a_block_that_is_false_is_asked_of_another, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
 		cmocka_unit_test_teardown(test_what_a_truncation_overtakes_is_not_called_unavailable, tear_down),
 	};
