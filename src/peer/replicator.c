@@ -22,10 +22,27 @@ void hf_replicator_pend(struct hf_replicator *replicator)
 		replicator->options.on_pending(replicator->options.context);
 }
 
+void hf_shared_core_watch(struct hf_shared_core *shared)
+{
+	if (shared->is_watched)
+		return;
+	shared->is_watched = true;
+	HF_LIST_PUSH_BY(shared->replicator->watched, shared, next_watched, previous_watched);
+}
+
+static void unwatch(struct hf_shared_core *shared)
+{
+	if (!shared->is_watched)
+		return;
+	shared->is_watched = false;
+	HF_LIST_REMOVE_BY(shared->replicator->watched, shared, next_watched, previous_watched);
+}
+
 void hf_shared_core_schedule(struct hf_shared_core *shared)
 {
 	struct hf_replicator *replicator = shared->replicator;
 
+	hf_shared_core_watch(shared);
 	if (!shared->needs_schedule) {
 		shared->needs_schedule = true;
 		shared->next_due = NULL;
@@ -171,25 +188,56 @@ static void become_idle(struct hf_shared_core *shared)
 	}
 }
 
+/* Somebody who owes an answer may have to be replaced, and nothing else tells of that. */
+static bool is_owed_something(const struct hf_shared_core *shared)
+{
+	return shared->in_flight.count > 0 || shared->upgrade_peer != NULL || shared->seeks != NULL;
+}
+
+/* Nobody has it joined, and peers are still told that we download. */
+static bool is_lingering(const struct hf_shared_core *shared)
+{
+	return shared->replications == NULL && shared->is_downloading;
+}
+
+bool hf_shared_core_needs_tick(const struct hf_shared_core *shared)
+{
+	if (is_owed_something(shared) || is_lingering(shared) || shared->search != NULL || shared->updaters != NULL)
+		return true;
+	for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
+		if (peer->questions != NULL || peer->conflict_asked)
+			return true;
+	return false;
+}
+
+static void tick_core(struct hf_shared_core *shared)
+{
+	uint64_t now_ms = shared->replicator->now_ms;
+
+	hf_shared_core_check_search(shared);
+	if (is_owed_something(shared))
+		hf_shared_core_schedule(shared);
+	hf_shared_core_check_updaters(shared);
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		next = peer->next;
+		hf_core_peer_answer(peer);
+		if (peer->is_open && peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
+			hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
+	}
+	if (is_lingering(shared) && shared->idle_at_ms <= now_ms)
+		become_idle(shared);
+}
+
+/* What is done to one core does not let go of another, and those that it has watched stand in front. */
 void hf_replicator_tick(struct hf_replicator *replicator, uint64_t now_ms)
 {
 	replicator->now_ms = now_ms;
 	hf_replicator_reap(replicator);
-	for (struct hf_shared_core *shared = replicator->shared, *next; shared != NULL; shared = next) {
-		next = shared->next;
-		hf_shared_core_check_search(shared);
-		/* Somebody who owes an answer may have to be replaced, and nothing else tells of that. */
-		if (shared->in_flight.count > 0 || shared->upgrade_peer != NULL || shared->seeks != NULL)
-			hf_shared_core_schedule(shared);
-		hf_shared_core_check_updaters(shared);
-		for (struct hf_core_peer *peer = shared->peers, *next_peer; peer != NULL; peer = next_peer) {
-			next_peer = peer->next;
-			hf_core_peer_answer(peer);
-			if (peer->is_open && peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
-				hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
-		}
-		if (shared->replications == NULL && shared->is_downloading && shared->idle_at_ms <= now_ms)
-			become_idle(shared);
+	for (struct hf_shared_core *shared = replicator->watched, *next; shared != NULL; shared = next) {
+		next = shared->next_watched;
+		tick_core(shared);
+		if (!hf_shared_core_needs_tick(shared))
+			unwatch(shared);
 		hf_shared_core_release(shared);
 	}
 	if (replicator->needs_thaw)
@@ -306,6 +354,7 @@ int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, s
 	hf_core_listen(core, &shared->listener);
 	HF_LIST_PUSH(replicator->shared, shared);
 	hf_shared_core_take_waiters(shared);
+	hf_shared_core_watch(shared); /* and released, should nobody come to need it */
 	*out = shared;
 	return HF_OK;
 }
@@ -322,6 +371,7 @@ void hf_shared_core_release(struct hf_shared_core *shared)
 	hf_core_unlisten(shared->core, &shared->listener);
 	hf_map_remove(&replicator->by_discovery_key, hf_slice(hf_core_discovery_key(shared->core), 32));
 	HF_LIST_REMOVE(replicator->shared, shared);
+	unwatch(shared);
 	hf_u64_map_free(&shared->in_flight);
 	hf_u64_map_free(&shared->wanted);
 	hf_core_unref(shared->core);

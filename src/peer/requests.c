@@ -84,6 +84,7 @@ struct hf_peer_request *hf_core_peer_ask(struct hf_core_peer *peer, uint64_t for
 	slot->proof = *proof;
 	message.id = (uint64_t)(slot - peer->slots) + 1;
 	peer->used_count++;
+	hf_shared_core_watch(peer->shared);
 	HF_SHARED_CORE_COUNT(peer->shared, requests_sent, 1);
 	hf_replication_write_request(hf_core_peer_begin(peer, HF_REPLICATION_REQUEST), &message);
 	hf_core_peer_end(peer);

@@ -119,6 +119,7 @@ static int enqueue(struct hf_core_peer *peer, const struct hf_replication_reques
 		peer->questions_end = &question->next;
 	peer->question_count++;
 	peer->stream->question_count++;
+	hf_shared_core_watch(peer->shared);
 	return HF_OK;
 }
 

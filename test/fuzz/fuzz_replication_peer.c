@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "data/hypercore/signature.h"
+#include "peer/replicator_private.h"
 #include "support/quiet.h"
 #include "support/scratch.h"
 
@@ -18,7 +19,6 @@
 #define WAITS_MAX 4
 #define STEPS_MAX 400
 #define RUNS_PER_STORE 2000
-
 
 struct node {
 	char directory[64];
@@ -280,6 +280,12 @@ static void pass_time(void)
 	flush();
 }
 
+static void check_that_none_is_forgotten(void)
+{
+	for (const struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
+		FUZZ_CHECK(shared->is_watched || !hf_shared_core_needs_tick(shared));
+}
+
 static void step(void)
 {
 	uint8_t op = byte();
@@ -309,8 +315,10 @@ static void step(void)
 		break;
 	default: say_other(remote, which, kind);
 	}
+	check_that_none_is_forgotten();
 	if (byte() % 4 != 0)
 		flush();
+	check_that_none_is_forgotten();
 }
 
 /* ---- What has come of it ---- */

@@ -4,7 +4,7 @@
 
 #include "../data/core_fixture.h"
 
-#include "peer/replicator.h"
+#include "peer/replicator_private.h"
 
 #define PEERS_MAX 4
 
@@ -169,12 +169,23 @@ static inline bool deliver_some(void)
 	return any;
 }
 
+/* What time may change is looked at by the next tick, and what nobody needs any more is on its way out. */
+static inline void assert_none_is_forgotten(struct hf_replicator *replicator)
+{
+	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next) {
+		assert_true(shared->is_watched || !hf_shared_core_needs_tick(shared));
+		assert_true(shared->is_watched || shared->needs_schedule || shared->replications != NULL || shared->peers != NULL);
+	}
+}
+
 static inline void settle(void)
 {
 	for (bool any = true; any;) {
 		any = deliver_some();
 		for (size_t i = 0; i < peer_count; i++) {
+			assert_none_is_forgotten(peers[i].replicator);
 			hf_replicator_tick(peers[i].replicator, now_ms);
+			assert_none_is_forgotten(peers[i].replicator);
 			if (peers[i].pending) {
 				peers[i].pending = false;
 				any = true;
@@ -182,6 +193,7 @@ static inline void settle(void)
 			}
 			hf_corestore_settle(peers[i].node.cores);
 			any |= peers[i].pending;
+			assert_none_is_forgotten(peers[i].replicator);
 		}
 		now_ms++;
 	}
@@ -193,10 +205,13 @@ static inline void turn(unsigned rounds)
 	for (; rounds > 0; rounds--) {
 		deliver_some();
 		for (size_t i = 0; i < peer_count; i++) {
+			assert_none_is_forgotten(peers[i].replicator);
 			hf_replicator_tick(peers[i].replicator, now_ms);
+			assert_none_is_forgotten(peers[i].replicator);
 			peers[i].pending = false;
 			hf_replicator_flush(peers[i].replicator, now_ms);
 			hf_corestore_settle(peers[i].node.cores);
+			assert_none_is_forgotten(peers[i].replicator);
 		}
 	}
 }

@@ -4,8 +4,6 @@
 
 #include "replicator_fixture.h"
 
-#include "peer/replicator_private.h"
-
 #define PUPPETS_MAX 4
 #define HEARD_MAX 4096
 
@@ -84,7 +82,7 @@ static void answer_with(struct puppet *puppet, struct hf_core *core, const struc
 	hf_buffer_free(&body);
 }
 
-static void answer_truly(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request)
+static inline void answer_truly(struct puppet *puppet, struct hf_core *core, const struct hf_replication_request *request)
 {
 	answer_with(puppet, core, request, hf_slice(NULL, 0));
 }
@@ -113,7 +111,7 @@ static void begin_alone(void)
 	drop_end(&ends[0]);
 }
 
-static void truncate_writer(void)
+static inline void truncate_writer(void)
 {
 	assert_int_equal(hf_core_truncate(writer->core, 4, HF_CORE_NEXT_FORK), HF_OK);
 	append_numbers(writer, 4);

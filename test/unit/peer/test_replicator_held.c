@@ -1,8 +1,6 @@
 /* Data messages that wait for others, so that large blocks are hashed together: in order with all else, and not lost. */
 #include "replicator_fixture.h"
 
-#include "peer/replicator_private.h"
-
 #define BLOCKS 30
 #define BLOCK_BYTES 40000 /* too large for a message of the stream to hold two */
 

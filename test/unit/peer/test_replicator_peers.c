@@ -1,8 +1,6 @@
 /* Peers that are silent, late, of another mind, or that do not have what is asked of them. */
 #include "replicator_fixture.h"
 
-#include "peer/replicator_private.h"
-
 /* ---- Updates ---- */
 
 /* One end of a stream whose remote says nothing. */
