@@ -34,7 +34,9 @@ void hf_core_peer_sync(struct hf_core_peer *peer)
 	struct hf_replication_sync sync = {.fork = tree->fork, .length = tree->length, .is_uploading = true,
 		.is_downloading = shared->is_downloading};
 
-	if (peer->remote_synced && tree->fork != peer->remote_fork)
+	/* Who has not said anything yet is taken to be on fork 0. The package asks as often as it may at once for what it is told that it can be
+	 * given across forks. */
+	if (tree->fork != peer->remote_fork)
 		peer->can_upgrade = false;
 	sync.remote_length = peer->remote_synced && tree->fork == peer->remote_fork ? peer->remote_length : 0;
 	sync.can_upgrade = peer->can_upgrade;

@@ -156,6 +156,20 @@ test('a reader follows to a fork, between two connections and while it is connec
   await server.stop()
 })
 
+test('a reader that has nothing asks for the tree of a fork once', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const writer = await scene.holdfast()
+  const key = await writer.made(10)
+  await writer.object(['truncate', key, '4'])
+  await writer.append(key, blocks(7, 4))
+  const server = await writer.serve(key)
+  const reader = await scene.core(key)
+  await scene.dial(server.port, reader)
+  await download(reader, 11, { fork: 1 })
+  assert.equal(reader.core.replicator.stats.wireRequest.tx, 12)
+  await server.stop()
+})
+
 test('a core whose serving was stopped and a core that is not there are not served', { timeout }, async t => {
   const scene = await Scene.of(t)
   const writer = await scene.holdfast()
