@@ -225,6 +225,13 @@ static int plan_below(struct build *build)
 	return request->has_seek ? seek_below(build, root, &build->seek) : HF_OK;
 }
 
+/* The tree is proved as far as the prologue goes, so that it is compared with the manifest: but to who wants a block beyond with it that is
+ * no answer, and the packages take more. */
+static bool is_beyond(const struct build *build, uint64_t prologue_length)
+{
+	return build->has_node && hf_flat_right_span(build->node) / 2 >= prologue_length;
+}
+
 static int plan(struct build *build, uint64_t prologue_length)
 {
 	const struct hf_proof_request *request = build->request;
@@ -232,20 +239,22 @@ static int plan(struct build *build, uint64_t prologue_length)
 	uint64_t length = request->has_upgrade ? request->upgrade.length : build->tree->length;
 	int status;
 
+	build->has_node = request->has_block || request->has_hash;
+	if (build->has_node) {
+		if ((request->has_block ? request->block.index : request->hash.index) > HF_COMPACT_UINT_MAX)
+			return HF_EINVAL;
+		build->node = request->has_block ? 2 * request->block.index : request->hash.index;
+	}
 	if (request->has_upgrade && start < prologue_length) {
+		length = is_beyond(build, prologue_length) && length <= build->tree->length ? start + length : prologue_length;
 		start = 0;
-		length = prologue_length;
 	}
 	build->head = 2 * build->tree->length;
 	if (length == 0 || start > build->tree->length || length > build->tree->length - start)
 		return HF_EINVAL;
 	build->from = 2 * start;
 	build->to = build->from + 2 * length;
-	build->has_node = request->has_block || request->has_hash;
 	if (build->has_node) {
-		if ((request->has_block ? request->block.index : request->hash.index) > HF_COMPACT_UINT_MAX)
-			return HF_EINVAL;
-		build->node = request->has_block ? 2 * request->block.index : request->hash.index;
 		if (hf_flat_right_span(build->node) >= build->to)
 			return HF_EINVAL;
 		if (!request->has_upgrade)

@@ -40,7 +40,8 @@ struct hf_proof {
 
 /* Writes the node lists that answer request into *nodes (appended; the proof's lists point into it, so they hold until it is
  * changed) and fills proof but for block.value, upgrade.signature and manifest, which the caller knows; has_manifest is false.
- * prologue_length: 0 for none (an upgrade from below it is rewritten, section 6.4). An empty tree answers with no parts.
+ * prologue_length: 0 for none (an upgrade from below it is rewritten, section 6.4; with a block or hash beyond only its start is). An
+ * empty tree answers with no parts.
  * HF_EINVAL: the request cannot be answered by any peer of this length; HF_ENOTFOUND: a node is missing here; HF_ENOMEM; and the
  * reader's. On failure *nodes is as it was, and the call can be repeated. */
 HF_API int hf_proof_build(const struct hf_tree *tree, const struct hf_tree_reader *reader, uint64_t prologue_length,

@@ -365,6 +365,47 @@ static void test_an_upgrade_into_the_prologue_gives_all_of_it(void **state)
 	free(reader);
 }
 
+/* The tree as far as the prologue goes would not have it. */
+static void test_a_block_beyond_the_prologue_comes_with_the_tree(void **state)
+{
+	struct core *writer = core_new(), *reader = core_new();
+	struct hf_tree_reader nodes = core_reader(writer), nothing = core_reader(reader);
+	struct hf_manifest manifest = {.version = 1, .has_prologue = true, .prologue = {.length = 6}};
+	struct hf_proof_check check = {0};
+	struct hf_buffer out = {0};
+	struct hf_proof proof;
+
+	core_append_numbered(writer, 6);
+	hf_tree_hash(&writer->tree, manifest.prologue.hash);
+	core_append_numbered(writer, 13);
+	for (uint64_t start = 0; start < 6; start++) {
+		for (uint64_t end = 7; end <= 13; end++) {
+			struct hf_proof_request request = {.has_upgrade = true, .upgrade = {start, end - start}, .has_block = true, .block = {end - 1, 0}};
+
+			hf_buffer_clear(&out);
+			assert_int_equal(hf_proof_build(&writer->tree, &nodes, 6, &request, &out, &proof), HF_OK);
+			assert_int_equal(proof.upgrade.start, 0);
+			assert_int_equal(proof.upgrade.length, end);
+			proof.block.value = core_block(writer, end - 1);
+			assert_int_equal(hf_proof_verify(&proof, &reader->tree, &nothing, &manifest, &check), HF_OK);
+			assert_int_equal(check.tree.length, 13);
+			assert_memory_equal(check.tree.roots, writer->tree.roots, writer->tree.root_count * sizeof *check.tree.roots);
+		}
+	}
+	struct hf_proof_request request = {.has_upgrade = true, .upgrade = {2, 5}, .has_block = true, .block = {7, 0}};
+
+	assert_int_equal(hf_proof_build(&writer->tree, &nodes, 6, &request, &out, &proof), HF_EINVAL);
+	request.upgrade.length = UINT64_MAX;
+	assert_int_equal(hf_proof_build(&writer->tree, &nodes, 6, &request, &out, &proof), HF_EINVAL);
+	request = (struct hf_proof_request){.has_upgrade = true, .upgrade = {0, 13}, .has_hash = true, .hash = {2 * 12, 0}};
+	assert_int_equal(hf_proof_build(&writer->tree, &nodes, 6, &request, &out, &proof), HF_OK);
+	assert_int_equal(hf_proof_verify(&proof, &reader->tree, &nothing, &manifest, &check), HF_OK);
+	hf_buffer_free(&out);
+	hf_proof_check_free(&check);
+	free(writer);
+	free(reader);
+}
+
 static void test_sizes_and_lengths_that_run_over_are_refused(void **state)
 {
 	struct core *reader = core_new();
@@ -472,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_what_the_packages_refuse_is_refused),
 		cmocka_unit_test(test_requests_that_cannot_be_answered_are_invalid),
 		cmocka_unit_test(test_an_upgrade_into_the_prologue_gives_all_of_it),
+		cmocka_unit_test(test_a_block_beyond_the_prologue_comes_with_the_tree),
 		cmocka_unit_test(test_sizes_and_lengths_that_run_over_are_refused),
 		cmocka_unit_test(test_a_lone_hash_is_taken_with_the_size_we_know),
 		cmocka_unit_test(test_no_memory_is_said_and_can_be_tried_again),
