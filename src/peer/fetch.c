@@ -53,11 +53,30 @@ static bool may_ask(const struct hf_core_peer *peer)
 		hf_core_uncommitted_bytes(peer->shared->core) < UNCOMMITTED_BYTES_MAX;
 }
 
-/* Not one beyond what is asked for of the tree. Nor any where who may push is behind us in what it gave us: it answers with a tree of no
- * use to us, and the package ends the stream over a block that is not in that. */
-static bool may_ask_beyond(const struct hf_core_peer *peer, uint64_t block, uint64_t length)
+/* Who may push and is behind us in what it gave us answers with a tree of no use to us. */
+static bool will_go_on_from(const struct hf_core_peer *peer, uint64_t length)
 {
-	return should_upgrade(peer) && block < hf_core_peer_askable_length(peer, length) && (!peer->told_push || peer->got_length >= length);
+	return !peer->told_push || peer->got_length >= length;
+}
+
+/* To who has less than the prologue the packages prove the tree as far as that goes, whatever is asked. While the manifest is not here there
+ * may be one, of any length: the first block is in what they prove in any case. */
+static uint64_t provable_length(const struct hf_core_peer *peer, uint64_t from)
+{
+	const struct hf_core *core = peer->shared->core;
+	const struct hf_manifest *manifest = hf_core_manifest(core);
+
+	if (manifest == NULL && peer->remote_has_manifest)
+		return 1;
+	if (manifest != NULL && manifest->has_prologue && !hf_core_is_compat(core) && from < manifest->prologue.length)
+		return manifest->prologue.length;
+	return hf_core_peer_askable_length(peer, from);
+}
+
+/* None that would not be in what is proved with it: the package ends the stream over it. */
+static bool may_ask_with_tree(const struct hf_core_peer *peer, uint64_t block, uint64_t length)
+{
+	return should_upgrade(peer) && will_go_on_from(peer, length) && block < provable_length(peer, length);
 }
 
 /* Whether the peer's tree and ours are such that a proof of the block ties to what we hold. */
@@ -68,7 +87,7 @@ static bool can_tie(const struct hf_core_peer *peer, uint64_t block)
 	if (!same_fork(peer) || block >= peer->remote_length)
 		return false;
 	if (block >= length)
-		return may_ask_beyond(peer, block, length);
+		return may_ask_with_tree(peer, block, length);
 	return peer->remote_length >= length || peer->can_upgrade || (block < peer->upgradable_length &&
 		peer->upgradable_fork == peer->remote_fork);
 }
@@ -92,12 +111,12 @@ static bool ask_block(struct hf_core_peer *peer, uint64_t block, bool is_wanted)
 {
 	struct hf_shared_core *shared = peer->shared;
 	struct hf_proof_request request = {.has_block = true, .block.index = block};
+	uint64_t length = hf_core_length(shared->core), *place;
 	struct hf_peer_request *slot;
-	uint64_t *place;
 
 	if (!can_tie(peer, block))
 		return false;
-	if (block < hf_core_length(shared->core)) {
+	if (block < length) {
 		int status = hf_core_missing_nodes(shared->core, block, &request.block.nodes);
 
 		if (status == HF_EWAIT)
@@ -105,7 +124,7 @@ static bool ask_block(struct hf_core_peer *peer, uint64_t block, bool is_wanted)
 		if (status != HF_OK)
 			return false;
 	}
-	if (should_upgrade(peer))
+	if (may_ask_with_tree(peer, block, length))
 		add_upgrade(peer, &request);
 	add_manifest(peer, &request);
 	place = hf_u64_map_put(&shared->in_flight, block);

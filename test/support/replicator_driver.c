@@ -18,6 +18,13 @@ static struct hf_replication *replication;
 static uint8_t secret_key[HF_SIGN_SECRET_BYTES];
 static struct hf_download download = {.to = UINT64_MAX};
 
+static void do_nothing(struct hf_seek_wait *wait)
+{
+	(void)wait;
+}
+
+static struct hf_seek_wait seek = {.done = do_nothing};
+
 static int do_open(const json_t *command, json_t *answer)
 {
 	const char *key_text = json_string_value(json_object_get(command, "key"));
@@ -80,6 +87,23 @@ static int do_download(const json_t *command, json_t *answer)
 	return HF_OK;
 }
 
+/* Where the byte is, or nothing while peers are asked for that. */
+static int do_seek(const json_t *command, json_t *answer)
+{
+	struct hf_core_place place;
+	uint64_t bytes = driver_number(command, "bytes");
+	int status = hf_core_seek(core, bytes, &place);
+
+	if (status == HF_OK) {
+		json_object_set_new(answer, "block", json_integer((json_int_t)place.block));
+		json_object_set_new(answer, "offset", json_integer((json_int_t)place.offset));
+	} else if (seek.replication == NULL) {
+		seek.bytes = bytes;
+		hf_seek_wait_start(replication, &seek);
+	}
+	return HF_OK;
+}
+
 static int do_listen(const json_t *command, json_t *answer)
 {
 	struct hf_peer_socket_options options = {.size = sizeof options, .loop = loop, .static_secret = secret_key,
@@ -131,7 +155,7 @@ static int perform(const char *name, const json_t *command, json_t *answer)
 	static const struct {
 		const char *name;
 		int (*run)(const json_t *command, json_t *answer);
-	} commands[] = {{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"download", do_download},
+	} commands[] = {{"open", do_open}, {"append", do_append}, {"truncate", do_truncate}, {"download", do_download}, {"seek", do_seek},
 		{"listen", do_listen}, {"allow", do_allow}, {"push", do_push}, {"state", do_state}};
 
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -4,6 +4,7 @@
 //   {do: "append", blocks: [text…]}
 //   {do: "truncate", length}            on the next fork; others hear of it with the next append
 //   {do: "download", from}              all from that block on, for good
+//   {do: "seek", bytes}                 nothing while it is asked for                                            -> {block?, offset?}
 //   {do: "listen"}                                                                                               -> {port}
 //   {do: "allow", allowed}              whether peers may send blocks that were not asked for
 //   {do: "push", block}                 sends a block to all peers that allow it
