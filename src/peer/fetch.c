@@ -59,17 +59,16 @@ static bool will_go_on_from(const struct hf_core_peer *peer, uint64_t length)
 	return !peer->told_push || peer->got_length >= length;
 }
 
-/* To who has less than the prologue the packages prove the tree as far as that goes, whatever is asked. While the manifest is not here there
- * may be one, of any length: the first block is in what they prove in any case. */
+/* To who has less than the prologue the packages prove the tree as far as that goes, whatever is asked. While the manifest is not here
+ * there may be one, of any length: the first block is in what they prove in any case. */
 static uint64_t provable_length(const struct hf_core_peer *peer, uint64_t from)
 {
 	const struct hf_core *core = peer->shared->core;
-	const struct hf_manifest *manifest = hf_core_manifest(core);
 
-	if (manifest == NULL && peer->remote_has_manifest)
+	if (hf_core_manifest(core) == NULL && peer->remote_has_manifest)
 		return 1;
-	if (manifest != NULL && manifest->has_prologue && !hf_core_is_compat(core) && from < manifest->prologue.length)
-		return manifest->prologue.length;
+	if (from < hf_core_prologue_length(core))
+		return hf_core_prologue_length(core);
 	return hf_core_peer_askable_length(peer, from);
 }
 

@@ -44,6 +44,7 @@ static int append(struct hf_action_run *run, struct hf_core *core, const struct 
 	switch (r) {
 	case HF_OK: return HF_OK;
 	case HF_EDENIED: return hf_fail(failure, r, "The core cannot be appended to: its secret key is not in this data directory.");
+	case HF_EBADSIG: return hf_fail(failure, r, "The core was made with other first blocks: its manifest has a hash of them.");
 	case HF_ETOOBIG: return hf_fail(failure, r, "A block has %u bytes at most.", HF_CORE_BLOCK_BYTES_MAX - HF_BLOCK_PADDING_BYTES);
 	case HF_ENOSPC: return hf_fail(failure, r, "The blocks were not stored: the disk, or the quota of store.quota, is full.");
 	default: return hf_fail(failure, r, "The blocks were not stored: %s.", hf_error_text(r));
@@ -175,6 +176,9 @@ int hf_action_core_truncate(struct hf_action_run *run)
 		r = hf_fail(failure, HF_EINVAL, "The core has %llu blocks; it cannot be truncated to %llu.", (ull)old_length, (ull)length);
 	else if (fork <= old_fork)
 		r = hf_fail(failure, HF_EINVAL, "The core is on fork %llu; a new fork must have a higher number than that.", (ull)old_fork);
+	else if (length < hf_core_prologue_length(core) && old_length >= hf_core_prologue_length(core))
+		r = hf_fail(failure, HF_EINVAL, "The first %llu blocks of the core are what its manifest says; they cannot be truncated.",
+			(ull)hf_core_prologue_length(core));
 	if (r == HF_OK)
 		r = hf_core_truncate(core, length, fork == UINT64_MAX ? HF_CORE_NEXT_FORK : fork);
 	if (r == HF_OK)

@@ -213,6 +213,11 @@ const struct hf_tree *hf_core_committed_tree(const struct hf_core *core) { retur
 struct hf_slice hf_core_signature(const struct hf_core *core) { return hf_buffer_slice(&core->committed_signature); }
 const struct hf_bitfield *hf_core_blocks(const struct hf_core *core) { return &core->blocks; }
 
+uint64_t hf_core_prologue_length(const struct hf_core *core)
+{
+	return core->has_manifest && !core->is_compat && core->manifest.has_prologue ? core->manifest.prologue.length : 0;
+}
+
 bool hf_core_is_writable(const struct hf_core *core)
 {
 	struct hf_manifest_signer signer;

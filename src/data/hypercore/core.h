@@ -37,6 +37,7 @@ HF_API const uint8_t *hf_core_discovery_key(const struct hf_core *core); /* 32 b
 HF_API struct hf_corestore *hf_core_store(const struct hf_core *core);
 HF_API const struct hf_manifest *hf_core_manifest(const struct hf_core *core); /* NULL until it is known */
 HF_API bool hf_core_is_compat(const struct hf_core *core);    /* key is the signer's own; its manifest is never sent */
+HF_API uint64_t hf_core_prologue_length(const struct hf_core *core); /* 0: none, or none that is known of yet */
 HF_API bool hf_core_is_writable(const struct hf_core *core);  /* we hold the one key that signs */
 HF_API bool hf_core_is_encrypted(const struct hf_core *core); /* blocks are opened and sealed on their way */
 HF_API uint64_t hf_core_padding(const struct hf_core *core);  /* bytes that encryption adds to a block: 0 or 8 */
@@ -79,11 +80,11 @@ HF_API int hf_core_get_user_data(struct hf_core *core, struct hf_slice name, str
 /* ---- Changing: staged ---- */
 
 /* Blocks are copied, and encrypted when the core is. *first may be NULL. HF_EDENIED when not writable, HF_ETOOBIG, HF_EBUSY when
- * too much is staged, HF_ENOMEM; nothing is changed then. */
+ * too much is staged, HF_ENOMEM, HF_EBADSIG when they complete another prologue than the manifest's; nothing is changed then. */
 HF_API int hf_core_append(struct hf_core *core, const struct hf_slice *blocks, size_t count, uint64_t *first);
 /* The same for a core whose signature is made elsewhere (several signers): over the tree with these blocks. HF_EBADSIG. */
 HF_API int hf_core_append_signed(struct hf_core *core, const struct hf_slice *blocks, size_t count, struct hf_slice signature);
-/* fork must be above the present one; HF_CORE_NEXT_FORK: the next. */
+/* fork must be above the present one; HF_CORE_NEXT_FORK: the next. HF_EDENIED: into a prologue that is complete. */
 #define HF_CORE_NEXT_FORK 0
 HF_API int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork);
 /* Forgets blocks, not their place in the tree: what their records hold of it has to be kept elsewhere, and waits in memory for the commit.

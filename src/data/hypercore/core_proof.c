@@ -3,11 +3,6 @@
 
 /* ---- Giving ---- */
 
-static uint64_t prologue_length(const struct hf_core *core)
-{
-	return core->has_manifest && !core->is_compat && core->manifest.has_prologue ? core->manifest.prologue.length : 0;
-}
-
 /* The block as it is in the tree, appended to *bytes. */
 static int add_value(struct hf_core *core, uint64_t index, struct hf_buffer *bytes)
 {
@@ -47,7 +42,7 @@ int hf_core_prove(struct hf_core *core, uint64_t fork, const struct hf_proof_req
 		return HF_ENOTFOUND;
 	if (request->has_block && !hf_bitfield_get(&core->blocks, request->block.index))
 		return HF_ENOTFOUND;
-	status = hf_proof_build(&core->committed_tree, &reader, prologue_length(core), request, bytes, proof);
+	status = hf_proof_build(&core->committed_tree, &reader, hf_core_prologue_length(core), request, bytes, proof);
 	if (status != HF_OK)
 		return status;
 	const uint8_t *lists = bytes->data;

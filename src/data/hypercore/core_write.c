@@ -80,6 +80,25 @@ static int append_blocks(struct hf_core *core, struct hf_batch *batch, struct hf
 	return status;
 }
 
+/* Where a prologue ends within them, it has to be the manifest's: readers take no other, and it cannot be taken back any more. */
+static int append_consistently(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, const struct hf_slice *blocks,
+	size_t count)
+{
+	uint64_t prologue = hf_core_prologue_length(core), missing = prologue > tree->length ? prologue - tree->length : 0;
+	uint8_t hash[HF_TREE_HASH_BYTES];
+	int status;
+
+	if (missing == 0 || count < missing)
+		return append_blocks(core, batch, tree, blocks, count);
+	status = append_blocks(core, batch, tree, blocks, missing);
+	if (status != HF_OK)
+		return status;
+	hf_tree_hash(tree, hash);
+	if (memcmp(hash, core->manifest.prologue.hash, sizeof hash) != 0)
+		return HF_EBADSIG;
+	return append_blocks(core, batch, tree, blocks + missing, count - missing);
+}
+
 static int check_append(const struct hf_core *core, const struct hf_slice *blocks, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -101,7 +120,7 @@ static int append(struct hf_core *core, const struct hf_slice *blocks, size_t co
 	struct hf_batch_mark mark = hf_batch_mark(batch);
 
 	hf_tree_copy(tree, &core->tree);
-	status = append_blocks(core, batch, tree, blocks, count);
+	status = append_consistently(core, batch, tree, blocks, count);
 	if (status == HF_OK && signature.data != NULL)
 		status = hf_signature_verify(&core->manifest, core->key, tree, signature);
 	if (status == HF_OK)
@@ -234,7 +253,7 @@ int hf_core_truncate(struct hf_core *core, uint64_t length, uint64_t fork)
 		fork = core->tree.fork + 1;
 	if (length > core->tree.length || fork <= core->tree.fork || fork > HF_COMPACT_UINT_MAX)
 		return HF_EINVAL;
-	if (core->manifest.has_prologue && !core->is_compat && length < core->manifest.prologue.length)
+	if (length < hf_core_prologue_length(core) && core->tree.length >= hf_core_prologue_length(core))
 		return HF_EDENIED;
 	status = hf_tree_at(&core->tree, &reader, length, tree);
 	if (status == HF_OK)

@@ -2,6 +2,7 @@
 // the package proves the tree as far as that goes, whatever it is asked for, and ends the stream over a block beyond.
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
+import Hypercore from 'hypercore'
 import crypto from 'hypercore-crypto'
 import Replicator from 'hypercore/lib/replicator.js'
 import { Scene, assertSame, block, blocks, download, hex, sleep, until } from '../lib/core.mjs'
@@ -192,4 +193,28 @@ test('a writer that goes back, to its prologue or not so far, is followed', { ti
       await server.stop()
     }
   }
+})
+
+test('Holdfast completes a prologue that is given to it, and no other', { timeout }, async t => {
+  const scene = await Scene.of(t)
+  const source = await scene.written(4)
+  const writer = await scene.holdfast()
+  const { public: publicKey } = await writer.newKey()
+  const prologue = { hash: await source.treeHash(), length: 4 }
+  const known = await scene.core(null, { manifest: Hypercore.parseManifest({ version: 1, signers: [{ publicKey: Buffer.from(publicKey, 'hex') }], prologue }) })
+  const { key } = await writer.create('--manifest', hex(known.getManifest({ raw: true })))
+  const lines = list => ({ input: list.join('\n') + '\n' })
+  for (const wrong of [blocks(4, 1), [...blocks(3), ...blocks(3, 5)]]) assert.match((await writer.fails(['append', key], lines(wrong))).err, /manifest/)
+  await writer.append(key, blocks(2, 7))
+  assert.match((await writer.fails(['append', key], lines(blocks(2, 2)))).err, /manifest/)
+  await writer.object(['truncate', key, '0'])
+  await writer.append(key, blocks(2))
+  await writer.append(key, blocks(5, 2))
+  assert.match((await writer.fails(['truncate', key, '3'])).err, /manifest/)
+  const server = await writer.serve(key)
+  const reader = await scene.core(key)
+  await scene.dial(server.port, reader)
+  await download(reader, 7, { fork: 1 })
+  await server.stop()
+  await assertSame(reader, writer)
 })
