@@ -106,8 +106,10 @@ static int on_false_proof(struct hf_core_peer *peer, const struct hf_failure *fa
 	struct hf_shared_core *shared = peer->shared;
 
 	HF_SHARED_CORE_COUNT(shared, proofs_false, 1);
-	if (peer->remote_length > 0 && hf_core_length(shared->core) > 0 && !peer->conflict_asked) {
-		hf_core_peer_ask_conflict(peer);
+	if (peer->remote_length > 0 && hf_core_length(shared->core) > 0) {
+		/* Of another history all is false that was in flight; it is the answer to this that counts. */
+		if (!peer->conflict_asked)
+			hf_core_peer_ask_conflict(peer);
 		return HF_OK;
 	}
 	return hf_core_peer_fail(peer, HF_EBADSIG, failure->text[0] != '\0' ? failure->text : "it sent a proof that does not hold");

@@ -256,7 +256,9 @@ int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_pro
 
 	if (!proof->has_upgrade || proof->upgrade.start != 0 || proof->fork != hf_core_fork(shared->core))
 		return HF_OK;
-	is_proved = hf_core_check_fork(shared->core, proof, &check, NULL) == HF_OK && differs(shared->core, &check, proof->upgrade.length);
+	/* An answer may be cut to the prologue, which is the same in both; what it goes on to is all of their tree. */
+	is_proved = hf_core_check_fork(shared->core, proof, &check, NULL) == HF_OK && (differs(shared->core, &check, proof->upgrade.length) ||
+		differs(shared->core, &check, check.tree.length));
 	hf_proof_check_free(&check);
 	if (is_proved) {
 		tell_conflict(shared);

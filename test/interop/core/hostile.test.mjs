@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import SecretStream from '@hyperswarm/secret-stream'
 import Protomux from 'protomux'
 import c from 'compact-encoding'
+import crypto from 'hypercore-crypto'
 import caps from 'hypercore/lib/caps.js'
 import { ask } from '../lib/command.mjs'
 import { Scene, block, blocks, download, sleep, until } from '../lib/core.mjs'
@@ -208,3 +209,24 @@ test('a signature of somebody else is refused', { timeout }, async t => {
   const { length = 0 } = (await reader.objects(['list'])).find(({ key }) => key === writer.id) ?? {}
   assert.equal(length, 0)
 })
+
+for (const prologue of [0, 4]) {
+  test(`a writer that has signed two histories${prologue ? ' after its prologue' : ''} is found out while much is asked for`, { timeout }, async t => {
+    const scene = await Scene.of(t)
+    const source = await scene.written(prologue)
+    const keyPair = crypto.keyPair()
+    const writers = []
+    for (const from of [100, 200]) {
+      const manifest = { version: 1, signers: [{ publicKey: keyPair.publicKey }], ...(prologue ? { prologue: { hash: await source.treeHash(), length: prologue } } : {}) }
+      const writer = await scene.core(null, { manifest, keyPair })
+      if (prologue) await writer.core.copyPrologue(source.state)
+      await writer.append(blocks(10, from))
+      writers.push(writer)
+    }
+    const reader = await scene.holdfast()
+    const key = writers[0].id
+    await reader.fetch((await scene.listen(writers[0])).port, key, '--blocks', '0')
+    await reader.fails(['fetch', '--tcp', `127.0.0.1:${(await scene.listen(writers[1])).port}`, key, '--timeout', '1'])
+    assert.equal((await reader.info(key)).frozen, true)
+  })
+}

@@ -202,7 +202,7 @@ static void test_a_block_that_was_changed(void **state)
 	liar.twist = flip_block;
 	want_all();
 	meet_liar();
-	expect_let_go("does not match the tree", BLOCKS, 5);
+	expect_let_go("does not hold", BLOCKS, 5);
 	assert_in_range(false_proofs(), 1, BLOCKS);
 }
 
