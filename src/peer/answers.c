@@ -121,7 +121,7 @@ static int not_taken(struct hf_core_peer *peer, int status, const struct hf_fail
 	switch (status) {
 	case HF_EWAIT:
 		/* Asked for again once what it must be compared with has been read. */
-		hf_replicator_need_thaw(peer->shared->replicator);
+		hf_shared_core_need_thaw(peer->shared);
 		return HF_OK;
 	case HF_EBADSIG:
 	case HF_EMALFORMED:

@@ -19,7 +19,7 @@ static bool can_upgrade_remote(struct hf_core_peer *peer)
 
 	peer->upgrade_is_cold = status == HF_EWAIT;
 	if (status == HF_EWAIT)
-		hf_replicator_need_thaw(peer->shared->replicator);
+		hf_shared_core_need_thaw(peer->shared);
 	if (status == HF_OK) {
 		peer->upgradable_length = peer->remote_length;
 		peer->upgradable_fork = peer->remote_fork;

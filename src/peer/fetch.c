@@ -119,7 +119,7 @@ static bool ask_block(struct hf_core_peer *peer, uint64_t block, bool is_wanted)
 		int status = hf_core_missing_nodes(shared->core, block, &request.block.nodes);
 
 		if (status == HF_EWAIT)
-			hf_replicator_need_thaw(shared->replicator);
+			hf_shared_core_need_thaw(shared);
 		if (status != HF_OK)
 			return false;
 	}
@@ -172,7 +172,7 @@ static void ask_seek(struct hf_core_peer *peer, struct hf_seek_wait *wait)
 	int status = hf_core_seek(core, wait->bytes, &place);
 
 	if (status == HF_EWAIT && place.from == place.to) {
-		hf_replicator_need_thaw(peer->shared->replicator);
+		hf_shared_core_need_thaw(peer->shared);
 		return;
 	}
 	if (status == HF_ENOTFOUND && should_upgrade(peer)) {

@@ -83,7 +83,7 @@ static void adopt(struct hf_shared_core *shared)
 	int status = hf_core_adopt(shared->core, &search->reorg, hf_buffer_slice(&search->signature));
 
 	if (status == HF_EWAIT) {
-		hf_replicator_need_thaw(shared->replicator);
+		hf_shared_core_need_thaw(shared);
 		return;
 	}
 	hf_shared_core_drop_search(shared);
@@ -120,7 +120,7 @@ void hf_core_peer_ask_fork(struct hf_core_peer *peer)
 		int status = hf_reorg_step(&search->reorg, &old);
 
 		if (status == HF_EWAIT)
-			hf_replicator_need_thaw(shared->replicator);
+			hf_shared_core_need_thaw(shared);
 		if (status != HF_OK)
 			return;
 		if (search->reorg.finished) {

@@ -52,10 +52,17 @@ void hf_shared_core_schedule(struct hf_shared_core *shared)
 	hf_replicator_pend(replicator);
 }
 
-void hf_replicator_need_thaw(struct hf_replicator *replicator)
+static void need_thaw(struct hf_replicator *replicator)
 {
 	replicator->needs_thaw = true;
 	hf_replicator_pend(replicator);
+}
+
+void hf_shared_core_need_thaw(struct hf_shared_core *shared)
+{
+	shared->is_cold = true;
+	hf_shared_core_watch(shared);
+	need_thaw(shared->replicator);
 }
 
 static void answer_pending_opens(struct hf_replicator_stream *stream);
@@ -71,21 +78,33 @@ void hf_replicator_reap(struct hf_replicator *replicator)
 	}
 }
 
-/* Everything that waited for the disk is tried again. */
+static void thaw_core(struct hf_shared_core *shared)
+{
+	shared->is_cold = false;
+	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
+		struct hf_protomux *mux = peer->stream->mux;
+
+		next = peer->next;
+		hf_protomux_cork(mux);
+		hf_core_peer_thawed(peer);
+		hf_protomux_uncork(mux);
+	}
+	hf_shared_core_schedule(shared);
+}
+
+/* Everything that waited for the disk is tried again. As in a tick, no core lets go of another. */
 static void thawed(struct hf_corestore_thaw *thaw)
 {
 	struct hf_replicator *replicator = HF_CONTAINER_OF(thaw, struct hf_replicator, thaw);
 
 	replicator->is_thawing = false;
-	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next) {
+	for (struct hf_replicator_stream *stream = replicator->streams; stream != NULL; stream = stream->next)
 		answer_pending_opens(stream);
-		hf_protomux_cork(stream->mux);
-		for (struct hf_core_peer *peer = stream->peers; peer != NULL; peer = peer->next_of_stream)
-			hf_core_peer_thawed(peer);
-		hf_protomux_uncork(stream->mux);
+	for (struct hf_shared_core *shared = replicator->watched, *next; shared != NULL; shared = next) {
+		next = shared->next_watched;
+		if (shared->is_cold)
+			thaw_core(shared);
 	}
-	for (struct hf_shared_core *shared = replicator->shared; shared != NULL; shared = shared->next)
-		hf_shared_core_schedule(shared);
 }
 
 /* Peers are asked in the order of the list. Without this, the same two that never answer could hand a request to each other for ever. */
@@ -202,7 +221,7 @@ static bool is_lingering(const struct hf_shared_core *shared)
 
 bool hf_shared_core_needs_tick(const struct hf_shared_core *shared)
 {
-	if (is_owed_something(shared) || is_lingering(shared) || shared->search != NULL || shared->updaters != NULL)
+	if (is_owed_something(shared) || is_lingering(shared) || shared->search != NULL || shared->updaters != NULL || shared->is_cold)
 		return true;
 	for (const struct hf_core_peer *peer = shared->peers; peer != NULL; peer = peer->next)
 		if (peer->questions != NULL || peer->conflict_asked)
@@ -536,7 +555,7 @@ static int on_remote_open(void *context, struct hf_protomux *mux, struct hf_slic
 	memcpy(pending->discovery_key, id.data, 32);
 	pending->next = stream->pending;
 	stream->pending = pending;
-	hf_replicator_need_thaw(stream->replicator);
+	need_thaw(stream->replicator);
 	return HF_EWAIT;
 }
 
@@ -552,7 +571,7 @@ static void answer_pending_opens(struct hf_replicator_stream *stream)
 		if (status == HF_EWAIT) {
 			pending->next = stream->pending;
 			stream->pending = pending;
-			hf_replicator_need_thaw(stream->replicator);
+			need_thaw(stream->replicator);
 			continue;
 		}
 		if (status != HF_OK)

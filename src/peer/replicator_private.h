@@ -4,9 +4,10 @@
  *   shared core    one core that is joined or served, with everything about it that is not one peer's (struct hf_shared_core)
  *   core peer      one channel of one stream for one shared core
  *
- * Time changes nothing of a core but what hf_shared_core_needs_tick names, and a core that it is true of is being watched. Whoever brings
- * such a thing about has it watched before the call returns (hf_shared_core_watch; scheduling it does that, too); the tick visits those
- * that are watched and no other, and alone lets go of one, when it is not true of it any more.
+ * Time and the disk's answers change nothing of a core but what hf_shared_core_needs_tick names, and a core that it is true of is being
+ * watched. Whoever brings such a thing about has it watched before the call returns (hf_shared_core_watch; scheduling it does that, too).
+ * A tick, and what is done when the disk has answered, visit those that are watched and no other; the tick alone lets go of one, when it is
+ * not true of it any more.
  *
  * A block is asked of one peer at a time: shared->in_flight holds those that are. A request lives in a slot of its core peer; the
  * slot's number is the id on the wire.
@@ -112,7 +113,7 @@ struct hf_core_peer {
 struct hf_shared_core {
 	struct hf_shared_core *next, *previous; /* of the replicator */
 	struct hf_shared_core *next_due;        /* of those that the next flush looks at; is among them while needs_schedule */
-	struct hf_shared_core *next_watched, *previous_watched; /* of those that the next tick looks at, while is_watched */
+	struct hf_shared_core *next_watched, *previous_watched; /* of those that a tick or a thaw looks at, while is_watched */
 	struct hf_replicator *replicator;
 	struct hf_core *core;
 	struct hf_core_listener listener;
@@ -131,6 +132,7 @@ struct hf_shared_core {
 	struct hf_updater *updaters, *heard; /* heard: are being called */
 	struct hf_fork_search *search;     /* fork.c */
 	bool needs_commit, needs_schedule, has_late, is_watched;
+	bool is_cold; /* something in it waits for the disk */
 	struct hf_replicator_stats stats;
 };
 
@@ -195,10 +197,10 @@ int hf_shared_core_get(struct hf_replicator *replicator, struct hf_core *core, s
 void hf_shared_core_release(struct hf_shared_core *shared); /* frees it when nobody needs it any more, and no flush is due */
 bool hf_shared_core_is_active(const struct hf_shared_core *shared);
 void hf_replicator_pend(struct hf_replicator *replicator);
-void hf_replicator_need_thaw(struct hf_replicator *replicator); /* something gave HF_EWAIT for being cold */
 void hf_shared_core_schedule(struct hf_shared_core *shared);    /* for all peers, at the next flush; watches it */
+void hf_shared_core_need_thaw(struct hf_shared_core *shared);   /* something in it gave HF_EWAIT for being cold */
 void hf_shared_core_watch(struct hf_shared_core *shared);       /* the next tick looks at it */
-bool hf_shared_core_needs_tick(const struct hf_shared_core *shared); /* there is something in it that time ends */
+bool hf_shared_core_needs_tick(const struct hf_shared_core *shared); /* there is something in it that time or the disk ends */
 void hf_shared_core_take_waiters(struct hf_shared_core *shared); /* all blocks that somebody waits for are wanted */
 void hf_replicator_reap(struct hf_replicator *replicator);
 

@@ -87,7 +87,7 @@ static int answer(struct hf_core_peer *peer, const struct hf_replication_request
 	switch (status) {
 	case HF_OK: return hf_core_peer_send_data(peer, request->id, &proof);
 	case HF_EWAIT:
-		hf_replicator_need_thaw(replicator);
+		hf_shared_core_need_thaw(peer->shared);
 		return status;
 	case HF_EINVAL:
 	case HF_ENOMEM: return status;

@@ -111,6 +111,7 @@ static void run(unsigned rounds)
 				peers[i].pending = false;
 				hf_replicator_flush(peers[i].replicator, now_ms);
 			}
+			hf_replicator_tick(peers[i].replicator, now_ms); /* the disk may take longer than from one tick to the next */
 			hf_corestore_settle(peers[i].node.cores);
 		}
 		now_ms += 10;
