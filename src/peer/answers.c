@@ -250,8 +250,8 @@ int hf_core_peer_on_data(struct hf_core_peer *peer, int read_status, const struc
 		return not_taken(peer, status, &failure);
 	}
 	hf_core_peer_took(peer, &message->proof, was_held);
-	/* An answer without what was asked for is no answer. */
-	if (lacks_what_was_asked(&slot->proof, &message->proof))
+	/* An answer without what was asked for is no answer; nor is a tree that is no longer than ours. */
+	if (lacks_what_was_asked(&slot->proof, &message->proof) || (slot->proof.has_upgrade && !grew))
 		return note_refusal(peer, slot, HF_REPLICATION_NOT_AVAILABLE);
 	hf_core_peer_finish(peer, slot, true);
 	peer->unavailable_count = peer->invalid_count = 0;

@@ -152,6 +152,40 @@ static void test_an_answer_to_something_else_is_none(void **state)
 	expect_lengthened_in_spite_of(answer_of_another_fork);
 }
 
+static void lengthen_by_nothing(struct puppet *puppet, const struct hf_replication_request *request)
+{
+	struct hf_replication_data data = {.request = request->id, .proof = {.fork = request->fork, .has_upgrade = true,
+		.upgrade = {.start = request->proof.upgrade.start, .length = 0}}};
+
+	hf_replication_write_data(hf_channel_begin(puppet->channel, HF_REPLICATION_DATA), &data);
+	hf_channel_end(puppet->channel);
+}
+
+static void test_a_tree_that_is_no_longer_than_ours_is_no_answer(void **state)
+{
+	(void)state;
+	expect_lengthened_in_spite_of(lengthen_by_nothing);
+}
+
+static void test_a_tree_without_the_byte_that_is_sought_is_no_answer(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 200, .done = (void (*)(struct hf_seek_wait *))count_heard};
+	struct puppet *puppet;
+
+	(void)state;
+	begin();
+	puppet = connect_puppet(reader);
+	puppet->on_request = lengthen_by_nothing;
+	hf_seek_wait_start(reader->replication, &wait);
+	claim(puppet, 0, 30, 10, true);
+	turn(20);
+	append_numbers(writer, 10);
+	pass(10);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 1);
+	assert_in_range(puppet->request_count, 1, 100);
+}
+
 /* The block that was asked for with the upgrade is cleared while the request is on its way. */
 static void test_a_block_that_is_refused_leaves_the_upgrade(void **state)
 {
@@ -505,6 +539,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_an_answer_without_what_was_asked_for_is_none, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_without_the_manifest_is_none, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_to_something_else_is_none, tear_down),
+		cmocka_unit_test_teardown(test_a_tree_that_is_no_longer_than_ours_is_no_answer, tear_down),
+		cmocka_unit_test_teardown(test_a_tree_without_the_byte_that_is_sought_is_no_answer, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_refused_leaves_the_upgrade, tear_down),
 		cmocka_unit_test_teardown(test_two_that_owe_blocks_do_not_hand_them_to_each_other, tear_down),
 		cmocka_unit_test_teardown(test_what_somebody_waits_for_no_more_is_asked_for_again_for_a_download, tear_down),
