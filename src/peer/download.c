@@ -89,8 +89,12 @@ void hf_shared_core_check_seeks(struct hf_shared_core *shared)
 
 	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL; wait = next) {
 		next = wait->next;
-		int status = wait->is_asked ? HF_EWAIT : hf_core_seek(shared->core, wait->bytes, &place);
+		if (wait->is_asked)
+			continue;
+		int status = hf_core_seek(shared->core, wait->bytes, &place);
 
+		if (status == HF_EWAIT && place.from == place.to)
+			hf_shared_core_need_thaw(shared);
 		if (status == HF_EWAIT || status == HF_ENOTFOUND)
 			continue;
 		hf_seek_wait_cancel(wait);

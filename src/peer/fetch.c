@@ -171,14 +171,10 @@ static void ask_seek(struct hf_core_peer *peer, struct hf_seek_wait *wait)
 	struct hf_core_place place;
 	int status = hf_core_seek(core, wait->bytes, &place);
 
-	if (status == HF_EWAIT && place.from == place.to) {
-		hf_shared_core_need_thaw(peer->shared);
-		return;
-	}
 	if (status == HF_ENOTFOUND && should_upgrade(peer)) {
 		add_upgrade(peer, &request);
 		add_manifest(peer, &request);
-	} else if (status == HF_EWAIT && same_fork(peer)) {
+	} else if (status == HF_EWAIT && place.from < place.to && same_fork(peer)) { /* else it is cold */
 		uint64_t block = hf_bitfield_next_clear(hf_core_blocks(core), place.from, place.to);
 
 		block = block < place.to ? block : place.from;

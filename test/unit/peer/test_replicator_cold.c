@@ -119,7 +119,7 @@ static void run(unsigned rounds)
 	cold_is_turning = false;
 }
 
-static int thawed_count;
+static int thawed_count, sought_count;
 
 static void count_thawed(struct hf_corestore_thaw *thaw)
 {
@@ -284,6 +284,44 @@ static void test_cold_cores_are_opened_served_and_verified(void **state)
 	remove_nodes();
 }
 
+static void count_sought(struct hf_seek_wait *wait)
+{
+	(void)wait;
+	sought_count++;
+}
+
+/* What it needs is all here, and nobody else reads the disk. */
+static void test_a_seek_in_a_cold_core_needs_nobody_else(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 30, .done = count_sought};
+	struct hf_core_place place;
+	uint8_t key[32];
+
+	(void)state;
+	make_nodes();
+	struct hf_core *writer = core_by_name(&peers[0].node, "log");
+
+	memcpy(key, hf_core_key(writer), 32);
+	append(writer, BLOCKS);
+	hf_core_unref(writer);
+	reopen_cold(&peers[0].node);
+	add_replicator(&peers[0]);
+	add_replicator(&peers[1]); /* not connected */
+	peers[0].core = open_cold(&peers[0].node, key);
+	assert_int_equal(hf_replicator_join(peers[0].replicator, peers[0].core, &peers[0].replication), HF_OK);
+	cold_cool_down();
+	assert_int_equal(hf_core_seek(peers[0].core, wait.bytes, &place), HF_EWAIT);
+	hf_seek_wait_start(peers[0].replication, &wait);
+	run(100);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(sought_count, 1);
+	hf_replication_leave(peers[0].replication);
+	for (int i = 0; i < PEERS; i++)
+		hf_replicator_free(peers[i].replicator);
+	hf_core_unref(peers[0].core);
+	remove_nodes();
+}
+
 /* Two openings of one core, both before it has been read. Our mux sends no such second one, and so does not know what is rejected. */
 static void test_the_second_channel_for_a_cold_core_is_rejected(void **state)
 {
@@ -322,6 +360,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cold_cores_are_opened_served_and_verified),
+		cmocka_unit_test(test_a_seek_in_a_cold_core_needs_nobody_else),
 		cmocka_unit_test(test_the_second_channel_for_a_cold_core_is_rejected),
 	};
 
