@@ -82,15 +82,13 @@ void hf_shared_core_unask_seeks(struct hf_shared_core *shared, uint64_t bytes)
 	hf_shared_core_schedule(shared);
 }
 
-/* Whatever it came for: what others asked for may be what a seek needs. */
+/* Whatever it came for: what others asked for may be what a seek needs, and be here before what was asked for the seek. */
 void hf_shared_core_check_seeks(struct hf_shared_core *shared)
 {
 	struct hf_core_place place;
 
 	for (struct hf_seek_wait *wait = shared->seeks, *next; wait != NULL; wait = next) {
 		next = wait->next;
-		if (wait->is_asked)
-			continue;
 		int status = hf_core_seek(shared->core, wait->bytes, &place);
 
 		if (status == HF_EWAIT && place.from == place.to)

@@ -416,6 +416,30 @@ static void test_a_seek_ends_by_blocks_that_come_for_somebody_else(void **state)
 	assert_int_equal(done_count, 2);
 }
 
+/* Nor does it wait for who was asked for it, and answers everything else. */
+static void test_a_seek_that_is_owed_ends_by_blocks_that_come(void **state)
+{
+	struct hf_seek_wait wait = {.bytes = 100, .done = (void (*)(struct hf_seek_wait *))count_heard};
+	struct puppet *puppet;
+
+	(void)state;
+	begin_alone();
+	puppet = connect_puppet(reader);
+	claim(puppet, 0, 10, 10, true);
+	turn(20);
+	hf_seek_wait_start(reader->replication, &wait);
+	turn(20);
+	assert_true(puppet->request_count == 1 && puppet->requests[0].proof.has_seek);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 10, .done = count_done}));
+	turn(20);
+	assert_int_equal(puppet->request_count, 11);
+	for (size_t i = 1; i <= 10; i++)
+		answer_truly(puppet, writer->core, &puppet->requests[i]);
+	pass(60);
+	hf_seek_wait_cancel(&wait);
+	assert_int_equal(done_count, 2);
+}
+
 static void ignore_block(struct hf_core_waiter *waiter, int status)
 {
 	(void)waiter;
@@ -553,6 +577,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_seeks_that_take_too_long_arrive, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_ends_by_what_comes_when_it_is_asked_of_nobody, tear_down),
 		cmocka_unit_test_teardown(test_a_seek_ends_by_blocks_that_come_for_somebody_else, tear_down),
+		cmocka_unit_test_teardown(test_a_seek_that_is_owed_ends_by_blocks_that_come, tear_down),
 		cmocka_unit_test_teardown(test_an_answer_that_a_later_one_has_overtaken_is_for_no_other_request, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_false_is_asked_of_another, tear_down),
 		cmocka_unit_test_teardown(test_a_block_that_is_late_and_false_ends_who_sent_it, tear_down),
