@@ -200,7 +200,7 @@ int hf_core_peer_fail(struct hf_core_peer *peer, int status, const char *sentenc
 static int on_open(struct hf_channel *channel, void *context, struct hf_slice handshake)
 {
 	struct hf_core_peer *peer = context;
-	const struct hf_core *core = peer->shared->core;
+	struct hf_core *core = peer->shared->core;
 	struct hf_replication_handshake theirs;
 	uint8_t expected[HF_REPLICATION_CAPABILITY_BYTES];
 
@@ -211,7 +211,7 @@ static int on_open(struct hf_channel *channel, void *context, struct hf_slice ha
 	if (!hf_bytes_equal_secret(expected, theirs.capability, sizeof expected))
 		return hf_core_peer_fail(peer, HF_EBADSIG, "it does not know the core's key");
 	peer->is_open = true;
-	peer->can_upgrade = true;
+	peer->can_upgrade = hf_core_can_upgrade_from(core, 0) == HF_OK;
 	hf_protomux_cork(peer->stream->mux);
 	hf_core_peer_sync(peer);
 	if (hf_core_blocks(core)->contiguous > 0) {

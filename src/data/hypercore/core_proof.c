@@ -74,6 +74,8 @@ int hf_core_can_upgrade_from(struct hf_core *core, uint64_t length)
 	uint64_t root;
 	int status = HF_OK;
 
+	if (core->committed_tree.length < hf_core_prologue_length(core))
+		return HF_ENOTFOUND;
 	if (length == 0)
 		return HF_OK;
 	if (length >= core->committed_tree.length || core->tree.fork != core->committed_tree.fork)

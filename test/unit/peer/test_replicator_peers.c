@@ -1,6 +1,8 @@
 /* Peers that are silent, late, of another mind, or that do not have what is asked of them. */
 #include "replicator_fixture.h"
 
+#include "crypto/sign.h"
+
 /* ---- Updates ---- */
 
 /* One end of a stream whose remote says nothing. */
@@ -378,6 +380,61 @@ static void test_a_core_that_is_withheld_is_given_to_nobody_until_it_is_given_ag
 	assert_int_equal(hf_core_length(late->core), 10);
 }
 
+/* ---- A prologue ---- */
+
+/* A core whose first blocks are to be those of append_numbers. */
+static struct hf_core *core_with_prologue(struct peer *peer, int length)
+{
+	struct hf_manifest manifest = {.version = 1, .signer_count = 1, .quorum = 1, .has_prologue = true, .prologue = {.length = (uint64_t)length}};
+	struct hf_core_options options = {.size = sizeof options, .manifest = &manifest};
+	uint8_t public_key[32], secret[HF_SIGN_SECRET_BYTES], seed[32] = {5};
+	struct hf_buffer signers = {0};
+	struct hf_core *core;
+
+	join(peer, NULL);
+	append_numbers(peer, length);
+	hf_tree_hash(hf_core_tree(peer->core), manifest.prologue.hash);
+	hf_replication_leave(peer->replication);
+	hf_core_unref(peer->core);
+	hf_sign_keypair_from_seed(public_key, secret, seed);
+	assert_int_equal(hf_manifest_signer_write(&signers, hf_namespaces[HF_NAMESPACE_DEFAULT], public_key), HF_OK);
+	manifest.signers = hf_buffer_slice(&signers);
+	options.secret_key = secret;
+	assert_int_equal(hf_corestore_get(peer->node.cores, &options, &core, NULL), HF_OK);
+	hf_buffer_free(&signers);
+	return core;
+}
+
+/* Nobody can be given a part of it: who has one does not offer it. */
+static void test_a_prologue_is_asked_for_once_it_is_complete(void **state)
+{
+	struct peer *writer = add_peer(), *reader = add_peer();
+	struct hf_replicator_stats stats;
+
+	(void)state;
+	now_ms = 1000000;
+	done_count = 0;
+	writer->core = core_with_prologue(writer, 4);
+	append_numbers(writer, 1);
+	assert_int_equal(hf_replicator_join(writer->replicator, writer->core, &writer->replication), HF_OK);
+	join(reader, hf_core_key(writer->core));
+	connect_peers(writer, reader);
+	hf_download_start(reader->replication, new_download((struct hf_download){.from = 0, .to = 5, .done = count_done}));
+	for (int i = 1; i < 5; i++) {
+		settle();
+		now_ms += 6000;
+		settle();
+		if (i < 4)
+			assert_int_equal(hf_core_length(reader->core), 0);
+		append_numbers(writer, 1);
+	}
+	settle();
+	assert_int_equal(done_count, 1);
+	assert_same_cores(writer->core, reader->core);
+	hf_replicator_stats(writer->replicator, &stats);
+	assert_int_equal(stats.refused_sent, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +448,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_hole_that_a_refusal_leaves_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_peer_that_does_not_have_a_core_is_counted, tear_down),
 		cmocka_unit_test_teardown(test_a_frozen_core_is_neither_served_nor_fetched_once_opened_again, tear_down),
+		cmocka_unit_test_teardown(test_a_prologue_is_asked_for_once_it_is_complete, tear_down),
 		cmocka_unit_test_teardown(test_a_core_that_is_withheld_is_given_to_nobody_until_it_is_given_again, tear_down),
 	};
 
