@@ -165,13 +165,11 @@ static void on_download(struct hf_download *download)
 	FUZZ_CHECK(hf_bitfield_next_clear(hf_core_blocks(reader), download->from, download->to) == download->to);
 }
 
-/* The seek is made again: with the answer of the same place it must not go round for ever. */
 static void on_seek(struct hf_seek_wait *wait)
 {
 	struct hf_core_place place;
 
-	if (hf_core_seek(reader, wait->bytes, &place) == HF_EWAIT)
-		hf_seek_wait_start(replication, wait);
+	FUZZ_CHECK(hf_core_seek(reader, wait->bytes, &place) != HF_EWAIT);
 }
 
 static void on_heard(void *context)
