@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 			.script = "bench/core/peer.mjs", .directory = "/var/tmp", .rounds = 3, .scale = 1},
 	};
 
-	if (!hf_bench_parse(argc, argv, &settings)) {
+	if (!hf_bench_parse(argc, argv, &settings) || (optind < argc && strcmp(argv[optind], "fetch") == 0 && settings.job.key == NULL)) {
 		fputs("bench/core: see the top of bench/core/main.c\n", stderr);
 		return 2;
 	}

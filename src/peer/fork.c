@@ -202,6 +202,12 @@ void hf_core_peer_ask_conflict(struct hf_core_peer *peer)
 	hf_core_peer_end(peer);
 }
 
+void hf_core_peer_check_conflict(struct hf_core_peer *peer)
+{
+	if (peer->is_open && peer->conflict_asked && peer->conflict_deadline_ms <= peer->shared->replicator->now_ms)
+		hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
+}
+
 /* Our own tree, for all others to see. */
 static void tell_conflict(struct hf_shared_core *shared)
 {

@@ -231,8 +231,6 @@ bool hf_shared_core_needs_tick(const struct hf_shared_core *shared)
 
 static void tick_core(struct hf_shared_core *shared)
 {
-	uint64_t now_ms = shared->replicator->now_ms;
-
 	hf_shared_core_check_search(shared);
 	if (is_owed_something(shared))
 		hf_shared_core_schedule(shared);
@@ -240,10 +238,9 @@ static void tick_core(struct hf_shared_core *shared)
 	for (struct hf_core_peer *peer = shared->peers, *next; peer != NULL; peer = next) {
 		next = peer->next;
 		hf_core_peer_answer(peer);
-		if (peer->is_open && peer->conflict_asked && peer->conflict_deadline_ms <= now_ms)
-			hf_core_peer_fail(peer, HF_EBADSIG, "it sent a proof that does not hold");
+		hf_core_peer_check_conflict(peer);
 	}
-	if (is_lingering(shared) && shared->idle_at_ms <= now_ms)
+	if (is_lingering(shared) && shared->idle_at_ms <= shared->replicator->now_ms)
 		become_idle(shared);
 }
 

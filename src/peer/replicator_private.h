@@ -287,6 +287,7 @@ void hf_core_peer_leave_fork(struct hf_core_peer *peer);
 void hf_shared_core_check_search(struct hf_shared_core *shared); /* gives up on a peer that does not answer */
 void hf_shared_core_drop_search(struct hf_shared_core *shared);
 void hf_core_peer_ask_conflict(struct hf_core_peer *peer);
+void hf_core_peer_check_conflict(struct hf_core_peer *peer); /* lets go of one that has not answered that in time */
 int hf_core_peer_on_conflict_data(struct hf_core_peer *peer, const struct hf_proof *proof);
 
 #endif

@@ -81,7 +81,7 @@ static int append_blocks(struct hf_core *core, struct hf_batch *batch, struct hf
 }
 
 /* Where a prologue ends within them, it has to be the manifest's: readers take no other, and it cannot be taken back any more. */
-static int append_consistently(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, const struct hf_slice *blocks,
+static int append_by_prologue(struct hf_core *core, struct hf_batch *batch, struct hf_tree *tree, const struct hf_slice *blocks,
 	size_t count)
 {
 	uint64_t prologue = hf_core_prologue_length(core), missing = prologue > tree->length ? prologue - tree->length : 0;
@@ -120,7 +120,7 @@ static int append(struct hf_core *core, const struct hf_slice *blocks, size_t co
 	struct hf_batch_mark mark = hf_batch_mark(batch);
 
 	hf_tree_copy(tree, &core->tree);
-	status = append_consistently(core, batch, tree, blocks, count);
+	status = append_by_prologue(core, batch, tree, blocks, count);
 	if (status == HF_OK && signature.data != NULL)
 		status = hf_signature_verify(&core->manifest, core->key, tree, signature);
 	if (status == HF_OK)
