@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #define LANES_MAX 8
-#define COUNT_MIN 3u   /* fewer take as long one after another as a round of all lanes */
+#define COUNT_MIN 2u   /* one alone takes less than a round of all lanes, two take more */
 #define BYTES_MIN 512u /* less is not worth turning states and words */
 
 /* ---- AVX2 ---- */
