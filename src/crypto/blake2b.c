@@ -12,22 +12,17 @@
 
 #define PARAMETERS_SEQUENTIAL 0x01010000u /* fanout 1, depth 1; key and digest length below */
 
+#define ADD(a, b) ((a) + (b))
+#define XOR(a, b) ((a) ^ (b))
+#define ROTATE_32(x) rotate_right(x, 32)
+#define ROTATE_24(x) rotate_right(x, 24)
+#define ROTATE_16(x) rotate_right(x, 16)
+#define ROTATE_63(x) rotate_right(x, 63)
+
 static inline uint64_t rotate_right(uint64_t word, unsigned bits)
 {
 	return word >> bits | word << (64 - bits);
 }
-
-#define MIX(a, b, c, d, x, y) \
-	do { \
-		a += b + (x); \
-		d = rotate_right(d ^ a, 32); \
-		c += d; \
-		b = rotate_right(b ^ c, 24); \
-		a += b + (y); \
-		d = rotate_right(d ^ a, 16); \
-		c += d; \
-		b = rotate_right(b ^ c, 63); \
-	} while (0)
 
 void hf_blake2b_compress_words(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], uint64_t total, bool is_last)
 {

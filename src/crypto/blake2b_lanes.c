@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #ifdef __x86_64__
-#include <immintrin.h>
+#include "crypto/blake2b_avx2.h"
 
 #define LANES_MAX 8
 #define COUNT_MIN 2u   /* one alone takes less than a round of all lanes, two take more */
@@ -18,13 +18,6 @@
 #define TARGET __attribute__((target("avx2")))
 #define NAMED(name) name##_4
 #define SAME(word) _mm256_set1_epi64x((int64_t)(word))
-#define ADD(a, b) _mm256_add_epi64(a, b)
-#define XOR(a, b) _mm256_xor_si256(a, b)
-#define BYTES(high, low) _mm256_set_epi64x(high, low, high, low)
-#define ROTATE_32(x) _mm256_shuffle_epi32(x, 0xb1)
-#define ROTATE_24(x) _mm256_shuffle_epi8(x, BYTES(0x0a09080f0e0d0c0b, 0x0201000706050403))
-#define ROTATE_16(x) _mm256_shuffle_epi8(x, BYTES(0x09080f0e0d0c0b0a, 0x0100070605040302))
-#define ROTATE_63(x) _mm256_or_si256(_mm256_srli_epi64(x, 63), _mm256_add_epi64(x, x))
 
 TARGET static inline void turn_4(__m256i out[static 4], const uint8_t *const lanes[static 4], size_t offset)
 {

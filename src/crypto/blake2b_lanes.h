@@ -2,18 +2,6 @@
  * WORDS (a vector of a word of each lane), TARGET and NAMED, and for WORDS: SAME, ADD, XOR, ROTATE_32, _24, _16 and _63, and the function
  * NAMED(turn), by which LANES words of each lane, from offset on, become as many vectors. (Private to crypto/) */
 
-#define MIX(a, b, c, d, x, y) \
-	do { \
-		a = ADD(ADD(a, b), x); \
-		d = ROTATE_32(XOR(d, a)); \
-		c = ADD(c, d); \
-		b = ROTATE_24(XOR(b, c)); \
-		a = ADD(ADD(a, b), y); \
-		d = ROTATE_16(XOR(d, a)); \
-		c = ADD(c, d); \
-		b = ROTATE_63(XOR(b, c)); \
-	} while (0)
-
 TARGET static void NAMED(compress)(WORDS h[static 8], const uint8_t *const at[static LANES], uint64_t total)
 {
 	WORDS v0 = h[0], v1 = h[1], v2 = h[2], v3 = h[3], v4 = h[4], v5 = h[5], v6 = h[6], v7 = h[7];
@@ -74,4 +62,3 @@ TARGET static size_t NAMED(update)(struct hf_blake2b *const hashes[static LANES]
 #undef ROTATE_24
 #undef ROTATE_16
 #undef ROTATE_63
-#undef MIX

@@ -17,7 +17,21 @@ void hf_blake2b_compress_words(uint64_t h[static 8], const uint8_t block[static 
 void hf_blake2b_compress_rows(uint64_t h[static 8], const uint8_t block[static HF_BLAKE2B_BLOCK_BYTES], uint64_t total, bool is_last);
 #endif
 
-/* Columns, then diagonals; a ROUND in single words. MIX, m and v0 to v15 are the user's. */
+/* What is mixed is the user's: ADD, XOR and ROTATE_32, _24, _16 and _63 are for it. The message words are added first, because b is what
+ * comes last. */
+#define MIX(a, b, c, d, x, y) \
+	do { \
+		a = ADD(ADD(a, x), b); \
+		d = ROTATE_32(XOR(d, a)); \
+		c = ADD(c, d); \
+		b = ROTATE_24(XOR(b, c)); \
+		a = ADD(ADD(a, y), b); \
+		d = ROTATE_16(XOR(d, a)); \
+		c = ADD(c, d); \
+		b = ROTATE_63(XOR(b, c)); \
+	} while (0)
+
+/* Columns, then diagonals; a ROUND of v0 to v15, of what is mixed, and m. */
 #define HF_BLAKE2B_ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15) \
 	do { \
 		MIX(v0, v4, v8, v12, m[s0], m[s1]); \

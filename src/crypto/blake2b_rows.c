@@ -4,41 +4,21 @@
 #include "crypto/blake2b_rounds.h"
 
 #ifdef __x86_64__
-#include <immintrin.h>
+#include "crypto/blake2b_avx2.h"
 
-#define ADD(a, b) _mm256_add_epi64(a, b)
-#define XOR(a, b) _mm256_xor_si256(a, b)
-#define BYTES(high, low) _mm256_set_epi64x(high, low, high, low)
-#define ROTATE_32(x) _mm256_shuffle_epi32(x, 0xb1)
-#define ROTATE_24(x) _mm256_shuffle_epi8(x, BYTES(0x0a09080f0e0d0c0b, 0x0201000706050403))
-#define ROTATE_16(x) _mm256_shuffle_epi8(x, BYTES(0x09080f0e0d0c0b0a, 0x0100070605040302))
-#define ROTATE_63(x) _mm256_or_si256(_mm256_srli_epi64(x, 63), _mm256_add_epi64(x, x))
 #define TURN_1(x) _mm256_permute4x64_epi64(x, 0x39) /* the second word comes first */
 #define TURN_2(x) _mm256_permute4x64_epi64(x, 0x4e)
 #define TURN_3(x) _mm256_permute4x64_epi64(x, 0x93)
 #define WORDS(s0, s1, s2, s3) _mm256_set_epi64x((int64_t)m[s3], (int64_t)m[s2], (int64_t)m[s1], (int64_t)m[s0])
 
-/* The message words are added before the second row is there. */
-#define MIX(x, y) \
-	do { \
-		a = ADD(ADD(a, x), b); \
-		d = ROTATE_32(XOR(d, a)); \
-		c = ADD(c, d); \
-		b = ROTATE_24(XOR(b, c)); \
-		a = ADD(ADD(a, y), b); \
-		d = ROTATE_16(XOR(d, a)); \
-		c = ADD(c, d); \
-		b = ROTATE_63(XOR(b, c)); \
-	} while (0)
-
 /* The diagonals in the order of the second row's words: it is the last one that has the first of them. */
 #define ROUND(s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15) \
 	do { \
-		MIX(WORDS(s0, s2, s4, s6), WORDS(s1, s3, s5, s7)); \
+		MIX(a, b, c, d, WORDS(s0, s2, s4, s6), WORDS(s1, s3, s5, s7)); \
 		a = TURN_3(a); \
 		d = TURN_2(d); \
 		c = TURN_1(c); \
-		MIX(WORDS(s14, s8, s10, s12), WORDS(s15, s9, s11, s13)); \
+		MIX(a, b, c, d, WORDS(s14, s8, s10, s12), WORDS(s15, s9, s11, s13)); \
 		a = TURN_1(a); \
 		d = TURN_2(d); \
 		c = TURN_3(c); \
