@@ -1,6 +1,7 @@
 /* replicate: a core going to another process over TCP, as the daemon does it: a core host on a loop. */
 #include "bench.h"
 
+#include "base/list.h"
 #include "codec/core_key.h"
 #include "crypto/sign.h"
 #include "peer/core_host.h"
@@ -34,7 +35,7 @@ struct end {
 
 static void on_fetched(struct hf_download *download)
 {
-	struct end *end = (struct end *)((char *)download - offsetof(struct end, download));
+	struct end *end = HF_CONTAINER_OF(download, struct end, download);
 
 	hf_loop_stop(end->loop);
 }
@@ -187,7 +188,7 @@ void hf_bench_serve(const struct hf_bench_job *job)
 
 static void on_rested(struct hf_timer *timer)
 {
-	struct end *end = (struct end *)((char *)timer - offsetof(struct end, rest));
+	struct end *end = HF_CONTAINER_OF(timer, struct end, rest);
 
 	hf_loop_stop(end->loop);
 }
